@@ -1,0 +1,74 @@
+# Everything below needs Python 3.11 or newer with pip, make, and a package index; nothing else has to be installed.
+# PYTHON=3.12 chooses another Python for .venv than the newest supported one that the machine has.
+
+PYTHON3 ?= python3
+PYTHON ?=
+PY := .venv/bin/python
+ENVIRONMENT = $(PYTHON3) tools/environment.py
+# One test process per core; T="-k retry tests/api" passes options on to pytest.
+JOBS ?= auto
+T ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv ministack demo ui test test-quick soak test-celery test-matrix test-lowest lint format docs bench lock build clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: venv  ## Run an example DAG in real Airflow against a simulated vendor and a real S3 server, and show what landed
+	@$(PY) demo/run.py
+
+ui: venv  ## The same set-up with Airflow's UI, until Ctrl-C
+	@$(PY) demo/ui.py
+
+test: venv ministack  ## The whole suite on the newest Airflow, with coverage
+	@mkdir -p .cache/coverage
+	$(PY) -m pytest -n $(JOBS) -m "not soak" --cov --cov-report=term --cov-report=html:.cache/coverage/html $(T)
+
+test-quick: venv  ## The suite without real Airflow components and long rounds: some seconds
+	$(PY) -m pytest -n $(JOBS) -m "not system and not soak and not debian" $(T)
+
+test-celery: venv  ## Of the suite, what befalls a walk on Celery workers: alone, and telling how much was read twice
+	$(PY) -m pytest tests/system/test_celery.py -s $(T)
+
+soak: venv ministack  ## Long rounds of random misfortune: thousands of kills and schedules, for an evening
+	$(PY) -m pytest -n $(JOBS) -m soak $(T)
+
+test-matrix: ministack  ## The suite on every supported pair of Airflow and Python (SKIP_NEWEST=1: all but the pair of `make test`)
+	@$(PYTHON3) tools/test_matrix.py $(if $(SKIP_NEWEST),--skip-newest) $(if $(T),-- $(T))
+
+test-lowest: ministack  ## The suite with the lowest version of every dependency that pyproject.toml allows
+	@$(PYTHON3) tools/test_matrix.py --lowest $(if $(T),-- $(T))
+
+lint: venv  ## ruff, mypy --strict, and the import contracts
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(PY) -m mypy tools tests/conftest.py tests/packaging
+	@.venv/bin/lint-imports --no-logo
+
+format: venv  ## Let ruff format the code and mend what it can
+	$(PY) -m ruff check --fix-only --quiet
+	$(PY) -m ruff format
+
+docs: venv  ## Build the documentation into docs/_build/html; a warning is an error
+	$(PY) -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+
+bench: venv  ## Measure memory at 10 thousand, 100 thousand and 1 million contacts
+	@$(PY) benchmarks/memory.py
+
+lock:  ## Resolve all lock files in requirements/ anew (ONLY=docs: one of them)
+	@$(PYTHON3) tools/lock.py $(ONLY)
+
+build: venv  ## Build the wheel and the source distribution into dist/
+	@rm -rf dist
+	$(PY) -m hatchling build
+
+clean:  ## Remove everything that make has made
+	rm -rf .venv .tools .cache .demo dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+venv:
+	@$(ENVIRONMENT) .venv airflow-3.3 lint docs $(if $(PYTHON),--python $(PYTHON))
+
+ministack:
+	@$(ENVIRONMENT) .cache/ministack ministack --without-project

@@ -1,0 +1,123 @@
+"""What holds for every test: an Airflow home of its own, no skip unnoticed in CI, a database for who asks for one."""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+# Tests that may be skipped in CI although a skip is a failure there: the start of a node id, and the reason.
+ALLOWED_SKIPS: dict[str, str] = {}
+
+
+def isolate_airflow() -> Path:
+    """Point Airflow at an empty home of this process, and away from whatever the person has set up.
+
+    Must run before anything imports Airflow, which reads its configuration then: hence at import of this file.
+    """
+    for name in [
+        name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "AWS_"))
+    ]:
+        del os.environ[name]
+    home = Path(tempfile.mkdtemp(prefix="kore-airflow-home-"))
+    creator = os.getpid()
+    atexit.register(lambda: shutil.rmtree(home, ignore_errors=True) if os.getpid() == creator else None)
+    (home / "dags").mkdir()
+    os.environ["AIRFLOW_HOME"] = str(home)
+    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(home / "dags")
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    return home
+
+
+AIRFLOW_HOME = isolate_airflow()
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Path:
+    """Return the folder that Airflow takes for its home in this process."""
+    return AIRFLOW_HOME
+
+
+@pytest.fixture(scope="session")
+def airflow_db(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a migrated SQLite database in this process's Airflow home. Migrated once a run, copied to each process."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # which all processes of the run have in common
+    template, database = shared / "migrated.db", airflow_home / "airflow.db"
+    with (shared / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not template.exists():
+            command = [sys.executable, "-m", "airflow", "db", "migrate"]
+            subprocess.run(command, check=True, capture_output=True, timeout=180)
+            shutil.copy(database, template)
+    shutil.copy(template, database)
+    return database
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        default=bool(os.environ.get("CI")),
+        help="count a skipped test as failed, but for ALLOWED_SKIPS in tests/conftest.py; always on in CI",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the Airflow under test is too old for. That is no skip: another pair of the matrix runs it."""
+    have = _minor(importlib.metadata.version("apache-airflow"))
+    too_new = [
+        item for item in items if any(_minor(mark.args[0]) > have for mark in item.iter_markers("requires_airflow"))
+    ]
+    if too_new:
+        config.hook.pytest_deselected(items=too_new)
+        items[:] = [item for item in items if item not in too_new]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _refuse_skip(report, item.config)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _refuse_skip(report, collector.config)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport, config: pytest.Config) -> None:
+    if not report.skipped or hasattr(report, "wasxfail") or not config.getoption("--no-skips"):
+        return
+    if report.nodeid.startswith(tuple(ALLOWED_SKIPS)):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = (
+        f"{reason}\nA skip is a failure in CI: install what is missing, or name the test in ALLOWED_SKIPS."
+    )
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)

@@ -1,0 +1,80 @@
+"""What an import costs: a DAG file is parsed again and again, and the core must work where no Airflow is.
+
+Each test asks a fresh interpreter, because this one has imported nearly everything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import airflow_provider_kore
+
+HEAVY = {"aiohttp", "boto3", "botocore", "jwt", "pyarrow", "requests"}
+CORE = ("api", "clock", "exceptions", "json_text", "simulator", "snapshot")
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(airflow_provider_kore.__path__, "airflow_provider_kore.")
+    if not module.name.endswith("__main__")
+)
+OPERATORS = [
+    name for name in MODULES if name.split(".")[1] in {"transfers", "operators", "sensors"} and name.count(".") > 1
+]
+
+
+def modules_after(*imports: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter holds after these import statements."""
+    code = "; ".join(
+        [*imports, "import json, sys", "print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"]
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)
+    return set(json.loads(answer.stdout.splitlines()[-1]))
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    assert modules_after("import airflow_provider_kore") - modules_after() <= {"__future__", "airflow_provider_kore"}
+
+
+def test_the_core_never_imports_airflow() -> None:
+    core = [name for name in MODULES if name.split(".")[1] in CORE and "pytest_plugin" not in name]
+    assert core
+    assert "airflow" not in modules_after(*(f"import {name}" for name in core))
+
+
+def test_the_pytest_plugin_costs_nobody_anything_until_asked() -> None:
+    before = modules_after("import pytest")
+    after = modules_after("import pytest", "import airflow_provider_kore.simulator.pytest_plugin")
+    assert not (after - before) & (HEAVY | {"airflow"})
+
+
+def test_a_dag_file_pays_for_no_client_library() -> None:
+    assert OPERATORS
+    before = modules_after("from airflow.sdk import BaseOperator")
+    after = modules_after("from airflow.sdk import BaseOperator", *(f"import {name}" for name in OPERATORS))
+    assert not (after - before) & HEAVY
+
+
+def test_importing_any_module_warns_about_nothing() -> None:
+    """Once Airflow itself is imported, so that its own warnings don't count."""
+    names = [name for name in MODULES if "pytest_plugin" not in name]
+    code = "; ".join(
+        ["import airflow.sdk, warnings", "warnings.simplefilter('error')", *(f"import {n}" for n in names)]
+    )
+    answer = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_every_module_is_found_by_this_test() -> None:
+    files = Path(airflow_provider_kore.__file__).parent.rglob("*.py")
+    assert len([file for file in files if file.name not in {"__init__.py", "__main__.py"}]) == len(
+        [name for name in MODULES if not _is_package(name)]
+    )
+
+
+def _is_package(name: str) -> bool:
+    return (Path(airflow_provider_kore.__file__).parent.parent / name.replace(".", "/")).is_dir()
