@@ -1,0 +1,48 @@
+"""Apache Airflow provider for the Kore.ai Campaign API.
+
+Importing this package imports nothing else: Airflow does it in every one of its processes.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "get_provider_info"]
+
+
+def get_provider_info() -> dict[str, object]:
+    """Describe this provider to Airflow (entry point ``apache_airflow_provider``)."""
+    from airflow_provider_kore.connection_form import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+
+    return {
+        "package-name": "airflow-provider-kore",
+        "name": "Kore.ai",
+        "description": "Contact lists of the `Kore.ai <https://kore.ai/>`__ Campaign API as verified snapshots in S3.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": "Kore.ai",
+                "external-doc-url": "https://docs.kore.ai/",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [
+            {"integration-name": "Kore.ai", "python-modules": ["airflow_provider_kore.hooks.campaign"]},
+        ],
+        "transfers": [
+            {
+                "source-integration-name": "Kore.ai",
+                "target-integration-name": "Amazon Simple Storage Service (S3)",
+                "python-module": "airflow_provider_kore.transfers.contact_list_to_s3",
+            },
+        ],
+        "connection-types": [
+            {
+                "connection-type": "kore",
+                "hook-class-name": "airflow_provider_kore.hooks.campaign.KoreCampaignHook",
+                "hook-name": "Kore.ai",
+                "conn-fields": CONN_FIELDS,
+                "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
+            },
+        ],
+    }

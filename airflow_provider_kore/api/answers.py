@@ -1,0 +1,90 @@
+"""From the text of one answer to a typed page: what the server said, of the documented type or not at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from airflow_provider_kore import json_text
+from airflow_provider_kore.api.page import PageAnswer, Record
+from airflow_provider_kore.exceptions import ContractError
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.api.endpoints import Endpoint
+
+_SCAN_DATA: Final = partial(json_text.scan_object, descend={"results": json_text.scan_records})
+_SCAN_PAGE: Final = partial(json_text.scan_object, descend={"data": _SCAN_DATA, "results": json_text.scan_records})
+
+
+def parse_page(text: str) -> Mapping[str, object]:
+    """Parse the body of a page once, keeping the raw text of each item.
+
+    Raises ValueError if it is no JSON, json_text.ShapeError if it is JSON of another shape.
+    """
+    payload = json_text.parse(text, _SCAN_PAGE)
+    return payload if isinstance(payload, dict) else {}
+
+
+def parse_object(text: str) -> Mapping[str, object]:
+    """Parse the body of any other answer. Raises ValueError, json_text.ShapeError."""
+    payload = json_text.parse(text, json_text.scan_object)
+    return payload if isinstance(payload, dict) else {}
+
+
+def page_answer(payload: Mapping[str, object], endpoint: Endpoint, what: str) -> PageAnswer:
+    """Read a page: the vendor's text puts its fields at the top level, the vendor's sample puts them into ``data``.
+
+    Raises ContractError if there are no results, or one of them has no id.
+    """
+    data = payload.get("data")
+    inner = data if isinstance(data, Mapping) else {}
+    outer = inner if "results" in inner else payload
+    results = outer.get("results")
+    if not isinstance(results, list):
+        raise ContractError(
+            f"The answer for {what} has no list of results, neither in 'data' nor beside it. Check that host is the "
+            "Kore.ai environment and api_version is the service it runs."
+        )
+
+    def said(key: str) -> object:
+        return inner[key] if key in inner else payload.get(key)
+
+    return PageAnswer(
+        records=tuple(_record(item, position, endpoint, what) for position, item in enumerate(results)),
+        skip=_count(said("skip")),
+        limit=_count(said("limit")) or None,
+        has_more=_flag(said("hasMore")),
+        total=_count(said("totalResults")),
+    )
+
+
+def _record(item: object, position: int, endpoint: Endpoint, what: str) -> Record:
+    if isinstance(item, tuple):
+        value, text = item
+        for field in endpoint.id_fields:
+            identifier = value.get(field)
+            if isinstance(identifier, str) and identifier:
+                return Record(identifier, json_text.one_line(text), value)
+    raise ContractError(
+        f"Item {position} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be neither "
+        "counted nor told apart. Nothing is left out silently: ask Kore.ai support about this item."
+    )
+
+
+def _count(value: object) -> int | None:
+    """Return a count, also if it came as a string or as 3.0; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value.strip()):
+        value = int(value)
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def _flag(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else None

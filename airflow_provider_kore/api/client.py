@@ -1,0 +1,345 @@
+"""The client: limit, sign, send, map errors, retry."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Self
+
+from airflow_provider_kore import json_text
+from airflow_provider_kore.api import endpoints, refusals
+from airflow_provider_kore.api.answers import page_answer, parse_object, parse_page
+from airflow_provider_kore.api.auth import TokenSource
+from airflow_provider_kore.api.page import Page, PageAnswer, PageRequest, check_page_size
+from airflow_provider_kore.api.pagination import OffsetPagination
+from airflow_provider_kore.api.rate_limit import Allowance
+from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
+from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, RequestsTransport, Transport
+from airflow_provider_kore.clock import Clock, SystemClock
+from airflow_provider_kore.exceptions import (
+    ContractError,
+    CredentialsError,
+    DriftError,
+    MalformedResponseError,
+    NotFoundError,
+    RateLimitedError,
+    RequestRefusedError,
+    RetryableError,
+    ServerError,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.api.endpoints import Endpoint
+
+log = logging.getLogger(__name__)
+
+LONG_WAIT: Final = 5.0
+"""Seconds from which on a wait is worth a line in the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What requests have cost, for logs and manifests."""
+
+    requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    """Refusals for the rate."""
+    waited: float = 0.0
+    """Seconds waited for the allowance."""
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            requests=self.requests + other.requests,
+            retries=self.retries + other.retries,
+            rate_limited=self.rate_limited + other.rate_limited,
+            waited=self.waited + other.waited,
+        )
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(
+            requests=self.requests - other.requests,
+            retries=self.retries - other.retries,
+            rate_limited=self.rate_limited - other.rate_limited,
+            waited=self.waited - other.waited,
+        )
+
+
+class CampaignClient:
+    """Reads the Campaign API of one application.
+
+    :param transport: how to reach the server; None: requests.
+    :param on_token: called with every token that is minted (a secrets masker wants to know).
+    """
+
+    def __init__(
+        self,
+        config: ApiConfig,
+        *,
+        clock: Clock | None = None,
+        transport: Transport | None = None,
+        retry: RetryPolicy | None = None,
+        on_token: Callable[[str], None] | None = None,
+    ) -> None:
+        self.config = config
+        self.spent = Spent()
+        """Since the client was made."""
+        self._clock = clock or SystemClock()
+        self._transport = transport or RequestsTransport(config, self._clock)
+        self._retry = retry or RetryPolicy()
+        self._tokens = TokenSource(config, self._clock, on_token)
+        self._accepted = False
+        self._allowance = Allowance.per_minute_and_hour(
+            config.requests_per_minute, config.requests_per_hour, self._clock
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the connections."""
+        self._transport.close()
+
+    def iter_pages(self, contact_list_id: str, pagination: OffsetPagination | None = None) -> Iterator[Page]:
+        """Yield the pages of a contact list in order, each once, until its end is proven.
+
+        :param pagination: where to begin and what to tolerate; it holds the evidence afterwards.
+
+        Raises PaginationError, DriftError, and whatever :meth:`send` raises.
+        """
+        pagination = pagination or OffsetPagination(page_size=self.config.page_size)
+        while (request := pagination.next) is not None:
+            try:
+                answer = self.get_page(contact_list_id, request)
+            except (RequestRefusedError, ServerError) as err:
+                # A sibling endpoint fails outside its limits; a server that has served such a page has other trouble.
+                unproven = isinstance(err, RequestRefusedError) or not pagination.progress.offset
+                if not unproven or not pagination.refuse_limit():
+                    raise
+                log.info("The server refuses a page at limit=%s; asking without a limit.", request.limit)
+                continue
+            page = pagination.accept(answer)
+            if page is not None and page.records:
+                yield page
+
+    def iter_contact_pages(self, contact_list_id: str, *, page_size: int | None = None) -> Iterator[Page]:
+        """Yield the pages of a contact list in order, and prove at the end that it held still meanwhile.
+
+        Its ``updatedAt`` is read before and after: a contact that is removed while another is added shifts the others
+        without any page looking wrong.
+
+        :param page_size: contacts to ask for in a page; None: as the connection says.
+
+        Raises DriftError, PaginationError, ParameterError, and whatever :meth:`send` raises.
+        """
+        pagination = OffsetPagination(page_size=check_page_size(page_size) or self.config.page_size)
+        before = self.get_contact_list(contact_list_id).get("updatedAt")
+        yield from self.iter_pages(contact_list_id, pagination)
+        after = self.get_contact_list(contact_list_id).get("updatedAt")
+        if before != after:
+            raise DriftError(f"The list changed while it was read: its updatedAt went from {before} to {after}.")
+
+    def get_page(self, contact_list_id: str, request: PageRequest) -> PageAnswer:
+        """Fetch one page of contacts, as the server gave it."""
+        what = f"the contacts of {contact_list_id} from offset {request.skip}"
+        query = {"skip": str(request.skip)}
+        if request.limit is not None:
+            query["limit"] = str(request.limit)
+        payload = self.send(endpoints.CONTACTS, contact_list_id, query=query, what=what, parse=parse_page)
+        return page_answer(payload, endpoints.CONTACTS, what)
+
+    def get_contact_list(self, contact_list_id: str) -> Mapping[str, object]:
+        """Return the details of one contact list, with the vendor's field names.
+
+        Raises NotFoundError if there is none.
+        """
+        what = f"contact list {contact_list_id}"
+        answer = self.send(endpoints.CONTACT_LIST, contact_list_id, what=what)
+        data = answer.get("data")
+        if "data" in answer and data in (None, {}, []):
+            raise NotFoundError(
+                f"The server has nothing to say about {what}. Check the id, and that it belongs to the connection's "
+                "stream and account."
+            )
+        if isinstance(data, list) and len(data) == 1:
+            data = data[0]
+        if not isinstance(data, Mapping) or not data:
+            raise ContractError(
+                f"The answer for {what} has no 'data' object. Check the id, and the connection's api_version."
+            )
+        return data
+
+    def get_contact_lists(self) -> list[Mapping[str, object]]:
+        """Return the details of all contact lists of the application, with the vendor's field names."""
+        data = self.send(endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}").get("data")
+        if isinstance(data, Mapping):
+            data = data.get("results")
+        if not isinstance(data, list) or not all(isinstance(item, Mapping) for item in data):
+            raise ContractError(
+                "The catalogue of contact lists has no 'data' array. Check the connection's api_version."
+            )
+        return data
+
+    def check(self) -> int:
+        """Make one cheap authenticated call, without retries; return the number of contact lists it saw."""
+        data = self.send(
+            endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}", retry=NO_RETRIES
+        ).get("data")
+        return len(data) if isinstance(data, list) else 0
+
+    def send(
+        self,
+        endpoint: Endpoint,
+        identifier: str | None = None,
+        *,
+        what: str,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        parse: Callable[[str], Mapping[str, object]] = parse_object,
+        retry: RetryPolicy | None = None,
+    ) -> Mapping[str, object]:
+        """Send one request, again if that may help, and return the parsed body of its success.
+
+        :param what: names the call in messages: "contact list cl-1".
+
+        Raises RetryableError when the retries are used up, FatalError at once.
+        """
+        retry = retry or self._retry
+        url = endpoints.url(self.config, endpoint, identifier)
+        failures = refused = 0
+        waited = 0.0
+        renewed = False
+        while True:
+            try:
+                return self._attempt(endpoint, url, {**endpoint.query, **(query or {})}, body, what=what, parse=parse)
+            except CredentialsError:
+                # Once per request, if a new token can differ: this one worked before, or the clocks were just compared.
+                if renewed or not (self._accepted or self._tokens.corrected):
+                    raise
+                renewed = True
+                self._tokens.renew()
+                delay: float | None = 0.0
+            except RateLimitedError as err:
+                refused += 1
+                delay = retry.rate_delay(refused, waited, err)
+                if delay is None:
+                    raise
+                waited += delay
+                self.spent += Spent(rate_limited=1, waited=delay)
+                self._allowance.pause(delay)
+                log.info("%s Waiting %.0f s.", err, delay)
+            except RetryableError as err:
+                failures += 1
+                delay = retry.delay(failures, err)
+                if delay is None:
+                    raise
+                if delay >= LONG_WAIT:
+                    log.info("%s Trying again in %.0f s (%d of %d).", err, delay, failures, retry.attempts - 1)
+            self.spent += Spent(retries=1)
+            if delay:
+                self._clock.sleep(delay)
+
+    def _attempt(
+        self,
+        endpoint: Endpoint,
+        url: str,
+        query: Mapping[str, str],
+        body: bytes | None,
+        *,
+        what: str,
+        parse: Callable[[str], Mapping[str, object]],
+    ) -> Mapping[str, object]:
+        wait = self._allowance.book()
+        if wait > 0:
+            self.spent += Spent(waited=wait)
+            if wait >= LONG_WAIT:
+                log.info("The allowance is spent (%s). Next request in %.0f s.", self._allowance, wait)
+            self._clock.sleep(wait)
+        self.spent += Spent(requests=1)
+        response = self._transport.send(
+            HttpRequest(
+                method=endpoint.method,
+                url=url,
+                # v2 also wants the account in the query; v1 has it in the header only, and ignores it here.
+                query={"accountId": self.config.account_id, **query},
+                headers={
+                    "auth": self._tokens.token(),
+                    "iid": self.config.stream_id,
+                    "accountId": self.config.account_id,
+                    "Content-Type": "application/json",
+                    "Accept": "application/json",
+                    "Accept-Encoding": "gzip, deflate",
+                    "User-Agent": "airflow-provider-kore",
+                },
+                body=body,
+            )
+        )
+        return self._judge(response, what, parse)
+
+    def _judge(
+        self, response: HttpResponse, what: str, parse: Callable[[str], Mapping[str, object]]
+    ) -> Mapping[str, object]:
+        """Return the parsed body of a success; raise what any other answer stands for."""
+        date = refusals.parse_date(response.headers.get("Date"))
+        if date is not None:
+            self._tokens.observe(date)
+        payload: Mapping[str, object] | None = None
+        text = problem = ""
+        try:
+            text = json_text.decode(response.body)
+            payload = parse(text)
+        except json_text.ShapeError:
+            problem = "is JSON, but not of the documented shape" if _is_json(text) else "is no JSON"
+        except ValueError:
+            problem = "is no JSON"
+        if response.status == HTTPStatus.OK and payload is not None:
+            status = payload.get("status")
+            if isinstance(status, str) and status.lower() == "success":
+                self._accepted = True
+                return payload
+        elif response.status == HTTPStatus.OK:
+            raise self._blame(problem, text, response, what)
+        raise refusals.explain(
+            status=response.status,
+            headers=response.headers,
+            payload=payload,
+            text=text,
+            what=what,
+            skew=self._tokens.skew,
+            now=self._clock.time(),
+        )
+
+    def _blame(self, problem: str, text: str, response: HttpResponse, what: str) -> Exception:
+        """Return the error for a body that is no answer of this API, although its status says success."""
+        limited = refusals.rate_limit(text, response.headers, what, self._clock.time())
+        if limited is not None:
+            return limited
+        if text.lstrip()[:1] == "<" or "html" in response.headers.get("Content-Type", ""):
+            return MalformedResponseError(
+                f"The answer for {what} is a web page instead of JSON. Check that the connection's host is the Kore.ai "
+                "environment itself, and that no proxy or login page stands in between."
+            )
+        if problem.startswith("is JSON"):
+            return ContractError(f"The answer for {what} {problem}. Check the connection's host and api_version.")
+        return MalformedResponseError(
+            f"The answer for {what} {problem}; it was probably cut on its way. Try again; if it stays so, check "
+            "what stands between here and the connection's host."
+        )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json_text.parse(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,275 @@
+"""The connection, parsed once into something frozen and checked. Nobody reads ``extra`` again after this."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from airflow_provider_kore.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ALGORITHMS: Final = ("HS256", "HS512", "RS256", "RS512")
+"""What an app in Kore.ai can be created for. Source: the vendor's page on API scopes."""
+
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+_IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]+")
+_LARGEST_PORT: Final = 65_535
+_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """How to reach and authenticate with one application of one Kore.ai account."""
+
+    base_url: str
+    """Scheme, host, port and, behind a gateway, a path; no trailing slash."""
+    client_id: str
+    client_secret: str = field(repr=False)
+    """Shared secret (HS*) or PEM private key (RS*)."""
+    stream_id: str
+    account_id: str
+    api_version: str = "v2"
+    jwt_algorithm: str = "HS256"
+    jwt_subject: str = "airflow"
+    token_lifetime: float = 300.0
+    """Seconds from signing to expiry."""
+    send_jti: bool = False
+    requests_per_minute: int = 60
+    """Per account, rolling; 0: unlimited. Source: the vendor's contact-center limits page."""
+    requests_per_hour: int = 0
+    page_size: int | None = None
+    """Contacts to ask for in a page; None: as many as the server gives."""
+    timeout: float = 30.0
+    """Seconds one answer may take, from connecting to its last byte."""
+    verify: bool | str = True
+    """Verify the server's certificate; a path names the CA bundle to verify it with."""
+    proxy: str | None = field(default=None, repr=False)
+
+    @property
+    def source(self) -> tuple[str, ...]:
+        """Where contacts come from; two connections that agree in this read the same lists."""
+        return (self.base_url, self.api_version, self.account_id, self.stream_id)
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        host: str | None,
+        login: str | None,
+        password: str | None,
+        extra: Mapping[str, object],
+        port: int | str | None = None,
+        schema: str | None = None,
+    ) -> ApiConfig:
+        """Check the fields of a connection, whatever wrote it (form, JSON, URI: there every value is a string).
+
+        Raises ConfigError, which names the field.
+        """
+        _refuse_unknown(extra)
+        given = {name: value for name, value in extra.items() if value not in (None, "")}
+
+        def read(name: str, parse: Callable[[str, object], object], default: object) -> object:
+            return parse(name, given[name]) if name in given else default
+
+        algorithm = _choice("jwt_algorithm", given.get("jwt_algorithm", "HS256"), ALGORITHMS)
+        allow_http = read("allow_http", _boolean, default=False)
+        return cls(
+            base_url=_base_url(host, port, schema, allow_http=bool(allow_http)),
+            client_id=_text("login", login, "the client id of the JWT app"),
+            client_secret=_secret(password, algorithm),
+            stream_id=_identifier("stream_id", given.get("stream_id"), "st-…"),
+            account_id=_identifier("account_id", given.get("account_id"), "the account id"),
+            api_version=_choice("api_version", given.get("api_version", "v2"), ("v2", "v1")),
+            jwt_algorithm=algorithm,
+            jwt_subject=_text("jwt_subject", given.get("jwt_subject", "airflow"), "any name"),
+            token_lifetime=_number("token_lifetime", given.get("token_lifetime", 300), least=5),
+            send_jti=bool(read("send_jti", _boolean, default=False)),
+            requests_per_minute=_count("requests_per_minute", given.get("requests_per_minute", 60), least=0),
+            requests_per_hour=_count("requests_per_hour", given.get("requests_per_hour", 0), least=0),
+            page_size=_count("page_size", given["page_size"], least=1) if "page_size" in given else None,
+            timeout=_number("timeout", given.get("timeout", 30), least=0.001),
+            verify=_verify(given.get("verify", True)),
+            proxy=_proxy(given.get("proxy")),
+        )
+
+
+FIELDS: Final = frozenset(
+    {
+        "account_id",
+        "allow_http",
+        "api_version",
+        "jwt_algorithm",
+        "jwt_subject",
+        "page_size",
+        "proxy",
+        "requests_per_hour",
+        "requests_per_minute",
+        "send_jti",
+        "stream_id",
+        "timeout",
+        "token_lifetime",
+        "verify",
+    }
+)
+"""Every field a connection's extra may hold."""
+
+
+def _refuse_unknown(extra: Mapping[str, object]) -> None:
+    for name in extra:
+        if name in FIELDS:
+            continue
+        snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+        near = difflib.get_close_matches(snake, FIELDS, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(sorted(FIELDS))}"
+        raise ConfigError(name, "is no field of this connection's extra", advice)
+
+
+def _text(name: str, value: object, what: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(name, "is missing", f"set it to {what}")
+    return value.strip()
+
+
+def _identifier(name: str, value: object, what: str) -> str:
+    text = _text(name, str(value) if isinstance(value, int) and not isinstance(value, bool) else value, what)
+    if not _IDENTIFIER.fullmatch(text):
+        raise ConfigError(
+            name, "holds a character that no Kore.ai id has", "copy it from the app's settings, without blanks"
+        )
+    return text
+
+
+def _choice(name: str, value: object, choices: tuple[str, ...]) -> str:
+    for choice in choices:
+        if isinstance(value, str) and value.strip().lower() == choice.lower():
+            return choice
+    raise ConfigError(name, f"is {value!r}", f"use one of {', '.join(choices)}")
+
+
+def _boolean(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ConfigError(name, f"is {value!r}", "use true or false")
+
+
+def _number(name: str, value: object, *, least: float) -> float:
+    try:
+        number = float("nan") if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        number = float("nan")
+    if not least <= number < float("inf"):
+        raise ConfigError(name, f"is {value!r}", f"use a number of seconds, {least:g} or more, or leave it out")
+    return number
+
+
+def _count(name: str, value: object, *, least: int) -> int:
+    text = str(value).strip()
+    if isinstance(value, float) and value.is_integer():
+        text = str(int(value))
+    if isinstance(value, bool) or not re.fullmatch(r"[+-]?\d{1,18}", text) or int(text) < least:
+        unlimited = " (0 says unlimited)" if least == 0 else ""
+        raise ConfigError(name, f"is {value!r}", f"use a whole number, {least} or more{unlimited}, or leave it out")
+    return int(text)
+
+
+def _secret(value: str | None, algorithm: str) -> str:
+    what = "the client secret" if algorithm.startswith("HS") else "the PEM private key"
+    if not value or not value.strip():
+        raise ConfigError("password", "is missing", f"set it to {what}")
+    if algorithm.startswith("HS"):
+        if "-----BEGIN" in value:
+            raise ConfigError(
+                "password", f"is a PEM key, which {algorithm} cannot use", "set jwt_algorithm to RS256 or RS512"
+            )
+        return value
+    # A one-line form field, an environment variable or a secrets backend loses or escapes the line breaks.
+    found = _PEM.search(value.replace("\\n", "\n"))
+    if found is None:
+        raise ConfigError(
+            "password",
+            f"is no PEM private key, which {algorithm} needs",
+            "paste the whole key, BEGIN and END lines included",
+        )
+    label, body = found[1], re.sub(r"\s+", "", found[2])
+    lines = [body[i : i + 64] for i in range(0, len(body), 64)]
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
+
+
+def _verify(value: object) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip()
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    if not Path(text).exists():
+        raise ConfigError(
+            "verify",
+            f"names the CA bundle {text!r}, which does not exist here",
+            "use true, false, or a path that exists on every worker",
+        )
+    return text
+
+
+def _proxy(value: object) -> str | None:
+    if value is None:
+        return None
+    text = str(value).strip()
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in {"http", "https", "socks5", "socks5h"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigError("proxy", "is no URL of a proxy", "use http://host:port")
+    return text
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _base_url(host: str | None, port: int | str | None, schema: str | None, *, allow_http: bool) -> str:
+    advice = "use the environment URL, such as https://platform.kore.ai"
+    if not host or not host.strip():
+        raise ConfigError("host", "is missing", advice)
+    scheme, separator, rest = host.strip().rpartition("://")
+    rest = rest.rstrip("/")
+    if not separator and rest.count(":") > 1 and not rest.startswith("["):
+        rest = f"[{rest}]"  # an IPv6 address: Airflow strips the brackets from a URI
+    try:
+        parts = urlsplit(f"//{rest}")
+        name, own_port = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigError("host", "is no URL", advice) from None
+    if not name or re.search(r"[\s\\]", rest) or parts.query or parts.fragment or parts.username is not None:
+        raise ConfigError("host", "is no plain URL of a host", advice)
+    loopback = _is_loopback(name)
+    scheme = (scheme or schema or ("http" if loopback else "https")).strip().lower()
+    if scheme not in {"http", "https"}:
+        raise ConfigError("host" if separator else "schema", f"has the scheme {scheme!r}", "use https")
+    if scheme == "http" and not loopback and not allow_http:
+        raise ConfigError(
+            "host", "is plain http, which would send tokens and contacts in the clear", "use https, or set allow_http"
+        )
+    if own_port is None and port not in (None, ""):
+        own_port = _count("port", port, least=1)
+        if own_port > _LARGEST_PORT:
+            raise ConfigError("port", f"is {own_port}", f"use a number up to {_LARGEST_PORT}, or leave it out")
+    address = f"[{name}]" if ":" in name else name
+    return f"{scheme}://{address}{f':{own_port}' if own_port else ''}{parts.path}"

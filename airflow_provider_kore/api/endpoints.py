@@ -1,0 +1,75 @@
+"""The API as data: method, path, query and paging of each call.
+
+Source: the vendor's pages, APIs → Contact Center. v1 and v2 have the same resources below different bases.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from airflow_provider_kore.exceptions import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_kore.api.config import ApiConfig
+
+_BASES: Final = {"v2": "/campaign/api/v2/public", "v1": "/agentassist/api/v1/public"}
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One call of the API."""
+
+    name: str
+    method: str
+    path: str
+    """Below ``{base}/{streamId}/campaign``; ``{id}`` stands for the id of ``resource``."""
+    resource: str | None = None
+    """What ``{id}`` names, as a parameter: ``contact_list_id``."""
+    query: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    id_fields: tuple[str, ...] = ("_id",)
+    """Where an item keeps its id; the vendor's spelling varies."""
+
+
+CONTACTS: Final = Endpoint(
+    name="contacts", method="GET", path="/contactList/{id}/getAllContacts", resource="contact_list_id"
+)
+CONTACT_LIST: Final = Endpoint(name="contact list", method="GET", path="/contactList/{id}", resource="contact_list_id")
+CONTACT_LISTS: Final = Endpoint(
+    name="contact lists",
+    method="POST",
+    path="/contactList/getAllListDetails",
+    # The only type the vendor documents: lists for voice.
+    query=MappingProxyType({"type": "call"}),
+)
+
+
+def check_id(parameter: str, value: object) -> str:
+    """Return an id that is safe in a path and in an S3 key.
+
+    :param parameter: the name the author of the DAG knows it by.
+    Raises ParameterError.
+    """
+    if not isinstance(value, str) or not value:
+        raise ParameterError(parameter, "is empty", "pass an id such as 'cl-…', as Kore.ai shows it")
+    if not _IDENTIFIER.fullmatch(value):
+        raise ParameterError(
+            parameter,
+            f"{value!r} holds a character that no Kore.ai id has",
+            "pass the id (letters, digits, '-', '_', '.', ':'), not a name, a path or a URL",
+        )
+    return value
+
+
+def url(config: ApiConfig, endpoint: Endpoint, identifier: str | None = None) -> str:
+    """Return the URL of a call, without its query. Raises ParameterError for an impossible id."""
+    path = endpoint.path
+    if endpoint.resource is not None:
+        path = path.replace("{id}", quote(check_id(endpoint.resource, identifier), safe=""))
+    return f"{config.base_url}{_BASES[config.api_version]}/{quote(config.stream_id, safe='')}/campaign{path}"

@@ -1,0 +1,345 @@
+"""Which page to ask for next, and whether to believe the answer. Sends nothing itself.
+
+The vendor documents neither the request side of paging nor its order, so nothing is taken on trust: what the server
+echoes, ``hasMore``, the totals, the ids and the page behind the last are witnesses, and a walk ends when those that
+are there agree. An offset never moves by more than the contacts that arrived, so a page that lost some shows up as
+contacts that repeat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from airflow_provider_kore.api.ids import IdSet
+from airflow_provider_kore.api.page import Evidence, Page, PageAnswer, PageRequest, Progress, Record
+from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationError
+
+ASK_AGAIN: Final = 2
+"""How often a page that cannot be right is asked for again before that is an error."""
+
+UNASKED_LIMIT: Final = 100
+"""The page size to ask for where the author named none.
+
+The vendor's largest limit is undocumented; a sibling endpoint allows 100. The server clamps it, or refuses it and is
+then asked without one.
+"""
+
+
+Tolerance = Literal["nothing", "growth", "everything"]
+"""What a walk leaves to its caller instead of raising DriftError: a total that grows, or every change."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """Why an answer may be wrong."""
+
+    error: KoreError | None
+    """Raised if it stays so; None: then it is to be believed."""
+
+
+class OffsetPagination:
+    """Walks a list by ``skip`` and ``limit``.
+
+    :param page_size: contacts to ask for in a page; None: :data:`UNASKED_LIMIT`.
+    :param progress: where another process left off.
+    :param ids: what it had found.
+    :param tolerate: which changes to leave to the caller.
+    :param newer_than: an instant as the vendor writes it; contacts created after it are counted.
+    """
+
+    def __init__(
+        self,
+        *,
+        page_size: int | None = None,
+        progress: Progress | None = None,
+        ids: IdSet | None = None,
+        tolerate: Tolerance = "nothing",
+        newer_than: str | None = None,
+    ) -> None:
+        self.progress = progress or Progress()
+        self.ids = IdSet() if ids is None else ids
+        self._limit: int | None = None if self.progress.limit_refused else page_size or UNASKED_LIMIT
+        self._tolerate = tolerate
+        self._newer_than = newer_than or ""
+        self._doubts = 0
+        self._short_pages_confirmed = False
+        self._promised = False
+        self._full_page_seen = False
+        self._last_page_short = False
+        self._longest_page = 0
+        self._last_id: str | None = None
+        self._overlaps = 0
+        self._overlapping = False
+        self._end: str | None = None
+
+    @property
+    def next(self) -> PageRequest | None:
+        """The page to ask for now; None when the end is proven."""
+        if self._end is not None:
+            return None
+        return PageRequest(self.progress.offset - self._overlapping, self._limit)
+
+    @property
+    def limit(self) -> int | None:
+        """The page size that is asked for."""
+        return self._limit
+
+    def reopen(self) -> None:
+        """Take back that the end is proven: somebody knows of more."""
+        self._end, self._overlaps, self._overlapping = None, 0, False
+
+    def refuse_limit(self) -> bool:
+        """Note that the server refuses the limit; return whether asking without one may help."""
+        had_limit, self._limit = self._limit is not None, None
+        self.progress = replace(self.progress, limit_refused=True)
+        return had_limit
+
+    def accept(self, answer: PageAnswer) -> Page | None:
+        """Judge an answer to :attr:`next` and move on; None means: ask again.
+
+        Raises PaginationError if the answer cannot be right, DriftError if the list changed (unless tolerated).
+        """
+        if self._overlapping:
+            self._accept_overlap(answer)
+            return None
+        doubt = self._doubt(answer)
+        if doubt is not None:
+            self._doubts += 1
+            if self._doubts <= (ASK_AGAIN if doubt.error else 1):
+                return None
+            if doubt.error:
+                raise doubt.error
+            self._short_pages_confirmed = self._short_pages_confirmed or bool(answer.records)
+        self._doubts = 0
+        before, count = self.progress, len(answer.records)
+        if count:
+            self._note_page(answer)
+        else:
+            self._overlapping = before.offset > 0 and not self._is_expected_end()
+        records = self._unique(answer.records)
+        self.progress = replace(
+            before,
+            offset=before.offset + count,
+            echo_heard=before.echo_heard and answer.skip is not None,
+            has_more_heard=before.has_more_heard and answer.has_more is not None,
+            has_more_wrong=before.has_more_wrong or _belied(before.last_has_more, came=count > 0),
+            last_has_more=answer.has_more,
+            duplicates=before.duplicates + count - len(records),
+            last_page=before.offset if count else before.last_page,
+            **_hear_total(before, answer.total, count),
+            **_hear_order(before, records, self._newer_than),
+        )
+        self._note_moved_total(before)
+        self._decide(answer)
+        return Page(records=records, offset=before.offset, end=self.progress.offset, total=self.progress.total)
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the witnesses said; complete when :attr:`next` is None."""
+        progress = self.progress
+        total = progress.total
+        verdicts = {
+            "echo": progress.echo_heard or None,
+            "has_more": not progress.has_more_wrong if progress.has_more_heard else None,
+            "total": None if total is None else total == progress.offset,
+            self._end or "end": None if self._end in {None, "full_page"} else True,
+            "unique_ids": progress.duplicates == 0,
+        }
+        return Evidence(
+            contacts=progress.offset - progress.duplicates,
+            total=total,
+            agreed=tuple(name for name, verdict in verdicts.items() if verdict),
+            disagreed=tuple(name for name, verdict in verdicts.items() if verdict is False),
+            duplicates=progress.duplicates,
+            totals=() if progress.totals_count_pages else progress.totals,
+        )
+
+    def _doubt(self, answer: PageAnswer) -> _Doubt | None:
+        offset, count = self.progress.offset, len(answer.records)
+        if answer.skip is not None and answer.skip != offset:
+            return _Doubt(
+                PaginationError(
+                    f"Asked for the page at skip={offset}, the server answered with skip={answer.skip}: it ignores or "
+                    f"changes skip, so this list cannot be walked by offset. {_ASK_SUPPORT}"
+                )
+            )
+        if count == 0:
+            return self._doubt_empty(answer)
+        ids = {record.id for record in answer.records}
+        if len(ids) < count and self._tolerate != "everything":
+            return _Doubt(
+                PaginationError(
+                    f"The page at offset {offset} holds {count} contacts, but only {len(ids)} different _ids, "
+                    f"each time it is asked for: the same _id twice. {_ASK_SUPPORT}"
+                )
+            )
+        if offset and all(identifier in self.ids for identifier in ids):
+            return _Doubt(
+                PaginationError(
+                    f"All {count} contacts of the page at offset {offset} had been read before: the server ignores "
+                    f"skip, or repeats its pages. {_ASK_SUPPORT}"
+                )
+            )
+        if _is_short(answer) and not self._short_pages_confirmed and self._says_more(answer, offset + count):
+            return _Doubt(None)
+        return None
+
+    def _doubt_empty(self, answer: PageAnswer) -> _Doubt | None:
+        offset, known = self.progress.offset, self.progress.total
+        total = answer.total if answer.total and not self.progress.totals_count_pages else known
+        if total is not None and total > offset:
+            if answer.total is not None and known is not None and answer.total != known:
+                return _Doubt(
+                    DriftError(
+                        f"The list changed while it was read: the page at offset {offset} is empty, and totalResults "
+                        "went "
+                        f"from {known} to {answer.total}."
+                    )
+                )
+            return _Doubt(
+                PaginationError(
+                    f"The page at offset {offset} is empty, while totalResults says {total}: {total - offset} contacts "
+                    f"are missing. {_ASK_SUPPORT}"
+                )
+            )
+        if answer.has_more and total is None:
+            return _Doubt(
+                PaginationError(
+                    f"The page at offset {offset} is empty, while hasMore says that there is more. {_ASK_SUPPORT}"
+                )
+            )
+        if offset == 0 and not (answer.total == 0 and answer.has_more is False):
+            return _Doubt(None)  # an empty list is rare, and one bad answer must not make one
+        return None
+
+    def _accept_overlap(self, answer: PageAnswer) -> None:
+        """Judge the page that begins with the last contact, which the empty page behind it left as the only witness.
+
+        At the end of the list it holds that contact alone. Anything new means that the page was empty by mistake.
+        """
+        self._overlapping = False
+        last = self.ids if self._last_id is None else (self._last_id,)  # another process may have read it
+        if len(answer.records) == 1 and answer.records[0].id in last:
+            # A page of one holds no more anyway; then the empty page has to be empty twice.
+            if self._longest_page > 1 or (answer.limit or 1) > 1 or self._overlaps:
+                self._end = "empty_page"
+            self._overlaps += 1
+            return
+        self._overlaps += 1
+        if self._overlaps > ASK_AGAIN:
+            offset = self.progress.offset
+            raise PaginationError(
+                f"The page at offset {offset} is empty, but the one at offset {offset - 1} does not show that the list "
+                f"ends there. {_ASK_SUPPORT}"
+            )
+
+    def _note_page(self, answer: PageAnswer) -> None:
+        """Learn whether this server's ``hasMore`` and limits tell anything."""
+        self._promised = self._promised or answer.has_more is True
+        self._full_page_seen = self._full_page_seen or len(answer.records) == answer.limit
+        self._last_page_short = _is_short(answer)
+        self._longest_page = max(self._longest_page, len(answer.records))
+        self._last_id = answer.records[-1].id
+        self._overlaps = 0
+
+    def _is_expected_end(self) -> bool:
+        """Say whether another witness expects nothing behind the last page: one that has been right before."""
+        progress, short = self.progress, self._last_page_short
+        if progress.last_has_more or self._overlaps:
+            return False
+        if progress.total == progress.offset and not progress.totals_like_pages:
+            return True
+        denied = progress.last_has_more is False and not progress.has_more_wrong
+        return (denied and (self._promised or short)) or (short and self._full_page_seen)
+
+    def _says_more(self, answer: PageAnswer, after: int) -> bool:
+        total = None if self.progress.totals_count_pages else answer.total
+        return bool(answer.has_more) or (total is not None and total > after)
+
+    def _unique(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+        fresh = tuple(record for record in records if self.ids.add(record.id))
+        repeated = len(records) - len(fresh)
+        if repeated and self._tolerate != "everything":
+            raise DriftError(
+                f"The list changed while it was read: {repeated} of the {len(records)} contacts of the page at offset "
+                f"{self.progress.offset} had been read before."
+            )
+        return fresh
+
+    def _note_moved_total(self, before: Progress) -> None:
+        was, now = before.total, self.progress.total
+        if was is None or now is None or was == now or self._tolerate == "everything":
+            return
+        if self._tolerate == "nothing" or now < was:
+            raise DriftError(f"The list changed while it was read: totalResults went from {was} to {now}.")
+
+    def _decide(self, answer: PageAnswer) -> None:
+        """End the walk if somebody says so and nobody who can be believed says that there is more.
+
+        A total proves the end together with ``hasMore`` or a short page; else the page behind the last decides.
+        """
+        after, total = self.progress.offset, self.progress.total
+        if not answer.records:
+            if answer.has_more:
+                self.progress = replace(self.progress, has_more_wrong=True)
+            self._end = None if self._overlapping else "empty_page"
+            return
+        if total is not None and total < after and self._tolerate != "everything":
+            raise PaginationError(f"totalResults says {total}, but {after} contacts were read. {_ASK_SUPPORT}")
+        if self._says_more(answer, after) or total != after:
+            return
+        short, denied = _is_short(answer), answer.has_more is False and not self.progress.has_more_wrong
+        # A single page that is as long as its total proves little: that total may count the page. And where no page was
+        # ever full, the limit may be the one that was asked for, and not the one that is served.
+        confirmed = denied or (short and self._full_page_seen)
+        if (short and denied) or (confirmed and not self.progress.totals_like_pages):
+            self._end = "short_page" if short else "full_page"
+
+
+def _is_short(answer: PageAnswer) -> bool:
+    return answer.limit is not None and len(answer.records) < answer.limit
+
+
+def _belied(last_has_more: object, *, came: bool) -> bool:
+    """Say whether this page is one that the page before had denied, or isn't one that it had promised."""
+    return last_has_more is not None and last_has_more != came
+
+
+def _hear_total(before: Progress, total: int | None, count: int) -> dict[str, Any]:
+    """Learn what ``totalResults`` means on this server, and whether it moved.
+
+    Some servers count the list, some the page. As long as every total equals its page and the pages reach further than
+    that, it counts the page and is no witness.
+    """
+    after = before.offset + count
+    if total is None or (count == 0 and total in {0, after}):
+        return {}  # behind the end some servers have nothing to count
+    like_pages = before.totals_like_pages and total == count
+    moved = not before.totals or before.totals[-1] != total
+    return {
+        "totals_like_pages": like_pages,
+        "totals_count_pages": like_pages and total < after,
+        # A server that counts pages has at most two lengths of them, unless it has changed its limit.
+        "totals": (*before.totals[:1], *before.totals[1:][-_TOTALS_KEPT:], total) if moved else before.totals,
+    }
+
+
+def _hear_order(before: Progress, records: tuple[Record, ...], newer_than: str) -> dict[str, Any]:
+    """Learn whether contacts come in the order they were created, which is what makes new ones come last."""
+    if not before.ascending:
+        return {}
+    last, newer = before.last_created, before.newer
+    for record in records:
+        created = record.value.get("createdAt")
+        # Instants of the documented form compare as text.
+        if not isinstance(created, str) or len(created) != _INSTANT_LENGTH or created < last:
+            return {"ascending": False}
+        last = created
+        newer += created > newer_than
+    return {"last_created": last, "newer": newer}
+
+
+_ASK_SUPPORT: Final = "Ask Kore.ai support how getAllContacts pages in this environment."
+_TOTALS_KEPT: Final = 20
+_INSTANT_LENGTH: Final = len("2025-12-09T04:28:44.832Z")

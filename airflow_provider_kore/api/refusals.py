@@ -1,0 +1,206 @@
+"""What an answer that is no success means: one place that knows the vendor's ways of saying no.
+
+No page of the Campaign API shows an error body. Sources: error texts of other Kore.ai endpoints, and what users
+reported; the spelling of the texts is the vendor's.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC
+from http import HTTPStatus
+from typing import Final
+
+from airflow_provider_kore.api.auth import TOLERATED_SKEW
+from airflow_provider_kore.exceptions import (
+    ConfigError,
+    CredentialsError,
+    KoreError,
+    NotFoundError,
+    RateLimitedError,
+    RequestRefusedError,
+    ScopeError,
+    ServerError,
+)
+
+_REDIRECTION = 3
+_CLIENT_ERROR = 4
+_WORTH_A_RETRY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
+_RATE_LIMIT = re.compile(
+    r"exceeded the (per-minute|hourly) rate limit|rate limit for this api has been reached", re.IGNORECASE
+)
+
+
+def explain(
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    payload: object,
+    text: str,
+    what: str,
+    skew: float,
+    now: float,
+) -> KoreError:
+    """Return the error that a refusal stands for.
+
+    :param status: of HTTP; below 400 the refusal was told in the body.
+    :param payload: the parsed body, None if it is no JSON.
+    :param text: the body as text, only searched for the vendor's rate limit texts, wherever they stand in it.
+    :param what: the call, for the message: "contact list cl-1".
+    :param skew: seconds by which the server's clock is ahead of ours.
+    :param now: seconds since the epoch, to read a date in ``Retry-After``.
+    """
+    messages = " / ".join(_messages(payload))
+    limited = rate_limit(text, headers, what, now, certain=status == HTTPStatus.TOO_MANY_REQUESTS)
+    if limited is not None:
+        return limited
+    lower = messages.lower()
+    if status == HTTPStatus.UNAUTHORIZED or any(known in lower for known in _OF_TOKENS):
+        return _unauthorised(lower, what, skew)
+    if "invalid streamid" in lower:
+        return ConfigError("stream_id", "is refused by the server", "copy the stream id (st-…) from the app's settings")
+    if status < _REDIRECTION * 100 and "4002" in _codes(payload):  # beside a status of its own that code says little
+        return _unauthorised(lower, what, skew)
+    if status // 100 in {_REDIRECTION, _CLIENT_ERROR} and status not in _WORTH_A_RETRY:
+        return _refused_request(status, lower, what)
+    told = f"failed on {what} ({status})" if status >= HTTPStatus.BAD_REQUEST else f"refused {what} under HTTP {status}"
+    return ServerError(
+        f"The server {told}{_quoted(lower)}. Try again later; if it stays so, ask Kore.ai support about this call.",
+        retry_after(headers, now),
+    )
+
+
+def rate_limit(
+    text: str, headers: Mapping[str, str], what: str, now: float, *, certain: bool = False
+) -> RateLimitedError | None:
+    """Return the error if the text is one of the vendor's for a spent allowance, or if that is certain already."""
+    found = _RATE_LIMIT.search(text)
+    if not found and not certain:
+        return None
+    window = "hourly" if found and found[1] and found[1].lower() == "hourly" else "per-minute"
+    return RateLimitedError(
+        f"The account's {window} allowance is spent, by this or another application, while reading {what}. "
+        "Wait, or lower requests_per_minute in the connection.",
+        retry_after(headers, now),
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that ``Retry-After`` names (a number or a date), None if there is none that makes sense."""
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+        return float(value)
+    date = parse_date(value)
+    return None if date is None else max(0.0, date - now)
+
+
+def parse_date(value: str | None) -> float | None:
+    """Return an HTTP date as seconds since the epoch, None if it is none."""
+    if not value:
+        return None
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    # HTTP knows no other zone than GMT, named or not.
+    return (date.replace(tzinfo=UTC) if date.tzinfo is None else date).timestamp()
+
+
+def clock_sentence(skew: float) -> str:
+    """Say by how much this machine's clock is off."""
+    direction = "behind" if skew > 0 else "ahead of"
+    return f"this machine's clock is {abs(skew):,.0f} s {direction} the server's"
+
+
+def _unauthorised(lower: str, what: str, skew: float) -> KoreError:
+    if "scope" in lower or "permission denied" in lower:
+        return ScopeError(
+            f"The token is good, but may not read {what}: its app lacks the API scope Campaign Management. "
+            "Grant the scope, save it and publish it."
+        )
+    if abs(skew) > TOLERATED_SKEW:
+        return CredentialsError(
+            f"The server refuses the token for {what} (401), and {clock_sentence(skew)}. Set the clock (NTP)."
+        )
+    if "expired" in lower:
+        return CredentialsError(
+            f"The server finds the token for {what} expired (401). Check this machine's clock, or raise token_lifetime."
+        )
+    if "invalid jwt" in lower:
+        return CredentialsError(
+            f"The server cannot read the token for {what} (401, invalid JWT). Check that jwt_algorithm is the app's, "
+            "and "
+            "that the app does not enforce JWE, which this provider does not support; if it enforces JTI, set send_jti."
+        )
+    return CredentialsError(
+        f"The server refuses the credentials for {what} (401). It gives one answer for several causes: check the "
+        "client "
+        "secret (password), the client id (login), jwt_algorithm, stream_id and account_id, and set send_jti if the "
+        "app "
+        "enforces JTI."
+    )
+
+
+def _refused_request(status: int, lower: str, what: str) -> KoreError:
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFoundError(
+            f"The server knows no {what} (404). Check the id, and that it belongs to the connection's stream and "
+            "account; if every call says this, check host and api_version."
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        return ScopeError(
+            f"The server forbids reading {what} (403). Grant the JWT app the API scope Campaign Management, and "
+            "publish it; if that is done, ask whether a firewall stands in between."
+        )
+    if status // 100 == _REDIRECTION:
+        return RequestRefusedError(
+            f"The server redirects {what} elsewhere ({status}), which is not followed, as it would carry the token "
+            "along. Set the connection's host to the address it redirects to."
+        )
+    return RequestRefusedError(
+        f"The server refuses the request for {what} ({status}{_quoted(lower)}). Check its ids and parameters, "
+        "and the connection's account_id and stream_id."
+    )
+
+
+def _messages(payload: object) -> Iterator[str]:
+    """Yield the texts of an error body; one page spells the key ``message``, the others ``msg``."""
+    if not isinstance(payload, Mapping):
+        return
+    errors = payload.get("errors")
+    for part in [payload, *(errors if isinstance(errors, list) else [errors])]:
+        if isinstance(part, Mapping):
+            for key in ("msg", "message", "error"):
+                value = part.get(key)
+                if isinstance(value, str):
+                    yield value
+        elif isinstance(part, str):
+            yield part
+
+
+def _codes(payload: object) -> set[str]:
+    if not isinstance(payload, Mapping):
+        return set()
+    errors = payload.get("errors")
+    parts = [payload, *(errors if isinstance(errors, list) else [errors])]
+    return {str(part["code"]) for part in parts if isinstance(part, Mapping) and "code" in part}
+
+
+_OF_TOKENS: Final = ("jwt expired", "invalid jwt", "invalid sdk credentials", "scope is incorrect")
+"""What only the check of a token says, whatever the status."""
+
+_KNOWN_TEXTS: Final = (
+    "validation errors",
+    "invalid arguments",
+    "method not allowed",
+    "permission denied",
+    "invalid streamid",
+)
+
+
+def _quoted(lower: str) -> str:
+    """Quote the server's text only where it is one of the documented ones: any other may repeat what was sent."""
+    known = [text for text in _KNOWN_TEXTS if text in lower]
+    return f", {known[0]}" if known else ""

@@ -1,0 +1,206 @@
+"""One HTTP exchange over requests: an answer with its whole body, or the one reason why there is none.
+
+Requests' own adapter and pool are used directly. ``Session.request`` would also follow redirects (carrying the token to
+another host), read ``.netrc`` and keep cookies, none of which this API wants, and costs more than twice as much a page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlencode
+
+import requests
+import urllib3.exceptions
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+
+from airflow_provider_kore.exceptions import KoreError, MalformedResponseError, TlsError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.clock import Clock
+
+LARGEST_BODY = 64 * 1024 * 1024
+"""Bytes of the largest body that is read; a page of contacts has some 20 kB."""
+
+_AT_ONCE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """What to send. Its repr holds neither headers nor body."""
+
+    method: str
+    url: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"HttpRequest({self.method} {self.url})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpResponse:
+    """What came back. Its repr holds no body."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Looked up without regard to case."""
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"HttpResponse({self.status}, {len(self.body)} bytes)"
+
+
+class Transport(Protocol):
+    """How the client reaches the server; tests pass their own."""
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Exchange one request for one whole answer, whatever its status.
+
+        Raises UnreachableError, TlsError, MalformedResponseError (the body was cut).
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up the connections."""
+        ...
+
+
+class RequestsTransport:
+    """The real one.
+
+    :param connections: how many requests may be under way at once over kept connections.
+    """
+
+    def __init__(self, config: ApiConfig, clock: Clock, *, connections: int = 1) -> None:
+        self._clock = clock
+        self._timeout = config.timeout
+        self._host = config.base_url
+        self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+        with requests.Session() as session:
+            given = {config.base_url.partition("://")[0]: config.proxy} if config.proxy else {}
+            # Adds HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE, where the connection leaves them open.
+            settings = session.merge_environment_settings(config.base_url, given, None, config.verify, None)
+        self._proxies = settings["proxies"]
+        self._verify: bool | str = settings["verify"] if settings["verify"] is not None else True
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """See :meth:`Transport.send`."""
+        prepared = requests.PreparedRequest()
+        prepared.method = request.method
+        prepared.url = f"{request.url}?{urlencode(request.query)}" if request.query else request.url
+        prepared.headers = CaseInsensitiveDict(request.headers)
+        prepared.body = request.body
+        if request.body is not None:
+            prepared.headers["Content-Length"] = str(len(request.body))
+        deadline = self._clock.monotonic() + self._timeout
+        error: KoreError
+        try:
+            response = self._adapter.send(
+                prepared, stream=True, timeout=self._timeout, verify=self._verify, proxies=self._proxies
+            )
+            try:
+                return HttpResponse(
+                    status=response.status_code, headers=response.headers, body=self._read(response, deadline)
+                )
+            finally:
+                response.close()
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as err:
+            error = self._explain(err)
+        # Raised outside the except: the original's frames and text may hold the token or a proxy's password.
+        raise error
+
+    def close(self) -> None:
+        """See :meth:`Transport.close`."""
+        self._adapter.close()
+
+    def _read(self, response: requests.Response, deadline: float) -> bytes:
+        """Read the body, but no longer than until the deadline: each single read may be within its own time-out."""
+        raw = response.raw
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := raw.read1(_AT_ONCE, decode_content=True):
+            chunks.append(chunk)
+            size += len(chunk)
+            if self._clock.monotonic() > deadline:
+                raise requests.Timeout
+            if size > LARGEST_BODY:
+                raise MalformedResponseError(
+                    f"{self._host} sent a body of more than {LARGEST_BODY:,} bytes. Check that host is the Kore.ai "
+                    "environment."
+                )
+        if raw.length_remaining:
+            raise urllib3.exceptions.IncompleteRead(size, raw.length_remaining)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _explain(self, err: Exception) -> KoreError:
+        found = _chain(err)
+        error, message = next(
+            ((error, message) for kinds, error, message in _REASONS if any(isinstance(each, kinds) for each in found)),
+            (UnreachableError, "The connection to {host} broke before the answer was complete. Try again; " + _BETWEEN),
+        )
+        return error(message.format(host=self._host, timeout=self._timeout, tls=_tls_reason(found)))
+
+
+def _chain(err: BaseException) -> list[BaseException]:
+    """Return the error and what it wraps, as requests and urllib3 nest them: in args, reason, cause and context."""
+    found: list[BaseException] = []
+    pending: list[object] = [err]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, BaseException) and current not in found:
+            found.append(current)
+            pending += [*current.args, getattr(current, "reason", None), current.__cause__, current.__context__]
+    return found
+
+
+def _tls_reason(kinds: list[BaseException]) -> str:
+    for kind in kinds:
+        message = getattr(kind, "verify_message", None)  # of ssl.SSLCertVerificationError
+        if message:
+            return str(message)
+    return "it does not speak TLS as expected"
+
+
+_BETWEEN = "if it stays so, check the proxies and firewalls in between."
+_Reason = tuple[tuple[type[BaseException], ...], type[KoreError], str]
+_REASONS: tuple[_Reason, ...] = (
+    (
+        (urllib3.exceptions.ProxyError, requests.exceptions.ProxyError),
+        UnreachableError,
+        "The proxy between here and {host} cannot be reached, or refuses. Check the connection's proxy field and the "
+        "HTTPS_PROXY variable of the worker.",
+    ),
+    (
+        (urllib3.exceptions.SSLError, requests.exceptions.SSLError),
+        TlsError,
+        "The TLS certificate of {host} cannot be verified: {tls}. Check the host's name, or set the connection's "
+        "verify field to the bundle of the CA that signed it.",
+    ),
+    (
+        (urllib3.exceptions.NameResolutionError,),
+        UnreachableError,
+        "The name of {host} cannot be resolved. Check the connection's host field, and DNS.",
+    ),
+    (
+        (urllib3.exceptions.NewConnectionError,),
+        UnreachableError,
+        "{host} refuses the connection. Check the connection's host field, and the network.",
+    ),
+    (  # behind the two above, which urllib3 counts among its time-outs
+        (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError),
+        UnreachableError,
+        "{host} did not answer within {timeout:g} s. If it is just slow, raise the connection's timeout field.",
+    ),
+    (
+        (urllib3.exceptions.IncompleteRead, urllib3.exceptions.DecodeError),
+        MalformedResponseError,
+        "{host} ended its answer before it was complete. Try again; " + _BETWEEN,
+    ),
+)
+"""Which of the errors that requests and urllib3 nest in each other says why; the first that fits."""

@@ -1,0 +1,212 @@
+"""Everything this package raises on purpose.
+
+The branch says what to do next, the leaf what went wrong::
+
+    KoreError
+    ├── RetryableError                the same call may succeed later (``retry_after`` seconds, if the server said)
+    │   ├── UnreachableError          no answer: refused, reset, timed out, name not resolved
+    │   ├── ServerError               an answer that blames the server: 5xx, or a refusal nobody documents
+    │   ├── MalformedResponseError    an answer that is no JSON, or was cut short
+    │   ├── RateLimitedError          the account's allowance is spent
+    │   ├── DriftError                the list changed while it was read
+    │   ├── CheckpointLostError       a checkpoint vanished or is damaged; the next try walks anew
+    │   ├── StoreUnavailableError     S3 did not answer, or answered 5xx
+    │   ├── TempSpaceError            no room left in the folder for temporary files
+    │   └── StoppedError              the task was told to stop; what was fetched is checkpointed
+    └── FatalError                    no retry can help: a person has to change something
+        ├── ConfigError               a field of the connection
+        ├── ParameterError            an argument of an operator or a hook method
+        ├── CredentialsError          the server refuses the token: secret, algorithm, clock
+        ├── ScopeError                the token is good, its scope is not granted
+        ├── NotFoundError             no such contact list, campaign or path
+        ├── RequestRefusedError       the server refuses the request itself (400, 405, 412, a redirect)
+        ├── TlsError                  the certificate cannot be verified
+        ├── ContractError             an answer the vendor's contract does not allow
+        │   └── PaginationError       pages whose witnesses contradict each other
+        ├── SnapshotExistsError       ``replace=False`` and the partition holds another run's snapshot
+        ├── SupersededError           another writer published this partition meanwhile
+        ├── ShrunkError               far fewer contacts than last time; nothing was replaced
+        ├── CorruptSnapshotError      what was stored is not what was sent
+        ├── BucketNotFoundError       the bucket does not exist
+        └── StorePermissionError      S3 refuses the call; the message names the permission
+
+A message says what is wrong, where, and what to do. It never holds a secret, a token, a header, a body or a contact.
+Every argument reaches ``Exception.__init__``, so that each error survives pickling between processes.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BucketNotFoundError",
+    "CheckpointLostError",
+    "ConfigError",
+    "ContractError",
+    "CorruptSnapshotError",
+    "CredentialsError",
+    "DriftError",
+    "FatalError",
+    "KoreError",
+    "MalformedResponseError",
+    "NotFoundError",
+    "PaginationError",
+    "ParameterError",
+    "RateLimitedError",
+    "RequestRefusedError",
+    "RetryableError",
+    "ScopeError",
+    "ServerError",
+    "ShrunkError",
+    "SnapshotExistsError",
+    "StoppedError",
+    "StorePermissionError",
+    "StoreUnavailableError",
+    "SupersededError",
+    "TempSpaceError",
+    "TlsError",
+    "UnreachableError",
+]
+
+
+class KoreError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class RetryableError(KoreError):
+    """The same call may succeed later.
+
+    :param message: what is wrong, where, what to do.
+    :param retry_after: seconds the server asked to wait, None if it didn't say.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class FatalError(KoreError):
+    """No retry can help: a person has to change something. The message says what."""
+
+
+class UnreachableError(RetryableError):
+    """No answer came: connection refused or reset, a name that doesn't resolve, a timeout."""
+
+
+class ServerError(RetryableError):
+    """The server blames itself (5xx), or refuses in a way that no page documents."""
+
+
+class MalformedResponseError(RetryableError):
+    """The body is no JSON, or ends too early."""
+
+
+class RateLimitedError(RetryableError):
+    """The account's allowance is spent: status 429, or one of the vendor's rate limit texts."""
+
+
+class DriftError(RetryableError):
+    """The list changed while it was read; the message says which numbers moved."""
+
+
+class CheckpointLostError(RetryableError):
+    """A checkpoint vanished while it was needed, or does not hold what was written. The next try walks anew."""
+
+
+class StoreUnavailableError(RetryableError):
+    """S3 did not answer, or asked to come back later."""
+
+
+class TempSpaceError(RetryableError):
+    """The folder for temporary files is full or cannot be written."""
+
+
+class StoppedError(RetryableError):
+    """The task was told to stop. What it had fetched is checkpointed, nothing was published."""
+
+
+class ConfigError(FatalError):
+    """A field of the connection is missing, misspelt or impossible.
+
+    :param field: the field as the connection form labels it.
+    :param problem: what is wrong with it, without the value of a secret.
+    :param advice: what to write instead.
+    """
+
+    def __init__(self, field: str, problem: str, advice: str) -> None:
+        super().__init__(field, problem, advice)
+        self.field = field
+
+    def __str__(self) -> str:
+        field, problem, advice = self.args
+        return f"Kore connection, field {field!r}: {problem}; {advice}{'' if str(advice).endswith('?') else '.'}"
+
+
+class ParameterError(FatalError):
+    """An argument of an operator, a sensor or a hook method is impossible.
+
+    :param parameter: its name.
+    :param problem: what is wrong with it.
+    :param advice: what to pass instead.
+    """
+
+    def __init__(self, parameter: str, problem: str, advice: str) -> None:
+        super().__init__(parameter, problem, advice)
+        self.parameter = parameter
+
+    def __str__(self) -> str:
+        parameter, problem, advice = self.args
+        return f"Parameter {parameter!r}: {problem}; {advice}."
+
+
+class CredentialsError(FatalError):
+    """The server refuses the token: wrong secret, wrong algorithm, wrong stream or account, or a clock far off."""
+
+
+class ScopeError(FatalError):
+    """The token is good, but its app lacks the API scope Campaign Management."""
+
+
+class NotFoundError(FatalError):
+    """The server knows no such contact list, campaign or path."""
+
+
+class RequestRefusedError(FatalError):
+    """The server refuses the request itself: 400, 405, 412, a redirect."""
+
+
+class TlsError(FatalError):
+    """The server's certificate cannot be verified."""
+
+
+class ContractError(FatalError):
+    """The answer is JSON, but not what the vendor's contract allows."""
+
+
+class PaginationError(ContractError):
+    """The pages contradict each other (echo, ids, hasMore, totals); the message says which."""
+
+
+class SnapshotExistsError(FatalError):
+    """``replace=False``, and the partition holds a snapshot that another run published."""
+
+
+class SupersededError(FatalError):
+    """Another writer published this partition while this one was reading; its snapshot stays."""
+
+
+class ShrunkError(FatalError):
+    """The list has far fewer contacts than the guards allow; the previous snapshot stays."""
+
+
+class CorruptSnapshotError(FatalError):
+    """What S3 holds differs from what was sent."""
+
+
+class BucketNotFoundError(FatalError):
+    """The S3 bucket does not exist (or another account owns the name)."""
+
+
+class StorePermissionError(FatalError):
+    """S3 refuses a call; the message names the permission it needs."""

@@ -1,0 +1,61 @@
+"""Every error survives its journey between processes, and has its row in the documentation."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_kore import exceptions
+from airflow_provider_kore.exceptions import FatalError, KoreError, RetryableError
+
+PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
+ALL = [value for _, value in inspect.getmembers(exceptions, inspect.isclass) if issubclass(value, KoreError)]
+LEAVES = [kind for kind in ALL if kind not in {KoreError, RetryableError, FatalError}]
+
+
+def made(kind: type[KoreError]) -> KoreError:
+    """Return one with every argument its signature takes."""
+    if kind.__init__ is KoreError.__init__:
+        return kind("Something is wrong. Check it.")
+    values: list[object] = []
+    for name, parameter in list(inspect.signature(kind.__init__).parameters.items())[1:]:
+        values.append(12.5 if "float" in str(parameter.annotation) else f"the {name}")
+    return kind(*values)
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_an_error_survives_pickling(kind: type[KoreError]) -> None:
+    error = made(kind)
+    error.add_note("seen on the way")
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        copy = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301  # our own bytes
+        assert type(copy) is kind
+        assert (str(copy), copy.args, vars(copy)) == (str(error), error.args, vars(error))
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_every_leaf_says_whether_a_retry_can_help(kind: type[KoreError]) -> None:
+    assert issubclass(kind, RetryableError) != issubclass(kind, FatalError)
+
+
+def test_the_tree_is_drawn_and_exported_in_full() -> None:
+    drawn = set(re.findall(r"── (\w+)", exceptions.__doc__ or "")) | {"KoreError"}
+    assert drawn == {kind.__name__ for kind in ALL} == set(exceptions.__all__)
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_every_error_has_its_row_in_the_documentation(kind: type[KoreError]) -> None:
+    (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{kind.__name__}` |")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert len(cells) == 4
+    assert all(cells)
+    if kind in LEAVES:
+        assert cells[2] == ("retryable" if issubclass(kind, RetryableError) else "fatal")
+
+
+def test_the_documentation_names_no_error_that_is_gone() -> None:
+    assert set(re.findall(r"`(\w+Error)`", PAGE)) <= {kind.__name__ for kind in ALL}

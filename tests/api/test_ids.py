@@ -1,0 +1,42 @@
+"""The set of ids is a set, only smaller."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_kore.api.ids import IdSet
+
+
+@given(st.lists(st.text(max_size=6), max_size=300))
+def test_it_answers_as_a_set_does(identifiers: list[str]) -> None:
+    ids, model = IdSet(), set[str]()
+    for identifier in identifiers:
+        assert (identifier in ids) == (identifier in model)
+        assert ids.add(identifier) == (identifier not in model)
+        model.add(identifier)
+        assert len(ids) == len(model)
+    assert all(identifier in ids for identifier in model)
+    assert "something longer than any of them" not in ids
+
+
+def test_it_grows_without_losing_any() -> None:
+    ids = IdSet()
+    assert all(ids.add(f"cc-{number:024x}") for number in range(50_000))
+    assert not any(ids.add(f"cc-{number:024x}") for number in range(50_000))
+    assert len(ids) == 50_000
+    assert "cc-x" not in ids
+
+
+def test_it_costs_less_than_thirty_bytes_an_id() -> None:
+    ids = IdSet()
+    for number in range(100_000):
+        ids.add(f"cc-{number:024x}")
+    assert ids._slots.nbytes < 30 * 100_000
+
+
+def test_lone_surrogates_are_ids_too() -> None:
+    ids = IdSet()
+    assert ids.add("cc-\ud800")
+    assert "cc-\ud800" in ids
+    assert "cc-\ud801" not in ids
