@@ -1,0 +1,68 @@
+"""Campaigns and their call results, the latter printed from their index like contacts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_kore.simulator.contacts import FIRST_CREATED_MS, now_ms, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OUTCOMES = ("Answered", "NoAnswer", "Busy", "VoiceMail", "Failed")
+_RESULT = (
+    '{"phoneNumber":"+1555%07d","uniqueId":"u-%d","dialerOutcome":"%s","numberOfAttemptsSoFar":%d,'
+    '"botSessionId":"s-%d","agentDispositionCodes":[],"botOutboundStatus":"completed","botOutboundStatusDetail":""}'
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Campaign:
+    """One campaign.
+
+    :param results: number of call results, or the results themselves.
+    :param details: further fields as the vendor spells them, such as ``priority`` or ``dialingMode``.
+    """
+
+    campaign_id: str
+    name: str
+    type: Literal["voice", "sms"] = "voice"
+    status: str = "Active"
+    results: int | tuple[Mapping[str, Any], ...] = 0
+    details: dict[str, object] = field(default_factory=dict)
+    created_ms: int = FIRST_CREATED_MS
+    updated_ms: int = FIRST_CREATED_MS
+
+    def fields(self) -> dict[str, Any]:
+        """Return its item of ``getAllCampaignDetails``. Voice items carry ``_id``, SMS items ``id``."""
+        return {
+            ("_id" if self.type == "voice" else "id"): self.campaign_id,
+            "name": self.name,
+            "status": self.status,
+            "type": self.type,
+            "priority": "1",
+            "dialingMode": "preview" if self.type == "voice" else "",
+            "createdAt": timestamp(self.created_ms),
+            "updatedAt": timestamp(self.updated_ms),
+            **self.details,
+        }
+
+    def set_status(self, status: str) -> None:
+        """Move the campaign on; its ``updatedAt`` moves with it."""
+        self.status = status
+        self.updated_ms = max(now_ms(), self.updated_ms + 1)
+
+    def result_count(self) -> int:
+        """Count the call results."""
+        return self.results if isinstance(self.results, int) else len(self.results)
+
+    def result_texts(self, start: int, stop: int) -> list[str]:
+        """Print the call results ``start`` to ``stop``; fewer where they end."""
+        if not isinstance(self.results, int):
+            return [json.dumps(result) for result in self.results[start:stop]]
+        return [
+            _RESULT % (index, index, _OUTCOMES[index % len(_OUTCOMES)], 1 + index % 3, index)
+            for index in range(start, min(stop, self.results))
+        ]

@@ -1,0 +1,70 @@
+"""What a fault is, and the list of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_kore.simulator.checks import check_types
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.simulator.answers import Answer
+    from airflow_provider_kore.simulator.paging import Page
+    from airflow_provider_kore.simulator.settings import Settings
+    from airflow_provider_kore.simulator.state import State
+
+FAULTS: dict[str, type[Fault]] = {}
+"""Every fault by its name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One misbehaviour. Override the step it spoils; the others leave everything as it is.
+
+    ``endpoints`` are the ones it can happen to, None for all; ``times`` is how often it happens unless the test says.
+    """
+
+    name: ClassVar[str] = ""
+    endpoints: ClassVar[frozenset[str] | None] = None
+    times: ClassVar[int | None] = None
+
+    def __init_subclass__(cls, *, name: str = "") -> None:
+        """List the class under its name; a class without one is only a parent."""
+        if name:
+            cls.name = name
+            FAULTS[name] = cls
+
+    def __post_init__(self) -> None:
+        """Refuse parameters of the wrong type now, and not in the middle of a request."""
+        check_types(self)
+
+    def change(self, state: State, list_id: str) -> None:
+        """Change the state before the request is answered."""
+
+    def answer(self, settings: Settings) -> Answer | None:  # noqa: ARG002  # the default step
+        """Answer in the place of the endpoint; None lets the endpoint answer."""
+        return None
+
+    def shape(self, page: Page) -> Page:
+        """Change a page before it is printed."""
+        return page
+
+    def deliver(self, answer: Answer) -> Answer:
+        """Change the printed answer, or how it travels."""
+        return answer
+
+
+def make_fault(name: str, parameters: dict[str, Any]) -> Fault:
+    """Build a fault from its name, as the command line and the control API spell it.
+
+    Raises ValueError with a sentence for an unknown name or parameter.
+    """
+    kind = FAULTS.get(name)
+    if kind is None:
+        msg = f"there is no fault {name!r}; the faults are {', '.join(sorted(FAULTS))}"
+        raise ValueError(msg)
+    try:
+        return kind(**parameters)
+    except TypeError as err:
+        msg = f"fault {name!r}: {err}"
+        raise ValueError(msg) from err

@@ -1,0 +1,100 @@
+"""Lists that change while they are read."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kore.simulator.faults.fault import Fault
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.simulator.state import State
+
+
+class _ListChange(Fault):
+    """A change just before the matching page is served; once, unless the test says otherwise."""
+
+    endpoints = frozenset({"contacts"})
+    times = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListAppend(_ListChange, name="list_append"):
+    """``n`` contacts are added at the end."""
+
+    n: int = 1
+
+    @override
+    def change(self, state: State, list_id: str) -> None:
+        state.grow(list_id, self.n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListInsert(_ListChange, name="list_insert"):
+    """``n`` contacts are added at the beginning, so that every offset moves up."""
+
+    n: int = 1
+
+    @override
+    def change(self, state: State, list_id: str) -> None:
+        state.grow(list_id, self.n, at_start=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRemove(_ListChange, name="list_remove"):
+    """``n`` contacts from position ``index`` on are removed, so that later offsets move down."""
+
+    n: int = 1
+    index: int = 0
+
+    @override
+    def change(self, state: State, list_id: str) -> None:
+        state.remove(list_id, self.index, self.n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListSwap(_ListChange, name="list_swap"):
+    """``n`` contacts are removed from position ``index`` on and as many are added at the end: the total stays."""
+
+    n: int = 1
+    index: int = 0
+
+    @override
+    def change(self, state: State, list_id: str) -> None:
+        state.grow(list_id, state.remove(list_id, self.index, self.n))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListUpdate(_ListChange, name="list_update"):
+    """The contact at position ``index`` changes in place: ``field`` becomes ``value``, ``updatedAt`` becomes now."""
+
+    index: int = 0
+    field: str = "firstName"
+    value: Any = "Changed"
+
+    @override
+    def change(self, state: State, list_id: str) -> None:
+        if self.index < len(state.list_record(list_id).contacts):
+            state.update(list_id, self.index, {self.field: self.value})
+
+
+class ListReplace(_ListChange, name="list_replace"):
+    """As many new contacts take the place of all the old ones."""
+
+    @override
+    def change(self, state: State, list_id: str) -> None:
+        state.grow(list_id, state.remove(list_id, 0, len(state.list_record(list_id).contacts)))
+
+
+class ListDelete(_ListChange, name="list_delete"):
+    """The list is deleted."""
+
+    @override
+    def change(self, state: State, list_id: str) -> None:
+        state.lists.pop(list_id, None)

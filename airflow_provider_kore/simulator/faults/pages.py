@@ -1,0 +1,154 @@
+"""Faults in the pages themselves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_kore.simulator.answers import Answer
+from airflow_provider_kore.simulator.faults.fault import Fault
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.simulator.paging import Page
+    from airflow_provider_kore.simulator.settings import Settings
+
+_PAGED = frozenset({"contacts", "campaigns"})
+_CONTACTS = frozenset({"contacts"})
+
+
+class MissingData(Fault, name="missing_data"):
+    """A success without ``data``."""
+
+    @override
+    def answer(self, settings: Settings) -> Answer:
+        return Answer(status=200, body=b'{"status":"success","message":"OK"}', refused="fault")
+
+
+class NullData(Fault, name="null_data"):
+    """A success whose ``data`` is null."""
+
+    @override
+    def answer(self, settings: Settings) -> Answer:
+        return Answer(status=200, body=b'{"status":"success","message":"OK","data":null}', refused="fault")
+
+
+class ContactWithoutId(Fault, name="contact_without_id"):
+    """The page's first contact has no ``_id``."""
+
+    endpoints = _CONTACTS
+
+    @override
+    def shape(self, page: Page) -> Page:
+        return replace(page, items=(_without_id(page.items[0]), *page.items[1:])) if page.items else page
+
+
+class DuplicateId(Fault, name="duplicate_id"):
+    """The page's last contact is its first one again."""
+
+    endpoints = _CONTACTS
+
+    @override
+    def shape(self, page: Page) -> Page:
+        return replace(page, items=(*page.items[:-1], page.items[0])) if page.items else page
+
+
+class RepeatedPage(Fault, name="repeated_page"):
+    """The contacts of the page before come again, under the echo that was asked for; the first page is spared."""
+
+    endpoints = _PAGED
+
+    @override
+    def shape(self, page: Page) -> Page:
+        return replace(page, items=page.cut(page.skip - page.limit, page.limit)) if page.skip else page
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortPage(Fault, name="short_page"):
+    """The page lacks its last ``missing`` contacts, though more follow."""
+
+    missing: int = 1
+    endpoints = _PAGED
+
+    @override
+    def shape(self, page: Page) -> Page:
+        return replace(page, items=page.items[: max(0, len(page.items) - self.missing)])
+
+
+class EmptyPage(Fault, name="empty_page"):
+    """The page holds no contact, though the total and ``hasMore`` say otherwise."""
+
+    endpoints = _PAGED
+
+    @override
+    def shape(self, page: Page) -> Page:
+        return replace(page, items=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongSkipEcho(Fault, name="wrong_skip_echo"):
+    """The right contacts, under a ``skip`` that is wrong by ``error``."""
+
+    error: int = 1
+    endpoints = _PAGED
+
+    @override
+    def shape(self, page: Page) -> Page:
+        return replace(page, echo_skip=page.echo_skip + self.error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongTotal(Fault, name="wrong_total"):
+    """``totalResults`` is wrong by ``error``."""
+
+    error: int = 1
+    endpoints = _PAGED
+
+    @override
+    def shape(self, page: Page) -> Page:
+        return replace(page, total_error=self.error)
+
+
+class HasMoreFalse(Fault, name="has_more_false"):
+    """``hasMore`` is false, though more follow."""
+
+    endpoints = _PAGED
+
+    @override
+    def shape(self, page: Page) -> Page:
+        return replace(page, has_more=False)
+
+
+class HasMoreTrue(Fault, name="has_more_true"):
+    """``hasMore`` is true, though nothing follows."""
+
+    endpoints = _PAGED
+
+    @override
+    def shape(self, page: Page) -> Page:
+        return replace(page, has_more=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedLimit(Fault, name="changed_limit"):
+    """The page holds at most ``limit`` contacts, and says so in its echo."""
+
+    limit: int = 7
+    endpoints = _PAGED
+
+    @override
+    def shape(self, page: Page) -> Page:
+        limit = min(self.limit, page.limit)
+        return replace(page, items=page.items[:limit], limit=limit, has_more=page.skip + limit < page.total)
+
+
+def _without_id(item: str) -> str:
+    contact = json.loads(item)
+    contact.pop("_id", None)
+    return json.dumps(contact)

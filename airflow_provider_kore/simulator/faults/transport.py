@@ -1,0 +1,68 @@
+"""Faults in how an answer travels."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_kore.simulator.faults.fault import Fault
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.simulator.answers import Answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency(Fault, name="latency"):
+    """The answer comes ``seconds`` late."""
+
+    seconds: float = 1.0
+
+    @override
+    def deliver(self, answer: Answer) -> Answer:
+        late = answer.delivery.latency + self.seconds
+        return replace(answer, delivery=replace(answer.delivery, latency=late))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowBody(Fault, name="slow_body"):
+    """The body dribbles in: ``piece`` bytes, then a ``pause`` in seconds, and so on."""
+
+    piece: int = 512
+    pause: float = 0.05
+
+    @override
+    def deliver(self, answer: Answer) -> Answer:
+        return replace(answer, delivery=replace(answer.delivery, piece=self.piece, pause=self.pause))
+
+
+class ResetBeforeHeaders(Fault, name="reset_before_headers"):
+    """The connection is reset instead of an answer."""
+
+    @override
+    def deliver(self, answer: Answer) -> Answer:
+        return replace(answer, delivery=replace(answer.delivery, reset="before_headers"))
+
+
+class ResetAfterHeaders(Fault, name="reset_after_headers"):
+    """The connection is reset between the headers and the body."""
+
+    @override
+    def deliver(self, answer: Answer) -> Answer:
+        return replace(answer, delivery=replace(answer.delivery, reset="after_headers"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruncatedBody(Fault, name="truncated_body"):
+    """The connection closes ``missing`` bytes before the end that ``Content-Length`` promised."""
+
+    missing: int = 20
+
+    @override
+    def deliver(self, answer: Answer) -> Answer:
+        return replace(answer, delivery=replace(answer.delivery, missing=self.missing))

@@ -1,0 +1,195 @@
+"""Every point on which the vendor's pages are silent, as one frozen value.
+
+A default is what the pages make most likely. Change any of them at run time: ``kore.configure(total="missing")``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_kore.simulator.checks import check_types
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Algorithm = Literal["HS256", "HS512", "RS256", "RS512"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the simulated environment is set up and how it reads the unwritten parts of the contract.
+
+    The app and its token (vendor: API scopes, JWT apps):
+
+    :param client_id: the app's client id, the token's claim ``appId``.
+    :param client_secret: secret that signs HS256 and HS512 tokens.
+    :param public_key: PEM that checks RS256 and RS512 tokens; empty: the simulator makes a pair and its
+        connection holds the private half.
+    :param stream_id: the application, in the path and in the header ``iid``.
+    :param account_id: the account, in the header ``accountId`` and (v2) in the query.
+    :param jwt_algorithm: the only algorithm the app accepts.
+    :param enforce_jti: refuse a token without ``jti``, and one whose ``jti`` was seen before.
+    :param enforce_jwe: refuse every token that is not encrypted. The vendor publishes no ``alg``, so all are.
+    :param scope_granted: the app has the published scope "Campaign Management".
+    :param require_exp: refuse a token that never expires.
+    :param check_iat: refuse a token that is signed in the future of the server's clock.
+    :param leeway: seconds by which ``exp`` and ``iat`` may miss the server's clock.
+    :param clock_offset: seconds the server's clock, and so its ``Date`` header, is ahead of the machine's.
+
+    Refusals (vendor: no campaign page shows an error body):
+
+    :param error_key: key of the text in ``{"errors": [{…}]}``.
+    :param failure_status: word in ``status`` when a refusal comes under HTTP 200.
+    :param unknown_id: answer to a contact list or campaign id that does not exist.
+    :param wrong_account: answer to a missing or foreign ``accountId``.
+    :param require_content_type: refuse a request without ``Content-Type: application/json``.
+
+    Rate limits (vendor: 60 requests per rolling minute and account; the rest is unwritten):
+
+    :param requests_per_minute: allowance of the short rolling window, 0 for none.
+    :param requests_per_hour: allowance of the long rolling window, 0 for none.
+    :param minute_seconds: length of the short window; shorten it in tests that cannot wait a minute.
+    :param hour_seconds: length of the long window.
+    :param count_refused: a request that is refused by the limit uses up allowance, too.
+    :param rate_limit_status: HTTP status of that refusal.
+    :param rate_limit_message: its text: ``window`` names the window that is spent; the others always say the same.
+    :param rate_limit_body: the JSON around the text.
+    :param retry_after: header ``Retry-After``: empty for none, ``wait`` for the seconds until a request is free,
+        ``date`` for the same as an HTTP date; anything else is sent as it is.
+
+    Pages (vendor: the request side of ``getAllContacts`` is unwritten):
+
+    :param default_limit: page size when the request names none.
+    :param max_limit: the largest page size.
+    :param limit_handling: what happens above ``max_limit``; ``ignore`` always takes ``default_limit``, ``reject_any``
+        refuses (400) every request that names a limit.
+    :param changed_limit: largest page size from offset ``changed_limit_from`` on, for a limit that changes
+        in mid-walk; 0 for never.
+    :param changed_limit_from: offset of the first page with ``changed_limit``.
+    :param skip_handling: ``ignore`` serves the first page for any ``skip``.
+    :param ignored_skip_echo: what an ignored ``skip`` is echoed as: ``served`` (0), or as ``asked``.
+    :param envelope: where paging fields are: ``nested`` in ``data``, at the ``top`` level, or ``both``.
+    :param echo: the answer says which ``skip`` and ``limit`` it used.
+    :param total: what ``totalResults`` counts: the ``list``, or the ``page``; or it is ``missing``, ``wrong`` by
+        ``total_error``, a ``string``, or ``capped`` at ``total_cap``. ``totalPages`` follows.
+    :param total_error: added to a ``wrong`` total.
+    :param total_cap: largest number a ``capped`` total says.
+    :param has_more: ``hasMore``: ``right``, ``missing``, ``always_true``, ``always_false``, or right but a ``string``.
+    :param sort: order of the contacts: ``insertion``, ``newest_first``, or by ``id``.
+
+    Lists:
+
+    :param ids: contact ids ``ascending`` in order of creation, or ``random``-looking. For lists added from now on.
+    :param updated_at_moves: a change of a list's contacts moves the list's ``updatedAt``.
+    :param add_contacts_delay: seconds until contacts that were pushed with ``addContacts`` appear.
+    :param add_contacts_requests: requests until they appear; both must have passed.
+
+    The simulator itself:
+
+    :param latency: seconds every answer takes at least.
+    :param seed: seed of everything random.
+    :param keep_requests: number of served requests kept for ``requests``; older ones only count in the report.
+    """
+
+    client_id: str = "cs-simulated-client"
+    client_secret: str = "simulated-secret-that-is-long-enough-for-every-hmac-algorithm-0123456789"  # noqa: S105  # opens nothing
+    public_key: str = ""
+    stream_id: str = "st-simulated-stream"
+    account_id: str = "simulated-account"
+    jwt_algorithm: Algorithm = "HS256"
+    enforce_jti: bool = False
+    enforce_jwe: bool = False
+    scope_granted: bool = True
+    require_exp: bool = False
+    check_iat: bool = True
+    leeway: float = 0.0
+    clock_offset: float = 0.0
+
+    error_key: Literal["msg", "message"] = "msg"
+    failure_status: Literal["error", "failure", "Error"] = "error"
+    unknown_id: Literal["404", "400", "error_200", "empty_200"] = "404"
+    wrong_account: Literal["unauthorized", "invalid_arguments"] = "unauthorized"
+    require_content_type: bool = True
+
+    requests_per_minute: int = 60
+    requests_per_hour: int = 0
+    minute_seconds: float = 60.0
+    hour_seconds: float = 3600.0
+    count_refused: bool = False
+    rate_limit_status: int = 429
+    rate_limit_message: Literal["window", "minute", "hour", "generic"] = "window"
+    rate_limit_body: Literal["errors", "status", "message"] = "errors"
+    retry_after: str = ""
+
+    default_limit: int = 50
+    max_limit: int = 50
+    limit_handling: Literal["clamp", "honour", "ignore", "reject_400", "reject_412", "reject_any"] = "clamp"
+    changed_limit: int = 0
+    changed_limit_from: int = 0
+    skip_handling: Literal["honour", "ignore"] = "honour"
+    ignored_skip_echo: Literal["served", "asked"] = "served"
+    envelope: Literal["nested", "top", "both"] = "nested"
+    echo: bool = True
+    total: Literal["list", "page", "missing", "wrong", "string", "capped"] = "list"
+    total_error: int = 1
+    total_cap: int = 10_000
+    has_more: Literal["right", "missing", "always_true", "always_false", "string"] = "right"
+    sort: Literal["insertion", "newest_first", "id"] = "insertion"
+
+    ids: Literal["ascending", "random"] = "ascending"
+    updated_at_moves: bool = True
+    add_contacts_delay: float = 1.0
+    add_contacts_requests: int = 0
+
+    latency: float = 0.0
+    seed: int = 0
+    keep_requests: int = 100_000
+
+    def __post_init__(self) -> None:
+        """Refuse a value no server could have, so that a misspelt test does not pass by chance."""
+        check_types(self)
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                msg = f"{name}={getattr(self, name)!r}: use {least} or more"
+                raise ValueError(msg)
+
+
+_LEAST = {
+    "default_limit": 1,
+    "max_limit": 1,
+    "minute_seconds": 0.001,
+    "hour_seconds": 0.001,
+    "keep_requests": 1,
+    "rate_limit_status": 200,
+    **dict.fromkeys(
+        (
+            "requests_per_minute",
+            "requests_per_hour",
+            "leeway",
+            "changed_limit",
+            "changed_limit_from",
+            "total_cap",
+            "add_contacts_delay",
+            "add_contacts_requests",
+            "latency",
+        ),
+        0,
+    ),
+}
+
+
+def setting_names() -> tuple[str, ...]:
+    """Names that ``configure`` and ``--set`` accept."""
+    return tuple(setting.name for setting in fields(Settings))
+
+
+def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Return ``settings`` with changes. Raises ValueError with a sentence for a name or value that cannot be."""
+    for name in changes:
+        if name not in setting_names():
+            close = get_close_matches(name, setting_names(), n=1)
+            msg = f"there is no setting {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+            raise ValueError(msg)
+    return replace(settings, **changes)

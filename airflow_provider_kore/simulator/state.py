@@ -1,0 +1,192 @@
+"""What exists in the simulated account: apps, contact lists, campaigns. No HTTP, no paging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kore.simulator.contacts import FIRST_CREATED_MS, Contact, ContactList, now_ms, timestamp
+from airflow_provider_kore.simulator.tokens import App, make_key_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_provider_kore.simulator.campaigns import Campaign
+    from airflow_provider_kore.simulator.settings import Settings
+
+_API_SOURCES = {"apiIntegration", "passiveApi", "passiveApiIntegration"}
+_ONLY_IN_ONE_LIST = ("isActive", "createdBy", "updatedBy", "createdAt", "allowDuplicates", "isGlobalDNC", "isDefault")
+
+
+@dataclass(slots=True)
+class ListRecord:
+    """A contact list with its catalogue entry; ``details`` override or extend the entry, in the vendor's spelling."""
+
+    list_id: str
+    name: str
+    contacts: ContactList
+    details: dict[str, object]
+    updated_ms: int = FIRST_CREATED_MS
+
+    def touch(self, settings: Settings) -> None:
+        """Move ``updatedAt`` after a change, always to a later millisecond."""
+        if settings.updated_at_moves:
+            self.updated_ms = max(now_ms(), self.updated_ms + 1)
+
+    def fields(self) -> dict[str, Any]:
+        """``data`` of one contact list, as ``GET …/contactList/{contactListId}`` answers."""
+        source = self.details.get("source", "localDrive")
+        return {
+            "_id": self.list_id,
+            "name": self.name,
+            "description": "",
+            # The vendor's sample shows 0 for lists that are fed over an API.
+            "totalRecordCount": 0 if source in _API_SOURCES else len(self.contacts),
+            "status": "Ready",
+            "mapping": {"phoneNumber": "phoneNumber"},
+            "isListInUse": False,
+            "listType": "call",
+            "campaignInUse": [],
+            "source": source,
+            "apiConfigurations": {"dataSyncMode": "append"},
+            "columns": ["phoneNumber", "firstName", "lastName", "timeZone", "uniqueId", "contactPriority"],
+            "files": [],
+            "isActive": True,
+            "createdBy": "u-simulated-user",
+            "updatedBy": "u-simulated-user",
+            "createdAt": timestamp(FIRST_CREATED_MS),
+            "updatedAt": timestamp(self.updated_ms),
+            "allowDuplicates": False,
+            "isGlobalDNC": False,
+            "isDefault": False,
+            **self.details,
+        }
+
+    def catalogue_fields(self) -> dict[str, Any]:
+        """One item of ``getAllListDetails``, which shows less than the list's own page."""
+        return {name: value for name, value in self.fields().items() if name not in _ONLY_IN_ONE_LIST}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    """Contacts on their way through ``addContacts``."""
+
+    list_id: str
+    contacts: tuple[Mapping[str, Any], ...]
+    due_time: float
+    due_request: int
+
+
+@dataclass(slots=True)
+class State:
+    """Everything the endpoints read. Whoever calls it holds the service's lock."""
+
+    settings: Settings
+    apps: dict[str, App] = field(default_factory=dict)
+    lists: dict[str, ListRecord] = field(default_factory=dict)
+    campaigns: dict[str, Campaign] = field(default_factory=dict)
+    _pushed: list[_Pushed] = field(default_factory=list)
+    _key_pair: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        """Create the app that the settings describe."""
+        self.configure(self.settings)
+
+    def configure(self, settings: Settings) -> App:
+        """Take over new settings and return the app they describe; apps that were added stay as they are."""
+        self.apps.pop(self.settings.client_id, None)
+        self.settings = settings
+        return self.add_app(settings)
+
+    def add_app(self, settings: Settings) -> App:
+        """Register the app that ``settings`` describe, on the account they name."""
+        signing_key = checking_key = settings.client_secret
+        if settings.jwt_algorithm.startswith("RS"):
+            if settings.public_key:
+                checking_key = settings.public_key
+            else:
+                self._key_pair = self._key_pair or make_key_pair()
+                signing_key, checking_key = self._key_pair
+        app = App(
+            client_id=settings.client_id,
+            signing_key=signing_key,
+            checking_key=checking_key,
+            stream_id=settings.stream_id,
+            account_id=settings.account_id,
+            jwt_algorithm=settings.jwt_algorithm,
+            enforce_jti=settings.enforce_jti,
+            enforce_jwe=settings.enforce_jwe,
+            scope_granted=settings.scope_granted,
+        )
+        self.apps[app.client_id] = app
+        return app
+
+    def add_list(
+        self,
+        list_id: str,
+        contacts: int | Iterable[Contact],
+        *,
+        name: str | None,
+        columns: Mapping[str, object] | None,
+        details: Mapping[str, object],
+    ) -> ListRecord:
+        """Add a list, or put a new one in the place of the old."""
+        held = ContactList(list_id, ids=self.settings.ids, seed=self.settings.seed, columns=columns)
+        if isinstance(contacts, int):
+            held.grow(contacts, born_ms=FIRST_CREATED_MS)
+        else:
+            held.add(contacts, born_ms=FIRST_CREATED_MS)
+        record = ListRecord(list_id, name or f"List {list_id}", held, dict(details))
+        if columns and "columns" not in details:
+            record.details["columns"] = [*record.fields()["columns"], *columns]
+        self.lists[list_id] = record
+        return record
+
+    def list_record(self, list_id: str) -> ListRecord:
+        """Return the list. Raises KeyError with a sentence if there is none."""
+        try:
+            return self.lists[list_id]
+        except KeyError:
+            msg = f"the simulator has no contact list {list_id!r}; add it with add_list"
+            raise KeyError(msg) from None
+
+    def grow(self, list_id: str, n: int, *, at_start: bool = False) -> None:
+        """Add ``n`` generated contacts that are created now."""
+        record = self.list_record(list_id)
+        record.contacts.grow(n, at_start=at_start)
+        record.touch(self.settings)
+
+    def remove(self, list_id: str, index: int, n: int) -> int:
+        """Remove ``n`` contacts from position ``index`` on and return how many there were."""
+        record = self.list_record(list_id)
+        removed = record.contacts.remove(index, n)
+        record.touch(self.settings)
+        return removed
+
+    def update(self, list_id: str, index: int, fields: Mapping[str, object]) -> None:
+        """Change one contact in place."""
+        record = self.list_record(list_id)
+        record.contacts.update(index, fields)
+        record.touch(self.settings)
+
+    def push(self, list_id: str, contacts: Iterable[Mapping[str, Any]], now: float, request: int) -> None:
+        """Accept contacts that appear later, as ``addContacts`` does.
+
+        :param now: seconds, monotonic.
+        :param request: number of the request that brought them.
+        """
+        due_time = now + self.settings.add_contacts_delay
+        due_request = request + self.settings.add_contacts_requests
+        self._pushed.append(_Pushed(list_id, tuple(contacts), due_time, due_request))
+
+    def settle(self, now: float, request: int) -> None:
+        """Let the contacts appear that were pushed long enough ago."""
+        if not self._pushed:
+            return
+        due = [pushed for pushed in self._pushed if pushed.due_time <= now and pushed.due_request < request]
+        for pushed in due:
+            self._pushed.remove(pushed)
+            record = self.lists.get(pushed.list_id)
+            if record is not None:
+                record.contacts.add(pushed.contacts)
+                record.touch(self.settings)

@@ -1,0 +1,93 @@
+"""When a fault happens: to which requests, from which on, how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+from airflow_provider_kore.simulator.calls import ENDPOINTS
+from airflow_provider_kore.simulator.checks import check_types
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.simulator.calls import Call
+    from airflow_provider_kore.simulator.faults import Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """Which requests a fault happens to. All conditions must hold.
+
+    :param endpoint: one endpoint's name; None for every one the fault can happen to.
+    :param list_id: requests for this contact list only; also the list that a list change is about.
+    :param after_requests: so many requests that match ``endpoint`` and ``list_id`` pass unharmed first.
+    :param times: how often it happens, None for as long as it is there; list changes happen once by default.
+    :param probability: of each matching request; drawn with ``seed``, so a run can be repeated.
+    :param at_offset: only when the item at this offset is asked for.
+    """
+
+    endpoint: str | None = None
+    list_id: str | None = None
+    after_requests: int = 0
+    times: int | None = None
+    probability: float = 1.0
+    seed: int = 0
+    at_offset: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse conditions that can never hold."""
+        check_types(self)
+        if self.endpoint is not None and self.endpoint not in ENDPOINTS:
+            msg = f"endpoint={self.endpoint!r}: use one of {', '.join(ENDPOINTS)}"
+            raise ValueError(msg)
+        if not 0.0 <= self.probability <= 1.0:
+            msg = f"probability={self.probability!r}: use a number from 0 to 1"
+            raise ValueError(msg)
+
+
+@dataclass(slots=True, eq=False)
+class ArmedFault:
+    """A fault that waits for its requests; what ``add_fault`` returns.
+
+    :param fired: how often it has happened.
+    """
+
+    number: int
+    fault: Fault
+    trigger: Trigger
+    seen: int = 0
+    fired: int = 0
+    _random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Seed the draw."""
+        self._random = Random(self.trigger.seed)  # noqa: S311  # must be repeatable, not secret
+
+    def strikes(self, call: Call, skip: int, limit: int) -> bool:
+        """Tell whether it happens to this request, and count the request.
+
+        :param skip: offset that the request asks for.
+        :param limit: number of items it asks for.
+        """
+        if not self._concerns(call):
+            return False
+        self.seen += 1
+        at_offset = self.trigger.at_offset
+        if self.seen <= self.trigger.after_requests or (at_offset is not None and not skip <= at_offset < skip + limit):
+            return False
+        times = self.fault.times if self.trigger.times is None else self.trigger.times
+        if times is not None and self.fired >= times:
+            return False
+        if self.trigger.probability < 1.0 and self._random.random() >= self.trigger.probability:
+            return False
+        self.fired += 1
+        return True
+
+    def _concerns(self, call: Call) -> bool:
+        trigger = self.trigger
+        if trigger.endpoint is not None:
+            if call.endpoint != trigger.endpoint:
+                return False
+        elif self.fault.endpoints is not None and call.endpoint not in self.fault.endpoints:
+            return False
+        return trigger.list_id is None or not call.list_id or call.list_id == trigger.list_id
