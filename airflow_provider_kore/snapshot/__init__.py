@@ -1,0 +1,1 @@
+"""Turning pages into one verified object. Knows neither Airflow nor HTTP."""

@@ -1,0 +1,75 @@
+"""Rows become one verified local file: written, then decoded again and counted, before anybody else can see it."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from airflow_provider_kore.exceptions import CorruptSnapshotError
+from airflow_provider_kore.snapshot.chunks import temp_space
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_kore.api.ids import IdSet
+    from airflow_provider_kore.snapshot.formats import Column, ColumnSet, Format
+
+IN_MEMORY = 1 << 20
+"""Bytes up to which a file never touches the disk."""
+
+ROWS_AT_ONCE = 10_000
+"""Rows that are read again between two looks whether to stop: some tens of milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltFile:
+    """A file whose content is proven."""
+
+    file: BinaryIO
+    rows: int
+    columns: tuple[Column, ...]
+
+
+@contextmanager
+def build(
+    rows: Iterator[str],
+    file_format: Format,
+    compression: str,
+    columns: ColumnSet,
+    *,
+    seen: IdSet,
+    on_rows: Callable[[], None],
+) -> Iterator[BuiltFile]:
+    """Write rows into a temporary file, and read that file again: what counts is what will be stored.
+
+    :param seen: the ids of the files of this snapshot that were built before; those of this one are added.
+    :param on_rows: called now and then while the file is read again; may raise to stop.
+
+    Raises TempSpaceError, CorruptSnapshotError.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="kore-") as spool:
+        file = cast("BinaryIO", spool)
+        with temp_space():
+            written = file_format.write(rows, file, compression=compression, columns=columns)
+            file.flush()
+        file.seek(0)
+        read = 0
+        for identifier in file_format.read_ids(file, compression=compression):
+            read += 1
+            if read % ROWS_AT_ONCE == 0:
+                on_rows()
+            if not seen.add(identifier):
+                raise CorruptSnapshotError(
+                    f"Row {read:,} of the file that was to be stored repeats an _id. Nothing was published; please "
+                    "report this."
+                )
+        if read != written.rows:
+            raise CorruptSnapshotError(
+                f"The file that was to be stored holds {read:,} rows instead of {written.rows:,}. Nothing was "
+                "published; "
+                "please report this."
+            )
+        file.seek(0)
+        yield BuiltFile(file=file, rows=read, columns=written.columns)

@@ -1,0 +1,266 @@
+"""Which columns a snapshot has, and of what type: found row by row, merged chunk by chunk.
+
+A table needs its columns before its first row, and custom fields may turn up in the last contact of a list. So each
+staged chunk carries a small summary of its own; merged, they say what the file will look like without a further pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple, Self
+
+from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.json_text import Cell, Nested, Number, cells
+
+ID = "_id"
+"""The vendor's name of a contact's identity; every table's first column."""
+
+TIMESTAMPS = frozenset({"createdAt", "updatedAt"})
+"""The contact fields that the vendor documents as points in time. A custom field that looks like one stays text: it
+might look like one today only, and a column that changes its type between two snapshots breaks the table over them."""
+
+MAX_COLUMNS = 2_000
+"""More different fields than any list of people has; beyond it a table's own bookkeeping would outgrow its rows."""
+
+# What was seen in a column. One bit each; a union of chunks is the bitwise or.
+NULL = 1
+STRING = 2
+TIMESTAMP = 4  # in a column of TIMESTAMPS, whole milliseconds or coarser
+BOOLEAN = 8
+SMALL = 16  # an integer that a double holds exactly: up to 2**53
+INTEGER = 32  # an integer of 64 bits
+FLOAT = 64  # a fraction whose digits a double gives back
+LONG = 128  # a number with more digits than either holds
+NESTED = 256
+ANYTHING = 511
+
+KINDS_OF_TYPE = {
+    "timestamp[ms, UTC]": TIMESTAMP,
+    "boolean": BOOLEAN,
+    "int64": SMALL | INTEGER,
+    "double": SMALL | FLOAT,
+    "json": NESTED,
+}
+"""What a column may hold, besides null, to be of such a type. Whatever fits none of them is ``string``."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_timestamp = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3}0*)?(Z|[+-]\d\d:\d\d)", re.ASCII).fullmatch
+
+
+class Column(NamedTuple):
+    """A column of a written file."""
+
+    name: str
+    type: str
+    """``string``, ``json`` (JSON text), ``int64``, ``double``, ``boolean`` or ``timestamp[ms, UTC]``."""
+
+
+class ColumnSet:
+    """The fields of some rows in the order they were first seen, and the kinds of values each one held."""
+
+    __slots__ = ("_kinds",)
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self._kinds: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, rows: Iterable[str]) -> Self:
+        """Read these rows (raw JSON objects) and return their columns."""
+        found = cls()
+        for row in rows:
+            found.add(row)
+        return found
+
+    def add(self, raw: str) -> None:
+        """Take in one contact, a raw JSON object.
+
+        Raises ParameterError beyond :data:`MAX_COLUMNS` fields, ValueError if it is no JSON object.
+        """
+        kinds = self._kinds
+        for name, cell in cells(raw).items():
+            seen = STRING if cell.__class__ is str and name not in TIMESTAMPS else kind_of(name, cell)
+            kinds[name] = kinds.get(name, 0) | seen
+        self._check()
+
+    def merge(self, other: ColumnSet) -> None:
+        """Take in what another set has seen; its new names come behind the known ones.
+
+        Raises ParameterError beyond :data:`MAX_COLUMNS` fields.
+        """
+        for name, kinds in other._kinds.items():
+            self._kinds[name] = self._kinds.get(name, 0) | kinds
+        self._check()
+
+    def to_json(self) -> dict[str, object]:
+        """Return what :meth:`from_json` reads; a few bytes per column."""
+        return {"version": 1, "columns": [[name, kinds] for name, kinds in self._kinds.items()]}
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Read what :meth:`to_json` returned.
+
+        Raises ValueError if it is anything else.
+        """
+        found = cls()
+        columns = value.get("columns") if isinstance(value, Mapping) and value.get("version") == 1 else None
+        for column in columns if isinstance(columns, list) else [None]:
+            match column:
+                case [str(name), int(kinds)] if 0 < kinds <= ANYTHING:
+                    found._kinds[name] = kinds
+                case _:
+                    raise ValueError("not a summary of columns, or one of another version")
+        found._check()
+        return found
+
+    def keys(self) -> list[str]:
+        """Return the fields as contacts spell them, ``_id`` first, the others in the order they were first seen."""
+        return [ID, *(name for name in self._kinds if name != ID)]
+
+    def columns(self, spell: Callable[[str], str] | None = None) -> tuple[Column, ...]:
+        """Return the columns of a typed table, in the order of :meth:`keys`.
+
+        Names are as contacts spell them, except that lone surrogates appear as escapes.
+
+        :param spell: what else a format must change in a name. Should names become alike, later ones get underscores.
+        """
+        found: dict[str, str] = {}
+        for key in self.keys():
+            name = printable(spell(key) if spell else key)
+            while name in found:
+                name += "_"
+            found[name] = "string" if key == ID else _type_of(self._kinds[key])
+        return tuple(Column(name, type_) for name, type_ in found.items())
+
+    def __len__(self) -> int:
+        """Return the number of columns, the one of the ids included."""
+        return len(self.keys())
+
+    def __eq__(self, other: object) -> bool:
+        """Two sets are equal if they saw the same, in the same order."""
+        return isinstance(other, ColumnSet) and list(self._kinds.items()) == list(other._kinds.items())
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+    def __repr__(self) -> str:
+        """Return the number of columns; their names are the customer's."""
+        return f"<ColumnSet of {len(self)} columns>"
+
+    def _check(self) -> None:
+        if len(self._kinds) > MAX_COLUMNS:
+            raise ParameterError(
+                "file_format",
+                f"the contacts have more than {MAX_COLUMNS:,} different fields, too many for a table's columns",
+                'use "jsonl", which has no columns, or name the ones you need in "fields"',
+            )
+
+
+def kind_of(name: str, cell: Cell) -> int:
+    """Return which kind of value this is, as one of the bits above."""
+    if cell is None:
+        return NULL
+    if isinstance(cell, bool):
+        return BOOLEAN
+    if isinstance(cell, Nested):
+        return NESTED
+    if isinstance(cell, Number):
+        return _kind_of_number(cell)
+    return TIMESTAMP if name in TIMESTAMPS and milliseconds(cell) is not None else STRING
+
+
+def milliseconds(text: str) -> int | None:
+    """Return the milliseconds since 1970 of an ISO 8601 point in time that has an offset and no finer fraction.
+
+    None if the text is anything else: a column of timestamps must lose nothing. (``+05:30`` is read as the instant it
+    names, the offset itself is not kept.)
+    """
+    if not _timestamp(text):
+        return None
+    try:
+        return (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
+    except (ValueError, OverflowError):
+        return None
+
+
+def printable(text: str) -> str:
+    r"""Return text that UTF-8 can hold: lone surrogates as the six characters of ``\ud800``."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def text_of(cell: Cell) -> str | None:
+    """Return a value as a column of strings holds it: a string as itself, null as None, all else as its JSON text."""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return cell
+
+
+def id_of(row: Mapping[str, Cell]) -> str:
+    """Return the ``_id`` of a row as every format's ``read_ids`` gives it.
+
+    Raises ValueError if it is missing, null or empty.
+    """
+    found = text_of(row.get(ID))
+    if not found:
+        raise ValueError("a row has no _id")
+    return printable(str(found))
+
+
+def parts(rows: Iterable[str], rows_per_file: int) -> Iterator[Iterator[str]]:
+    """Split rows into runs for one file each; an empty snapshot is one empty run.
+
+    Each run must be used up before the next one is asked for.
+    """
+    source = iter(rows)
+    first: str | None = next(source, None)
+    if first is None:
+        yield iter(())
+    while first is not None:
+        run = _Run(first, source, rows_per_file)
+        yield run
+        first = next(source, None)
+
+
+class _Run(Iterator[str]):
+    """Up to so many rows of an iterator, of which the first has been taken already."""
+
+    def __init__(self, first: str, rest: Iterator[str], limit: int) -> None:
+        self._next: str | None = first
+        self._rest = rest
+        self._left = limit
+
+    def __next__(self) -> str:
+        if self._left == 0:
+            raise StopIteration
+        row = next(self._rest) if self._next is None else self._next
+        self._next = None
+        self._left -= 1
+        return row
+
+
+def _kind_of_number(digits: str) -> int:
+    if digits.lstrip("-").isdigit():
+        if len(digits) <= 15:  # noqa: PLR2004  # the digits any double keeps
+            return SMALL
+        if len(digits) > 20:  # noqa: PLR2004  # longer than -9223372036854775808
+            return LONG
+        number = int(digits)
+        if abs(number) <= 2**53:
+            return SMALL
+        return INTEGER if -(2**63) <= number < 2**63 else LONG
+    try:
+        exact = Decimal(repr(float(digits))) == Decimal(digits)
+    except ArithmeticError:  # an exponent beyond even Decimal
+        return LONG
+    return FLOAT if exact else LONG
+
+
+def _type_of(kinds: int) -> str:
+    """Return the narrowest type that holds everything seen; strings, as JSON writes them, hold anything."""
+    kinds &= ~NULL
+    if not kinds:
+        return "string"  # nothing but null, ever
+    return next((type_ for type_, allowed in KINDS_OF_TYPE.items() if not kinds & ~allowed), "string")

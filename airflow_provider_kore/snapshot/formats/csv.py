@@ -1,0 +1,111 @@
+"""CSV after RFC 4180: one table for the whole snapshot, read by everything, typed by nobody."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, BinaryIO
+
+from airflow_provider_kore.json_text import Cell, Nested, Number, cells, encode
+from airflow_provider_kore.snapshot.formats.columns import ID, Column, ColumnSet, id_of
+from airflow_provider_kore.snapshot.formats.compression import (
+    GZIP,
+    NONE,
+    SUFFIXES,
+    ZSTD,
+    compressed,
+    decompressed,
+    lines,
+    require_pyarrow,
+)
+from airflow_provider_kore.snapshot.formats.layout import FileInfo, columns_of, naming_damage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_ROWS_AT_ONCE = 500
+_LONGEST_FIELD = 2**31 - 1
+"""Characters. The csv module refuses more than 131,072 unless told otherwise, for the whole process."""
+
+
+class Csv:
+    """A header and one line per row, UTF-8, lines ended by CRLF.
+
+    Strings are always quoted, numbers, booleans and nulls never: so ``""`` is the empty string and nothing at all is
+    null, ``"1"`` is a string and ``1`` a number. A nested value is its JSON text, quoted.
+    """
+
+    name = "csv"
+    compressions = (GZIP, ZSTD, NONE)
+    needs_columns = True
+
+    def suffix(self, compression: str) -> str:
+        """Return ``.csv``, ``.csv.gz`` or ``.csv.zst``."""
+        return f".csv{SUFFIXES[compression]}"
+
+    def media_type(self, compression: str) -> str:
+        """Return the type of what the object's bytes are: compressed data, or CSV."""
+        return "text/csv; charset=utf-8; header=present" if compression == NONE else f"application/{compression}"
+
+    def require(self, compression: str) -> None:
+        """Raise ParameterError if zstd is asked for without pyarrow."""
+        if compression == ZSTD:
+            require_pyarrow("compression", ZSTD, f'"{GZIP}"')
+
+    def write(
+        self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet | None = None
+    ) -> FileInfo:
+        """Write the header, then the rows."""
+        known = columns_of(rows, columns)
+        names = tuple(column.name for column in known.columns(_on_one_line))
+        keys = known.keys()
+        written = 0
+        with compressed(file, compression) as sink:
+            block = [",".join(map(_quoted, names))]
+            for row in rows:
+                if len(block) == _ROWS_AT_ONCE:
+                    sink.write(encode("\r\n".join(block) + "\r\n"))
+                    block.clear()
+                found = cells(row)
+                block.append(",".join([_field(found.pop(key, None)) for key in keys]))
+                if found:
+                    raise ValueError(f"row {written} has a field that the columns don't know")
+                written += 1
+            sink.write(encode("\r\n".join(block) + "\r\n"))
+        return FileInfo(rows=written, columns=tuple(Column(name, "string") for name in names))
+
+    def read_ids(self, file: BinaryIO, *, compression: str) -> Iterator[str]:
+        """Read every line as the csv module does and return its first field."""
+        return naming_damage(self.name, _read_ids(file, compression))
+
+
+def _read_ids(file: BinaryIO, compression: str) -> Iterator[str]:
+    if csv.field_size_limit() < _LONGEST_FIELD:
+        csv.field_size_limit(_LONGEST_FIELD)
+    text = (line.decode("utf-8") + "\n" for line in lines(decompressed(file, compression)))
+    table = csv.reader(text, strict=True)
+    header = next(table, [])
+    if header[:1] != [ID]:
+        raise ValueError(f"its header doesn't begin with {ID}")
+    for row in table:
+        if len(row) != len(header):
+            raise ValueError("a row has more or fewer fields than the header")
+        yield id_of({ID: row[0]})
+
+
+def _on_one_line(name: str) -> str:
+    """Return a column's name without line breaks: RFC 4180 allows them, DuckDB then takes the first row for header."""
+    return name.replace("\r\n", " ").replace("\n", " ").replace("\r", " ")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _field(cell: Cell) -> str:
+    if cell.__class__ is str or isinstance(cell, Nested):
+        return _quoted(str(cell))
+    if isinstance(cell, Number):
+        return cell
+    if cell is None:
+        return ""
+    return "true" if cell else "false"

@@ -1,0 +1,93 @@
+"""What a person reads in the task's log while a walk goes on: how far, how fast, how long."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.api.client import CampaignClient
+    from airflow_provider_kore.clock import Clock
+
+log = logging.getLogger(__name__)
+
+EVERY: Final = 10.0
+"""Seconds between two lines in the first minute."""
+
+MINUTE: Final = 60.0
+
+LATER_EVERY: Final = 30.0
+"""Seconds between two lines after that."""
+
+
+class ProgressLog:
+    """One line now and then; never one per page."""
+
+    def __init__(self, contact_list_id: str, client: CampaignClient, clock: Clock) -> None:
+        self._name = contact_list_id
+        self._client = client
+        self._clock = clock
+        self._per_minute = client.config.requests_per_minute
+        self._began = clock.monotonic()
+        self._last = self._began
+        self._first_offset = 0
+        self._announced = False
+
+    def resumed(self, offset: int) -> None:
+        """Say that the walk continues, and where."""
+        self._first_offset = offset
+        log.info(
+            "Resuming contact list %s behind contact %s, which earlier tries have staged.", self._name, f"{offset:,}"
+        )
+
+    def page(self, offset: int, total: int | None, page_length: int) -> None:
+        """Note a page that ends at ``offset``."""
+        if not self._announced:
+            self._announced = True
+            self._announce(offset, total, page_length)
+        now = self._clock.monotonic()
+        if now - self._last < (EVERY if now - self._began <= MINUTE else LATER_EVERY):
+            return
+        self._last = now
+        elapsed = now - self._began
+        speed = (offset - self._first_offset) / elapsed
+        per_minute = 60.0 * self._client.spent.requests / elapsed
+        if total is None:
+            log.info(
+                "%s contacts, %.1f requests/min, %d retries.", f"{offset:,}", per_minute, self._client.spent.retries
+            )
+            return
+        log.info(
+            "%s of %s contacts (%d %%), %.1f requests/min, %d retries, %s left.",
+            f"{offset:,}",
+            f"{total:,}",
+            100 * offset // max(total, 1),
+            per_minute,
+            self._client.spent.retries,
+            about((total - offset) / speed if speed > 0 else 0.0),
+        )
+
+    def _announce(self, offset: int, total: int | None, page_length: int) -> None:
+        limit = f"{self._per_minute} requests a minute" if self._per_minute else "no limit"
+        if total is None:
+            log.info("Contact list %s: length unknown, %d contacts per page, %s.", self._name, page_length, limit)
+            return
+        pages = -(-(total - offset) // max(page_length, 1))
+        # The first minute's allowance goes out at once.
+        seconds = 60.0 * max(0, pages + 3 - self._per_minute) / self._per_minute if self._per_minute else 0.0
+        log.info(
+            "Contact list %s: %s contacts, %d per page, %s: %s.",
+            self._name,
+            f"{total:,}",
+            page_length,
+            limit,
+            about(seconds),
+        )
+
+
+def about(seconds: float) -> str:
+    """Say a length of time as a person would."""
+    if seconds < MINUTE:
+        return "less than a minute"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"

@@ -1,0 +1,224 @@
+"""The whole flow, one way: walk, stage, verify, publish."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kore import __version__
+from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, KoreError
+from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, delete_expired
+from airflow_provider_kore.snapshot.guards import check_guards
+from airflow_provider_kore.snapshot.layout import Layout
+from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
+from airflow_provider_kore.snapshot.progress import ProgressLog
+from airflow_provider_kore.snapshot.publish import Publisher, check_target, check_writable, look
+from airflow_provider_kore.snapshot.staging import Staging
+from airflow_provider_kore.snapshot.stop import Stop
+from airflow_provider_kore.snapshot.store import AccessRefused, ObjectStore
+from airflow_provider_kore.snapshot.upload import abort_leftovers
+from airflow_provider_kore.snapshot.walk import Walk, Walked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_kore.api.client import CampaignClient
+    from airflow_provider_kore.api.page import Page
+    from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+
+log = logging.getLogger(__name__)
+
+
+def take_snapshot(
+    spec: SnapshotSpec,
+    client: CampaignClient,
+    store: ObjectStore,
+    clock: Clock,
+    stop: Stop | None = None,
+    *,
+    staging_store: ObjectStore | None = None,
+) -> Manifest:
+    """Land one verified snapshot of a contact list, or raise and leave the previous one in place.
+
+    Continues where an earlier try of the same run left off.
+
+    :param staging_store: writes checkpoints to the same bucket with other settings (no tags, no storage class).
+
+    Raises RetryableError if the same call may succeed later, FatalError if a person has to change something.
+    """
+    stop = stop or Stop()
+    layout = Layout(spec, client.config.source)
+    target = look(store, layout)
+    published = check_target(spec, layout, target, store.bucket)
+    if published is not None:
+        log.info("This run has published %s contacts already.", f"{published.contacts:,}")
+        with _staging(spec, layout, staging_store or store, clock, stop) as staging:
+            staging.find(oldest=0.0)
+            _remove_staging(staging)
+        started = published.content["walk"]["started_at"]
+        Publisher(spec, layout, store, stop, snapshot_id=published.snapshot_id, started=started).tidy(published, target)
+        return published
+    check_writable(spec, layout, store)
+    _remove_leftovers(spec, layout, store, clock)
+    with _staging(spec, layout, staging_store or store, clock, stop) as staging:
+        walked, walks = _walk(spec, client, staging, clock, stop)
+        content = _describe(spec, client, staging, walked, walks=walks, ended=clock.time())
+        check_guards(spec, layout, store, content["contacts"])
+        if staging.stored_until:
+            staging.cut()  # publishing takes a while, too
+        publisher = Publisher(
+            spec, layout, store, stop, snapshot_id=staging.state.walk_id, started=content["walk"]["started_at"]
+        )
+        manifest = publisher.publish(target, staging, content)
+        _remove_staging(staging)
+    log.info(
+        "Landed %s contacts of %s in s3://%s/%s.",
+        f"{manifest.contacts:,}",
+        spec.contact_list_id,
+        store.bucket,
+        layout.partition,
+    )
+    stop.check()
+    return manifest
+
+
+@contextmanager
+def _staging(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock, stop: Stop) -> Iterator[Staging]:
+    chunks: ChunkStore = StoredChunks(store, layout.staging) if spec.durable else LocalChunks()
+    typed = spec.file_format.needs_columns
+    with Staging(chunks, clock, spec.policies, typed_columns=typed, on_chunk=stop.check) as staging:
+        yield staging
+
+
+def _walk(spec: SnapshotSpec, client: CampaignClient, staging: Staging, clock: Clock, stop: Stop) -> tuple[Walked, int]:
+    """Walk the list, again if it changed meanwhile and the author wants that; return how often, too."""
+    progress = ProgressLog(spec.contact_list_id, client, clock)
+
+    def on_page(page: Page) -> None:
+        progress.page(page.end, page.total, page.end - page.offset)
+        stop.check()
+
+    number = 1
+    while True:
+        walk = Walk(spec, client, staging, clock, on_page)
+        try:
+            if number == 1 and staging.find(clock.time() - spec.staging_expiry) is not None:
+                progress.resumed(staging.next_offset)
+                _resume(walk, staging)
+            else:
+                walk.start()
+            return walk.run(), number
+        except DriftError as err:
+            staging.discard()
+            if spec.on_drift == "fail" or number == spec.max_walks:
+                raise DriftError(
+                    f"{err} Nothing was published. Read the list when it is quiet; on_drift and max_walks say "
+                    "how often it is walked again, or that it may land as inconsistent."
+                ) from err
+            number += 1
+            log.info("%s Walking again (%d of %d).", err, number, spec.max_walks)
+
+
+def _resume(walk: Walk, staging: Staging) -> None:
+    """Continue, or begin anew at once if a checkpoint is damaged."""
+    try:
+        walk.resume()
+    except CheckpointLostError as err:
+        log.warning("Walking anew: %s", err)
+        staging.discard()
+        walk.start()
+
+
+def _describe(
+    spec: SnapshotSpec, client: CampaignClient, staging: Staging, walked: Walked, *, walks: int, ended: float
+) -> dict[str, Any]:
+    """Return the manifest without its files."""
+    state, evidence = staging.state, walked.evidence
+    unseen = spec.policies.unseen(staging.fields_seen)
+    warnings = [f"No contact has the field {name!r} that a field policy names." for name in unseen if evidence.contacts]
+    records = walked.list_state.record_count
+    if evidence.total is None and records is not None and records > evidence.contacts:
+        # A hint and never a proof, but where the pages give no total it is the only other count there is.
+        warnings.append(f"The list says that it has {records} records, and {evidence.contacts} contacts were read.")
+    if walked.list_state.updated_at is None:
+        warnings.append(
+            "The list tells no updatedAt: a contact that gave way to another meanwhile would not be noticed."
+        )
+    for warning in warnings:
+        log.warning(warning)
+    if walked.drift:
+        log.warning("The list changed while it was read, and on_drift is accept: %s.", "; ".join(walked.drift))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "provider_version": __version__,
+        "snapshot_id": state.walk_id,
+        "contact_list_id": spec.contact_list_id,
+        "contact_list_name": walked.list_state.name,
+        "account_id": client.config.account_id,
+        "stream_id": client.config.stream_id,
+        "snapshot_date": spec.snapshot_date,
+        "contacts": evidence.contacts,
+        "consistent": not walked.drift,
+        "drift": list(walked.drift),
+        "witnesses": {"agreed": list(walked.witnesses), "disagreed": list(evidence.disagreed)},
+        "total_results": evidence.total,
+        "duplicates_removed": evidence.duplicates,
+        "appended_while_reading": walked.appended,
+        "list_updated_at": walked.list_state.updated_at,
+        "list_record_count": walked.list_state.record_count,
+        "run": {
+            "dag_id": spec.run.dag_id,
+            "run_id": spec.run.run_id,
+            "task_id": spec.run.task_id,
+            "map_index": spec.run.map_index,
+            "try_number": spec.try_number,
+            "generation": spec.generation,
+            "logical_date": spec.logical_date,
+            "digest": spec.run.digest,
+        },
+        "walk": {
+            "started_at": _instant(state.started),
+            "ended_at": _instant(ended),
+            "walks": walks,
+            "pages": state.pages,
+            "requests": state.spent.requests,
+            "retries": state.spent.retries,
+            "rate_limited": state.spent.rate_limited,
+            "rate_limit_wait_seconds": round(state.spent.waited, 3),
+            "resumed_from": state.resumed_from,
+        },
+        "fields": spec.policies.describe(),
+        "file_format": spec.file_format.name,
+        "compression": spec.compression,
+        "warnings": warnings,
+    }
+
+
+def _instant(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock) -> None:
+    """Clean up behind runs of this task that never came back, and behind own uploads that were cut off."""
+    before = datetime.fromtimestamp(clock.time() - spec.staging_expiry, UTC)
+    try:
+        removed = delete_expired(store, layout.task_staging, keep=layout.staging, before=before)
+        if removed:
+            log.info("Removed %d checkpoints of runs that never came back.", removed)
+        # Whoever still uploads to this very key is fenced off; elsewhere below this list only what is old is left over.
+        aborted = abort_leftovers(store, layout.object, exact=True)
+        aborted += abort_leftovers(store, layout.list_prefix, started_before=before)
+        if aborted:
+            log.info("Aborted %d unfinished uploads of earlier tries.", len(aborted))
+    except AccessRefused as err:
+        log.warning("Leftovers of earlier runs are not cleaned up: %s", err)
+
+
+def _remove_staging(staging: Staging) -> None:
+    try:
+        staging.clean_up()
+    except KoreError as err:
+        log.warning("The snapshot is published, but its checkpoints stay behind: %s", err)

@@ -1,0 +1,119 @@
+"""How objects are written to S3: encryption, ACL, tags, storage class, checksums. Checked once, then frozen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+from urllib.parse import urlencode
+
+from airflow_provider_kore.exceptions import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Encryption = Literal["AES256", "aws:kms", "aws:kms:dsse"]
+ChecksumAlgorithm = Literal["SHA256", "CRC32"]
+
+CANNED_ACLS = (
+    "private",
+    "public-read",
+    "public-read-write",
+    "authenticated-read",
+    "aws-exec-read",
+    "bucket-owner-read",
+    "bucket-owner-full-control",
+)
+MAX_TAGS = 10
+STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY")
+"""Those that can be read at once. GLACIER and DEEP_ARCHIVE cannot, and a manifest has to be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Settings:
+    """What every object is written with. Raises ParameterError for a value that S3 would refuse.
+
+    Empty means: as the bucket's own default has it.
+    """
+
+    encryption: Encryption | None = None
+    kms_key_id: str | None = None
+    """Key id, ARN or alias; with ``aws:kms`` or ``aws:kms:dsse`` only. None: the account's key for S3."""
+    bucket_key: bool | None = None
+    """An S3 Bucket Key spares calls to KMS; with ``aws:kms`` only."""
+    acl: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """At most 10 object tags."""
+    storage_class: str | None = None
+    expected_bucket_owner: str | None = None
+    """Account id (12 digits); S3 refuses every call to a bucket of another account."""
+    checksum_algorithm: ChecksumAlgorithm = "SHA256"
+    """What S3 verifies on arrival and keeps. A multipart upload's SHA256 is composite (``…-N``), its CRC32 is of the
+    full object. Source: S3 user guide, "Checking object integrity for data uploads"."""
+
+    def __post_init__(self) -> None:
+        """Check every field once."""
+        _one_of("encryption", self.encryption, get_args(Encryption))
+        _one_of("acl", self.acl, CANNED_ACLS)
+        _one_of("storage_class", self.storage_class, STORAGE_CLASSES)
+        if self.checksum_algorithm not in get_args(ChecksumAlgorithm):
+            raise ParameterError("checksum_algorithm", f"is {self.checksum_algorithm!r}", "use SHA256 or CRC32")
+        self._check_kms()
+        _check_tags(self.tags)
+        owner = self.expected_bucket_owner
+        if owner is not None and not re.fullmatch(r"[0-9]{12}", owner):
+            raise ParameterError("expected_bucket_owner", "is no AWS account id", "use its 12 digits, quoted")
+
+    def _check_kms(self) -> None:
+        if self.kms_key_id is not None:
+            if self.encryption not in {"aws:kms", "aws:kms:dsse"}:
+                raise ParameterError("kms_key_id", "is given without KMS encryption", "set encryption to aws:kms")
+            if not re.fullmatch(r"[A-Za-z0-9:/_.-]{1,2048}", self.kms_key_id):
+                raise ParameterError("kms_key_id", "is no key id, ARN or alias", "copy it from the KMS console")
+        if self.bucket_key is not None and self.encryption != "aws:kms":
+            raise ParameterError("bucket_key", "is given without aws:kms", "set encryption to aws:kms")
+
+    def for_staging(self) -> S3Settings:
+        """Return the settings for chunks that live for hours: as encrypted, but no ACL, tags or storage class.
+
+        Infrequent-access classes bill 30 days and 128 KiB at least for each object.
+        """
+        return replace(self, storage_class=None, acl=None, tags={})
+
+    def everywhere(self) -> dict[str, Any]:
+        """Return the arguments of every call."""
+        return {"ExpectedBucketOwner": self.expected_bucket_owner} if self.expected_bucket_owner else {}
+
+    def on_write(self) -> dict[str, Any]:
+        """Return the arguments of ``PutObject`` and ``CreateMultipartUpload``."""
+        wanted = {
+            "ServerSideEncryption": self.encryption,
+            "SSEKMSKeyId": self.kms_key_id,
+            "BucketKeyEnabled": self.bucket_key,
+            "ACL": self.acl,
+            "Tagging": urlencode(dict(self.tags)) or None,
+            "StorageClass": self.storage_class,
+        }
+        return {name: value for name, value in wanted.items() if value is not None}
+
+    def extra_permissions(self) -> tuple[str, ...]:
+        """Return the IAM actions that a write takes beside ``s3:PutObject``."""
+        acl = ("s3:PutObjectAcl",) if self.acl else ()
+        return (*acl, "s3:PutObjectTagging") if self.tags else acl
+
+
+def _one_of(name: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    if value is not None and value not in allowed:
+        raise ParameterError(name, f"is {value!r}", f"use one of {', '.join(allowed)}, or leave it empty")
+
+
+def _check_tags(tags: Mapping[str, str]) -> None:
+    """Source: S3 user guide, "Categorizing your objects using tags"."""
+    if len(tags) > MAX_TAGS:
+        raise ParameterError("tags", f"are {len(tags)}", f"S3 takes {MAX_TAGS} at most")
+    for name, value in tags.items():
+        if name.lower().startswith("aws:"):
+            raise ParameterError("tags", f"hold {name!r}", "names that begin with aws: are AWS's own")
+        if not (re.fullmatch(r"[\w\s+\-=.:/@]{1,128}", name) and re.fullmatch(r"[\w\s+\-=.:/@]{0,256}", value)):
+            advice = "use letters, digits, spaces and + - = . _ : / @; 1 to 128 in names, up to 256 in values"
+            raise ParameterError("tags", f"hold {name!r}", advice)

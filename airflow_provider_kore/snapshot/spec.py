@@ -1,0 +1,237 @@
+"""What to snapshot, checked once: after this nothing is optional and nobody parses a parameter again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final, Self
+
+from airflow_provider_kore.api.endpoints import check_id
+from airflow_provider_kore.api.page import check_page_size
+from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.snapshot.fields import FieldPolicies
+from airflow_provider_kore.snapshot.formats import Format, parse_format
+
+ON_DRIFT: Final = ("retry", "fail", "accept")
+"""What to do about a list that changed while it was read."""
+
+LONGEST_PREFIX: Final = 512
+"""Bytes; keys end at 1,024, and partitions, names and ids want their share."""
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunKey:
+    """Which run of which task this is; the same in every try of it, on every worker."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+    @property
+    def digest(self) -> str:
+        """A short name for it that is safe in keys and metadata; run ids hold ``:`` and ``+``."""
+        return digest([self.dag_id, self.run_id, self.task_id, self.map_index])
+
+
+def digest(value: object) -> str:
+    """Return 16 hex digits that stand for a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSpec:
+    """One snapshot of one contact list."""
+
+    contact_list_id: str
+    prefix: str
+    """The table's location in the bucket, without slashes at its ends; may be empty."""
+    snapshot_date: str
+    """YYYY-MM-DD: the partition."""
+    file_format: Format
+    compression: str
+    run: RunKey
+    try_number: int = 1
+    generation: int | None = None
+    """The same in every retry, higher after a person's Clear; None: unknown. (Airflow's ``max_tries``.)"""
+    logical_date: str | None = None
+    replace: bool = True
+    page_size: int | None = None
+    durable: bool = True
+    staging_prefix: str
+    """Where checkpoints go, outside the table; without slashes at its ends."""
+    staging_expiry: float = 86_400.0
+    """Seconds after which a beginning is too old to be continued."""
+    on_drift: str = "retry"
+    max_walks: int = 3
+    """How often the list is walked at the most, because it changed."""
+    min_contacts: int = 0
+    max_shrink: float = 0.99
+    """Share of the last good snapshot's contacts that may be missing; 1: all of them."""
+    rows_per_file: int | None = None
+    policies: FieldPolicies = field(repr=False)
+
+    @property
+    def parameters_digest(self) -> str:
+        """A name for all that shapes the rows: chunks made with other parameters are no beginning of this walk."""
+        return digest([self.contact_list_id, self.page_size, self.policies.describe()])
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        contact_list_id: object,
+        s3_prefix: object = "",
+        snapshot_date: object,
+        file_format: object = "jsonl",
+        compression: object = None,
+        replace: object = True,
+        page_size: object = None,
+        run: RunKey,
+        try_number: int = 1,
+        generation: object = None,
+        logical_date: str | None = None,
+        durable: object = True,
+        staging_prefix: object = None,
+        staging_expiry: object = 86_400.0,
+        on_drift: object = "retry",
+        max_walks: object = 3,
+        min_contacts: object = 0,
+        max_shrink: object = 0.99,
+        rows_per_file: object = None,
+        policies: FieldPolicies | None = None,
+    ) -> Self:
+        """Check every parameter as a DAG's author wrote it, or as a template rendered it (then it is a string).
+
+        Raises ParameterError, which names the parameter.
+        """
+        prefix = check_prefix("s3_prefix", s3_prefix)
+        staging = (
+            default_staging_prefix(prefix) if staging_prefix is None else check_prefix("staging_prefix", staging_prefix)
+        )
+        _check_apart(prefix, staging)
+        checked_format, checked_compression = parse_format(file_format, compression)
+        return cls(
+            contact_list_id=check_id("contact_list_id", contact_list_id),
+            prefix=prefix,
+            snapshot_date=check_date("snapshot_date", snapshot_date),
+            file_format=checked_format,
+            compression=checked_compression,
+            run=run,
+            try_number=try_number,
+            generation=generation if isinstance(generation, int) else None,
+            logical_date=logical_date,
+            replace=check_boolean("replace", replace),
+            page_size=check_page_size(page_size),
+            durable=check_boolean("durable", durable),
+            staging_prefix=staging,
+            staging_expiry=check_number("staging_expiry", staging_expiry, least=0.0),
+            on_drift=check_choice("on_drift", on_drift, ON_DRIFT),
+            max_walks=int(check_number("max_walks", max_walks, least=1, whole=True)),
+            min_contacts=int(check_number("min_contacts", min_contacts, least=0, whole=True)),
+            max_shrink=check_number("max_shrink", max_shrink, least=0.0, most=1.0),
+            rows_per_file=(
+                None
+                if rows_per_file in (None, "")
+                else int(check_number("rows_per_file", rows_per_file, least=1, whole=True))
+            ),
+            policies=policies or FieldPolicies.parse(),
+        )
+
+
+def check_bucket(value: object) -> str:
+    """Return a bucket's name. Raises ParameterError."""
+    if not isinstance(value, str) or not _BUCKET.fullmatch(value):
+        raise ParameterError(
+            "s3_bucket", f"{value!r} is no name of a bucket", "pass the bare name, without s3:// and without a path"
+        )
+    return value
+
+
+def check_prefix(parameter: str, value: object) -> str:
+    """Return a key prefix without a slash at its end. Raises ParameterError."""
+    if not isinstance(value, str):
+        raise ParameterError(parameter, f"is {value!r}", "pass a string such as 'kore/contact_lists'")
+    advice = "pass a path such as 'kore/contact_lists'"
+    if value.startswith("/"):
+        raise ParameterError(parameter, f"{value!r} begins with a slash, which S3 takes for an empty folder", advice)
+    parts = value.rstrip("/").split("/") if value else []
+    if any(part in {"", ".", ".."} for part in parts):
+        raise ParameterError(
+            parameter, f"{value!r} has an empty, '.' or '..' part, which many readers resolve or refuse", advice
+        )
+    if not value.isprintable():
+        raise ParameterError(parameter, "holds a control character", advice)
+    if len(value.encode()) > LONGEST_PREFIX:
+        raise ParameterError(
+            parameter, f"is longer than {LONGEST_PREFIX} bytes", "S3 keys end at 1,024; choose a shorter prefix"
+        )
+    return "/".join(parts)
+
+
+def default_staging_prefix(prefix: str) -> str:
+    """Return where checkpoints go by default: beside the table, never below it.
+
+    ``a/b`` stages in ``a/_staging/b``, so that a policy for ``a/*`` covers both.
+    """
+    parent, _, name = prefix.rpartition("/")
+    return "/".join(part for part in (parent, "_staging", name) if part)
+
+
+def check_date(parameter: str, value: object) -> str:
+    """Return a date as YYYY-MM-DD. Raises ParameterError."""
+    text = str(value).strip()
+    try:
+        # fromisoformat alone would take 20260102 and 2026-W01-5 as well
+        day = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise ParameterError(parameter, f"is {value!r}", "pass a date as YYYY-MM-DD, or leave it out for the run's own")
+    return day.isoformat()
+
+
+def check_boolean(parameter: str, value: object) -> bool:
+    """Return a boolean, also one that a template rendered to a string. Raises ParameterError."""
+    if isinstance(value, bool):
+        return value
+    found = {"true": True, "false": False}.get(str(value).strip().lower())
+    if found is None:
+        raise ParameterError(parameter, f"is {value!r}", "pass True or False")
+    return found
+
+
+def check_choice(parameter: str, value: object, choices: tuple[str, ...]) -> str:
+    """Return one of the choices. Raises ParameterError."""
+    if value not in choices:
+        raise ParameterError(parameter, f"is {value!r}", f"pass one of {', '.join(choices)}")
+    return str(value)
+
+
+def check_number(
+    parameter: str, value: object, *, least: float, most: float = float("inf"), whole: bool = False
+) -> float:
+    """Return a number within bounds. Raises ParameterError."""
+    try:
+        number = float("nan") if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        number = float("nan")
+    if not least <= number <= most or number == float("inf") or (whole and not number.is_integer()):
+        kind = "a whole number" if whole else "a number"
+        bounds = f"{least:g} or more" if most == float("inf") else f"from {least:g} to {most:g}"
+        raise ParameterError(parameter, f"is {value!r}", f"pass {kind}, {bounds}")
+    return number
+
+
+def _check_apart(prefix: str, staging: str) -> None:
+    if prefix and (staging == prefix or staging.startswith(f"{prefix}/")):
+        raise ParameterError(
+            "staging_prefix",
+            f"{staging!r} lies inside the table {prefix!r}",
+            "pass a prefix beside it: readers would see checkpoints",
+        )

@@ -1,0 +1,351 @@
+"""Checkpoints: what was read goes into small immutable chunks, whose names say which offsets they hold.
+
+The chunks themselves are the checkpoint. A retry lists them, follows the chain from offset 0 and continues behind it.
+Each one begins with a line of state, so that the newest tells a retry everything about the walk so far.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import logging
+import re
+import secrets
+import zlib
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from airflow_provider_kore import json_text
+from airflow_provider_kore.api.client import Spent
+from airflow_provider_kore.api.page import Page, Progress
+from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
+from airflow_provider_kore.snapshot.formats import ColumnSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.snapshot.chunks import ChunkStore
+    from airflow_provider_kore.snapshot.fields import FieldPolicies
+
+log = logging.getLogger(__name__)
+
+CHUNK_SECONDS: Final = 8.0
+"""A chunk is cut when its first page is this old: with the time it takes to write, below ten seconds of fetching."""
+
+CHUNK_ROWS: Final = 10_000
+"""A chunk is cut at this many contacts, to bound memory: some 5 MB."""
+
+SMALLEST_CHUNK_ROWS: Final = 100
+"""Below this a chunk is not cut for its share of the walk: reading two pages again is no loss worth an object."""
+
+SHARE: Final = 6
+"""A chunk is cut at a sixth of the list, so that a fast walk that dies anywhere repeats at most a third of it.
+
+The open chunk is not all that is read twice: a page may be under way, and whoever continues reads the last one again.
+"""
+
+_NAME = re.compile(
+    r"(?P<walk>[0-9a-f]{12})/(?P<start>\d{12})-(?P<end>\d{12})-(?P<writer>[0-9a-f]{8})-(?P<before>[0-9a-f]{8})\.jsonl\.gz"
+)
+_NOBODY: Final = "00000000"
+_SCHEMA_VERSION: Final = 1
+_LINES_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkState:
+    """What a continued walk has to know about its beginning. Holds no contact data."""
+
+    walk_id: str
+    started: float
+    """Seconds since the epoch."""
+    updated_at: str | None = None
+    """The list's ``updatedAt`` before the first page."""
+    told_total: bool = False
+    """Whether the first page told the list's total, which growth is measured by."""
+    progress: Progress = field(default_factory=Progress)
+    """What the pages said so far."""
+    pages: int = 0
+    spent: Spent = field(default_factory=Spent)
+    """By all tries together."""
+    resumed_from: int | None = None
+    """The offset at which the last try continued."""
+    drift: tuple[str, ...] = ()
+    """What is known to have changed already, in words; only if the author accepts that."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return what :meth:`from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Read what :meth:`to_json` returned. Raises TypeError for anything else."""
+        try:
+            fields = dict(value)
+            fields["progress"] = Progress(**{**fields["progress"], "totals": tuple(fields["progress"]["totals"])})
+            fields["spent"] = Spent(**fields["spent"])
+            fields["drift"] = tuple(fields["drift"])
+            return cls(**fields)
+        except (KeyError, AttributeError) as err:
+            raise TypeError(f"not a walk's state: {err}") from None
+
+
+class _Chunk(NamedTuple):
+    name: str
+    start: int
+    end: int
+    writer: str
+    before: str
+    """Who wrote the chunk that this one continues."""
+
+
+class Staging:
+    """The rows of one walk: most of them in chunks, the newest still in memory.
+
+    Closing it after an error cuts a last chunk, whatever the error was: nothing that was fetched is lost.
+
+    :param typed_columns: whether the file's format has to know each column's type.
+    :param on_chunk: called for each chunk that is read or about to be written; may raise to stop.
+    """
+
+    def __init__(
+        self,
+        chunks: ChunkStore,
+        clock: Clock,
+        policies: FieldPolicies,
+        *,
+        typed_columns: bool,
+        on_chunk: Callable[[], None],
+    ) -> None:
+        self._chunks = chunks
+        self._clock = clock
+        self._policies = policies
+        self._typed_columns = typed_columns or not policies.unchanged
+        self._on_chunk = on_chunk
+        self._writer = secrets.token_hex(4)  # no two processes write the same name, so no chunk ever changes
+        self._chain: list[_Chunk] = []
+        self._stale: list[str] = []
+        self._rows: list[str] = []
+        self._born = 0.0
+        self._keys: set[str] = set()
+        self.columns = ColumnSet()
+        self.fields_seen: set[str] = set()
+        self.state = WalkState(walk_id="", started=0.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if isinstance(error, (CheckpointLostError, CorruptSnapshotError)):
+                self.discard()  # the next try begins anew
+            elif error is not None and not isinstance(error, DriftError):
+                self._cut_last()
+        finally:
+            self._chunks.close()
+
+    @property
+    def stored_until(self) -> int:
+        """The offset behind the last contact in a chunk: where a retry would continue."""
+        return self._chain[-1].end if self._chain else 0
+
+    @property
+    def next_offset(self) -> int:
+        """The offset behind the last contact that was added."""
+        return self.state.progress.offset
+
+    def find(self, oldest: float) -> WalkState | None:
+        """Look for the beginning that earlier tries left, and take on its state; None if there is none.
+
+        :param oldest: seconds since the epoch; a walk that started before is no beginning of this one.
+        """
+        walks: dict[str, list[_Chunk]] = {}
+        for name in self._chunks.names():
+            if found := _NAME.fullmatch(name):
+                chunk = _Chunk(name, int(found["start"]), int(found["end"]), found["writer"], found["before"])
+                walks.setdefault(found["walk"], []).append(chunk)
+            else:
+                self._stale.append(name)
+        longest: list[_Chunk] = []
+        for chunks in walks.values():
+            chain = self._usable(_chain(chunks), oldest)
+            self._stale += [chunk.name for chunk in chunks]
+            longest = max(longest, chain, key=lambda each: each[-1].end if each else 0)
+        if not longest:
+            return None
+        kept = {chunk.name for chunk in longest}
+        # Of the same walk, what lies beside the chain is an orphan's; it is cleaned up with the rest at the end.
+        self._stale = [name for name in self._stale if name not in kept]
+        self._chain = longest
+        self._take_state(longest[-1])
+        return self.state
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of every contact in order, reading the chunks again.
+
+        Raises CheckpointLostError if they do not hold what their names say.
+        """
+        return (_id(row) for row in self.rows())
+
+    def begin(self, state: WalkState) -> None:
+        """Begin a walk, and drop what an earlier one has left."""
+        self.discard()
+        self.columns = ColumnSet()
+        self._keys = set()
+        self.fields_seen = set()
+        self.state = state
+
+    def add(self, page: Page, progress: Progress, spent: Spent) -> None:
+        """Take in a page that was believed, after field policies.
+
+        :param progress: what its walk knows now.
+        :param spent: what its walk has cost so far.
+        """
+        if not self._rows:
+            self._born = self._clock.monotonic()
+        unchanged, typed, keys = self._policies.unchanged, self._typed_columns, self._keys
+        for record in page.records:
+            text = record.text if unchanged else self._policies.apply(record.text, self.fields_seen)
+            self._rows.append(text)
+            if typed:
+                self.columns.add(text)
+            elif not keys.issuperset(record.value):
+                self.columns.add(text)
+                keys.update(record.value)
+        self.state = replace(self.state, progress=progress, pages=self.state.pages + 1, spent=spent)
+
+    def is_due(self, expected: int | None) -> bool:
+        """Say whether it is time to cut a chunk.
+
+        :param expected: contacts in the whole list, None if nobody knows.
+        """
+        rows = len(self._rows)
+        if not rows:
+            return False
+        share = (self.stored_until // 2) if expected is None else expected // SHARE
+        return (
+            rows >= min(CHUNK_ROWS, max(SMALLEST_CHUNK_ROWS, share))
+            or self._clock.monotonic() - self._born >= CHUNK_SECONDS
+        )
+
+    def cut(self) -> None:
+        """Write the open chunk: the checkpoint."""
+        if not self._rows:
+            return
+        start, end = self.stored_until, self.next_offset
+        before = self._chain[-1].writer if self._chain else _NOBODY
+        name = f"{self.state.walk_id}/{start:012d}-{end:012d}-{self._writer}-{before}.jsonl.gz"
+        head = {
+            "schema_version": _SCHEMA_VERSION,
+            "rows": len(self._rows),
+            "state": self.state.to_json(),
+            "columns": self.columns.to_json(),
+            "fields_seen": sorted(self.fields_seen),
+        }
+        self._chunks.write(name, _packed([json.dumps(head), *self._rows]))
+        self._chain.append(_Chunk(name, start, end, self._writer, before))
+        self._rows = []
+
+    def rows(self) -> Iterator[str]:
+        """Yield every row in order, reading the chunks again.
+
+        Raises CheckpointLostError if a chunk does not hold what its name says.
+        """
+        for chunk in self._chain:
+            self._on_chunk()
+            yield from self._read(chunk)[1]
+        yield from self._rows
+
+    def discard(self) -> None:
+        """Delete every chunk of this run: they were published, or are no beginning of anything."""
+        self._chunks.delete([*self._stale, *(chunk.name for chunk in self._chain)])
+        self._stale, self._chain, self._rows = [], [], []
+
+    def clean_up(self) -> None:
+        """Delete every chunk of this run, those of an orphaned process too."""
+        if self._chain or self._stale:
+            self._stale = [name for name in self._chunks.names() if name not in {chunk.name for chunk in self._chain}]
+        self.discard()
+
+    def _cut_last(self) -> None:
+        try:
+            self.cut()
+        except KoreError as err:
+            log.warning("The last %d contacts could not be checkpointed: %s", len(self._rows), err)
+            return
+        if self.stored_until:
+            log.info("Checkpointed at contact %s; a retry continues there.", f"{self.stored_until:,}")
+
+    def _usable(self, chain: list[_Chunk], oldest: float) -> list[_Chunk]:
+        """Return the chain up to its newest chunk that is whole; an empty one if the walk is too old."""
+        while chain:
+            try:
+                head, rows = self._read(chain[-1])
+                state = WalkState.from_json(head["state"])
+                sum(1 for _ in rows)
+            except (CheckpointLostError, KeyError, TypeError, ValueError):
+                chain = chain[:-1]
+                continue
+            return chain if state.started >= oldest else []
+        return []
+
+    def _take_state(self, chunk: _Chunk) -> None:
+        head, _ = self._read(chunk)
+        self.state = WalkState.from_json(head["state"])
+        self.columns = ColumnSet.from_json(head["columns"])
+        self._keys = set(self.columns.keys())
+        self.fields_seen = set(head["fields_seen"])  # type: ignore[call-overload]
+
+    def _read(self, chunk: _Chunk) -> tuple[dict[str, object], Iterator[str]]:
+        """Return a chunk's state, and its rows."""
+        try:
+            text = gzip.decompress(self._chunks.read(chunk.name)).decode("utf-8")
+            first, *rows, last = text.split("\n")
+            head = json.loads(first)
+            damaged = last != "" or head["schema_version"] != _SCHEMA_VERSION or len(rows) != head["rows"]
+        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+            damaged = True
+        if damaged:
+            raise CheckpointLostError(
+                f"The checkpoint {chunk.name} does not hold what was written. The next try walks anew; check what else "
+                "writes below the staging prefix."
+            )
+        return head, iter(rows)
+
+
+def _chain(chunks: list[_Chunk]) -> list[_Chunk]:
+    """Return the chunks that continue each other from offset 0 and reach furthest.
+
+    An orphan and its retry may both have read the same offsets, of a list that changed in between: what one of them
+    knows of the walk is true of its own chunks and of those that it has continued, never of the other's.
+    """
+    written = {(chunk.end, chunk.writer): chunk for chunk in chunks}
+    for last in sorted(chunks, key=lambda chunk: (chunk.end, chunk.name), reverse=True):
+        chain: list[_Chunk] = []
+        link: _Chunk | None = last
+        while link is not None and link.start < link.end:
+            chain.append(link)
+            if link.start == 0:
+                return chain[::-1]
+            link = written.get((link.start, link.before))
+    return []
+
+
+def _packed(lines: list[str]) -> bytes:
+    """Compress lines in small blocks: as one text, a chunk would be in memory three times over."""
+    packed = io.BytesIO()
+    # Level 1: a chunk lives for hours, and the walk waits for it.
+    with gzip.GzipFile("", "wb", compresslevel=1, fileobj=packed, mtime=0) as sink:
+        for start in range(0, len(lines), _LINES_AT_ONCE):
+            block = lines[start : start + _LINES_AT_ONCE]
+            sink.write(json_text.encode("\n".join([*block, ""])))
+    return packed.getvalue()
+
+
+def _id(row: str) -> str:
+    return str(json_text.cells(row)["_id"])

@@ -1,0 +1,367 @@
+"""One walk over a list, from its beginning or from a checkpoint, and the proof that the list held still meanwhile.
+
+An offset walk over a list that changes can miss contacts without any page looking wrong, so the list's ``updatedAt`` is
+read before and after. Contacts that are appended behind all others do no harm, and that can be proven:
+
+- contacts come in the order they were created, so new ones come last, and only a removal can shift anything;
+- a removal before the place where the walk is makes it miss a contact. As long as that place is among the contacts
+  that were there at the first page, one of those is missed: then more contacts are newer than the start than the total
+  has grown by;
+- behind them, a page that is read again tells: if its contacts have as many before them as they had, none of those is
+  gone, for nothing can have come in their place. So each page among the new contacts is followed by a second look at
+  the one before it, and the last thing a walk does is to look at the last page: it is the same, and ends the list.
+  At that moment the list is what was read, whatever was appended while the walk was near its end.
+
+What this cannot see is a contact that was edited in place after it was read, and before the last append.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from airflow_provider_kore.api.client import CampaignClient, Spent
+from airflow_provider_kore.api.ids import IdSet
+from airflow_provider_kore.api.page import Evidence, Page, PageAnswer, PageRequest, Progress
+from airflow_provider_kore.api.pagination import OffsetPagination, Tolerance
+from airflow_provider_kore.exceptions import ContractError, DriftError, PaginationError, RequestRefusedError
+from airflow_provider_kore.snapshot.staging import Staging, WalkState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY: Final = 500
+"""Pages between two looks at the list's ``updatedAt`` in a long walk: 0.2 % of its requests."""
+
+EXPLAINED_WITHIN: Final = 2.0
+"""Seconds by which ``updatedAt`` may be later than the newest contact's ``createdAt`` and still be its doing."""
+
+LONG: Final = 100
+"""Pages from which on a walk looks behind its first page whether the list changed meanwhile.
+
+It costs a request, and spares a long walk that would find out at its end.
+"""
+
+BEGINNINGS: Final = 5
+"""How often a walk begins anew, for a request or two, because the list changed during its first page."""
+
+ENDS: Final = 20
+"""How often the end of a list that keeps growing is looked for before that counts as drift."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListState:
+    """What the list says of itself."""
+
+    name: str | None
+    updated_at: str | None
+    record_count: int | None
+    """``totalRecordCount``: a hint only; 0 for lists fed over the API."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walked:
+    """A walk that reached the end of its list."""
+
+    evidence: Evidence
+    list_state: ListState
+    witnesses: tuple[str, ...]
+    """Those that agree, ``updated_at`` among them where the list has one."""
+    drift: tuple[str, ...]
+    """What changed meanwhile, in words; empty: nothing that matters."""
+    appended: int
+    """Contacts that were added at the end meanwhile, and are in."""
+
+
+class Walk:
+    """Reads one list into a staging.
+
+    :param on_page: called after each page, to show progress and to look for a request to stop.
+    """
+
+    def __init__(
+        self,
+        spec: SnapshotSpec,
+        client: CampaignClient,
+        staging: Staging,
+        clock: Clock,
+        on_page: Callable[[Page], None],
+    ) -> None:
+        self._spec = spec
+        self._client = client
+        self._staging = staging
+        self._clock = clock
+        self._on_page = on_page
+        self._tolerate: Tolerance = "everything" if spec.on_drift == "accept" else "growth"
+        self._last_ids: tuple[str, ...] = ()
+        self._begun = 0
+        self._spent_elsewhere = Spent() - client.spent
+
+    def start(self) -> None:
+        """Begin at offset 0."""
+        self._begin(self._look().updated_at)
+
+    def _begin(self, updated_at: str | None) -> None:
+        self._staging.begin(WalkState(walk_id=secrets.token_hex(6), started=self._clock.time(), updated_at=updated_at))
+        self._pagination = OffsetPagination(
+            page_size=self._spec.page_size or self._client.config.page_size,
+            tolerate=self._tolerate,
+            newer_than=updated_at,
+        )
+
+    def resume(self) -> None:
+        """Continue behind the staging's last chunk.
+
+        Raises DriftError if the list is not the one that was read so far.
+        """
+        state = self._staging.state = replace(self._staging.state, resumed_from=self._staging.next_offset)
+        self._spent_elsewhere += state.spent
+        ids = IdSet()
+        page_length = state.progress.offset - state.progress.last_page
+        tail: deque[str] = deque(maxlen=page_length)
+        for identifier in self._staging.ids():
+            ids.add(identifier)
+            tail.append(identifier)
+        self._last_ids = tuple(tail)
+        self._pagination = OffsetPagination(
+            page_size=self._spec.page_size or self._client.config.page_size,
+            progress=state.progress,
+            ids=ids,
+            tolerate=self._tolerate,
+            newer_than=state.updated_at,
+        )
+        now = self._look()
+        total = self._read_again()
+        first_total, known = state.progress.first_total, state.progress.total
+        if first_total is not None and total is not None and total > first_total and self._growth_is_provable():
+            return  # that it did nothing else shows at the end
+        if now.updated_at != state.updated_at:
+            self._drifted(f"updatedAt went from {state.updated_at} to {now.updated_at} between two tries")
+        if known is not None and total is not None and total != known:
+            self._drifted(f"totalResults went from {known} to {total} between two tries")
+
+    def run(self) -> Walked:
+        """Read on to the end, cutting chunks on the way.
+
+        Raises DriftError if the list changed in a way that matters (unless the author accepts that), and whatever the
+        client raises.
+        """
+        try:
+            self._read_to_end()
+            after = self._find_end()
+        except PaginationError as err:
+            self._blame_a_change(err)
+            raise
+        self._staging.state = replace(self._staging.state, spent=self._spent)
+        return self._judge(after)
+
+    def _find_end(self) -> ListState:
+        """Read on until nothing has been appended behind the last page; return what the list says of itself then."""
+        after = self._look()
+        for _ in range(ENDS):
+            progress = self._pagination.progress
+            grown = progress.total != progress.first_total
+            if (after.updated_at == self._staging.state.updated_at and not grown) or not self._growth_is_provable():
+                break
+            total = self._read_again()
+            if total == progress.offset:
+                break
+            if total is None or total < progress.offset:
+                self._drifted(f"totalResults went from {progress.total} to {total} at the end of the walk")
+                break
+            self._pagination.reopen()
+            self._read_to_end()
+            after = self._look()
+        else:
+            self._drifted(f"it still grew when its end had been read {ENDS} times")
+        return after
+
+    def _blame_a_change(self, err: PaginationError) -> None:
+        """Raise DriftError if the list changed: pages contradict each other then, through no fault of the server."""
+        now = self._look().updated_at
+        if now != self._staging.state.updated_at:
+            moved = f"updatedAt went from {self._staging.state.updated_at} to {now}"
+            raise DriftError(f"The list changed while it was read: {moved}. {err}") from None
+
+    def _read_to_end(self) -> None:
+        while not self._read_on():
+            log.info("The list changed at the very beginning of the walk, which begins anew.")
+
+    def _read_on(self) -> bool:
+        """Read to the end of the list; return False if the walk has begun anew instead."""
+        pagination, staging = self._pagination, self._staging
+        for page in self._client.iter_pages(self._spec.contact_list_id, pagination):
+            before = staging.state.progress
+            if page.offset == 0:
+                if self._changed_before(page):
+                    return False
+                staging.state = replace(staging.state, told_total=page.total is not None)
+            self._watch_growth(page, before)
+            staging.add(page, pagination.progress, self._spent)
+            self._last_ids = tuple(record.id for record in page.records)
+            if staging.is_due(page.total):
+                staging.cut()
+            if staging.state.pages % LOOK_EVERY == 0:
+                self._look_in_between()
+            self._on_page(page)
+        staging.state = replace(staging.state, progress=pagination.progress)
+        return True
+
+    def _changed_before(self, first_page: Page) -> bool:
+        """Begin anew if the list changed between the look at it and its first page, or just now; say whether it did.
+
+        Growth is measured by what the first page held, and the contacts there must not pass for newer than the walk.
+        """
+        if self._begun == BEGINNINGS or first_page.total is None or first_page.total < LONG * first_page.end:
+            return False
+        self._begun += 1
+        now = self._look().updated_at
+        if now == self._staging.state.updated_at:
+            return False
+        self._begin(now)
+        return True
+
+    @property
+    def _spent(self) -> Spent:
+        return self._spent_elsewhere + self._client.spent
+
+    def _look_in_between(self) -> None:
+        """Find out now and not after hours that a list was edited in place; growth is watched page by page."""
+        state, progress = self._staging.state, self._pagination.progress
+        if progress.total != progress.first_total:
+            return
+        now = self._look().updated_at
+        # The total may be about to tell of growth; a page that was read again tells that it hasn't yet.
+        if now != state.updated_at and self._read_again() == progress.total:
+            self._drifted(f"updatedAt went from {state.updated_at} to {now}")
+
+    def _watch_growth(self, page: Page, before: Progress) -> None:
+        """Let a list grow at its end, as long as that can be proven to be all that happens."""
+        first_total = before.first_total
+        if first_total is None or page.total is None or page.total == first_total:
+            return
+        if page.total != before.total:
+            log.info("The list grew from %s to %s contacts while it is read.", f"{before.total:,}", f"{page.total:,}")
+            if not self._growth_is_provable():
+                grown = f"totalResults went from {first_total} to {page.total}"
+                self._drifted(f"{grown}, and nothing proves that the new contacts come last")
+        if page.offset >= first_total:
+            self._expect(before.last_page, self._last_ids)
+
+    def _growth_is_provable(self) -> bool:
+        state, progress = self._staging.state, self._pagination.progress
+        return bool(state.told_total and state.updated_at and progress.first_total is not None and progress.ascending)
+
+    def _judge(self, after: ListState) -> Walked:
+        state, evidence = self._staging.state, self._pagination.evidence
+        progress = self._pagination.progress
+        witnesses = list(evidence.agreed)
+        drift = list(state.drift)
+        if evidence.duplicates:
+            drift.append(f"{evidence.duplicates} contacts came twice")
+        if evidence.total is not None and evidence.total != progress.offset:
+            drift.append(f"totalResults says {evidence.total}, {progress.offset} were read")
+        appended = (evidence.total or 0) - (progress.first_total or 0)
+        if appended < 0:
+            drift.append(f"totalResults went from {progress.first_total} to {evidence.total}")
+        elif appended:
+            drift += self._unproven(appended, after)
+        elif after.updated_at != state.updated_at:
+            drift.append(f"updatedAt went from {state.updated_at} to {after.updated_at}")
+        if after.updated_at is not None and (after.updated_at == state.updated_at or (appended and not drift)):
+            witnesses.append("updated_at")
+        if drift and self._tolerate != "everything":
+            raise DriftError(f"The list changed while it was read: {'; '.join(drift)}.")
+        return Walked(
+            evidence=evidence,
+            list_state=after,
+            witnesses=tuple(witnesses),
+            drift=tuple(drift),
+            appended=0 if drift else appended,
+        )
+
+    def _unproven(self, appended: int, after: ListState) -> list[str]:
+        """Say why a grown list is not proven to have grown at its end alone; nothing if it is."""
+        progress = self._pagination.progress
+        grown = f"totalResults went from {progress.first_total} to {progress.total}"
+        if not self._growth_is_provable():
+            return [f"{grown}, and nothing proves that the new contacts come last"]
+        if progress.newer != appended:
+            return [f"{grown}, while {progress.newer} contacts are newer than the walk"]
+        if _seconds_between(progress.last_created, after.updated_at) > EXPLAINED_WITHIN:
+            return [f"{grown}, and updatedAt ({after.updated_at}) tells of a change after that"]
+        return []
+
+    def _read_again(self) -> int | None:
+        """Read the last page once more; return the total it tells."""
+        return self._expect(self._pagination.progress.last_page, self._last_ids)
+
+    def _expect(self, offset: int, ids: tuple[str, ...]) -> int | None:
+        """Read again from an offset, where these very ids must be; return the total that is told there."""
+        position = 0
+        while True:
+            answer = self._page(offset + position)
+            found = tuple(record.id for record in answer.records)[: len(ids) - position]
+            if found != ids[position : position + len(found)] or (ids and not found):
+                self._drifted(f"the page at offset {offset} holds other contacts than before")
+                break
+            position += len(found)
+            if position == len(ids):  # at once, unless the server has changed its limit
+                break
+        return None if self._pagination.progress.totals_count_pages else answer.total
+
+    def _page(self, offset: int) -> PageAnswer:
+        """Read a page for a second time, as the server lets it be asked for."""
+        try:
+            return self._client.get_page(self._spec.contact_list_id, PageRequest(offset, self._pagination.limit))
+        except RequestRefusedError:
+            if not self._pagination.refuse_limit():
+                raise
+        return self._client.get_page(self._spec.contact_list_id, PageRequest(offset, None))
+
+    def _drifted(self, what: str) -> None:
+        if self._tolerate != "everything":
+            raise DriftError(f"The list changed while it was read: {what}.")
+        if what not in self._staging.state.drift:
+            self._staging.state = replace(self._staging.state, drift=(*self._staging.state.drift, what))
+
+    def _look(self) -> ListState:
+        """Ask the list about itself.
+
+        An environment that does not answer this call, but serves pages, costs a witness and not the snapshot.
+        Raises NotFoundError if there is no such list.
+        """
+        try:
+            details = self._client.get_contact_list(self._spec.contact_list_id)
+        except (ContractError, RequestRefusedError) as err:
+            log.warning("The list's updatedAt cannot be had, so it cannot bear witness: %s", err)
+            details = {}
+        return ListState(
+            name=_text(details.get("name")),
+            updated_at=_text(details.get("updatedAt")),
+            record_count=_number(details.get("totalRecordCount")),
+        )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _seconds_between(earlier: str, later: str | None) -> float:
+    try:
+        return (datetime.fromisoformat(later or "") - datetime.fromisoformat(earlier)).total_seconds()
+    except (ValueError, TypeError):
+        return float("inf")

@@ -1,0 +1,137 @@
+"""Whole snapshots into buckets as companies run them: encrypted, locked, tagged, with roles that lack a permission."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_kore.api.client import CampaignClient
+from airflow_provider_kore.api.config import ApiConfig
+from airflow_provider_kore.clock import SystemClock
+from airflow_provider_kore.exceptions import StorePermissionError
+from airflow_provider_kore.snapshot.run import take_snapshot
+from airflow_provider_kore.snapshot.s3 import S3Store
+from airflow_provider_kore.snapshot.s3_settings import S3Settings
+from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s3_servers import S3Server
+
+    from airflow_provider_kore.simulator import Simulator
+    from airflow_provider_kore.snapshot.manifest import Manifest
+
+CONTACTS = 1_200
+"""Enough for checkpoints: a chunk is cut at 300."""
+
+ALL = (
+    "s3:GetObject",
+    "s3:PutObject",
+    "s3:DeleteObject",
+    "s3:ListBucket",
+    "s3:AbortMultipartUpload",
+    "s3:ListBucketMultipartUploads",
+)
+
+NEEDED = ("s3:GetObject", "s3:PutObject", "s3:ListBucket")
+OPTIONAL = ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListBucketMultipartUploads")
+
+
+@pytest.fixture
+def snapshot(kore: Simulator) -> Callable[..., Manifest]:
+    """Return a function that lands one list of the simulator in a bucket."""
+    kore.add_list("cl-1", contacts=CONTACTS)
+    found = kore.connection
+    config = ApiConfig.parse(host=found["host"], login=found["login"], password=found["password"], extra=found["extra"])
+
+    def take(client: Any, bucket: str, *, settings: S3Settings | None = None, run_id: str = "run-1") -> Manifest:
+        spec = SnapshotSpec.parse(
+            contact_list_id="cl-1",
+            s3_prefix="lake/contacts",
+            snapshot_date="2026-01-02",
+            run=RunKey(dag_id="d", run_id=run_id, task_id="t"),
+        )
+        settings = settings or S3Settings()
+        with CampaignClient(config) as kore_client:
+            return take_snapshot(
+                spec,
+                kore_client,
+                S3Store(client, bucket, settings),
+                SystemClock(),
+                staging_store=S3Store(client, bucket, settings.for_staging()),
+            )
+
+    return take
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+def test_a_missing_permission_is_named_before_a_contact_is_fetched(
+    missing: str, ministack_server: S3Server, kore: Simulator, snapshot: Callable[..., Manifest]
+) -> None:
+    bucket = ministack_server.bucket()
+    role = ministack_server.client(key=ministack_server.user(*(action for action in ALL if action != missing)))
+    with pytest.raises(StorePermissionError, match=missing):
+        snapshot(role, bucket)
+    assert kore.requests == []
+
+
+@pytest.mark.parametrize("missing", OPTIONAL)
+def test_a_snapshot_lands_without_the_permissions_to_tidy_up_and_says_so(
+    missing: str, ministack_server: S3Server, snapshot: Callable[..., Manifest], caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket = ministack_server.bucket()
+    role = ministack_server.client(key=ministack_server.user(*(action for action in ALL if action != missing)))
+    with caplog.at_level(logging.WARNING):
+        assert snapshot(role, bucket).contacts == CONTACTS
+    assert missing in caplog.text
+
+
+def test_every_object_is_written_as_the_company_wants_it(
+    moto_server: S3Server, snapshot: Callable[..., Manifest]
+) -> None:
+    bucket, client = moto_server.bucket(), moto_server.client()
+    settings = S3Settings(
+        encryption="aws:kms", kms_key_id="alias/lake", acl="bucket-owner-full-control", tags={"team": "contact center"}
+    )
+    snapshot(client, bucket, settings=settings)
+    keys = [found["Key"] for found in client.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert len(keys) == 2
+    for key in keys:
+        head = client.head_object(Bucket=bucket, Key=key)
+        assert head["ServerSideEncryption"] == "aws:kms"
+        assert head["SSEKMSKeyId"].endswith("alias/lake")
+        assert client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] == [
+            {"Key": "team", "Value": "contact center"}
+        ]
+
+
+def test_a_bucket_under_object_lock_keeps_every_version_and_shows_the_newest(
+    moto_server: S3Server, kore: Simulator, snapshot: Callable[..., Manifest]
+) -> None:
+    client = moto_server.client()
+    bucket = f"{moto_server.bucket()}-locked"
+    client.create_bucket(
+        Bucket=bucket,
+        ObjectLockEnabledForBucket=True,
+        CreateBucketConfiguration={"LocationConstraint": client.meta.region_name},
+    )
+    retention = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}
+    client.put_object_lock_configuration(
+        Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": retention}
+    )
+    first = snapshot(client, bucket)
+    kore.append("cl-1", 7)
+    second = snapshot(client, bucket, run_id="run-2")
+    key = first.keys[0]
+    assert second.contacts == CONTACTS + 7
+    head = client.head_object(Bucket=bucket, Key=key)
+    assert head["Metadata"]["kore-snapshot-id"] == second.snapshot_id
+    assert head["Metadata"]["kore-contacts"] == str(CONTACTS + 7)
+    versions = client.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
+    assert len(versions) == 2
+    assert [found["Key"] for found in client.list_objects_v2(Bucket=bucket)["Contents"]] == sorted(
+        [key, key.rpartition("/")[0] + "/_manifest.json"]
+    )

@@ -1,0 +1,95 @@
+"""A store that ignores conditions is found out before it is trusted, and nothing is left behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from model_store import MemoryStore
+
+from airflow_provider_kore.snapshot.conditions import Honoured, conditions_honoured
+from airflow_provider_kore.snapshot.s3 import S3Store
+from airflow_provider_kore.snapshot.store import ConditionUnsupported
+
+if TYPE_CHECKING:
+    from model_store import Ignored
+    from s3_servers import S3Server
+
+KINDS: dict[Ignored, str] = {
+    "put_create": "create-once put",
+    "put_swap": "compare-and-swap put",
+    "complete_create": "create-once multipart completion",
+    "complete_swap": "compare-and-swap multipart completion",
+}
+
+
+@pytest.mark.parametrize("ignored", [None, *KINDS])
+def test_each_ignored_condition_is_found_out(ignored: Ignored | None) -> None:
+    store = MemoryStore(honours_conditions=None, ignored=frozenset({ignored} if ignored else ()))
+    found = conditions_honoured(store, "staging/", multipart=True)
+    assert found.missing() == ((KINDS[ignored],) if ignored else ())
+    assert store.bodies() == {}
+    assert list(store.uploads()) == []
+
+
+def test_a_store_that_ignores_everything_is_found_out() -> None:
+    store = MemoryStore(honours_conditions=None, ignored=frozenset(KINDS))
+    assert set(conditions_honoured(store, "staging/", multipart=True).missing()) == set(KINDS.values())
+    assert store.bodies() == {}
+
+
+def test_a_store_that_knows_no_conditions_is_found_out() -> None:
+    class Ignorant(MemoryStore):
+        def put(self, *args: Any, condition: Any = None, **more: Any) -> Any:
+            if condition:
+                raise ConditionUnsupported(self.bucket)
+            return super().put(*args, **more)
+
+    store = Ignorant(honours_conditions=None)
+    found = conditions_honoured(store, "staging/")
+    assert (found.create, found.swap) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("server", "missing"), [("moto", ("compare-and-swap multipart completion",)), ("ministack", ())]
+)
+def test_real_servers_are_judged_as_they_are(
+    server: str, missing: tuple[str, ...], request: pytest.FixtureRequest
+) -> None:
+    running: S3Server = request.getfixturevalue(f"{server}_server")
+    store = S3Store(running.client(), running.bucket())
+    assert conditions_honoured(store, "staging/", multipart=True).missing() == missing
+    assert list(store.list("")) == []
+    assert list(store.list_uploads("")) == []
+
+
+def test_it_costs_four_requests_and_the_probe_is_below_the_prefix() -> None:
+    store = MemoryStore(honours_conditions=None)
+    found = conditions_honoured(store, "staging/run 1/")
+    assert (found.complete_create, found.complete_swap) == (None, None)
+    assert [effect.name for effect in store.effects] == ["put", "put", "put", "delete"]
+    assert all(effect.key.startswith("staging/run 1/probe-") for effect in store.effects)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_known_is_not_tried(known: bool) -> None:
+    store = MemoryStore(honours_conditions=known)
+    expected = Honoured(create=known, swap=known, complete_create=known, complete_swap=known)
+    assert conditions_honoured(store, "staging/") == expected
+    assert store.effects == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "known"),
+    [
+        (None, True),
+        ("https://bucket.vpce-1a2b.s3.eu-central-1.vpce.amazonaws.com", True),
+        ("https://s3.cn-north-1.amazonaws.com.cn", True),
+        ("http://127.0.0.1:9000", None),
+        ("https://amazonaws.com.example", None),
+    ],
+)
+def test_aws_is_known_by_its_endpoint(endpoint: str | None, known: bool | None) -> None:
+    client: Any = boto3.Session(region_name="eu-central-1").client("s3", endpoint_url=endpoint)
+    assert S3Store(client, "bucket").honours_conditions is known

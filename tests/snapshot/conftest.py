@@ -1,0 +1,41 @@
+"""The models, found from here however pytest was started; and small chunks, so that a small walk has many."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))
+
+from airflow_provider_kore.snapshot import staging, upload, walk  # noqa: E402
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut a chunk at every eighth contact: two pages of the models' walks."""
+    monkeypatch.setattr(staging, "CHUNK_ROWS", 8)
+    monkeypatch.setattr(staging, "SMALLEST_CHUNK_ROWS", 8)
+
+
+@pytest.fixture
+def short_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a list of three pages count as one that is worth a second look after its first page."""
+    monkeypatch.setattr(walk, "LONG", 2)
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Upload in parts from 64 bytes on, 100 bytes each."""
+    monkeypatch.setattr(
+        upload.upload_file,
+        "__kwdefaults__",
+        {
+            **upload.upload_file.__kwdefaults__,
+            "single_put_bytes": 64,
+            "part_bytes": 100,
+        },
+    )

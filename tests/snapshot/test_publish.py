@@ -1,0 +1,178 @@
+"""The commit: what replaces what, who gives way, and what the manifest says of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model_vendor import PRIVATE, append, exchange
+from model_world import OTHER_RUN, World
+
+from airflow_provider_kore.exceptions import ParameterError, SnapshotExistsError, SupersededError
+from airflow_provider_kore.snapshot.fields import FieldPolicies
+
+DOCS = Path(__file__).parents[2] / "docs" / "manifest.md"
+FORMS: list[dict[str, Any]] = [
+    {},
+    {"file_format": "parquet", "rows_per_file": 5},
+    {"file_format": "csv"},
+    {"on_drift": "accept"},
+    {
+        "policies": FieldPolicies.parse({"drop": ["firstName"]}, {"phoneNumber": "hash", "nobody": "mask"}).with_key(
+            b"a-key-of-thirty-two-bytes-------", "k-1"
+        )
+    },
+]
+
+
+def keys_of(value: object, prefix: str = "") -> set[str]:
+    """Return every key of a manifest as the page spells it: ``walk.pages``, ``files[].key``."""
+    found: set[str] = set()
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            path = f"{prefix}.{key}" if prefix else key
+            found.add(path)
+            if path != "fields.policies":  # its keys are the author's field names
+                found |= keys_of(inner, path)
+    elif isinstance(value, list):
+        for inner in value:
+            found |= keys_of(inner, f"{prefix}[]")
+    return found
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["plain", "split", "csv", "accept", "policies"])
+def test_every_field_of_a_manifest_is_described(form: dict[str, Any]) -> None:
+    world = World(contacts=12, events={4: [exchange(0)]}, parameters=form)
+    process = world.finish(logical_date="2026-01-01T00:00:00+00:00")
+    assert process.manifest is not None
+    first_cells = re.findall(r"^\| (`[^|]+`) \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    described = set(re.findall(r"`([^`]+)`", " ".join(first_cells)))
+    containers = {"run", "walk", "files", "witnesses.agreed", "witnesses.disagreed"}
+    told = {key.removeprefix("files[].") for key in keys_of(process.manifest.content)} - containers
+    told = {key for key in told if not key.startswith(("fields.", "columns[]."))}
+    assert told == described
+
+
+def test_the_manifest_says_what_happened() -> None:
+    world = World(contacts=12, events={5: [append(3)]})
+    process = world.finish(logical_date="2026-01-01T00:00:00+00:00", try_number=3)
+    assert process.manifest is not None
+    content = process.manifest.content
+    assert (content["contacts"], content["total_results"], content["appended_while_reading"]) == (15, 15, 3)
+    assert (content["consistent"], content["drift"], content["duplicates_removed"]) == (True, [], 0)
+    assert content["walk"]["pages"] == 4
+    assert content["walk"]["requests"] == world.vendor.requests
+    assert content["run"]["try_number"] == 3
+    assert content["files"][0]["rows"] == 15
+    head = world.bucket.head(content["files"][0]["key"])
+    assert head is not None
+    assert head.checksum == content["files"][0]["checksum"]
+    assert head.metadata["kore-snapshot-id"] == content["snapshot_id"]
+    assert head.metadata["kore-contacts"] == "15"
+    assert head.metadata["kore-consistent"] == "true"
+    assert PRIVATE not in str(content)
+
+
+def test_an_accepted_drift_tells_its_numbers() -> None:
+    world = World(contacts=12, events={5: [exchange(0)]}, parameters={"on_drift": "accept"})
+    with world.listening() as log:
+        process = world.finish()
+    world.hold(process)
+    assert process.manifest is not None
+    assert process.manifest.content["consistent"] is False
+    assert any("updatedAt went from" in what for what in process.manifest.content["drift"])
+    assert any("on_drift is accept" in line for line in log.lines)
+    head = world.bucket.head(world.layout.object)
+    assert head is not None
+    assert head.metadata["kore-consistent"] == "false"
+
+
+def test_a_policy_for_a_field_that_nobody_has_is_a_warning() -> None:
+    policies = FieldPolicies.parse({"drop": ["nobody"]}, None)
+    world = World(contacts=12, parameters={"policies": policies})
+    with world.listening() as log:
+        process = world.finish()
+    assert process.manifest is not None
+    assert ["nobody" in warning for warning in process.manifest.content["warnings"]] == [True]
+    assert any("nobody" in line for line in log.lines)
+
+
+def test_a_list_without_updated_at_is_a_warning() -> None:
+    from model_vendor import Quirks
+
+    process = World(contacts=12, quirks=Quirks(updated_at="refused")).finish()
+    assert process.manifest is not None
+    assert any("updatedAt" in warning for warning in process.manifest.content["warnings"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"honours_conditions": False}, {"honours_conditions": None, "ignored": frozenset({"put_create", "put_swap"})}],
+    ids=["known", "found out"],
+)
+def test_a_store_without_conditional_writes_is_named_in_a_warning(given: dict[str, Any]) -> None:
+    world = World(contacts=12, **given)
+    with world.listening() as log:
+        world.hold(world.finish())
+    assert sum("conditional writes" in line for line in log.lines) == 1
+
+
+def test_a_store_that_honours_them_costs_no_warning() -> None:
+    world = World(contacts=12, honours_conditions=None)
+    with world.listening() as log:
+        world.hold(world.finish())
+    assert not any("conditional" in line for line in log.lines)
+
+
+def test_replace_false_finds_its_own_again_and_refuses_anothers() -> None:
+    world = World(contacts=12, parameters={"replace": False})
+    first = world.finish()
+    before = world.vendor.requests
+    again = world.finish()
+    assert again.manifest == first.manifest
+    with pytest.raises(SnapshotExistsError):
+        world.finish(run=OTHER_RUN)
+    assert world.vendor.requests == before
+
+
+def test_an_earlier_walk_gives_way_to_a_later_one() -> None:
+    world = World(contacts=12)
+
+    def other(process: Any, number: int) -> None:
+        if len(process.asked) == 2 and len(world.processes) == 1:
+            world.clock.now += 1
+            world.finish(run=OTHER_RUN)
+
+    with pytest.raises(SupersededError, match="newer snapshot stays"):
+        world.process(on_effect=other).run()
+    world.hold(world.processes[-1], leftovers=True)
+
+
+def test_another_format_beside_it_is_refused_before_a_request() -> None:
+    world = World(contacts=12)
+    world.finish()
+    before = world.vendor.requests
+    with pytest.raises(ParameterError, match=r"contacts\.jsonl\.gz"):
+        world.process(file_format="csv", generation=3).run()
+    assert world.vendor.requests == before
+
+
+def test_a_split_snapshot_replaces_one_file_and_names_all_of_its_own() -> None:
+    world = World(contacts=12)
+    world.finish()
+    world.parameters = {"rows_per_file": 5}
+    split = world.finish(generation=2)
+    assert split.manifest is not None
+    assert [file["rows"] for file in split.manifest.content["files"]] == [5, 5, 2]
+    assert set(world.bucket.bodies(world.layout.partition)) == {*split.manifest.keys, world.layout.manifest}
+
+
+def test_an_empty_list_is_a_snapshot_of_nothing() -> None:
+    for parameters in ({}, {"rows_per_file": 5}, {"file_format": "parquet"}):
+        world = World(contacts=0, parameters=parameters)
+        process = world.finish()
+        world.hold(process)
+        assert process.manifest is not None
+        assert process.manifest.contacts == 0

@@ -1,0 +1,81 @@
+"""Parameters are checked once, as an author writes them or as a template renders them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from model_world import World
+
+from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.snapshot.layout import Layout
+from airflow_provider_kore.snapshot.spec import check_bucket, default_staging_prefix
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("contact_list_id", ""),
+        ("contact_list_id", "a/b"),
+        ("s3_prefix", "/a"),
+        ("s3_prefix", "a//b"),
+        ("s3_prefix", "a/../b"),
+        ("s3_prefix", "a\nb"),
+        ("s3_prefix", "a" * 600),
+        ("s3_prefix", 7),
+        ("staging_prefix", "kore/lists/x"),
+        ("staging_prefix", "kore/lists"),
+        ("snapshot_date", "20260101"),
+        ("snapshot_date", "2026-13-01"),
+        ("snapshot_date", "2026-W01-1"),
+        ("file_format", "xml"),
+        ("compression", "lzma"),
+        ("replace", "perhaps"),
+        ("durable", 2),
+        ("page_size", 0),
+        ("on_drift", "ignore"),
+        ("max_walks", 0),
+        ("max_walks", 1.5),
+        ("min_contacts", -1),
+        ("max_shrink", 1.1),
+        ("max_shrink", "nan"),
+        ("rows_per_file", 0),
+        ("rows_per_file", True),
+        ("staging_expiry", -1),
+    ],
+)
+def test_a_bad_value_names_its_parameter(parameter: str, value: Any) -> None:
+    with pytest.raises(ParameterError) as caught:
+        World().spec(**{parameter: value})
+    assert caught.value.parameter == parameter
+
+
+def test_strings_that_a_template_rendered_are_read() -> None:
+    spec = World().spec(replace="False", durable="true", max_walks="2", rows_per_file="", max_shrink="0.5")
+    assert (spec.replace, spec.durable, spec.max_walks, spec.rows_per_file, spec.max_shrink) == (
+        False,
+        True,
+        2,
+        None,
+        0.5,
+    )
+
+
+@pytest.mark.parametrize("value", ["s3://b", "b/p", "", "UPPER", None])
+def test_a_bucket_is_a_bare_name(value: Any) -> None:
+    with pytest.raises(ParameterError):
+        check_bucket(value)
+    assert check_bucket("my-bucket.1") == "my-bucket.1"
+
+
+@pytest.mark.parametrize(("prefix", "staging"), [("", "_staging"), ("a", "_staging/a"), ("a/b", "a/_staging/b")])
+def test_staging_lies_beside_the_table(prefix: str, staging: str) -> None:
+    assert default_staging_prefix(prefix) == staging
+
+
+def test_keys_hold_whatever_airflow_allows_in_ids() -> None:
+    spec = World().spec()
+    layout = Layout(spec)
+    assert layout.object == "kore/lists/contact_list_id=cl-1/snapshot_date=2026-01-01/contacts.jsonl.gz"
+    assert layout.staging.startswith("kore/_staging/lists/dag/land/")
+    assert not layout.staging.startswith(layout.list_prefix)

@@ -1,0 +1,267 @@
+"""Checkpoints: whose they are, how long they count, and what happens to those that nobody comes back for."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from model_vendor import PRIVATE, append, edit, remove
+from model_world import OTHER_RUN, RUN, World
+
+from airflow_provider_kore.exceptions import CheckpointLostError, DriftError
+from airflow_provider_kore.snapshot import chunks, staging
+from airflow_provider_kore.snapshot.chunks import LocalChunks
+from airflow_provider_kore.snapshot.fields import FieldPolicies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+pytestmark = pytest.mark.usefixtures("small_chunks")
+
+DAY = 86_400.0
+KEY = b"a-key-of-thirty-two-bytes-------"
+
+
+def broken_off(contacts: int = 30, **given: Any) -> World:
+    """Return a world whose first try died in mid-walk, with two chunks in staging."""
+    for at in range(8, 60):
+        candidate = World(contacts=contacts, **given)
+        if candidate.dies(at, "after") and candidate.checkpoint() == 16:
+            return candidate
+    raise AssertionError("no such point")
+
+
+def resumed_from(world: World, **changes: Any) -> int | None:
+    process = world.finish(**changes)
+    world.hold(process, leftovers=True)
+    assert process.manifest is not None
+    found: int | None = process.manifest.content["walk"]["resumed_from"]
+    return found
+
+
+def test_a_retry_on_any_worker_continues_behind_the_last_chunk() -> None:
+    assert resumed_from(broken_off(), try_number=17) == 16
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"run": OTHER_RUN},
+        {"run": replace(RUN, map_index=1)},
+        {"run": replace(RUN, task_id="other")},
+        {"run": replace(RUN, dag_id="other")},
+        {"page_size": 3},
+        {"policies": FieldPolicies.parse({"drop": ["firstName"]}, None)},
+        {"policies": FieldPolicies.parse(None, {"phoneNumber": "mask"})},
+    ],
+    ids=["run", "map index", "task", "dag", "page size", "fields", "policy"],
+)
+def test_checkpoints_are_never_mixed(changes: Mapping[str, Any]) -> None:
+    world = broken_off()
+    assert resumed_from(world, **changes) is None
+    assert world.checkpoint() == 16, "another's checkpoint is left alone"
+
+
+def test_the_file_format_may_be_another_when_a_walk_is_continued() -> None:
+    assert resumed_from(broken_off(parameters={"file_format": "csv"})) == 16
+
+
+def test_a_beginning_that_is_too_old_is_no_beginning() -> None:
+    world = broken_off()
+    world.clock.now += DAY + 1
+    assert resumed_from(world) is None
+    assert world.staged() == {}
+    world = broken_off(parameters={"staging_expiry": 100})
+    world.clock.now += 90
+    assert resumed_from(world) == 16
+    world = broken_off(parameters={"staging_expiry": 100})
+    world.clock.now += 110
+    assert resumed_from(world) is None
+
+
+def test_the_next_run_cleans_up_what_never_came_back() -> None:
+    world = broken_off()
+    key = world.layout.object
+    old = world.bucket.create_upload(key.replace("2026-01-01", "2025-12-31"), content_type="x")
+    world.bucket.create_upload("elsewhere/contacts.jsonl.gz", content_type="x")
+    world.finish(run=OTHER_RUN)
+    assert world.staged() != {}, "an hour ago may still be going on"
+    assert [each.key for each in world.bucket.uploads()][-1] == old.key
+    world.clock.now += DAY + 1
+    world.finish(run=OTHER_RUN, generation=5)
+    assert world.staged() == {}
+    assert [each.key for each in world.bucket.uploads()] == ["elsewhere/contacts.jsonl.gz"]
+
+
+def test_another_task_leaves_them_alone() -> None:
+    world = broken_off()
+    world.clock.now += DAY + 1
+    before = world.staged()
+    world.finish(run=replace(OTHER_RUN, task_id="other"))
+    assert world.staged() == before
+
+
+def without_its_last_line(body: bytes) -> bytes:
+    return gzip.compress(b"\n".join(gzip.decompress(body).split(b"\n")[:-2]) + b"\n")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda body: body[:0], lambda body: body[1:], lambda body: body[:-9], without_its_last_line],
+    ids=["empty", "garbage", "cut", "a row short"],
+)
+def test_a_damaged_last_chunk_is_read_again(damage: Callable[[bytes], bytes]) -> None:
+    world = broken_off()
+    last = max(world.staged())
+    world.bucket.put(last, damage(world.staged()[last]), content_type="x")
+    assert resumed_from(world) == 8
+
+
+def test_a_damaged_first_chunk_makes_the_walk_begin_anew() -> None:
+    world = broken_off()
+    first = min(world.staged())
+    world.bucket.put(first, without_its_last_line(world.staged()[first]), content_type="x")
+    with world.listening() as log:
+        assert resumed_from(world) is None
+    assert any("Walking anew" in line for line in log.lines)
+    assert world.staged() == {}
+
+
+def test_a_chunk_that_vanishes_in_the_last_moment_costs_a_try_and_nothing_else() -> None:
+    world = World(contacts=30)
+
+    def lose(process: Any, number: int) -> None:
+        if process.effects[-1].startswith("get") and "_staging" in process.effects[-1]:
+            world.bucket.delete(sorted(world.staged())[:1])
+
+    process = world.process(on_effect=lose)
+    with pytest.raises(CheckpointLostError, match="vanished"):
+        process.run()
+    assert world.seen == []
+    world.hold(world.finish())
+
+
+@pytest.mark.parametrize("event", [remove(0), edit(1), remove(20)], ids=["remove", "edit", "remove unread"])
+def test_a_continued_walk_proves_that_the_list_is_still_the_same(event: Any) -> None:
+    world = broken_off()
+    event(world.vendor)
+    process = world.finish()
+    world.hold(process)
+    assert process.manifest is not None
+    assert process.manifest.content["walk"]["walks"] == 2
+    assert process.manifest.content["walk"]["resumed_from"] is None
+    assert process.asked[:2] == [12, 0], "that the list is another is found out before a further page is read"
+    world = broken_off(parameters={"on_drift": "fail"})
+    event(world.vendor)
+    with pytest.raises(DriftError):
+        world.process().run()
+    assert world.staged() == {}, "what is no beginning any more is gone"
+    world.hold(world.finish())
+    world = broken_off(parameters={"on_drift": "accept"})
+    event(world.vendor)
+    process = world.finish()
+    world.hold(process)
+    assert process.manifest is not None
+    assert process.manifest.consistent is False
+    assert process.manifest.content["walk"]["resumed_from"] == 16
+
+
+def test_growth_between_two_tries_costs_nothing() -> None:
+    world = broken_off()
+    append(3)(world.vendor)
+    assert resumed_from(world) == 16
+
+
+def test_a_walk_is_given_up_after_so_many() -> None:
+    world = World(contacts=20, events={at: [edit(0)] for at in range(1, 1000)}, parameters={"max_walks": 2})
+    process = world.process()
+    with pytest.raises(DriftError):
+        process.run()
+    assert process.asked.count(0) >= 2
+    assert world.seen == []
+
+
+def test_policies_are_applied_before_anything_touches_the_store() -> None:
+    policies = FieldPolicies.parse(
+        {"drop": ["firstName"]}, {"phoneNumber": "hash", "updatedAt": "mask", "createdAt": "drop"}
+    ).with_key(KEY, "k-1")
+    world = World(contacts=30, parameters={"policies": policies})
+    stored: list[bytes] = []
+
+    def gather(process: Any, number: int) -> None:
+        stored.extend(world.bucket.bodies().values())
+
+    world.process(on_effect=gather).run()
+    texts = {chunk: _text(chunk) for chunk in set(stored)}
+    assert len(texts) > 3
+    for text in texts.values():
+        assert PRIVATE not in text
+        assert KEY.decode() not in text
+    assert all("phoneNumber" in text for text in texts.values() if "_id" in text)
+
+
+def _text(body: bytes) -> str:
+    try:
+        return gzip.decompress(body).decode()
+    except OSError:
+        return body.decode()
+
+
+def test_a_walk_shorter_than_a_chunk_never_touches_staging() -> None:
+    world = World(contacts=5)
+    process = world.finish()
+    assert not any(effect.startswith("put kore/_staging") for effect in process.effects)
+
+
+def test_a_slow_walk_is_checkpointed_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "CHUNK_ROWS", 10_000)
+    monkeypatch.setattr(staging, "SMALLEST_CHUNK_ROWS", 10_000)
+    world = World(contacts=60, request_seconds=3.0)
+    process = world.finish()
+    puts = [effect for effect in process.effects if effect.startswith("put kore/_staging")]
+    seconds_of_a_page = 3.0
+    assert len(puts) >= 15 * seconds_of_a_page // (staging.CHUNK_SECONDS + seconds_of_a_page)
+    assert staging.CHUNK_SECONDS < 10
+
+
+def test_a_walk_that_is_not_durable_stays_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[LocalChunks] = []
+
+    class Watched(LocalChunks):
+        def __init__(self) -> None:
+            super().__init__()
+            kept.append(self)
+
+        def close(self) -> None:
+            assert self._folder is not None
+            folder = self._folder
+            super().close()
+            assert not folder.exists()
+
+    monkeypatch.setattr("airflow_provider_kore.snapshot.run.LocalChunks", Watched)
+    world = World(contacts=30, parameters={"durable": False})
+    process = world.finish()
+    world.hold(process)
+    assert kept
+    assert not any("put kore/_staging" in effect for effect in process.effects)
+    assert chunks.LocalChunks is LocalChunks
+
+
+@pytest.mark.parametrize("orphan", ["00000001", "ffffffff"], ids=["first by name", "last by name"])
+def test_what_two_processes_read_of_one_walk_is_never_mixed(orphan: str) -> None:
+    """The orphan's chunk in the middle holds the same offsets, perhaps of another list; nobody continued it."""
+    common, retry = "88888888", "99999999"
+    names = [
+        (0, 4, common, staging._NOBODY),
+        (4, 8, orphan, common),
+        (4, 8, retry, common),
+        (8, 10, orphan, orphan),
+        (8, 12, retry, retry),
+    ]
+    chunks_there = [staging._Chunk(f"{start}-{end}-{by}", start, end, by, before) for start, end, by, before in names]
+    assert [chunk.writer for chunk in staging._chain(chunks_there)] == [common, retry, retry]
+    without = [chunk for chunk in chunks_there if (chunk.start, chunk.writer) != (4, retry)]
+    assert [chunk.writer for chunk in staging._chain(without)] == [common, orphan, orphan]
+    assert staging._chain(chunks_there[1:]) == []
