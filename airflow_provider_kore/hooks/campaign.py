@@ -1,0 +1,149 @@
+"""The hook: an Airflow connection, turned into a client of the Campaign API."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kore.hooks.airflow_versions import BaseHook, mask_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow_provider_kore.api.client import CampaignClient
+    from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.api.page import Page
+    from airflow_provider_kore.api.transport import Transport
+    from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.snapshot.stop import Stop
+
+MASKED_TOKENS = 1_000
+"""How many tokens one client registers with the masker, whose cost grows with each.
+
+With ``send_jti`` every request has a token of its own, which is worthless once it was used.
+"""
+
+
+class KoreCampaignHook(BaseHook):
+    """Reads contact lists over Kore.ai's Campaign API: JWT authentication, rate limits, retries, paging.
+
+    A thin skin over :class:`~airflow_provider_kore.api.client.CampaignClient`, which needs no Airflow.
+
+    :param kore_conn_id: the Airflow connection, of type ``kore``.
+    """
+
+    conn_name_attr = "kore_conn_id"
+    default_conn_name = "kore_default"
+    conn_type = "kore"
+    hook_name = "Kore.ai"
+
+    def __init__(self, kore_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kore_conn_id = kore_conn_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form's fields (Airflow 3.0 and 3.1; later ones read the provider info)."""
+        from airflow_provider_kore.connection_form import widgets
+
+        return widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return the standard fields' labels (Airflow 3.0 and 3.1; later ones read the provider info)."""
+        from airflow_provider_kore.connection_form import behaviour
+
+        return behaviour()
+
+    @cached_property
+    def config(self) -> ApiConfig:
+        """The connection, parsed and checked.
+
+        Raises :class:`~airflow_provider_kore.exceptions.ConfigError`, which names the field.
+        """
+        from airflow_provider_kore.api.config import ApiConfig
+
+        connection = self.get_connection(self.kore_conn_id)
+        if connection.password:
+            mask_secret(connection.password)
+        config = ApiConfig.parse(
+            host=connection.host,
+            port=connection.port,
+            schema=connection.schema,
+            login=connection.login,
+            password=connection.password,
+            extra=connection.extra_dejson,
+        )
+        mask_secret(config.client_secret)
+        if config.proxy:
+            mask_secret(config.proxy)
+        return config
+
+    @cached_property
+    def client(self) -> CampaignClient:
+        """The client behind this hook; it keeps its connections and its token."""
+        return self._client(self.config)
+
+    def get_conn(self) -> CampaignClient:
+        """Return the client."""
+        return self.client
+
+    def iter_contacts(self, contact_list_id: str, *, page_size: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield every contact of a list exactly once, as the server sent it.
+
+        What has been yielded is only proven complete when the iterator ends without an error.
+
+        :param page_size: contacts to ask for in a page; None: as the connection says.
+
+        Raises DriftError if the list changes meanwhile, PaginationError if the server contradicts itself, and every
+        other :class:`~airflow_provider_kore.exceptions.KoreError` of the client.
+        """
+        for page in self.iter_contact_pages(contact_list_id, page_size=page_size):
+            for record in page.records:
+                yield dict(record.value)
+
+    def iter_contact_pages(self, contact_list_id: str, *, page_size: int | None = None) -> Iterator[Page]:
+        """Yield the pages of a list with their offsets and totals. See :meth:`iter_contacts`."""
+        return self.client.iter_contact_pages(contact_list_id, page_size=page_size)
+
+    def get_contact_list(self, contact_list_id: str) -> Mapping[str, Any]:
+        """Return the details of one contact list, with the vendor's field names. Raises NotFoundError."""
+        return self.client.get_contact_list(contact_list_id)
+
+    def get_contact_lists(self) -> list[Mapping[str, Any]]:
+        """Return the details of all contact lists of the application, with the vendor's field names."""
+        return self.client.get_contact_lists()
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Make one cheap authenticated call and say in a sentence what it found."""
+        from airflow_provider_kore.api.diagnosis import diagnose
+        from airflow_provider_kore.exceptions import KoreError
+
+        try:
+            config = self.config
+        except KoreError as err:
+            return False, str(err)
+        return diagnose(config, self._client)
+
+    def connect(self, *, clock: Clock, stop: Stop) -> CampaignClient:
+        """Return a client of its own, whose waiting ends when a task is told to stop."""
+        from airflow_provider_kore.api.transport import RequestsTransport
+        from airflow_provider_kore.snapshot.stop import StoppableTransport
+
+        transport = StoppableTransport(RequestsTransport(self.config, clock), stop)
+        return self._client(self.config, clock=clock, transport=transport)
+
+    def _client(
+        self, config: ApiConfig, *, clock: Clock | None = None, transport: Transport | None = None
+    ) -> CampaignClient:
+        from airflow_provider_kore.api.client import CampaignClient
+
+        masked = 0
+
+        def mask_token(token: str) -> None:
+            nonlocal masked
+            masked += 1
+            if masked <= MASKED_TOKENS:
+                mask_secret(token)
+
+        return CampaignClient(config, clock=clock, transport=transport, on_token=mask_token)

@@ -1,0 +1,62 @@
+"""A simulator, an S3 server and connections between them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+HERE = Path(__file__).parent
+for folder in (HERE, HERE.parent, HERE.parents[1] / "demo"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+from bench import Bench, set_connection  # noqa: E402
+from s3_servers import moto_auth_server, moto_bucket, moto_server  # noqa: E402, F401
+
+from airflow_provider_kore.simulator import pytest_plugin  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s3_servers import S3Server
+
+    from airflow_provider_kore.simulator import Simulator
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bring the fixture along where the package is not installed, only checked out."""
+    if not config.pluginmanager.has_plugin("kore"):
+        config.pluginmanager.register(pytest_plugin, "kore")
+
+
+@pytest.fixture
+def bench(
+    kore: Simulator,
+    moto_server: S3Server,  # noqa: F811 - the fixture
+    moto_bucket: str,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> Bench:
+    """A simulator with the list ``cl-1`` of 120 contacts, an empty bucket, and the two default connections."""
+    kore.add_list("cl-1", contacts=120)
+    return Bench(kore, moto_server, moto_bucket, monkeypatch)
+
+
+@pytest.fixture
+def define(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dict[str, Any]], None]:
+    """Return a function that defines a connection by the environment."""
+    return lambda name, connection: set_connection(monkeypatch, name, connection)
+
+
+@pytest.fixture
+def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client wait next to nothing between its tries of one request."""
+    from airflow_provider_kore.api import retry
+
+    monkeypatch.setattr(
+        retry.RetryPolicy.__init__,
+        "__kwdefaults__",
+        {**retry.RetryPolicy.__init__.__kwdefaults__, "first_delay": 0.01, "longest_rate_wait": 0.0},  # type: ignore[dict-item]
+    )

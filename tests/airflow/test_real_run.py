@@ -1,0 +1,205 @@
+"""One run through real parts of Airflow: triggered without a date, failed, retried, cleared; and one marked failed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow_processes import AirflowProcesses
+from bench import aws_connection
+from stage import airflow_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from s3_servers import S3Server
+
+    from airflow_provider_kore.simulator import Simulator
+
+pytestmark = pytest.mark.system
+
+DAG_ID = "real_run"
+DAG = """
+from datetime import UTC, datetime, timedelta
+from airflow.sdk import DAG
+from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
+
+with DAG("{dag_id}", schedule=None, start_date=datetime(2025, 1, 1, tzinfo=UTC), catchup=False):
+    ContactListToS3Operator(
+        task_id="snapshot",
+        contact_list_id="{{{{ params.contact_list_id }}}}",
+        s3_bucket="{bucket}",
+        retries=2,
+        retry_delay=timedelta(seconds=1),
+    )
+"""
+CONTACTS = 1_000
+FAILS_AT = 700
+
+
+@pytest.fixture
+def airflow(
+    kore: Simulator, moto_server: S3Server, moto_bucket: str, airflow_db: Path, tmp_path: Path
+) -> Iterator[AirflowProcesses]:
+    """A whole Airflow with one DAG, on the simulator and the S3 server."""
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    text = DAG.format(dag_id=DAG_ID, bucket=moto_bucket).replace("catchup=False", "catchup=False, params=PARAMS")
+    (dags / "real_run.py").write_text("PARAMS = {'contact_list_id': 'cl-1'}\n" + text)
+    shutil.copy(airflow_db, tmp_path / "airflow.db")
+    environment = airflow_environment(tmp_path, dags) | {
+        "AIRFLOW_CONN_KORE_DEFAULT": json.dumps(kore.connection),
+        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws_connection(moto_server)),
+    }
+    log = tmp_path / "components.log"
+    with AirflowProcesses(environment, log, triggerer=False, grace=3.0) as running:
+        try:
+            running.wait_until_ready([DAG_ID])
+        except RuntimeError as error:
+            pytest.fail(f"{error}\n{log.read_text(errors='replace')[-5000:]}", pytrace=False)
+        yield running
+
+
+class Run:
+    """One DAG run, seen over the API."""
+
+    def __init__(self, airflow: AirflowProcesses, **conf: str) -> None:
+        self._airflow = airflow
+        made = airflow.call("POST", f"/api/v2/dags/{DAG_ID}/dagRuns", {"logical_date": None, "conf": conf})
+        self.made: dict[str, Any] = made
+        self.path = f"/api/v2/dags/{DAG_ID}/dagRuns/{made['dag_run_id']}"
+
+    def task(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._airflow.get(f"{self.path}/taskInstances/snapshot")
+        return found
+
+    def wait(self, until: Callable[[dict[str, Any]], bool], seconds: float = 60.0) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if until(task := self.task()):
+                return task
+            time.sleep(0.3)
+        pytest.fail(f"the task is {task['state']} in try {task['try_number']} after {seconds:.0f} s\n{self.log()}")
+
+    def log(self, try_number: int | None = None) -> str:
+        """Return the task's log as a person reads it in the UI."""
+        numbers = [try_number] if try_number else range(1, self.task()["try_number"] + 1)
+        lines: list[str] = []
+        for number in numbers:
+            content = self._airflow.get(f"{self.path}/taskInstances/snapshot/logs/{number}")["content"]
+            lines += [f"--- try {number}", *(_line(each) for each in content)]
+        return "\n".join(lines)
+
+    def xcom(self) -> Any:
+        found = self._airflow.get(f"{self.path}/taskInstances/snapshot/xcomEntries/return_value")["value"]
+        return json.loads(found) if isinstance(found, str) else found
+
+    def clear(self) -> None:
+        body = {"dry_run": False, "only_failed": False, "dag_run_id": self.made["dag_run_id"], "task_ids": ["snapshot"]}
+        self._airflow.call("POST", f"/api/v2/dags/{DAG_ID}/clearTaskInstances", body)
+
+    def mark_failed(self) -> None:
+        self._airflow.call("PATCH", f"{self.path}/taskInstances/snapshot", {"new_state": "failed"})
+
+
+def _line(entry: Any) -> str:
+    if isinstance(entry, str):
+        return entry
+    error = "".join(f" {each.get('exc_type')}: {each.get('exc_value')}" for each in entry.get("error_detail") or [])
+    return f"{str(entry.get('timestamp'))[11:19]} {entry.get('level', '')} {entry.get('event', '')}{error}"
+
+
+def test_a_run_without_a_date_fails_is_retried_resumes_and_can_be_cleared(
+    airflow: AirflowProcesses, kore: Simulator, moto_server: S3Server, moto_bucket: str, tmp_path: Path
+) -> None:
+    kore.add_list("cl-1", contacts=CONTACTS)
+    fault = kore.add_fault(
+        "service_unavailable", endpoint="contacts", at_offset=FAILS_AT, times=1, retry_after="100000"
+    )
+
+    # Triggered without a logical date; the first try fails, the scheduler starts a second, which goes on from there.
+    run = Run(airflow)
+    assert run.made["logical_date"] is None
+    task = run.wait(lambda task: task["state"] in {"success", "failed"})
+    assert (task["state"], task["try_number"]) == ("success", 2), run.log()
+    assert fault.fired == 1
+    offsets = [page.skip for page in kore.page_requests]
+    failed = offsets.index(FAILS_AT)
+    assert offsets[:failed] == list(range(0, FAILS_AT, 50))
+    assert min(offsets[failed + 1 :]) >= FAILS_AT - 50  # what the first try had staged was not fetched again
+    assert offsets[-1] == CONTACTS - 50
+
+    first, second = run.log(1), run.log(2)
+    assert "Contact list cl-1: 1,000 contacts, 50 per page" in first
+    assert "503" in first
+    assert "Resuming contact list cl-1 behind contact 700" in second
+    assert "Landed 1,000 contacts of cl-1" in second
+    if folder := os.environ.get("KORE_TEST_KEEP_LOGS"):
+        from pathlib import Path
+
+        Path(folder, "real_run.log").write_text(run.log())
+
+    # It lands under the date on which the run was due, and says so.
+    summary = run.xcom()
+    assert summary["contacts"] == CONTACTS
+    assert summary["snapshot_date"] == run.made["run_after"][:10]
+    s3 = moto_server.client()
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=moto_bucket)["Contents"]]
+    assert keys == [summary["manifest_key"], *summary["keys"]]
+    manifest = json.loads(s3.get_object(Bucket=moto_bucket, Key=summary["manifest_key"])["Body"].read())
+    assert (manifest["contacts"], manifest["consistent"]) == (CONTACTS, True)
+    assert (manifest["run"]["try_number"], manifest["walk"]["resumed_from"]) == (2, FAILS_AT)
+
+    # Cleared, it succeeds again, and takes the list as it is by then.
+    kore.append("cl-1", 30)
+    run.clear()
+    run.wait(lambda task: task["state"] == "success" and task["try_number"] == 3)
+    assert run.xcom()["contacts"] == CONTACTS + 30
+
+    # Marked failed while it runs, the task stops within seconds, and publishes nothing.
+    kore.add_list("cl-slow", contacts=5_000)
+    kore.add_fault("latency", seconds=0.5, list_id="cl-slow")
+    slow = Run(airflow, contact_list_id="cl-slow")
+    slow.wait(lambda task: task["state"] == "running")
+    _wait_for(lambda: len([page for page in kore.page_requests if "cl-slow" in page.path]) >= 3)
+    slow.mark_failed()
+    marked = time.monotonic()
+    _wait_for(lambda: _quiet(kore, 1.5), 30.0)
+    assert time.monotonic() - marked < 15.0
+    assert slow.task()["state"] == "failed"
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=moto_bucket, Prefix="kore/contact_lists/")["Contents"]]
+    assert not [key for key in keys if "cl-slow" in key]
+
+    # No component and no task wrote down what is nobody's business.
+    for written in [*tmp_path.rglob("*.log"), tmp_path / "airflow.db"]:
+        text = written.read_bytes().decode("utf-8", "replace")
+        assert kore.connection["password"] not in text, written
+        assert not re.search(r"\+1555\d{7}", text), written
+        assert not [found for found in re.findall(TOKEN, text) if b"appId" in _claims(found)], written
+
+
+TOKEN = r"eyJ[A-Za-z0-9_-]+\.(eyJ[A-Za-z0-9_-]+)\."
+
+
+def _claims(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.2)
+
+
+def _quiet(kore: Simulator, seconds: float) -> bool:
+    before = len(kore.requests)
+    time.sleep(seconds)
+    return len(kore.requests) == before

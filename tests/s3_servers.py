@@ -1,0 +1,256 @@
+"""Real S3 servers on loopback, as pytest fixtures. They start when first asked for, once per test process.
+
+``moto_server`` runs in this environment. ``ministack_server`` lives in one of its own (it pins its botocore): the one
+that ``KORE_TEST_MINISTACK`` names (a Python interpreter), else ``.cache/ministack``, made from its lock at first use.
+Both end with the test process, even when that is killed: they watch their standard input.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[1]
+REGION = "eu-central-1"
+ROOT_KEY = ("kore-root", "kore-root-secret")
+
+# a daemon thread waits for the end of standard input, which comes when whoever started us is gone
+_WATCH = """
+import os, sys, threading
+def watch():
+    sys.stdin.buffer.read()
+    os._exit(0)
+threading.Thread(target=watch, daemon=True).start()
+"""
+_MOTO = _WATCH + "from moto.server import main\nmain(['-H', '127.0.0.1', '-p', {port!r}])\n"
+_MINISTACK = _WATCH + "import sys\nsys.argv = ['ministack']\nfrom ministack.app import main\nmain()\n"
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A server that answers, and a key that may do everything with S3 there."""
+
+    name: str
+    url: str
+    access_key: str
+    secret_key: str
+
+    def client(self, *, key: tuple[str, str] | None = None, retries: int = 0, token: str | None = None) -> Any:
+        """Return a boto3 client of its own; ``retries`` after the first attempt, ``token`` of a session."""
+        return _client("s3", self.url, key or (self.access_key, self.secret_key), retries, token)
+
+    def user(self, *actions: str) -> tuple[str, str]:
+        """Return the key of a new user who may do only this, on servers that check."""
+        return _user(self.url, actions)
+
+    def bucket(self) -> str:
+        """Return a new, empty bucket."""
+        name = f"kore-{uuid.uuid4().hex}"
+        self.client().create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        return name
+
+
+def _client(service: str, url: str, key: tuple[str, str], retries: int, token: str | None = None) -> Any:
+    config = Config(
+        s3={"addressing_style": "path"},
+        retries={"mode": "standard", "total_max_attempts": retries + 1},
+        connect_timeout=5,
+        read_timeout=30,
+        max_pool_connections=20,
+        proxies={},
+    )
+    return _session(key, token).client(service, endpoint_url=url, config=config)
+
+
+@cache
+def _session(key: tuple[str, str], token: str | None) -> Any:
+    """Return a session of our own: the default one reads the developer's profile, and each costs 0.2 s."""
+    return boto3.Session(
+        aws_access_key_id=key[0], aws_secret_access_key=key[1], aws_session_token=token, region_name=REGION
+    )
+
+
+def _user(url: str, actions: tuple[str, ...]) -> tuple[str, str]:
+    iam = _client("iam", url, ROOT_KEY, 2)
+    name = f"user-{uuid.uuid4().hex}"
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    iam.create_user(UserName=name)
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=name, PolicyName="only-this", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return key["AccessKeyId"], key["SecretAccessKey"]
+
+
+@contextmanager
+def _running(
+    name: str, command: Callable[[int], list[str]], environment: Callable[[int], dict[str, str]], folder: Path
+) -> Iterator[str]:
+    """Start a server on a free port and hand out its URL; another port if somebody took that one meanwhile."""
+    for attempt in range(5):
+        port = _free_port()
+        log = folder / f"{name}-{attempt}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command(port),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=_clean_environment(folder) | environment(port),
+                cwd=folder,
+            )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            if not _answers(process, url):
+                continue
+            yield url
+            return
+        finally:
+            process.kill()  # nothing of it is wanted, and a polite end takes two seconds
+            process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
+    pytest.fail(f"{name} did not start:\n{log.read_text(errors='replace')[-3000:]}", pytrace=False)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _clean_environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_", "PYTEST_"))}
+    return kept | {"TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
+    client = _client("s3", url, ROOT_KEY, 0)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            client.list_buckets()
+        except ClientError:
+            return True
+        except BotoCoreError:
+            time.sleep(0.03)
+        else:
+            return True
+    return False
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """moto, which checks no credentials."""
+    folder = tmp_path_factory.mktemp("moto")
+    with _running("moto", _moto_command, lambda _: {"S3_UPLOAD_PART_MIN_SIZE": "1024"}, folder) as url:
+        yield S3Server("moto", url, *ROOT_KEY)
+
+
+@pytest.fixture(scope="session")
+def moto_auth_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A moto of its own that checks signatures and policies."""
+    with _running("moto-auth", _moto_command, lambda _: {}, tmp_path_factory.mktemp("moto-auth")) as url:
+        keys = {"all": _user(url, ("s3:*", "iam:*"))}
+        request = urllib.request.Request(  # noqa: S310 - our own server
+            f"{url}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"}, method="POST"
+        )
+        made = [_user(url, (action,)) for action in ("s3:GetObject", "s3:PutObject", "s3:ListBucket")]
+        keys |= dict(zip(("s3:GetObject", "s3:PutObject", "s3:ListBucket"), made, strict=True))
+        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
+        yield _MotoAuth("moto", url, *keys["all"], users=keys)
+
+
+@dataclass(frozen=True)
+class _MotoAuth(S3Server):
+    """Makes no users once it checks: they were made before."""
+
+    users: dict[str, tuple[str, str]]
+
+    def user(self, *actions: str) -> tuple[str, str]:
+        (action,) = actions
+        return self.users[action]
+
+
+@pytest.fixture(scope="session")
+def ministack_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """ministack, which checks signatures, policies and checksums."""
+    python = _ministack_python()
+
+    def environment(port: int) -> dict[str, str]:
+        return {
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "SERVICES": "s3,iam,sts",
+            "AUTH": "true",
+            "AWS_ACCESS_KEY_ID": ROOT_KEY[0],
+            "AWS_SECRET_ACCESS_KEY": ROOT_KEY[1],
+        }
+
+    folder = tmp_path_factory.mktemp("ministack")
+    with _running("ministack", lambda _: [python, "-c", _MINISTACK], environment, folder) as url:
+        # the root key's signature is not checked there, a user's is
+        yield S3Server("ministack", url, *_user(url, ("s3:*",)))
+
+
+def _moto_command(port: int) -> list[str]:
+    return [sys.executable, "-c", _MOTO.format(port=str(port))]
+
+
+def _ministack_python() -> str:
+    """Return the interpreter of an environment that has ministack; made if need be, by one process at a time."""
+    if named := os.environ.get("KORE_TEST_MINISTACK"):
+        return named
+    folder = ROOT / ".cache" / "ministack"
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / "ministack.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, "tools/environment.py", ".cache/ministack", "ministack", "--without-project"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(f"ministack could not be installed:\n{done.stderr[-3000:]}", pytrace=False)
+    return str(folder / "bin" / "python")
+
+
+@pytest.fixture
+def moto_bucket(moto_server: S3Server) -> str:
+    """A new, empty bucket in moto."""
+    return moto_server.bucket()
+
+
+@pytest.fixture
+def ministack_bucket(ministack_server: S3Server) -> str:
+    """A new, empty bucket in ministack."""
+    return ministack_server.bucket()
+
+
+@pytest.fixture(params=["moto", "ministack"])
+def s3_server(request: pytest.FixtureRequest) -> S3Server:
+    """Each server in turn; starts only the one it is."""
+    server: S3Server = request.getfixturevalue(f"{request.param}_server")
+    return server
+
+
+@pytest.fixture
+def s3_bucket(s3_server: S3Server) -> str:
+    """A new, empty bucket in each server in turn."""
+    return s3_server.bucket()
