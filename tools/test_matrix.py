@@ -3,8 +3,7 @@
 `make test` runs everything on the newest pair. Here, what brings an Airflow of its own (``once``) and long searches
 to which Airflow makes no difference (``exhaustive``) are left out, but for the newest pair itself; real Airflow
 components (``system``) run on the newest Python of each minor; and where neither Airflow nor Python is the newest, what
-components (``system``) run on the newest Python of each minor; where neither Airflow nor Python is the newest, what
-pytest.
+concerns Airflow itself is run and nothing else. Options behind ``--`` go to pytest.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def main(folder: str, report: str, *wanted: str) -> None:
     for name in wanted:
         dag_id, _, date = name.partition("@")
         options: dict[str, Any] = {"logical_date": None} if date else {}
-        run = bag.dags[dag_id].test(**options)
+        run = runnable(bag.dags[dag_id]).test(**options)
         found["runs"][name] = {
             "state": str(run.state),
             "tasks": {f"{ti.task_id}[{ti.map_index}]": str(ti.state) for ti in run.get_task_instances()},
@@ -40,6 +40,14 @@ def dag_bag(folder: str) -> Any:
         return DagBag(folder, include_examples=False)
     except TypeError:
         return DagBag(folder)  # 3.3
+
+
+def runnable(dag: Any) -> Any:
+    if hasattr(dag, "test"):
+        return dag
+    from airflow.models.dag import DAG  # 3.0.0 forgot to give what airflow.sdk makes its test()
+
+    return DAG.from_sdk_dag(dag)
 
 
 if __name__ == "__main__":
