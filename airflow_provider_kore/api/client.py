@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final, Self
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints, refusals
-from airflow_provider_kore.api.answers import page_answer, parse_object, parse_page
+from airflow_provider_kore.api.answers import parse_object, parse_page
 from airflow_provider_kore.api.auth import TokenSource
 from airflow_provider_kore.api.page import Page, PageAnswer, PageRequest, check_page_size
 from airflow_provider_kore.api.pagination import OffsetPagination
+from airflow_provider_kore.api.paging import PagedCall, contacts_of
 from airflow_provider_kore.api.rate_limit import Allowance
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, RequestsTransport, Transport
@@ -110,8 +111,8 @@ class CampaignClient:
         """Give up the connections."""
         self._transport.close()
 
-    def iter_pages(self, contact_list_id: str, pagination: OffsetPagination | None = None) -> Iterator[Page]:
-        """Yield the pages of a contact list in order, each once, until its end is proven.
+    def iter_pages(self, call: PagedCall, pagination: OffsetPagination | None = None) -> Iterator[Page]:
+        """Yield the pages of a list in order, each once, until its end is proven.
 
         :param pagination: where to begin and what to tolerate; it holds the evidence afterwards.
 
@@ -120,7 +121,7 @@ class CampaignClient:
         pagination = pagination or OffsetPagination(page_size=self.config.page_size)
         while (request := pagination.next) is not None:
             try:
-                answer = self.get_page(contact_list_id, request)
+                answer = self.get_page(call, request)
             except (RequestRefusedError, ServerError) as err:
                 # A sibling endpoint fails outside its limits; a server that has served such a page has other trouble.
                 unproven = isinstance(err, RequestRefusedError) or not pagination.progress.offset
@@ -144,19 +145,18 @@ class CampaignClient:
         """
         pagination = OffsetPagination(page_size=check_page_size(page_size) or self.config.page_size)
         before = self.get_contact_list(contact_list_id).get("updatedAt")
-        yield from self.iter_pages(contact_list_id, pagination)
+        yield from self.iter_pages(contacts_of(contact_list_id), pagination)
         after = self.get_contact_list(contact_list_id).get("updatedAt")
         if before != after:
             raise DriftError(f"The list changed while it was read: its updatedAt went from {before} to {after}.")
 
-    def get_page(self, contact_list_id: str, request: PageRequest) -> PageAnswer:
-        """Fetch one page of contacts, as the server gave it."""
-        what = f"the contacts of {contact_list_id} from offset {request.skip}"
-        query = {"skip": str(request.skip)}
-        if request.limit is not None:
-            query["limit"] = str(request.limit)
-        payload = self.send(endpoints.CONTACTS, contact_list_id, query=query, what=what, parse=parse_page)
-        return page_answer(payload, endpoints.CONTACTS, what)
+    def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
+        """Fetch one page, as the server gave it."""
+        ask = call.ask(request)
+        payload = self.send(
+            call.endpoint, call.identifier, query=ask.query, body=ask.body, what=ask.what, parse=parse_page
+        )
+        return call.read(payload, ask)
 
     def get_contact_list(self, contact_list_id: str) -> Mapping[str, object]:
         """Return the details of one contact list, with the vendor's field names.

@@ -1,4 +1,4 @@
-"""Guards: an empty or collapsed list does not replace good data unnoticed."""
+"""Guards: an empty or collapsed source does not replace good data unnoticed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ShrunkError
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout
 from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
+from airflow_provider_kore.snapshot.source import headline
 
 if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
@@ -16,27 +17,29 @@ LOOKED_AT = 10
 """How many manifests are read at the most in search of a consistent one."""
 
 
-def check_guards(spec: SnapshotSpec, layout: Layout, store: ObjectStore, contacts: int) -> None:
-    """Compare a walk's result with what the author expects and with the last good snapshot of the list, of any date.
+def check_guards(spec: SnapshotSpec, layout: Layout, store: ObjectStore, rows: int) -> None:
+    """Compare a walk's result with what the author expects and with the last good snapshot of it, of any date.
 
     Raises ShrunkError with both numbers.
     """
-    if contacts < spec.min_contacts:
+    source = spec.source
+    has = f"{headline(source)} has {rows:,} {source.rows}"
+    if rows < spec.min_rows:
+        parameter = f"min_{source.file_name}"
         raise ShrunkError(
-            f"Contact list {spec.contact_list_id} has {contacts:,} contacts, and min_contacts is "
-            f"{spec.min_contacts:,}. "
-            "Nothing was replaced. Look at the list in Kore.ai; if that is right, lower min_contacts."
+            f"{has}, and {parameter} is {spec.min_rows:,}. "
+            f"Nothing was replaced. Look at the list in Kore.ai; if that is right, lower {parameter}."
         )
     if spec.max_shrink >= 1:
         return
     last = last_good(store, layout)
-    if last is None or last.contacts == 0:
+    if last is None or last.rows == 0:
         return
-    missing = 1 - contacts / last.contacts
+    missing = 1 - rows / last.rows
     if missing > spec.max_shrink:
         raise ShrunkError(
-            f"Contact list {spec.contact_list_id} has {contacts:,} contacts, {missing:.1%} fewer than the "
-            f"{last.contacts:,} of its last good snapshot ({last.content['snapshot_date']}), and max_shrink is "
+            f"{has}, {missing:.1%} fewer than the "
+            f"{last.rows:,} of its last good snapshot ({last.content['snapshot_date']}), and max_shrink is "
             f"{spec.max_shrink:g}. Nothing was replaced. Look at the list in Kore.ai; if that is right, raise "
             "max_shrink "
             "for this run (1 allows everything)."
@@ -44,7 +47,7 @@ def check_guards(spec: SnapshotSpec, layout: Layout, store: ObjectStore, contact
 
 
 def last_good(store: ObjectStore, layout: Layout) -> Manifest | None:
-    """Return the manifest of the list's newest consistent snapshot, None if there is none."""
+    """Return the manifest of the source's newest consistent snapshot, None if there is none."""
     found = [each for each in store.list(layout.list_prefix) if each.key.endswith(f"/{MANIFEST_NAME}")]
     newest = sorted(
         found, key=lambda each: (each.modified is not None and each.modified.timestamp(), each.key), reverse=True

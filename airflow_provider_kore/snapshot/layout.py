@@ -24,27 +24,35 @@ class Layout:
 
     spec: SnapshotSpec
     source: tuple[str, ...] = ()
-    """Which environment, account and application the list belongs to; they share no checkpoints."""
+    """Which environment, account and application it belongs to; they share no checkpoints."""
 
     @property
     def list_prefix(self) -> str:
-        """All snapshots of this list; ends with a slash."""
-        spec = self.spec
-        return _join(spec.prefix, f"contact_list_id={spec.contact_list_id}", "")
+        """All snapshots of this source; ends with a slash."""
+        return _join(self.spec.prefix, *(f"{key}={value}" for key, value in self.spec.source.partition), "")
 
     @property
     def partition(self) -> str:
-        """The list on one date; ends with a slash."""
+        """The source on one date; ends with a slash."""
         return f"{self.list_prefix}snapshot_date={self.spec.snapshot_date}/"
 
     @property
     def object(self) -> str:
         """The one object of the snapshot."""
-        return f"{self.partition}contacts{self._suffix}"
+        return f"{self.files}{self._suffix}"
+
+    @property
+    def files(self) -> str:
+        """What the keys of all its files begin with."""
+        return f"{self.partition}{self.spec.source.file_name}"
+
+    def parts(self, snapshot_id: str) -> str:
+        """Return what the keys of all files of one snapshot begin with, if they are several."""
+        return f"{self.files}-{snapshot_id}-"
 
     def part(self, snapshot_id: str, number: int) -> str:
         """Return the key of one of several files, whose names belong to one snapshot alone."""
-        return f"{self.partition}contacts-{snapshot_id}-{number:05d}{self._suffix}"
+        return f"{self.parts(snapshot_id)}{number:05d}{self._suffix}"
 
     @property
     def manifest(self) -> str:

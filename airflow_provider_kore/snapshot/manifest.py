@@ -29,9 +29,9 @@ class Manifest:
         return str(self.content["snapshot_id"])
 
     @property
-    def contacts(self) -> int:
-        """How many contacts landed."""
-        return int(self.content["contacts"])
+    def rows(self) -> int:
+        """How many rows landed."""
+        return sum(int(file["rows"]) for file in self.content["files"])
 
     @property
     def consistent(self) -> bool:
@@ -68,7 +68,7 @@ class Manifest:
             content = json.loads(body)
             manifest = cls(content)
             known = content["schema_version"] == SCHEMA_VERSION
-            _ = (manifest.snapshot_id, manifest.contacts, manifest.consistent, manifest.run_digest, manifest.keys)
+            _ = (manifest.snapshot_id, manifest.rows, manifest.consistent, manifest.run_digest, manifest.keys)
         except (ValueError, KeyError, TypeError):
             known = False
         if not known:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from airflow_provider_kore.snapshot.source import headline
+
 if TYPE_CHECKING:
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.snapshot.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +26,8 @@ LATER_EVERY: Final = 30.0
 class ProgressLog:
     """One line now and then; never one per page."""
 
-    def __init__(self, contact_list_id: str, client: CampaignClient, clock: Clock) -> None:
-        self._name = contact_list_id
+    def __init__(self, source: Source, client: CampaignClient, clock: Clock) -> None:
+        self._source = source
         self._client = client
         self._clock = clock
         self._per_minute = client.config.requests_per_minute
@@ -37,7 +40,10 @@ class ProgressLog:
         """Say that the walk continues, and where."""
         self._first_offset = offset
         log.info(
-            "Resuming contact list %s behind contact %s, which earlier tries have staged.", self._name, f"{offset:,}"
+            "Resuming %s behind %s %s, which earlier tries have staged.",
+            self._source.title,
+            self._source.row,
+            f"{offset:,}",
         )
 
     def page(self, offset: int, total: int | None, page_length: int) -> None:
@@ -54,13 +60,18 @@ class ProgressLog:
         per_minute = 60.0 * self._client.spent.requests / elapsed
         if total is None:
             log.info(
-                "%s contacts, %.1f requests/min, %d retries.", f"{offset:,}", per_minute, self._client.spent.retries
+                "%s %s, %.1f requests/min, %d retries.",
+                f"{offset:,}",
+                self._source.rows,
+                per_minute,
+                self._client.spent.retries,
             )
             return
         log.info(
-            "%s of %s contacts (%d %%), %.1f requests/min, %d retries, %s left.",
+            "%s of %s %s (%d %%), %.1f requests/min, %d retries, %s left.",
             f"{offset:,}",
             f"{total:,}",
+            self._source.rows,
             100 * offset // max(total, 1),
             per_minute,
             self._client.spent.retries,
@@ -70,15 +81,18 @@ class ProgressLog:
     def _announce(self, offset: int, total: int | None, page_length: int) -> None:
         limit = f"{self._per_minute} requests a minute" if self._per_minute else "no limit"
         if total is None:
-            log.info("Contact list %s: length unknown, %d contacts per page, %s.", self._name, page_length, limit)
+            log.info(
+                "%s: length unknown, %d %s per page, %s.", headline(self._source), page_length, self._source.rows, limit
+            )
             return
         pages = -(-(total - offset) // max(page_length, 1))
         # The first minute's allowance goes out at once.
         seconds = 60.0 * max(0, pages + 3 - self._per_minute) / self._per_minute if self._per_minute else 0.0
         log.info(
-            "Contact list %s: %s contacts, %d per page, %s: %s.",
-            self._name,
+            "%s: %s %s, %d per page, %s: %s.",
+            headline(self._source),
             f"{total:,}",
+            self._source.rows,
             page_length,
             limit,
             about(seconds),

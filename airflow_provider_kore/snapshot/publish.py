@@ -56,7 +56,6 @@ TURNS: Final = 8
 
 META_SNAPSHOT: Final = "kore-snapshot-id"
 META_RUN: Final = "kore-run"
-META_CONTACTS: Final = "kore-contacts"
 META_TRY: Final = "kore-try"
 META_ATTEMPT: Final = "kore-attempt"
 META_STARTED: Final = "kore-walk-started"
@@ -70,7 +69,7 @@ class Target:
     object: StoredObject | None
     manifest: Published | None
     others: tuple[str, ...]
-    """Keys of what readers would take for contacts, too."""
+    """Keys of what readers would take for data, too."""
 
 
 def look(store: ObjectStore, layout: Layout) -> Target:
@@ -173,20 +172,21 @@ class Publisher:
         Raises SupersededError, SnapshotExistsError, CorruptSnapshotError, TempSpaceError, and what the store raises.
         """
         self._check_conditions()
+        rows = int(content[self._spec.source.file_name])
         metadata = {
             META_SNAPSHOT: self._snapshot_id,
             META_RUN: self._spec.run.digest,
             META_TRY: str(self._spec.try_number),
             META_ATTEMPT: self._attempt,
-            META_CONTACTS: str(content["contacts"]),
+            f"kore-{self._spec.source.file_name.replace('_', '-')}": str(rows),
             META_STARTED: self._started,
             META_CONSISTENT: str(content["consistent"]).lower(),
         }
         try:
             if self._spec.rows_per_file is None:
-                files = [self._one_file(target, staging, metadata, content["contacts"])]
+                files = [self._one_file(target, staging, metadata, rows)]
             else:
-                files = self._several_files(target, staging, metadata, self._spec.rows_per_file, content["contacts"])
+                files = self._several_files(target, staging, metadata, self._spec.rows_per_file, rows)
             manifest = Manifest({**content, "files": files})
             self._write_manifest(manifest, target)
         except (SupersededError, SnapshotExistsError, CheckpointLostError):
@@ -195,14 +195,14 @@ class Publisher:
         self.tidy(manifest, target)
         return manifest
 
-    def _one_file(self, target: Target, staging: Staging, metadata: Mapping[str, str], contacts: int) -> dict[str, Any]:
+    def _one_file(self, target: Target, staging: Staging, metadata: Mapping[str, str], rows: int) -> dict[str, Any]:
         with self._build(staging.rows(), staging, IdSet()) as built:
-            _check_count(built.rows, contacts)
+            self._check_count(built.rows, rows)
             uploaded = self._commit(self._layout.object, built.file, metadata, target.object)
             return _describe(uploaded, built, self._spec)
 
     def _several_files(
-        self, target: Target, staging: Staging, metadata: Mapping[str, str], rows_per_file: int, contacts: int
+        self, target: Target, staging: Staging, metadata: Mapping[str, str], rows_per_file: int, expected: int
     ) -> list[dict[str, Any]]:
         """Write files whose names are this attempt's alone; nobody reads them before the manifest names them."""
         if target.manifest is not None:
@@ -215,7 +215,7 @@ class Publisher:
                 key = self._layout.part(f"{self._snapshot_id}-{self._attempt}", number)
                 self._parts.append(key)
                 files.append(_describe(self._upload_part_of_several(key, built.file, metadata), built, self._spec))
-        _check_count(sum(file["rows"] for file in files), contacts)
+        self._check_count(sum(file["rows"] for file in files), expected)
         return files
 
     def _upload_part_of_several(self, key: str, file: BinaryIO, metadata: Mapping[str, str]) -> Uploaded:
@@ -356,9 +356,9 @@ class Publisher:
         Their writers are other tries of this run, or runs that began before this one: if they still live, they find
         this manifest in the place of theirs, and give way. Others are spared until they are too old to be under way.
         """
-        for upload in self._store.list_uploads(f"{self._layout.partition}contacts-{self._snapshot_id}-"):
+        for upload in self._store.list_uploads(self._layout.parts(self._snapshot_id)):
             self._store.abort_upload(upload)
-        there = {found.key: found for found in self._store.list(f"{self._layout.partition}contacts")}
+        there = {found.key: found for found in self._store.list(self._layout.files)}
         now = max((_seconds(there[key].modified) for key in manifest.keys if key in there), default=0.0)
         return {
             found.key
@@ -405,17 +405,16 @@ class Publisher:
                 why,
             )
 
+    def _check_count(self, stored: int, read: int) -> None:
+        if stored != read:
+            raise CorruptSnapshotError(
+                f"{read:,} {self._spec.source.rows} were read, but {stored:,} rows were to be stored. Nothing was "
+                "published; please report this."
+            )
+
     @property
     def _media_type(self) -> str:
         return self._spec.file_format.media_type(self._spec.compression)
-
-
-def _check_count(rows: int, contacts: int) -> None:
-    if rows != contacts:
-        raise CorruptSnapshotError(
-            f"{contacts:,} contacts were read, but {rows:,} rows were to be stored. Nothing was published; please "
-            "report this."
-        )
 
 
 def _seconds(modified: datetime | None) -> float:

@@ -41,7 +41,7 @@ def take_snapshot(
     *,
     staging_store: ObjectStore | None = None,
 ) -> Manifest:
-    """Land one verified snapshot of a contact list, or raise and leave the previous one in place.
+    """Land one verified snapshot of a source, or raise and leave the previous one in place.
 
     Continues where an earlier try of the same run left off.
 
@@ -54,7 +54,7 @@ def take_snapshot(
     target = look(store, layout)
     published = check_target(spec, layout, target, store.bucket)
     if published is not None:
-        log.info("This run has published %s contacts already.", f"{published.contacts:,}")
+        log.info("This run has published %s %s already.", f"{published.rows:,}", spec.source.rows)
         with _staging(spec, layout, staging_store or store, clock, stop) as staging:
             staging.find(oldest=0.0)
             _remove_staging(staging)
@@ -66,7 +66,7 @@ def take_snapshot(
     with _staging(spec, layout, staging_store or store, clock, stop) as staging:
         walked, walks = _walk(spec, client, staging, clock, stop)
         content = _describe(spec, client, staging, walked, walks=walks, ended=clock.time())
-        check_guards(spec, layout, store, content["contacts"])
+        check_guards(spec, layout, store, walked.evidence.contacts)
         if staging.stored_until:
             staging.cut()  # publishing takes a while, too
         publisher = Publisher(
@@ -75,9 +75,10 @@ def take_snapshot(
         manifest = publisher.publish(target, staging, content)
         _remove_staging(staging)
     log.info(
-        "Landed %s contacts of %s in s3://%s/%s.",
-        f"{manifest.contacts:,}",
-        spec.contact_list_id,
+        "Landed %s %s of %s in s3://%s/%s.",
+        f"{manifest.rows:,}",
+        spec.source.rows,
+        spec.source.name,
         store.bucket,
         layout.partition,
     )
@@ -95,7 +96,7 @@ def _staging(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Cloc
 
 def _walk(spec: SnapshotSpec, client: CampaignClient, staging: Staging, clock: Clock, stop: Stop) -> tuple[Walked, int]:
     """Walk the list, again if it changed meanwhile and the author wants that; return how often, too."""
-    progress = ProgressLog(spec.contact_list_id, client, clock)
+    progress = ProgressLog(spec.source, client, clock)
 
     def on_page(page: Page) -> None:
         progress.page(page.end, page.total, page.end - page.offset)
@@ -136,17 +137,12 @@ def _describe(
     spec: SnapshotSpec, client: CampaignClient, staging: Staging, walked: Walked, *, walks: int, ended: float
 ) -> dict[str, Any]:
     """Return the manifest without its files."""
-    state, evidence = staging.state, walked.evidence
+    source, state, evidence = spec.source, staging.state, walked.evidence
     unseen = spec.policies.unseen(staging.fields_seen)
-    warnings = [f"No contact has the field {name!r} that a field policy names." for name in unseen if evidence.contacts]
-    records = walked.list_state.record_count
-    if evidence.total is None and records is not None and records > evidence.contacts:
-        # A hint and never a proof, but where the pages give no total it is the only other count there is.
-        warnings.append(f"The list says that it has {records} records, and {evidence.contacts} contacts were read.")
-    if walked.list_state.updated_at is None:
-        warnings.append(
-            "The list tells no updatedAt: a contact that gave way to another meanwhile would not be noticed."
-        )
+    warnings = [
+        f"No {source.row} has the field {name!r} that a field policy names." for name in unseen if evidence.contacts
+    ]
+    warnings += source.warnings(walked.source_state, evidence)
     for warning in warnings:
         log.warning(warning)
     if walked.drift:
@@ -155,20 +151,18 @@ def _describe(
         "schema_version": SCHEMA_VERSION,
         "provider_version": __version__,
         "snapshot_id": state.walk_id,
-        "contact_list_id": spec.contact_list_id,
-        "contact_list_name": walked.list_state.name,
+        **source.identify(walked.source_state),
         "account_id": client.config.account_id,
         "stream_id": client.config.stream_id,
         "snapshot_date": spec.snapshot_date,
-        "contacts": evidence.contacts,
+        source.file_name: evidence.contacts,
         "consistent": not walked.drift,
         "drift": list(walked.drift),
         "witnesses": {"agreed": list(walked.witnesses), "disagreed": list(evidence.disagreed)},
         "total_results": evidence.total,
         "duplicates_removed": evidence.duplicates,
         "appended_while_reading": walked.appended,
-        "list_updated_at": walked.list_state.updated_at,
-        "list_record_count": walked.list_state.record_count,
+        **source.describe(walked.source_state),
         "run": {
             "dag_id": spec.run.dag_id,
             "run_id": spec.run.run_id,

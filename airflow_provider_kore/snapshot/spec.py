@@ -7,13 +7,15 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from airflow_provider_kore.api.endpoints import check_id
 from airflow_provider_kore.api.page import check_page_size
 from airflow_provider_kore.exceptions import ParameterError
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.formats import Format, parse_format
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.snapshot.source import Source
 
 ON_DRIFT: Final = ("retry", "fail", "accept")
 """What to do about a list that changed while it was read."""
@@ -46,9 +48,9 @@ def digest(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotSpec:
-    """One snapshot of one contact list."""
+    """One snapshot of one source."""
 
-    contact_list_id: str
+    source: Source
     prefix: str
     """The table's location in the bucket, without slashes at its ends; may be empty."""
     snapshot_date: str
@@ -70,22 +72,22 @@ class SnapshotSpec:
     on_drift: str = "retry"
     max_walks: int = 3
     """How often the list is walked at the most, because it changed."""
-    min_contacts: int = 0
+    min_rows: int = 0
     max_shrink: float = 0.99
-    """Share of the last good snapshot's contacts that may be missing; 1: all of them."""
+    """Share of the last good snapshot's rows that may be missing; 1: all of them."""
     rows_per_file: int | None = None
     policies: FieldPolicies = field(repr=False)
 
     @property
     def parameters_digest(self) -> str:
         """A name for all that shapes the rows: chunks made with other parameters are no beginning of this walk."""
-        return digest([self.contact_list_id, self.page_size, self.policies.describe()])
+        return digest([self.source.identity, self.page_size, self.policies.describe()])
 
     @classmethod
     def parse(
         cls,
         *,
-        contact_list_id: object,
+        source: Source,
         s3_prefix: object = "",
         snapshot_date: object,
         file_format: object = "jsonl",
@@ -101,7 +103,7 @@ class SnapshotSpec:
         staging_expiry: object = 86_400.0,
         on_drift: object = "retry",
         max_walks: object = 3,
-        min_contacts: object = 0,
+        min_rows: object = 0,
         max_shrink: object = 0.99,
         rows_per_file: object = None,
         policies: FieldPolicies | None = None,
@@ -117,7 +119,7 @@ class SnapshotSpec:
         _check_apart(prefix, staging)
         checked_format, checked_compression = parse_format(file_format, compression)
         return cls(
-            contact_list_id=check_id("contact_list_id", contact_list_id),
+            source=source,
             prefix=prefix,
             snapshot_date=check_date("snapshot_date", snapshot_date),
             file_format=checked_format,
@@ -133,7 +135,7 @@ class SnapshotSpec:
             staging_expiry=check_number("staging_expiry", staging_expiry, least=0.0),
             on_drift=check_choice("on_drift", on_drift, ON_DRIFT),
             max_walks=int(check_number("max_walks", max_walks, least=1, whole=True)),
-            min_contacts=int(check_number("min_contacts", min_contacts, least=0, whole=True)),
+            min_rows=int(check_number(f"min_{source.file_name}", min_rows, least=0, whole=True)),
             max_shrink=check_number("max_shrink", max_shrink, least=0.0, most=1.0),
             rows_per_file=(
                 None

@@ -62,8 +62,8 @@ class WalkState:
     walk_id: str
     started: float
     """Seconds since the epoch."""
-    updated_at: str | None = None
-    """The list's ``updatedAt`` before the first page."""
+    mark: str | None = None
+    """What the source said before the first page, and says no more once it has changed: a list's ``updatedAt``."""
     told_total: bool = False
     """Whether the first page told the list's total, which growth is measured by."""
     progress: Progress = field(default_factory=Progress)

@@ -28,13 +28,14 @@ from airflow_provider_kore.api.client import CampaignClient, Spent
 from airflow_provider_kore.api.ids import IdSet
 from airflow_provider_kore.api.page import Evidence, Page, PageAnswer, PageRequest, Progress
 from airflow_provider_kore.api.pagination import OffsetPagination, Tolerance
-from airflow_provider_kore.exceptions import ContractError, DriftError, PaginationError, RequestRefusedError
+from airflow_provider_kore.exceptions import DriftError, PaginationError, RequestRefusedError
 from airflow_provider_kore.snapshot.staging import Staging, WalkState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.snapshot.source import SourceState
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
 
 log = logging.getLogger(__name__)
@@ -59,21 +60,11 @@ ENDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListState:
-    """What the list says of itself."""
-
-    name: str | None
-    updated_at: str | None
-    record_count: int | None
-    """``totalRecordCount``: a hint only; 0 for lists fed over the API."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Walked:
     """A walk that reached the end of its list."""
 
     evidence: Evidence
-    list_state: ListState
+    source_state: SourceState
     witnesses: tuple[str, ...]
     """Those that agree, ``updated_at`` among them where the list has one."""
     drift: tuple[str, ...]
@@ -97,7 +88,9 @@ class Walk:
         on_page: Callable[[Page], None],
     ) -> None:
         self._spec = spec
+        self._source = spec.source
         self._client = client
+        self._call = spec.source.call(client)
         self._staging = staging
         self._clock = clock
         self._on_page = on_page
@@ -108,14 +101,14 @@ class Walk:
 
     def start(self) -> None:
         """Begin at offset 0."""
-        self._begin(self._look().updated_at)
+        self._begin(self._look().mark)
 
-    def _begin(self, updated_at: str | None) -> None:
-        self._staging.begin(WalkState(walk_id=secrets.token_hex(6), started=self._clock.time(), updated_at=updated_at))
+    def _begin(self, mark: str | None) -> None:
+        self._staging.begin(WalkState(walk_id=secrets.token_hex(6), started=self._clock.time(), mark=mark))
         self._pagination = OffsetPagination(
             page_size=self._spec.page_size or self._client.config.page_size,
             tolerate=self._tolerate,
-            newer_than=updated_at,
+            newer_than=mark,
         )
 
     def resume(self) -> None:
@@ -137,15 +130,15 @@ class Walk:
             progress=state.progress,
             ids=ids,
             tolerate=self._tolerate,
-            newer_than=state.updated_at,
+            newer_than=state.mark,
         )
         now = self._look()
         total = self._read_again()
         first_total, known = state.progress.first_total, state.progress.total
         if first_total is not None and total is not None and total > first_total and self._growth_is_provable():
             return  # that it did nothing else shows at the end
-        if now.updated_at != state.updated_at:
-            self._drifted(f"updatedAt went from {state.updated_at} to {now.updated_at} between two tries")
+        if now.mark != state.mark:
+            self._drifted(f"{self._moved(state.mark, now.mark)} between two tries")
         if known is not None and total is not None and total != known:
             self._drifted(f"totalResults went from {known} to {total} between two tries")
 
@@ -164,13 +157,13 @@ class Walk:
         self._staging.state = replace(self._staging.state, spent=self._spent)
         return self._judge(after)
 
-    def _find_end(self) -> ListState:
+    def _find_end(self) -> SourceState:
         """Read on until nothing has been appended behind the last page; return what the list says of itself then."""
         after = self._look()
         for _ in range(ENDS):
             progress = self._pagination.progress
             grown = progress.total != progress.first_total
-            if (after.updated_at == self._staging.state.updated_at and not grown) or not self._growth_is_provable():
+            if (after.mark == self._staging.state.mark and not grown) or not self._growth_is_provable():
                 break
             total = self._read_again()
             if total == progress.offset:
@@ -187,9 +180,9 @@ class Walk:
 
     def _blame_a_change(self, err: PaginationError) -> None:
         """Raise DriftError if the list changed: pages contradict each other then, through no fault of the server."""
-        now = self._look().updated_at
-        if now != self._staging.state.updated_at:
-            moved = f"updatedAt went from {self._staging.state.updated_at} to {now}"
+        now = self._look().mark
+        if now != self._staging.state.mark:
+            moved = self._moved(self._staging.state.mark, now)
             raise DriftError(f"The list changed while it was read: {moved}. {err}") from None
 
     def _read_to_end(self) -> None:
@@ -199,7 +192,7 @@ class Walk:
     def _read_on(self) -> bool:
         """Read to the end of the list; return False if the walk has begun anew instead."""
         pagination, staging = self._pagination, self._staging
-        for page in self._client.iter_pages(self._spec.contact_list_id, pagination):
+        for page in self._client.iter_pages(self._call, pagination):
             before = staging.state.progress
             if page.offset == 0:
                 if self._changed_before(page):
@@ -224,8 +217,8 @@ class Walk:
         if self._begun == BEGINNINGS or first_page.total is None or first_page.total < LONG * first_page.end:
             return False
         self._begun += 1
-        now = self._look().updated_at
-        if now == self._staging.state.updated_at:
+        now = self._look().mark
+        if now == self._staging.state.mark:
             return False
         self._begin(now)
         return True
@@ -239,10 +232,10 @@ class Walk:
         state, progress = self._staging.state, self._pagination.progress
         if progress.total != progress.first_total:
             return
-        now = self._look().updated_at
+        now = self._look().mark
         # The total may be about to tell of growth; a page that was read again tells that it hasn't yet.
-        if now != state.updated_at and self._read_again() == progress.total:
-            self._drifted(f"updatedAt went from {state.updated_at} to {now}")
+        if now != state.mark and self._read_again() == progress.total:
+            self._drifted(self._moved(state.mark, now))
 
     def _watch_growth(self, page: Page, before: Progress) -> None:
         """Let a list grow at its end, as long as that can be proven to be all that happens."""
@@ -250,24 +243,25 @@ class Walk:
         if first_total is None or page.total is None or page.total == first_total:
             return
         if page.total != before.total:
-            log.info("The list grew from %s to %s contacts while it is read.", f"{before.total:,}", f"{page.total:,}")
+            totals = (f"{before.total:,}", f"{page.total:,}")
+            log.info("The list grew from %s to %s %s while it is read.", *totals, self._source.rows)
             if not self._growth_is_provable():
                 grown = f"totalResults went from {first_total} to {page.total}"
-                self._drifted(f"{grown}, and nothing proves that the new contacts come last")
+                self._drifted(f"{grown}, and nothing proves that the new {self._source.rows} come last")
         if page.offset >= first_total:
             self._expect(before.last_page, self._last_ids)
 
     def _growth_is_provable(self) -> bool:
         state, progress = self._staging.state, self._pagination.progress
-        return bool(state.told_total and state.updated_at and progress.first_total is not None and progress.ascending)
+        return bool(state.told_total and state.mark and progress.first_total is not None and progress.ascending)
 
-    def _judge(self, after: ListState) -> Walked:
+    def _judge(self, after: SourceState) -> Walked:
         state, evidence = self._staging.state, self._pagination.evidence
         progress = self._pagination.progress
         witnesses = list(evidence.agreed)
         drift = list(state.drift)
         if evidence.duplicates:
-            drift.append(f"{evidence.duplicates} contacts came twice")
+            drift.append(f"{evidence.duplicates} {self._source.rows} came twice")
         if evidence.total is not None and evidence.total != progress.offset:
             drift.append(f"totalResults says {evidence.total}, {progress.offset} were read")
         appended = (evidence.total or 0) - (progress.first_total or 0)
@@ -275,30 +269,30 @@ class Walk:
             drift.append(f"totalResults went from {progress.first_total} to {evidence.total}")
         elif appended:
             drift += self._unproven(appended, after)
-        elif after.updated_at != state.updated_at:
-            drift.append(f"updatedAt went from {state.updated_at} to {after.updated_at}")
-        if after.updated_at is not None and (after.updated_at == state.updated_at or (appended and not drift)):
+        elif after.mark != state.mark:
+            drift.append(self._moved(state.mark, after.mark))
+        if after.mark is not None and (after.mark == state.mark or (appended and not drift)):
             witnesses.append("updated_at")
         if drift and self._tolerate != "everything":
             raise DriftError(f"The list changed while it was read: {'; '.join(drift)}.")
         return Walked(
             evidence=evidence,
-            list_state=after,
+            source_state=after,
             witnesses=tuple(witnesses),
             drift=tuple(drift),
             appended=0 if drift else appended,
         )
 
-    def _unproven(self, appended: int, after: ListState) -> list[str]:
+    def _unproven(self, appended: int, after: SourceState) -> list[str]:
         """Say why a grown list is not proven to have grown at its end alone; nothing if it is."""
         progress = self._pagination.progress
         grown = f"totalResults went from {progress.first_total} to {progress.total}"
         if not self._growth_is_provable():
-            return [f"{grown}, and nothing proves that the new contacts come last"]
+            return [f"{grown}, and nothing proves that the new {self._source.rows} come last"]
         if progress.newer != appended:
-            return [f"{grown}, while {progress.newer} contacts are newer than the walk"]
-        if _seconds_between(progress.last_created, after.updated_at) > EXPLAINED_WITHIN:
-            return [f"{grown}, and updatedAt ({after.updated_at}) tells of a change after that"]
+            return [f"{grown}, while {progress.newer} {self._source.rows} are newer than the walk"]
+        if _seconds_between(progress.last_created, after.mark) > EXPLAINED_WITHIN:
+            return [f"{grown}, and {self._source.mark_name} ({after.mark}) tells of a change after that"]
         return []
 
     def _read_again(self) -> int | None:
@@ -312,7 +306,7 @@ class Walk:
             answer = self._page(offset + position)
             found = tuple(record.id for record in answer.records)[: len(ids) - position]
             if found != ids[position : position + len(found)] or (ids and not found):
-                self._drifted(f"the page at offset {offset} holds other contacts than before")
+                self._drifted(f"the page at offset {offset} holds other {self._source.rows} than before")
                 break
             position += len(found)
             if position == len(ids):  # at once, unless the server has changed its limit
@@ -322,11 +316,14 @@ class Walk:
     def _page(self, offset: int) -> PageAnswer:
         """Read a page for a second time, as the server lets it be asked for."""
         try:
-            return self._client.get_page(self._spec.contact_list_id, PageRequest(offset, self._pagination.limit))
+            return self._client.get_page(self._call, PageRequest(offset, self._pagination.limit))
         except RequestRefusedError:
             if not self._pagination.refuse_limit():
                 raise
-        return self._client.get_page(self._spec.contact_list_id, PageRequest(offset, None))
+        return self._client.get_page(self._call, PageRequest(offset, None))
+
+    def _moved(self, before: str | None, after: str | None) -> str:
+        return f"{self._source.mark_name} went from {before} to {after}"
 
     def _drifted(self, what: str) -> None:
         if self._tolerate != "everything":
@@ -334,30 +331,8 @@ class Walk:
         if what not in self._staging.state.drift:
             self._staging.state = replace(self._staging.state, drift=(*self._staging.state.drift, what))
 
-    def _look(self) -> ListState:
-        """Ask the list about itself.
-
-        An environment that does not answer this call, but serves pages, costs a witness and not the snapshot.
-        Raises NotFoundError if there is no such list.
-        """
-        try:
-            details = self._client.get_contact_list(self._spec.contact_list_id)
-        except (ContractError, RequestRefusedError) as err:
-            log.warning("The list's updatedAt cannot be had, so it cannot bear witness: %s", err)
-            details = {}
-        return ListState(
-            name=_text(details.get("name")),
-            updated_at=_text(details.get("updatedAt")),
-            record_count=_number(details.get("totalRecordCount")),
-        )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    def _look(self) -> SourceState:
+        return self._source.look(self._client)
 
 
 def _seconds_between(earlier: str, later: str | None) -> float:

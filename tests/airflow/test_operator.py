@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk import DAG
 
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
+from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -280,6 +282,20 @@ def test_every_parameter_is_documented(request: pytest.FixtureRequest) -> None:
 
     page: Path = request.config.rootpath / "docs" / "operator.md"
     text = page.read_text()
-    parameters = inspect.signature(ContactListToS3Operator.__init__).parameters
-    missing = [name for name in parameters if name not in {"self", "kwargs"} and f"`{name}`" not in text]
+    parameters = [
+        name
+        for operator in (ContactListToS3Operator, SnapshotToS3Operator)
+        for name in inspect.signature(operator.__init__).parameters
+    ]
+    missing = [name for name in parameters if name not in {"self", "kwargs", "min_rows"} and f"`{name}`" not in text]
     assert missing == []
+
+
+def test_default_args_reach_shared_and_own_parameters() -> None:
+    shared = {"s3_bucket": "lake", "on_drift": "fail", "min_contacts": 7}
+    with DAG("a_dag", schedule=None, default_args=shared):
+        operator = ContactListToS3Operator(task_id="land", contact_list_id="cl-1")
+        ContactListToS3Operator.partial(task_id="all", max_walks=2).expand(contact_list_id=["cl-1", "cl-2"])
+        with pytest.raises(TypeError, match="max_walk"):
+            ContactListToS3Operator(task_id="typo", contact_list_id="cl-1", max_walk=2)
+    assert (operator.s3_bucket, operator.on_drift, operator.min_rows) == ("lake", "fail", 7)

@@ -16,6 +16,7 @@ from airflow_provider_kore.api.config import ApiConfig
 from airflow_provider_kore.api.retry import RetryPolicy
 from airflow_provider_kore.exceptions import ConfigError, DriftError, KoreError, ParameterError
 from airflow_provider_kore.snapshot.run import take_snapshot
+from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Landing:
 
     def take(self, extra: Mapping[str, object] | None = None, **parameters: Any) -> Manifest:
         spec = SnapshotSpec.parse(
-            contact_list_id=self.list_id,
+            source=ContactListSource(contact_list_id=self.list_id),
             s3_prefix="lake/contacts",
             snapshot_date="2026-01-02",
             run=RunKey(dag_id="dag", run_id="run", task_id="task"),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from landing import QUICK, Landing, client_of, config_of, outcome_of
 
 from airflow_provider_kore.api.client import CampaignClient
+from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, RequestsTransport
 from airflow_provider_kore.exceptions import (
@@ -48,7 +49,7 @@ def _a_list(kore: Simulator) -> None:
 
 
 def ids_of(client: CampaignClient, list_id: str = "cl-1") -> list[str]:
-    return [record.id for page in client.iter_pages(list_id) for record in page.records]
+    return [record.id for page in client.iter_pages(contacts_of(list_id)) for record in page.records]
 
 
 class Watched(RequestsTransport):
@@ -265,7 +266,7 @@ def test_contacts_arrive_as_they_were_sent(kore: Simulator, envelope: str, versi
     kore.configure(envelope=envelope, max_limit=3)
     kore.add_list("cl-odd", contacts=ODD)
     with client_of(kore, api_version=version) as client:
-        texts = [record.text for page in client.iter_pages("cl-odd") for record in page.records]
+        texts = [record.text for page in client.iter_pages(contacts_of("cl-odd")) for record in page.records]
     assert texts == ODD
 
 
@@ -273,7 +274,7 @@ def test_an_integer_that_python_would_not_convert_arrives() -> None:
     text = f'{{"_id":"cc-7","digits":{"9" * 5000}}}'
     body = f'{{"status":"success","data":{{"results":[{text}],"totalResults":1,"limit":50,"hasMore":false}}}}'
     answer = HttpResponse(status=200, headers={}, body=body.encode())
-    assert [page.records[0].text for page in fed(lambda _request: answer).iter_pages("cl-1")] == [text]
+    assert [page.records[0].text for page in fed(lambda _request: answer).iter_pages(contacts_of("cl-1"))] == [text]
 
 
 json_values = st.recursive(
@@ -292,7 +293,7 @@ def test_any_contacts_arrive_as_they_were_sent(contacts: list[dict[str, Any]], a
     body = '{"status":"success","data":{"results":[' + ",".join(sent) + '],"skip":0,"limit":50,"hasMore":false,'
     body += f'"totalResults":{len(sent)}}}}}'
     answer = HttpResponse(status=200, headers={}, body=body.encode("utf-8", "surrogatepass"))
-    got = [record for page in fed(lambda _request: answer).iter_pages("cl-1") for record in page.records]
+    got = [record for page in fed(lambda _request: answer).iter_pages(contacts_of("cl-1")) for record in page.records]
     assert [json.loads(record.text) for record in got] == [json.loads(text) for text in sent]
     assert all("\n" not in record.text for record in got)
     assert [record.id for record in got] == [f"cc-{number}" for number in range(len(sent))]
@@ -351,7 +352,7 @@ def test_any_body_is_a_success_or_an_error_of_ours(body: bytes, status: int) -> 
     client = fed(lambda _request: HttpResponse(status=status, headers={}, body=body))
     pages: list[Page] = []
     with suppress(RetryableError, FatalError):
-        pages = list(client.iter_pages("cl-1"))
+        pages = list(client.iter_pages(contacts_of("cl-1")))
     assert pages == []
 
 
@@ -389,7 +390,7 @@ def test_an_impossible_id_costs_no_request(kore: Simulator, list_id: Any) -> Non
         error = outcome_of(lambda: client.get_contact_list(list_id))
         assert isinstance(error, ParameterError)
         assert error.parameter == "contact_list_id"
-        assert isinstance(outcome_of(lambda: list(client.iter_pages(list_id))), ParameterError)
+        assert isinstance(outcome_of(lambda: list(client.iter_pages(contacts_of(list_id)))), ParameterError)
     assert kore.requests == []
 
 
@@ -419,5 +420,5 @@ def test_the_script_in_the_documentation_runs(
 
 def test_one_landing_of_everything_for_comparison(kore: Simulator) -> None:
     landing = Landing(kore)
-    assert landing.take().contacts == 120
+    assert landing.take().rows == 120
     assert landing.contacts == list(kore.contacts("cl-1"))

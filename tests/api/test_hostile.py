@@ -74,7 +74,7 @@ def outcome(landing: Landing, **parameters: Any) -> KoreError | None:
     else:
         versions.append(list(kore.contacts(landing.list_id)))
         assert landing.contacts in versions
-        assert manifest.contacts == len(landing.contacts)
+        assert manifest.rows == len(landing.contacts)
         result = None
     grows = any(fault.name == "list_append" for fault in kore.faults)
     assert len(kore.requests) <= (ALLOWED_WHERE_IT_GROWS if grows else ALLOWED_REQUESTS)

@@ -12,6 +12,7 @@ from clocks import ImpatientClock
 from landing import QUICK, SENSITIVE, Landing, config_of
 
 from airflow_provider_kore.api.client import CampaignClient
+from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.exceptions import KoreError
 from airflow_provider_kore.simulator import FAULTS
 
@@ -57,7 +58,7 @@ def test_no_fault_tells_what_it_should_not(spoilt: Simulator, caplog: pytest.Log
         except KoreError as err:
             errors.append(err)
     try:
-        for _ in client.iter_pages("cl-1"):
+        for _ in client.iter_pages(contacts_of("cl-1")):
             pass
     except KoreError as err:
         errors.append(err)
@@ -90,7 +91,7 @@ def test_locals_in_a_traceback_hold_no_token_and_no_secret(kore: Simulator, name
     client = CampaignClient(config_of(kore.connection), clock=ImpatientClock(), retry=QUICK, on_token=tokens.append)
     text = ""
     try:
-        list(client.iter_pages("cl-1"))
+        list(client.iter_pages(contacts_of("cl-1")))
     except KoreError as err:
         text = "".join(traceback.TracebackException.from_exception(err, capture_locals=True).format())
     assert "iter_pages" in text

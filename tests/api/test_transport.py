@@ -22,6 +22,7 @@ from urllib3.exceptions import InsecureRequestWarning
 from airflow_provider_kore.api import transport as transport_module
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
+from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, RequestsTransport
 from airflow_provider_kore.clock import SystemClock
@@ -292,7 +293,7 @@ def test_a_body_that_dribbles_in_ends_at_the_deadline(kore: Simulator) -> None:
     kore.add_list("cl-1", contacts=50)
     kore.add_fault("slow_body", piece=100, pause=0.02)
     with CampaignClient(config_of(kore.connection, timeout=0.3), retry=NO_RETRIES) as client:
-        error = outcome_of(lambda: list(client.iter_pages("cl-1")))
+        error = outcome_of(lambda: list(client.iter_pages(contacts_of("cl-1"))))
     assert isinstance(error, UnreachableError)
     assert "within 0.3 s" in str(error)
 

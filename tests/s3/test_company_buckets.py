@@ -14,6 +14,7 @@ from airflow_provider_kore.exceptions import StorePermissionError
 from airflow_provider_kore.snapshot.run import take_snapshot
 from airflow_provider_kore.snapshot.s3 import S3Store
 from airflow_provider_kore.snapshot.s3_settings import S3Settings
+from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def snapshot(kore: Simulator) -> Callable[..., Manifest]:
 
     def take(client: Any, bucket: str, *, settings: S3Settings | None = None, run_id: str = "run-1") -> Manifest:
         spec = SnapshotSpec.parse(
-            contact_list_id="cl-1",
+            source=ContactListSource(contact_list_id="cl-1"),
             s3_prefix="lake/contacts",
             snapshot_date="2026-01-02",
             run=RunKey(dag_id="d", run_id=run_id, task_id="t"),
@@ -85,7 +86,7 @@ def test_a_snapshot_lands_without_the_permissions_to_tidy_up_and_says_so(
     bucket = ministack_server.bucket()
     role = ministack_server.client(key=ministack_server.user(*(action for action in ALL if action != missing)))
     with caplog.at_level(logging.WARNING):
-        assert snapshot(role, bucket).contacts == CONTACTS
+        assert snapshot(role, bucket).rows == CONTACTS
     assert missing in caplog.text
 
 
@@ -126,7 +127,7 @@ def test_a_bucket_under_object_lock_keeps_every_version_and_shows_the_newest(
     kore.append("cl-1", 7)
     second = snapshot(client, bucket, run_id="run-2")
     key = first.keys[0]
-    assert second.contacts == CONTACTS + 7
+    assert second.rows == CONTACTS + 7
     head = client.head_object(Bucket=bucket, Key=key)
     assert head["Metadata"]["kore-snapshot-id"] == second.snapshot_id
     assert head["Metadata"]["kore-contacts"] == str(CONTACTS + 7)

@@ -32,6 +32,7 @@ from airflow_provider_kore.exceptions import KoreError, RetryableError
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import Manifest
 from airflow_provider_kore.snapshot.run import take_snapshot
+from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 from airflow_provider_kore.snapshot.stop import Stop, StoppableClock, StoppableTransport
 
@@ -244,6 +245,7 @@ class World:
         """Return the spec of the task, with these parameters in place of its own."""
         given: dict[str, Any] = {
             "contact_list_id": LIST_ID,
+            "min_contacts": 0,
             "s3_prefix": "kore/lists",
             "snapshot_date": "2026-01-01",
             "page_size": 4,
@@ -251,7 +253,8 @@ class World:
             **self.parameters,
             **changes,
         }
-        return SnapshotSpec.parse(**given)
+        source = ContactListSource(contact_list_id=given.pop("contact_list_id"))
+        return SnapshotSpec.parse(source=source, min_rows=given.pop("min_contacts"), **given)
 
     def process(
         self, *, plan: Plan | None = None, on_effect: Callable[[Process, int], None] | None = None, **changes: Any
@@ -310,7 +313,7 @@ class World:
                 assert stored.etag == file["etag"], "the manifest names a file that has been changed"
                 assert len(found) == file["rows"]
                 ids += found
-            self._whole(ids, manifest.contacts, consistent=manifest.consistent)
+            self._whole(ids, manifest.rows, consistent=manifest.consistent)
             return [tuple(ids)]
         keys = [key for key in self.bucket.bodies(self.layout.partition) if "/contacts" in key]
         assert len(keys) <= 1, "a reader would count two snapshots"
@@ -406,7 +409,7 @@ class World:
             assert (described.etag, described.size, len(ids)) == (file["etag"], file["bytes"], file["rows"])
             assert described.metadata["kore-snapshot-id"] == manifest.snapshot_id
             landed += ids
-        self._whole(landed, manifest.contacts, consistent=manifest.consistent)
+        self._whole(landed, manifest.rows, consistent=manifest.consistent)
         if manifest.consistent:
             assert manifest.content["drift"] == []
             # Who finds that this run had published already looks at no list.

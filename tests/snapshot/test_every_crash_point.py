@@ -219,7 +219,7 @@ def test_a_clear_after_success_is_as_safe_as_the_first_time(generation: int | No
         retry = world.finish(generation=cleared)
         world.hold(retry)
         assert retry.manifest is not None
-        assert retry.manifest.contacts == 14
+        assert retry.manifest.rows == 14
 
 
 def test_a_retry_after_the_commit_spends_no_request_and_cleans_up() -> None:

@@ -175,4 +175,4 @@ def test_an_empty_list_is_a_snapshot_of_nothing() -> None:
         process = world.finish()
         world.hold(process)
         assert process.manifest is not None
-        assert process.manifest.contacts == 0
+        assert process.manifest.rows == 0

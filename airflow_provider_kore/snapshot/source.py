@@ -1,0 +1,165 @@
+"""What is walked: its pages, what it says of itself, and the words and names for it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from airflow_provider_kore.api.endpoints import check_id
+from airflow_provider_kore.api.paging import contacts_of
+from airflow_provider_kore.exceptions import ContractError, RequestRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_kore.api.client import CampaignClient
+    from airflow_provider_kore.api.page import Evidence
+    from airflow_provider_kore.api.paging import PagedCall
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """What a source says of itself at one moment; None where it says nothing."""
+
+    name: str | None = None
+    mark: str | None = None
+    """What is different after a change; :attr:`Source.mark_name` says what it is."""
+    record_count: int | None = None
+    """A hint only."""
+
+
+class Source(Protocol):
+    """One kind of what a snapshot is of. Frozen, and checked when it is made."""
+
+    row: ClassVar[str]
+    """What one row is, in words: ``contact``."""
+    rows: ClassVar[str]
+    """The same in the plural."""
+    file_name: ClassVar[str]
+    """The plural as a name: of the files, of the manifest's count, behind ``min_``, and in objects' metadata."""
+    mark_name: ClassVar[str]
+    """What :attr:`SourceState.mark` is, as the vendor calls it: ``updatedAt``."""
+
+    @property
+    def name(self) -> str:
+        """Its id: ``cl-1``."""
+
+    @property
+    def title(self) -> str:
+        """What a person would call it, in the middle of a sentence: ``contact list cl-1``."""
+
+    @property
+    def partition(self) -> tuple[tuple[str, str], ...]:
+        """The partition keys above ``snapshot_date``, with their values."""
+
+    @property
+    def identity(self) -> object:
+        """A JSON value that differs wherever the rows may: checkpoints of one are no beginning of another."""
+
+    def call(self, client: CampaignClient) -> PagedCall:
+        """Return the call that serves its pages."""
+
+    def look(self, client: CampaignClient) -> SourceState:
+        """Ask it about itself. Raises NotFoundError if it does not exist."""
+
+    def identify(self, state: SourceState) -> dict[str, object]:
+        """Return the manifest's fields that say what it is."""
+
+    def describe(self, state: SourceState) -> dict[str, object]:
+        """Return the manifest's fields that say how it was at the end of the walk."""
+
+    def warnings(self, state: SourceState, evidence: Evidence) -> list[str]:
+        """Return what a reader of the manifest should know."""
+
+
+def headline(source: Source) -> str:
+    """Return its title for the beginning of a sentence."""
+    return source.title[:1].upper() + source.title[1:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactListSource:
+    """The contacts of one list. Raises ParameterError for an impossible id."""
+
+    row: ClassVar[str] = "contact"
+    rows: ClassVar[str] = "contacts"
+    file_name: ClassVar[str] = "contacts"
+    mark_name: ClassVar[str] = "updatedAt"
+
+    contact_list_id: str
+
+    def __post_init__(self) -> None:
+        check_id("contact_list_id", self.contact_list_id)
+
+    @property
+    def name(self) -> str:
+        """The list's id."""
+        return self.contact_list_id
+
+    @property
+    def title(self) -> str:
+        """The list in words."""
+        return f"contact list {self.contact_list_id}"
+
+    @property
+    def partition(self) -> tuple[tuple[str, str], ...]:
+        """Each list has its own."""
+        return (("contact_list_id", self.contact_list_id),)
+
+    @property
+    def identity(self) -> object:
+        """Its id."""
+        return self.contact_list_id
+
+    def call(self, client: CampaignClient) -> PagedCall:  # noqa: ARG002  # others need its connection
+        """Return the call that serves its contacts."""
+        return contacts_of(self.contact_list_id)
+
+    def look(self, client: CampaignClient) -> SourceState:
+        """Ask for its details.
+
+        An environment that does not answer this call, but serves pages, costs a witness and not the snapshot.
+        Raises NotFoundError if there is no such list.
+        """
+        details: Mapping[str, object] = {}
+        try:
+            details = client.get_contact_list(self.contact_list_id)
+        except (ContractError, RequestRefusedError) as err:
+            log.warning("The list's updatedAt cannot be had, so it cannot bear witness: %s", err)
+        return SourceState(
+            name=_text(details.get("name")),
+            mark=_text(details.get("updatedAt")),
+            record_count=_number(details.get("totalRecordCount")),
+        )
+
+    def identify(self, state: SourceState) -> dict[str, object]:
+        """Return its id and name."""
+        return {"contact_list_id": self.contact_list_id, "contact_list_name": state.name}
+
+    def describe(self, state: SourceState) -> dict[str, object]:
+        """Return when it changed last, and how long it says that it is."""
+        return {"list_updated_at": state.mark, "list_record_count": state.record_count}
+
+    def warnings(self, state: SourceState, evidence: Evidence) -> list[str]:
+        """Say which witness was missing."""
+        warnings: list[str] = []
+        records = state.record_count
+        if evidence.total is None and records is not None and records > evidence.contacts:
+            # A hint and never a proof, but where the pages give no total it is the only other count there is.
+            warnings.append(f"The list says that it has {records} records, and {evidence.contacts} contacts were read.")
+        if state.mark is None:
+            warnings.append(
+                "The list tells no updatedAt: a contact that gave way to another meanwhile would not be noticed."
+            )
+        return warnings
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,255 @@
+"""What every snapshot operator has in common: parameters in, a call to the core, XCom out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_kore.snapshot.fields import FieldPolicies
+    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.snapshot.stop import Stop
+    from airflow_provider_kore.snapshot.store import ObjectStore
+
+
+class SnapshotToS3Operator(BaseOperator, ABC):
+    """Land a snapshot of something that the Campaign API lists: complete, atomic, and continued where a try stopped.
+
+    Not for use in a DAG: its subclasses say what the snapshot is of.
+
+    Errors that no retry can mend fail the task at once; all others leave its checkpoints in place for the next try.
+
+    :param s3_bucket: name of the bucket. (templated)
+    :param s3_prefix: location of the table in the bucket. (templated)
+    :param snapshot_date: YYYY-MM-DD, names the partition. None: the date (UTC) of the run: its partition date where it
+        has one (Airflow 3.3), else its logical date, else the date it was due (``run_after``). (templated)
+    :param file_format: ``jsonl``, ``csv`` or ``parquet``. (templated)
+    :param compression: one that the format has; None: the format's default. (templated)
+    :param replace: replace a snapshot that another run has published; what this run itself published may always be
+        found again. (templated)
+    :param page_size: rows to ask for in one request; None: as the connection says.
+    :param durable: keep checkpoints in S3, so that a retry continues on any worker.
+    :param on_drift: what to do if what is read changes meanwhile: ``retry`` (walk again), ``fail``, or ``accept``
+        (land it with ``consistent: false``).
+    :param max_walks: how often it is walked at the most.
+    :param min_rows: fail rather than land fewer; subclasses name it after what they land.
+    :param max_shrink: fail if more than this share of the last good snapshot's rows is missing; 1 allows all.
+    :param fields: fields to keep, as a list or ``{"keep": […]}``, or to leave out, ``{"drop": […]}``.
+    :param field_policies: ``{"phoneNumber": "hash", "firstName": "mask", …}``, applied before anything reaches S3.
+    :param hash_conn_id: connection whose password is the key for ``hash``; its login, or else its id, names the key.
+    :param rows_per_file: split the snapshot into files of so many rows; then the manifest is its commit.
+    :param staging_prefix: where checkpoints go; None: beside the table, below ``_staging``.
+    :param staging_expiry: seconds after which a beginning is too old to be continued.
+    :param s3_settings: how objects are written: ``encryption``, ``kms_key_id``, ``acl``, ``tags``, ``storage_class``, …
+        (the fields of :class:`~airflow_provider_kore.snapshot.s3_settings.S3Settings`).
+    :param kore_conn_id: connection to Kore.ai.
+    :param aws_conn_id: connection to S3.
+    """
+
+    template_fields: Sequence[str] = (
+        "s3_bucket",
+        "s3_prefix",
+        "snapshot_date",
+        "file_format",
+        "compression",
+        "replace",
+    )
+    ui_color = "#d9ead3"
+
+    def __init__(
+        self,
+        *,
+        s3_bucket: str,
+        s3_prefix: str,
+        snapshot_date: str | None = None,
+        file_format: str = "jsonl",
+        compression: str | None = None,
+        replace: bool = True,
+        page_size: int | None = None,
+        durable: bool = True,
+        on_drift: str = "retry",
+        max_walks: int = 3,
+        min_rows: int = 0,
+        max_shrink: float = 0.99,
+        fields: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        field_policies: Mapping[str, str] | None = None,
+        hash_conn_id: str | None = None,
+        rows_per_file: int | None = None,
+        staging_prefix: str | None = None,
+        staging_expiry: float = 86_400.0,
+        s3_settings: Mapping[str, Any] | None = None,
+        kore_conn_id: str = "kore_default",
+        aws_conn_id: str | None = "aws_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.s3_bucket = s3_bucket
+        self.s3_prefix = s3_prefix
+        self.snapshot_date = snapshot_date
+        self.file_format = file_format
+        self.compression = compression
+        self.replace = replace
+        self.page_size = page_size
+        self.durable = durable
+        self.on_drift = on_drift
+        self.max_walks = max_walks
+        self.min_rows = min_rows
+        self.max_shrink = max_shrink
+        self.fields = fields
+        self.field_policies = field_policies
+        self.hash_conn_id = hash_conn_id
+        self.rows_per_file = rows_per_file
+        self.staging_prefix = staging_prefix
+        self.staging_expiry = staging_expiry
+        self.s3_settings = s3_settings
+        self.kore_conn_id = kore_conn_id
+        self.aws_conn_id = aws_conn_id
+        self._stop: Stop | None = None
+
+    @abstractmethod
+    def _source(self) -> Source:
+        """Return what the snapshot is of. Raises ParameterError."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Take the snapshot.
+
+        Raises AirflowFailException where no retry can help, RetryableError where one can.
+        """
+        from airflow_provider_kore.exceptions import FatalError
+        from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
+        from airflow_provider_kore.snapshot.stop import Stop
+
+        self._stop = Stop()
+        try:
+            summary = self._take_snapshot(context, self._stop)
+            self._stop.check()  # told at the very end: the snapshot stands, and the task still is no success
+            return summary  # noqa: TRY300  # an else would come behind the check
+        except FatalError as err:
+            raise AirflowFailException(str(err)) from err
+        finally:
+            self._stop = None
+
+    def on_kill(self) -> None:
+        """Stop: Airflow calls this on SIGTERM, and lets ``execute`` run on unless it raises (3.0 to 3.3)."""
+        if self._stop is not None:
+            self._stop.request()
+
+    def _take_snapshot(self, context: Context, stop: Stop) -> dict[str, Any]:
+        from airflow_provider_kore.clock import SystemClock
+        from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+        from airflow_provider_kore.snapshot.run import take_snapshot
+        from airflow_provider_kore.snapshot.stop import StoppableClock
+
+        spec = self._spec(context)
+        store, staging_store = self._stores()
+        clock = StoppableClock(SystemClock(), stop)
+        with KoreCampaignHook(self.kore_conn_id).connect(clock=clock, stop=stop) as client:
+            manifest = take_snapshot(spec, client, store, clock, stop, staging_store=staging_store)
+        return {
+            spec.source.file_name: manifest.rows,
+            "consistent": manifest.consistent,
+            **dict(spec.source.partition),
+            "snapshot_date": spec.snapshot_date,
+            "snapshot_id": manifest.snapshot_id,
+            "bucket": store.bucket,
+            "manifest_key": manifest_key(spec),
+            "keys": manifest.keys,
+        }
+
+    def _spec(self, context: Context) -> SnapshotSpec:
+        """Check every parameter. Raises ParameterError, ConfigError."""
+        from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
+
+        ti = context["ti"]
+        logical_date = context.get("logical_date")
+        spec = SnapshotSpec.parse(
+            source=self._source(),
+            s3_prefix=self.s3_prefix,
+            snapshot_date=self.snapshot_date or run_date(context),
+            file_format=self.file_format,
+            compression=self.compression,
+            replace=self.replace,
+            page_size=self.page_size,
+            durable=self.durable,
+            on_drift=self.on_drift,
+            max_walks=self.max_walks,
+            min_rows=self.min_rows,
+            max_shrink=self.max_shrink,
+            policies=self._policies(),
+            rows_per_file=self.rows_per_file,
+            staging_prefix=self.staging_prefix,
+            staging_expiry=self.staging_expiry,
+            run=RunKey(
+                dag_id=ti.dag_id,
+                run_id=ti.run_id,
+                task_id=ti.task_id,
+                map_index=-1 if ti.map_index is None else ti.map_index,
+            ),
+            try_number=ti.try_number,
+            # Clearing a task raises it by the tries so far (Airflow 3.0 to 3.3); a retry leaves it alone.
+            generation=getattr(ti, "max_tries", None),
+            logical_date=logical_date.isoformat() if logical_date else None,
+        )
+        spec.file_format.require(spec.compression)
+        return spec
+
+    def _policies(self) -> FieldPolicies:
+        from airflow_provider_kore.snapshot.fields import FieldPolicies
+
+        policies = FieldPolicies.parse(self.fields, self.field_policies)
+        if not policies.needs_key or self.hash_conn_id is None:
+            return policies.with_key(None, None)
+        from airflow_provider_kore.hooks.airflow_versions import BaseHook, mask_secret
+
+        connection = BaseHook.get_connection(self.hash_conn_id)
+        key = connection.password or ""
+        if key:
+            mask_secret(key)
+        return policies.with_key(key.encode(), connection.login or self.hash_conn_id)
+
+    def _stores(self) -> tuple[ObjectStore, ObjectStore]:
+        """Return the bucket twice: as the snapshot is written to it, and as checkpoints are."""
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        from airflow_provider_kore.exceptions import ParameterError
+        from airflow_provider_kore.snapshot.s3 import S3Store
+        from airflow_provider_kore.snapshot.s3_settings import S3Settings
+        from airflow_provider_kore.snapshot.spec import check_bucket
+
+        bucket = check_bucket(self.s3_bucket)
+        try:
+            settings = S3Settings(**(self.s3_settings or {}))
+        except TypeError:
+            raise ParameterError(
+                "s3_settings", "has a key that is no setting", f"use {', '.join(S3Settings.__dataclass_fields__)}"
+            ) from None
+        client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
+        return S3Store(client, bucket, settings), S3Store(client, bucket, settings.for_staging())
+
+
+def run_date(context: Context) -> str:
+    """Return the date (UTC, YYYY-MM-DD) that names the partition of a run.
+
+    A run that was triggered by hand or by an asset may have no logical date; ``run_after`` is never missing, and the
+    same in every try (Airflow 3.0 to 3.3).
+    """
+    run = context["dag_run"]
+    instant: Any = context.get("partition_date") or context.get("logical_date") or run.run_after
+    if isinstance(instant, datetime):
+        return instant.astimezone(UTC).date().isoformat()
+    return str(instant)[:10]
+
+
+def manifest_key(spec: SnapshotSpec) -> str:
+    """Return the key of a snapshot's manifest."""
+    from airflow_provider_kore.snapshot.layout import Layout
+
+    return Layout(spec).manifest
