@@ -52,7 +52,7 @@ def page_answer(payload: Mapping[str, object], endpoint: Endpoint, what: str) ->
         return inner[key] if key in inner else payload.get(key)
 
     return PageAnswer(
-        records=tuple(_record(item, position, endpoint, what) for position, item in enumerate(results)),
+        records=_records(results, endpoint, what),
         skip=_count(said("skip")),
         limit=_count(said("limit")) or None,
         has_more=_flag(said("hasMore")),
@@ -60,17 +60,20 @@ def page_answer(payload: Mapping[str, object], endpoint: Endpoint, what: str) ->
     )
 
 
-def _record(item: object, position: int, endpoint: Endpoint, what: str) -> Record:
-    if isinstance(item, tuple):
-        value, text = item
+def _records(items: list[json_text.Record], endpoint: Endpoint, what: str) -> tuple[Record, ...]:
+    records = []
+    for value, text in items:
         for field in endpoint.id_fields:
             identifier = value.get(field)
-            if isinstance(identifier, str) and identifier:
-                return Record(identifier, json_text.one_line(text), value)
-    raise ContractError(
-        f"Item {position} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be neither "
-        "counted nor told apart. Nothing is left out silently: ask Kore.ai support about this item."
-    )
+            if identifier.__class__ is str and identifier:
+                records.append(Record(identifier, json_text.one_line(text), value))
+                break
+        else:
+            raise ContractError(
+                f"Item {len(records)} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be "
+                "neither counted nor told apart. Nothing is left out silently: ask Kore.ai support about this item."
+            )
+    return tuple(records)
 
 
 def _count(value: object) -> int | None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SMALLEST: Final = 1 << 10
+_MOST_EXPECTED: Final = 1_000_000
 
 
 class IdSet:
@@ -28,34 +32,48 @@ class IdSet:
 
     def add(self, identifier: str) -> bool:
         """Add an id; return False if it was there already."""
-        # 0 marks a free slot.
-        mark = hash(identifier) & 0xFFFF_FFFF_FFFF_FFFF or 1
+        return not self.add_all((identifier,))
+
+    def add_all(self, identifiers: Sequence[str]) -> list[int]:
+        """Add ids; return the positions of those that were there already, or stand among these a second time."""
+        self._make_room(self._count + len(identifiers))
         slots, mask = self._slots, self._mask
-        position = mark & mask
-        while (found := slots[position]) != 0:
-            if found == mark:
-                return False
-            position = (position + 1) & mask
-        slots[position] = mark
-        self._count += 1
-        if self._count * 3 > len(slots) * 2:
-            self._grow()
-        return True
+        repeated = []
+        for number, mark in enumerate(map(hash, identifiers)):
+            mark = mark or 1  # noqa: PLW2901  # 0 marks a free slot
+            position = mark & mask
+            while found := slots[position]:
+                if found == mark:
+                    repeated.append(number)
+                    break
+                position = (position + 1) & mask
+            else:
+                slots[position] = mark
+        self._count += len(identifiers) - len(repeated)
+        return repeated
 
     def __contains__(self, identifier: str) -> bool:
-        mark = hash(identifier) & 0xFFFF_FFFF_FFFF_FFFF or 1
+        mark = hash(identifier) or 1
         position = mark & self._mask
-        while (found := self._slots[position]) != 0:
+        while found := self._slots[position]:
             if found == mark:
                 return True
             position = (position + 1) & self._mask
         return False
 
-    def _grow(self) -> None:
+    def expect(self, number: int) -> None:
+        """Prepare for so many ids in all, or a million: moving them about costs as much as adding them."""
+        self._make_room(min(number, _MOST_EXPECTED))
+
+    def _make_room(self, number: int) -> None:
         old = self._slots
-        slots = _free_slots(2 * len(old))
-        mask = len(slots) - 1
-        for mark in old:
+        size = len(old)
+        while number * 3 > size * 2:
+            size *= 2
+        if size == len(old):
+            return
+        slots, mask = _free_slots(size), size - 1
+        for mark in old if self._count else ():
             if mark:
                 position = mark & mask
                 while slots[position]:
@@ -70,4 +88,4 @@ def _free_slots(number: int) -> memoryview:
     From the C library's heap, the tables that a set grows out of leave holes: a second set of a million ids then
     cost 40 MB instead of 24.
     """
-    return memoryview(mmap(-1, 8 * number, flags=MAP_PRIVATE | MAP_ANONYMOUS)).cast("Q")
+    return memoryview(mmap(-1, 8 * number, flags=MAP_PRIVATE | MAP_ANONYMOUS)).cast("q")

@@ -8,8 +8,9 @@ contacts that repeat.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from airflow_provider_kore.api.ids import IdSet
 from airflow_provider_kore.api.page import Evidence, Page, PageAnswer, PageRequest, Progress, Record
@@ -103,7 +104,8 @@ class OffsetPagination:
         if self._overlapping:
             self._accept_overlap(answer)
             return None
-        doubt = self._doubt(answer)
+        ids = [record.id for record in answer.records]
+        doubt = self._doubt(answer, ids)
         if doubt is not None:
             self._doubts += 1
             if self._doubts <= (ASK_AGAIN if doubt.error else 1):
@@ -117,7 +119,7 @@ class OffsetPagination:
             self._note_page(answer)
         else:
             self._overlapping = before.offset > 0 and not self._is_expected_end()
-        records = self._unique(answer.records)
+        records = self._unique(answer, ids)
         self.progress = replace(
             before,
             offset=before.offset + count,
@@ -155,8 +157,8 @@ class OffsetPagination:
             totals=() if progress.totals_count_pages else progress.totals,
         )
 
-    def _doubt(self, answer: PageAnswer) -> _Doubt | None:
-        offset, count = self.progress.offset, len(answer.records)
+    def _doubt(self, answer: PageAnswer, ids: list[str]) -> _Doubt | None:
+        offset, count = self.progress.offset, len(ids)
         if answer.skip is not None and answer.skip != offset:
             return _Doubt(
                 PaginationError(
@@ -166,11 +168,11 @@ class OffsetPagination:
             )
         if count == 0:
             return self._doubt_empty(answer)
-        ids = {record.id for record in answer.records}
-        if len(ids) < count and self._tolerate != "everything":
+        different = len(set(ids))
+        if different < count and self._tolerate != "everything":
             return _Doubt(
                 PaginationError(
-                    f"The page at offset {offset} holds {count} contacts, but only {len(ids)} different _ids, "
+                    f"The page at offset {offset} holds {count} contacts, but only {different} different _ids, "
                     f"each time it is asked for: the same _id twice. {_ASK_SUPPORT}"
                 )
             )
@@ -257,15 +259,18 @@ class OffsetPagination:
         total = None if self.progress.totals_count_pages else answer.total
         return bool(answer.has_more) or (total is not None and total > after)
 
-    def _unique(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
-        fresh = tuple(record for record in records if self.ids.add(record.id))
-        repeated = len(records) - len(fresh)
-        if repeated and self._tolerate != "everything":
+    def _unique(self, answer: PageAnswer, ids: list[str]) -> tuple[Record, ...]:
+        if not self.progress.offset and answer.total:
+            self.ids.expect(answer.total)
+        repeated = self.ids.add_all(ids)
+        if not repeated:
+            return answer.records
+        if self._tolerate != "everything":
             raise DriftError(
-                f"The list changed while it was read: {repeated} of the {len(records)} contacts of the page at offset "
+                f"The list changed while it was read: {len(repeated)} of the {len(ids)} contacts of the page at offset "
                 f"{self.progress.offset} had been read before."
             )
-        return fresh
+        return tuple(record for position, record in enumerate(answer.records) if position not in repeated)
 
     def _note_moved_total(self, before: Progress) -> None:
         was, now = before.total, self.progress.total
@@ -329,15 +334,18 @@ def _hear_order(before: Progress, records: tuple[Record, ...], newer_than: str) 
     """Learn whether contacts come in the order they were created, which is what makes new ones come last."""
     if not before.ascending:
         return {}
-    last, newer = before.last_created, before.newer
-    for record in records:
-        created = record.value.get("createdAt")
-        # Instants of the documented form compare as text.
-        if not isinstance(created, str) or len(created) != _INSTANT_LENGTH or created < last:
-            return {"ascending": False}
-        last = created
-        newer += created > newer_than
-    return {"last_created": last, "newer": newer}
+    if not records:
+        return {}
+    created = [record.value.get("createdAt") for record in records]
+    if {*map(type, created)} != {str}:
+        return {"ascending": False}
+    instants = cast("list[str]", created)
+    # Instants of the documented form compare as text.
+    ascending = sorted(instants) == instants and instants[0] >= before.last_created
+    if not ascending or {*map(len, instants)} != {_INSTANT_LENGTH}:
+        return {"ascending": False}
+    newer = len(instants) - bisect_right(instants, newer_than)
+    return {"last_created": instants[-1], "newer": before.newer + newer}
 
 
 _ASK_SUPPORT: Final = "Ask Kore.ai support how getAllContacts pages in this environment."

@@ -10,6 +10,7 @@ import email.utils
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -96,6 +97,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     return None if date is None else max(0.0, date - now)
 
 
+@lru_cache(maxsize=2)  # a server's ``Date`` changes once in a second
 def parse_date(value: str | None) -> float | None:
     """Return an HTTP date as seconds since the epoch, None if it is none."""
     if not value:

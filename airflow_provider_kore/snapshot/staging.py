@@ -14,6 +14,7 @@ import re
 import secrets
 import zlib
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from airflow_provider_kore import json_text
@@ -208,16 +209,22 @@ class Staging:
         """
         if not self._rows:
             self._born = self._clock.monotonic()
-        unchanged, typed, keys = self._policies.unchanged, self._typed_columns, self._keys
-        for record in page.records:
-            text = record.text if unchanged else self._policies.apply(record.text, self.fields_seen)
-            self._rows.append(text)
-            if typed:
+        rows = [record.text for record in page.records]
+        if not self._policies.unchanged:
+            rows = [self._policies.apply(text, self.fields_seen) for text in rows]
+        if self._typed_columns:
+            for text in rows:
                 self.columns.add(text)
-            elif not keys.issuperset(record.value):
-                self.columns.add(text)
-                keys.update(record.value)
+        elif not self._keys.issuperset(chain.from_iterable([record.value for record in page.records])):
+            self._take_new_keys(page)
+        self._rows += rows
         self.state = replace(self.state, progress=progress, pages=self.state.pages + 1, spent=spent)
+
+    def _take_new_keys(self, page: Page) -> None:
+        for record in page.records:
+            if not self._keys.issuperset(record.value):
+                self.columns.add(record.text)
+                self._keys.update(record.value)
 
     def is_due(self, expected: int | None) -> bool:
         """Say whether it is time to cut a chunk.
