@@ -58,6 +58,16 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "The account's allowance in a rolling hour. 0: unlimited, which is the default.",
         "schema": {"type": ["integer", "null"], "minimum": 0},
     },
+    "reserve": {
+        "label": "Reserve",
+        "description": "Share of both allowances that is left to other applications, 0 to 0.95. Default: 0.",
+        "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 0.95},
+    },
+    "even_pacing": {
+        "label": "Even pacing",
+        "description": "Spread requests evenly over the minute instead of sending them as soon as they are allowed.",
+        "schema": {"type": ["boolean", "null"], "default": False},
+    },
     "page_size": {
         "label": "Page size",
         "description": "Contacts to ask for in one request. Empty: as many as the server gives.",

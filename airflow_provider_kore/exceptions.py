@@ -12,6 +12,7 @@ The branch says what to do next, the leaf what went wrong::
     │   ├── CheckpointLostError       a checkpoint vanished or is damaged; the next try walks anew
     │   ├── StoreUnavailableError     S3 did not answer, or answered 5xx
     │   ├── TempSpaceError            no room left in the folder for temporary files
+    │   ├── PausedError               a wait that is longer than the caller wants to sit out
     │   └── StoppedError              the task was told to stop; what was fetched is checkpointed
     └── FatalError                    no retry can help: a person has to change something
         ├── ConfigError               a field of the connection
@@ -50,6 +51,7 @@ __all__ = [
     "NotFoundError",
     "PaginationError",
     "ParameterError",
+    "PausedError",
     "RateLimitedError",
     "RequestRefusedError",
     "RetryableError",
@@ -120,6 +122,13 @@ class StoreUnavailableError(RetryableError):
 
 class TempSpaceError(RetryableError):
     """The folder for temporary files is full or cannot be written."""
+
+
+class PausedError(RetryableError):
+    """The next request may not start for ``retry_after`` seconds, longer than the caller wants to sit out.
+
+    What was fetched is checkpointed; the same call continues there.
+    """
 
 
 class StoppedError(RetryableError):

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ALGORITHMS: Final = ("HS256", "HS512", "RS256", "RS512")
 """What an app in Kore.ai can be created for. Source: the vendor's page on API scopes."""
 
+LARGEST_RESERVE: Final = 0.95
+"""With more than that left to others, a list would never be read."""
+
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]+")
@@ -45,6 +48,10 @@ class ApiConfig:
     requests_per_minute: int = 60
     """Per account, rolling; 0: unlimited. Source: the vendor's contact-center limits page."""
     requests_per_hour: int = 0
+    reserve: float = 0.0
+    """Share of both limits that is left to other applications of the account, from 0 to 0.95."""
+    even_pacing: bool = False
+    """Spread requests evenly over the minute instead of sending them as soon as they are allowed."""
     page_size: int | None = None
     """Contacts to ask for in a page; None: as many as the server gives."""
     timeout: float = 30.0
@@ -94,6 +101,8 @@ class ApiConfig:
             send_jti=bool(read("send_jti", _boolean, default=False)),
             requests_per_minute=_count("requests_per_minute", given.get("requests_per_minute", 60), least=0),
             requests_per_hour=_count("requests_per_hour", given.get("requests_per_hour", 0), least=0),
+            reserve=_share("reserve", given.get("reserve", 0)),
+            even_pacing=bool(read("even_pacing", _boolean, default=False)),
             page_size=_count("page_size", given["page_size"], least=1) if "page_size" in given else None,
             timeout=_number("timeout", given.get("timeout", 30), least=0.001),
             verify=_verify(given.get("verify", True)),
@@ -106,12 +115,14 @@ FIELDS: Final = frozenset(
         "account_id",
         "allow_http",
         "api_version",
+        "even_pacing",
         "jwt_algorithm",
         "jwt_subject",
         "page_size",
         "proxy",
         "requests_per_hour",
         "requests_per_minute",
+        "reserve",
         "send_jti",
         "stream_id",
         "timeout",
@@ -164,13 +175,25 @@ def _boolean(name: str, value: object) -> bool:
 
 
 def _number(name: str, value: object, *, least: float) -> float:
-    try:
-        number = float("nan") if isinstance(value, bool) else float(str(value))
-    except ValueError:
-        number = float("nan")
+    number = _parse_number(value)
     if not least <= number < float("inf"):
         raise ConfigError(name, f"is {value!r}", f"use a number of seconds, {least:g} or more, or leave it out")
     return number
+
+
+def _share(name: str, value: object) -> float:
+    number = _parse_number(value)
+    if not 0 <= number <= LARGEST_RESERVE:
+        raise ConfigError(name, f"is {value!r}", f"use a number from 0 to {LARGEST_RESERVE}, such as 0.25")
+    return number
+
+
+def _parse_number(value: object) -> float:
+    """Return a number, not-a-number for anything else."""
+    try:
+        return float("nan") if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        return float("nan")
 
 
 def _count(name: str, value: object, *, least: int) -> int:

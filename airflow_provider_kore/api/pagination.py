@@ -81,6 +81,20 @@ class OffsetPagination:
             return None
         return PageRequest(self.progress.offset - self._overlapping, self._limit)
 
+    def planned(self, number: int) -> list[PageRequest]:
+        """Return the requests that come next if the list goes on as its last page did; at most ``number``.
+
+        None of them begins behind the contacts that the first page told of: what is new there is proven by pages that
+        are read one after the other.
+        """
+        progress, request = self.progress, self.next
+        length = progress.offset - progress.last_page
+        total = progress.first_total
+        if request is None or self._overlapping or self._doubts or total is None or progress.total != total:
+            return []
+        starts = range(request.skip, total, length) if length else ()
+        return [PageRequest(start, self._limit) for start in starts[:number]]
+
     @property
     def limit(self) -> int | None:
         """The page size that is asked for."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_kore.exceptions import RateLimitedError, RetryableError
+    from airflow_provider_kore.exceptions import RetryableError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +22,10 @@ class RetryPolicy:
     """Seconds before the first retry, at the most; each further one doubles."""
     longest_delay: float = 30.0
     """Seconds between two tries at the most, unless the server names more."""
-    longest_rate_wait: float = 900.0
-    """Seconds that one request waits for an allowance that others spent; a spent hour may take an hour."""
+    longest_named_delay: float = 900.0
+    """Seconds that a server which is in trouble may ask for; beyond that the error is for the caller."""
+    longest_rate_wait: float = 7200.0
+    """Seconds that one request waits for an allowance that others spend; a spent hour may take an hour."""
     uniform: Callable[[float, float], float] = field(default=random.uniform, repr=False)
 
     def delay(self, failures: int, error: RetryableError) -> float | None:
@@ -32,21 +34,7 @@ class RetryPolicy:
             return None
         backoff = self.uniform(0.0, min(self.longest_delay, self.first_delay * 2.0 ** (failures - 1)))
         delay = max(backoff, error.retry_after or 0.0)
-        return delay if delay <= self.longest_rate_wait else None
-
-    def rate_delay(self, refusals: int, waited: float, error: RateLimitedError) -> float | None:
-        """Return the seconds before asking again after a refusal for the rate; None: give up.
-
-        :param refusals: of this request, in a row.
-        :param waited: seconds it has waited for the allowance so far.
-
-        A ``Retry-After`` is honoured with a floor of one second: 0 is not leave to hammer.
-        """
-        grown = min(60.0, 5.0 * 2.0 ** (refusals - 1))
-        wanted = grown if error.retry_after is None else max(1.0, error.retry_after)
-        delay = wanted + self.uniform(0.0, 0.1 * wanted)
-        budget = max(self.longest_rate_wait, 4200.0 if "hourly" in str(error) else 0.0)
-        return delay if waited + delay <= budget else None
+        return delay if delay <= self.longest_named_delay else None
 
 
 NO_RETRIES = RetryPolicy(attempts=1, longest_rate_wait=0.0)

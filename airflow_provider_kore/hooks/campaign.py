@@ -125,18 +125,27 @@ class KoreCampaignHook(BaseHook):
             return False, str(err)
         return diagnose(config, self._client)
 
-    def connect(self, *, clock: Clock, stop: Stop) -> CampaignClient:
-        """Return a client of its own, whose waiting ends when a task is told to stop."""
+    def connect(self, *, clock: Clock, stop: Stop, pause_after: float | None = None) -> CampaignClient:
+        """Return a client of its own, whose waiting ends when a task is told to stop.
+
+        :param pause_after: seconds; instead of waiting longer, raise PausedError.
+        """
+        from airflow_provider_kore.api.client import MOST_IN_FLIGHT
         from airflow_provider_kore.api.transport import RequestsTransport
         from airflow_provider_kore.snapshot.stop import StoppableTransport
 
-        transport = StoppableTransport(RequestsTransport(self.config, clock), stop)
-        return self._client(self.config, clock=clock, transport=transport)
+        transport = StoppableTransport(RequestsTransport(self.config, clock, connections=MOST_IN_FLIGHT), stop)
+        return self._client(self.config, clock=clock, transport=transport, pause_after=pause_after)
 
     def _client(
-        self, config: ApiConfig, *, clock: Clock | None = None, transport: Transport | None = None
+        self,
+        config: ApiConfig,
+        *,
+        clock: Clock | None = None,
+        transport: Transport | None = None,
+        pause_after: float | None = None,
     ) -> CampaignClient:
-        from airflow_provider_kore.api.client import CampaignClient
+        from airflow_provider_kore.api.client import MOST_IN_FLIGHT, CampaignClient
 
         masked = 0
 
@@ -146,4 +155,11 @@ class KoreCampaignHook(BaseHook):
             if masked <= MASKED_TOKENS:
                 mask_secret(token)
 
-        return CampaignClient(config, clock=clock, transport=transport, on_token=mask_token)
+        return CampaignClient(
+            config,
+            clock=clock,
+            transport=transport,
+            on_token=mask_token,
+            in_flight=MOST_IN_FLIGHT,
+            pause_after=pause_after,
+        )

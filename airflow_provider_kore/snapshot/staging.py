@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api.client import Spent
 from airflow_provider_kore.api.page import Page, Progress
+from airflow_provider_kore.api.rate_limit import Usage
 from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
 from airflow_provider_kore.snapshot.formats import ColumnSet
 
@@ -76,6 +77,8 @@ class WalkState:
     """The offset at which the last try continued."""
     drift: tuple[str, ...] = ()
     """What is known to have changed already, in words; only if the author accepts that."""
+    usage: tuple[Usage, ...] = ()
+    """What the last try had spent of the allowance: it may still fill the window when the next one starts."""
 
     def to_json(self) -> dict[str, object]:
         """Return what :meth:`from_json` reads."""
@@ -89,6 +92,7 @@ class WalkState:
             fields["progress"] = Progress(**{**fields["progress"], "totals": tuple(fields["progress"]["totals"])})
             fields["spent"] = Spent(**fields["spent"])
             fields["drift"] = tuple(fields["drift"])
+            fields["usage"] = tuple(Usage(*each) for each in fields["usage"])
             return cls(**fields)
         except (KeyError, AttributeError) as err:
             raise TypeError(f"not a walk's state: {err}") from None
@@ -135,6 +139,8 @@ class Staging:
         self.columns = ColumnSet()
         self.fields_seen: set[str] = set()
         self.state = WalkState(walk_id="", started=0.0)
+        self.usage: Callable[[], tuple[Usage, ...]] = tuple
+        """Tells what has been spent of the allowance, when a chunk is cut."""
 
     def __enter__(self) -> Self:
         return self
@@ -246,6 +252,7 @@ class Staging:
             return
         start, end = self.stored_until, self.next_offset
         before = self._chain[-1].writer if self._chain else _NOBODY
+        self.state = replace(self.state, usage=self.usage())
         name = f"{self.state.walk_id}/{start:012d}-{end:012d}-{self._writer}-{before}.jsonl.gz"
         head = {
             "schema_version": _SCHEMA_VERSION,

@@ -8,6 +8,7 @@ only while the walk says that it is waiting for the network; otherwise the walk 
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,8 @@ class StoppableTransport:
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """See :class:`~airflow_provider_kore.api.transport.Transport`; raises StoppedError."""
+        if threading.current_thread() is not threading.main_thread():
+            return self._transport.send(request)  # signals reach the main thread alone, which waits for this one
         with self._stop.interruptible():
             return self._transport.send(request)
 

@@ -98,6 +98,7 @@ class Walk:
         self._last_ids: tuple[str, ...] = ()
         self._begun = 0
         self._spent_elsewhere = Spent() - client.spent
+        staging.usage = client.allowance.usage
 
     def start(self) -> None:
         """Begin at offset 0."""
@@ -118,6 +119,7 @@ class Walk:
         """
         state = self._staging.state = replace(self._staging.state, resumed_from=self._staging.next_offset)
         self._spent_elsewhere += state.spent
+        self._client.allowance.remember(state.usage)
         ids = IdSet()
         page_length = state.progress.offset - state.progress.last_page
         tail: deque[str] = deque(maxlen=page_length)

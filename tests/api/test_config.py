@@ -255,6 +255,7 @@ def test_a_ca_bundle(tmp_path: Path) -> None:
 def test_no_secret_is_shown(secret: str) -> None:
     assume("-----BEGIN" not in secret)
     config = parsed(password=secret, proxy=f"http://user:{SECRET}@proxy:3128")
+    assume(secret not in repr(parsed(password="another")))  # a piece of a field's name, by chance
     for shown in (repr(config), str(config), f"{config}"):
         assert secret not in shown
         assert SECRET not in shown

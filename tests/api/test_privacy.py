@@ -76,7 +76,7 @@ def test_no_fault_tells_what_it_should_not(spoilt: Simulator, caplog: pytest.Log
 def test_objects_that_hold_secrets_do_not_show_them(kore: Simulator) -> None:
     config = config_of(kore.connection)
     client = CampaignClient(config, clock=ImpatientClock())
-    for shown_object in (config, client, client._tokens, client._transport, client._allowance, client.spent):
+    for shown_object in (config, client, client._tokens, client._transport, client.allowance, client.spent):
         assert not SENSITIVE.search(repr(shown_object))
 
 

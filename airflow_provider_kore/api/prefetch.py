@@ -1,0 +1,87 @@
+"""Calls that are made ahead of their turn, on threads of their own, while their results are taken in order."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable
+    from types import TracebackType
+
+K = TypeVar("K", bound="Hashable")
+T = TypeVar("T")
+
+_LOOK_EVERY: Final = 0.1
+"""Seconds between two looks whether somebody wants the wait to end."""
+
+
+class Prefetcher(Generic[K, T]):
+    """Keeps as many calls under way as hide their latency, and no more: the depth grows only while somebody waits.
+
+    The standard library's pool is not used because its threads hold up the end of the process until their last call
+    has returned, and a task that is told to stop has five seconds.
+
+    :param most: calls under way at the same time, at the most.
+    :param idle: called now and then during a wait; may raise to end it.
+    """
+
+    def __init__(self, most: int, idle: Callable[[], None]) -> None:
+        self._most = most
+        self._idle = idle
+        self.depth = 1
+        """How many calls are worth having under way."""
+        self._threads = 0
+        self._jobs: SimpleQueue[tuple[Future[T], Callable[[], T]] | None] = SimpleQueue()
+        self._ahead: dict[K, Future[T]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let go of what is under way; nobody waits for it."""
+        self.keep(())
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._ahead
+
+    def keep(self, keys: Collection[K]) -> None:
+        """Drop the results that nobody is going to take.
+
+        Their calls are not cancelled: each has taken a place of the allowance, and gives it back at its end.
+        """
+        if self._ahead.keys() - keys:
+            self._ahead = {key: future for key, future in self._ahead.items() if key in keys}
+
+    def start(self, key: K, call: Callable[[], T]) -> None:
+        """Make a call; its result waits for :meth:`take`."""
+        future: Future[T] = Future()
+        self._ahead[key] = future
+        self._jobs.put((future, call))
+        if self._threads < len(self._ahead):
+            self._threads += 1
+            threading.Thread(target=_work, args=(self._jobs,), name="kore-prefetch", daemon=True).start()
+
+    def take(self, key: K) -> T:
+        """Return the result of a call, or raise what it raised."""
+        future = self._ahead.pop(key)
+        if not future.done():
+            self.depth = min(self._most, 2 * self.depth)
+            while not wait([future], timeout=_LOOK_EVERY).done:
+                self._idle()
+        return future.result()
+
+
+def _work(jobs: SimpleQueue[tuple[Future[T], Callable[[], T]] | None]) -> None:
+    while (job := jobs.get()) is not None:
+        future, call = job
+        try:
+            future.set_result(call())
+        except BaseException as err:  # noqa: BLE001  # raised again where the result is taken
+            future.set_exception(err)
