@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from clocks import ImpatientClock
 from model_store import MemoryStore
 
-from airflow_provider_kore.api.client import CampaignClient
+from airflow_provider_kore.api.client import MOST_IN_FLIGHT, CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
 from airflow_provider_kore.api.retry import RetryPolicy
 from airflow_provider_kore.exceptions import ConfigError, DriftError, KoreError, ParameterError
@@ -39,9 +39,12 @@ def config_of(connection: Mapping[str, Any], **extra: object) -> ApiConfig:
     )
 
 
-def client_of(kore: Simulator, clock: ImpatientClock | None = None, **extra: object) -> CampaignClient:
+def client_of(
+    kore: Simulator, clock: ImpatientClock | None = None, *, in_flight: int = 1, **extra: object
+) -> CampaignClient:
     """Return a client that retries at once and never sleeps."""
-    return CampaignClient(config_of(kore.connection, **extra), clock=clock or ImpatientClock(), retry=QUICK)
+    config = config_of(kore.connection, **extra)
+    return CampaignClient(config, clock=clock or ImpatientClock(), retry=QUICK, in_flight=in_flight)
 
 
 @dataclass
@@ -61,7 +64,8 @@ class Landing:
             run=RunKey(dag_id="dag", run_id="run", task_id="task"),
             **{"durable": False, **parameters},
         )
-        with client_of(self.kore, self.clock, **(extra or {})) as client:
+        # As the hook has it: pages are read ahead, whatever the server does.
+        with client_of(self.kore, self.clock, in_flight=MOST_IN_FLIGHT, **(extra or {})) as client:
             return take_snapshot(spec, client, self.store, self.clock)
 
     @property
