@@ -48,6 +48,7 @@ class OffsetPagination:
     :param tolerate: which changes to leave to the caller.
     :param newer_than: an instant as the vendor writes it; contacts created after it are counted.
     :param rows: what the list holds, in messages.
+    :param id_name: what tells one from another, in messages.
     :param vendor_name: what the vendor calls the endpoint, in messages.
     :param aligned: whether pages have numbers, so that all of them must be as long as the server lets them be.
     """
@@ -61,6 +62,7 @@ class OffsetPagination:
         tolerate: Tolerance = "nothing",
         newer_than: str | None = None,
         rows: str = "contacts",
+        id_name: str = "_id",
         vendor_name: str = "getAllContacts",
         aligned: bool = False,
     ) -> None:
@@ -70,6 +72,7 @@ class OffsetPagination:
         self._tolerate = tolerate
         self._newer_than = newer_than or ""
         self._rows = rows
+        self._id_name = id_name
         self._ask_support = f"Ask Kore.ai support how {vendor_name} pages in this environment."
         self._aligned = aligned
         self._doubts = 0
@@ -195,8 +198,8 @@ class OffsetPagination:
         if different < count and self._tolerate != "everything":
             return _Doubt(
                 PaginationError(
-                    f"The page at offset {offset} holds {count} {self._rows}, but only {different} different _ids, "
-                    f"each time it is asked for: the same _id twice. {self._ask_support}"
+                    f"The page at offset {offset} holds {count} {self._rows}, but only {different} different "
+                    f"{self._id_name}s, each time it is asked for: the same {self._id_name} twice. {self._ask_support}"
                 )
             )
         if offset and all(identifier in self.ids for identifier in ids):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -60,6 +59,7 @@ class PagedCall:
         """Return a walk over its pages; options are those of :class:`OffsetPagination`."""
         return OffsetPagination(
             rows=self.rows,
+            id_name="uniqueId-phoneNumber pair" if self.id_key else "_id",
             vendor_name=self.endpoint.vendor_name,
             aligned=self.endpoint.paging == "numbers",
             **options,
@@ -86,7 +86,7 @@ class PagedCall:
 
     def read(self, payload: Mapping[str, object], ask: Ask) -> PageAnswer:
         """Read the body of a success. Raises ContractError."""
-        identify = partial(_digest_of, self.endpoint.id_fields, self.id_key, Counter()) if self.id_key else None
+        identify = partial(_digest_of, self.endpoint.id_fields, self.id_key) if self.id_key else None
         answer = page_answer(payload, self.endpoint, ask.what, identify)
         return replace(answer, whole=True) if self.endpoint.paging == "whole" else answer
 
@@ -120,7 +120,8 @@ def campaign_contacts(campaign_id: str, config: ApiConfig) -> PagedCall:
     """Return the call for the call results of a campaign, one per contact.
 
     They carry no id. One is made of ``uniqueId`` and ``phoneNumber``, as a digest under the connection's secret:
-    whoever sees it cannot find the number by trying all there are.
+    whoever sees it cannot find the number by trying all there are. Two contacts that share both cannot be told from one
+    that was sent twice, so they are an error.
     """
     key = hmac.digest(config.client_secret.encode(), f"call results of {campaign_id}".encode(), hashlib.sha256)
     return PagedCall(
@@ -150,14 +151,9 @@ def _json(body: Mapping[str, object]) -> bytes:
     return json.dumps(dict(body)).encode()
 
 
-def _digest_of(id_fields: tuple[str, ...], key: bytes, seen: Counter[str], value: Mapping[str, object]) -> str | None:
-    """Return an id that stands for these fields; None if none of them says anything.
-
-    :param seen: how often each came in this page. A page is one moment, so what it holds twice is there twice.
-    """
+def _digest_of(id_fields: tuple[str, ...], key: bytes, value: Mapping[str, object]) -> str | None:
+    """Return an id that stands for these fields; None if none of them says anything."""
     told = [value.get(name) for name in id_fields]
     if all(each in (None, "") for each in told):
         return None
-    text = json.dumps(told, default=str)
-    seen[text] += 1
-    return hmac.digest(key, f"{text} {seen[text]}".encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:24]
+    return hmac.digest(key, json.dumps(told, default=str).encode(), hashlib.sha256).hex()[:24]

@@ -52,6 +52,7 @@ class Campaign:
     def set_status(self, status: str) -> None:
         """Move the campaign on; its ``updatedAt`` moves with it."""
         self.status = status
+        self.details.pop("updatedAt", None)
         self.updated_ms = max(now_ms(), self.updated_ms + 1)
 
     def add_results(self, results: int | Iterable[Mapping[str, Any]]) -> None:
