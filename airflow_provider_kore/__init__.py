@@ -17,7 +17,10 @@ def get_provider_info() -> dict[str, object]:
     return {
         "package-name": "airflow-provider-kore",
         "name": "Kore.ai",
-        "description": "Contact lists of the `Kore.ai <https://kore.ai/>`__ Campaign API as verified snapshots in S3.",
+        "description": (
+            "Contact lists and campaigns of the `Kore.ai <https://kore.ai/>`__ Campaign API, "
+            "as verified snapshots in S3."
+        ),
         "versions": [__version__],
         "integrations": [
             {
@@ -33,8 +36,14 @@ def get_provider_info() -> dict[str, object]:
             {
                 "source-integration-name": "Kore.ai",
                 "target-integration-name": "Amazon Simple Storage Service (S3)",
-                "python-module": "airflow_provider_kore.transfers.contact_list_to_s3",
-            },
+                "python-module": f"airflow_provider_kore.transfers.{module}",
+            }
+            for module in (
+                "contact_list_to_s3",
+                "contact_lists_to_s3",
+                "campaigns_to_s3",
+                "campaign_contacts_to_s3",
+            )
         ],
         "connection-types": [
             {

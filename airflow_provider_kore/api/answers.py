@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +14,18 @@ from airflow_provider_kore.exceptions import ContractError
 if TYPE_CHECKING:
     from airflow_provider_kore.api.endpoints import Endpoint
 
+Identify = Callable[[Mapping[str, object]], str | None]
+"""Makes an id of an item."""
+
 _SCAN_DATA: Final = partial(json_text.scan_object, descend={"results": json_text.scan_records})
 _SCAN_PAGE: Final = partial(json_text.scan_object, descend={"data": _SCAN_DATA, "results": json_text.scan_records})
+
+
+def _scan_either(text: str, index: int) -> tuple[object, int]:
+    return _SCAN_DATA(text, index) if text[index] == "{" else json_text.scan_records(text, index)
+
+
+_SCAN_ARRAY: Final = partial(json_text.scan_object, descend={"data": _scan_either, "results": json_text.scan_records})
 
 
 def parse_page(text: str) -> Mapping[str, object]:
@@ -27,21 +37,39 @@ def parse_page(text: str) -> Mapping[str, object]:
     return payload if isinstance(payload, dict) else {}
 
 
+def parse_array(text: str) -> Mapping[str, object]:
+    """Parse the body of an answer whose ``data`` is an array, or holds one as a page does.
+
+    Raises ValueError, json_text.ShapeError.
+    """
+    payload = json_text.parse(text, _SCAN_ARRAY)
+    return payload if isinstance(payload, dict) else {}
+
+
 def parse_object(text: str) -> Mapping[str, object]:
     """Parse the body of any other answer. Raises ValueError, json_text.ShapeError."""
     payload = json_text.parse(text, json_text.scan_object)
     return payload if isinstance(payload, dict) else {}
 
 
-def page_answer(payload: Mapping[str, object], endpoint: Endpoint, what: str) -> PageAnswer:
+def page_answer(
+    payload: Mapping[str, object],
+    endpoint: Endpoint,
+    what: str,
+    identify: Identify | None = None,
+) -> PageAnswer:
     """Read a page: the vendor's text puts its fields at the top level, the vendor's sample puts them into ``data``.
+
+    Where pages have numbers (from 1), number and length stand for ``skip``, and ``totalPages`` for ``hasMore``.
+
+    :param identify: makes the id of an item that has none of its own, None if it has nothing to make it of.
 
     Raises ContractError if there are no results, or one of them has no id.
     """
     data = payload.get("data")
     inner = data if isinstance(data, Mapping) else {}
     outer = inner if "results" in inner else payload
-    results = outer.get("results")
+    results = data if isinstance(data, list) else outer.get("results")
     if not isinstance(results, list):
         raise ContractError(
             f"The answer for {what} has no list of results, neither in 'data' nor beside it. Check that host is the "
@@ -51,28 +79,39 @@ def page_answer(payload: Mapping[str, object], endpoint: Endpoint, what: str) ->
     def said(key: str) -> object:
         return inner[key] if key in inner else payload.get(key)
 
+    limit, skip, has_more = _count(said("limit")) or None, _count(said("skip")), _flag(said("hasMore"))
+    number, pages = _count(said("page")), _count(said("totalPages"))
+    if endpoint.paging == "numbers" and number:
+        skip = None if limit is None else (number - 1) * limit
+        has_more = None if pages is None else number < pages
     return PageAnswer(
-        records=_records(results, endpoint, what),
-        skip=_count(said("skip")),
-        limit=_count(said("limit")) or None,
-        has_more=_flag(said("hasMore")),
+        records=_records(results, endpoint, what, identify),
+        skip=skip,
+        limit=limit,
+        has_more=has_more,
         total=_count(said("totalResults")),
     )
 
 
-def _records(items: list[json_text.Record], endpoint: Endpoint, what: str) -> tuple[Record, ...]:
-    records = []
+def _records(
+    items: list[json_text.Record], endpoint: Endpoint, what: str, identify: Identify | None
+) -> tuple[Record, ...]:
+    records: list[Record] = []
     for value, text in items:
-        for field in endpoint.id_fields:
-            identifier = value.get(field)
-            if identifier.__class__ is str and identifier:
-                records.append(Record(identifier, json_text.one_line(text), value))
-                break
+        identifier: object = None
+        if identify is not None:
+            identifier = identify(value)
         else:
+            for field in endpoint.id_fields:
+                identifier = value.get(field)
+                if identifier.__class__ is str and identifier:
+                    break
+        if identifier.__class__ is not str or not identifier:
             raise ContractError(
                 f"Item {len(records)} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be "
                 "neither counted nor told apart. Nothing is left out silently: ask Kore.ai support about this item."
             )
+        records.append(Record(identifier, json_text.one_line(text), value))
     return tuple(records)
 
 

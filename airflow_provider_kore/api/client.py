@@ -12,12 +12,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self
 
 from airflow_provider_kore import json_text
-from airflow_provider_kore.api import endpoints, refusals
-from airflow_provider_kore.api.answers import parse_object, parse_page
+from airflow_provider_kore.api import endpoints, paging, refusals
+from airflow_provider_kore.api.answers import parse_object
 from airflow_provider_kore.api.auth import TokenSource
-from airflow_provider_kore.api.page import Page, PageAnswer, PageRequest, check_page_size
-from airflow_provider_kore.api.pagination import OffsetPagination
-from airflow_provider_kore.api.paging import PagedCall, contacts_of
+from airflow_provider_kore.api.page import PageRequest, check_page_size
 from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Allowance
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
@@ -39,11 +37,17 @@ from airflow_provider_kore.exceptions import (
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from airflow_provider_kore.api.campaigns import CampaignQuery
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
-    from airflow_provider_kore.api.paging import Ask
+    from airflow_provider_kore.api.page import Page, PageAnswer
+    from airflow_provider_kore.api.pagination import OffsetPagination
+    from airflow_provider_kore.api.paging import Ask, PagedCall
 
 log = logging.getLogger(__name__)
+
+_NEWEST: Final = 5
+"""Campaigns that are looked at to find the newest: enough to see whether they are sorted."""
 
 LONG_WAIT: Final = 5.0
 """Seconds from which on a wait is worth a line in the log."""
@@ -157,7 +161,7 @@ class CampaignClient:
 
         Raises PaginationError, DriftError, and whatever :meth:`send` raises.
         """
-        pagination = pagination or OffsetPagination(page_size=self.config.page_size)
+        pagination = pagination or call.pagination(page_size=self.config.page_size)
         with Prefetcher[PageRequest, Mapping[str, object]](self._most_in_flight, self._idle) as ahead:
             while (request := pagination.next) is not None:
                 try:
@@ -217,9 +221,10 @@ class CampaignClient:
 
         Raises DriftError, PaginationError, ParameterError, and whatever :meth:`send` raises.
         """
-        pagination = OffsetPagination(page_size=check_page_size(page_size) or self.config.page_size)
+        call = paging.contacts_of(contact_list_id)
+        pagination = call.pagination(page_size=check_page_size(page_size) or self.config.page_size)
         before = self.get_contact_list(contact_list_id).get("updatedAt")
-        yield from self.iter_pages(contacts_of(contact_list_id), pagination)
+        yield from self.iter_pages(call, pagination)
         after = self.get_contact_list(contact_list_id).get("updatedAt")
         if before != after:
             raise DriftError(f"The list changed while it was read: its updatedAt went from {before} to {after}.")
@@ -228,7 +233,7 @@ class CampaignClient:
         """Fetch one page, as the server gave it."""
         ask = call.ask(request)
         payload = self.send(
-            call.endpoint, call.identifier, query=ask.query, body=ask.body, what=ask.what, parse=parse_page
+            call.endpoint, call.identifier, query=ask.query, body=ask.body, what=ask.what, parse=call.parse
         )
         return call.read(payload, ask)
 
@@ -237,8 +242,64 @@ class CampaignClient:
 
         Raises NotFoundError if there is none.
         """
-        what = f"contact list {contact_list_id}"
-        answer = self.send(endpoints.CONTACT_LIST, contact_list_id, what=what)
+        return self._details(endpoints.CONTACT_LIST, contact_list_id, what=f"contact list {contact_list_id}")
+
+    def get_campaign_status(self, campaign_id: str) -> Mapping[str, object]:
+        """Return ``id``, ``name`` and ``status`` of a campaign. Raises NotFoundError if there is none."""
+        return self._details(endpoints.CAMPAIGN_STATUS, campaign_id, what=f"campaign {campaign_id}", body=b"{}")
+
+    def iter_campaign_pages(self, query: CampaignQuery) -> Iterator[Page]:
+        """Yield the pages of an application's campaigns, the oldest first, and prove at the end that none has changed.
+
+        Raises DriftError, PaginationError, and whatever :meth:`send` raises; ContractError if the server ignores a
+        filter.
+        """
+        before = self.get_newest_update(query)
+        for page in self.iter_pages(paging.campaigns(query)):
+            check_filters(query, page)
+            yield page
+        after = self.get_newest_update(query)
+        if before != after:
+            raise DriftError(f"The list changed while it was read: the newest updatedAt went from {before} to {after}.")
+
+    def get_newest_update(self, query: CampaignQuery) -> str | None:
+        """Return the newest ``updatedAt`` of the campaigns, which any change of one moves; None if that is not told.
+
+        It is what the first page tells when the server sorts by it; one that doesn't sort tells nothing.
+        """
+        call = paging.campaigns(query, sort_by="updatedAt", order="desc")
+        try:
+            answer = self.get_page(call, PageRequest(0, _NEWEST))
+        except RequestRefusedError:  # for the limit, perhaps
+            answer = self.get_page(call, PageRequest(0, None))
+        told = [record.value.get("updatedAt") for record in answer.records]
+        instants = [each for each in told if isinstance(each, str) and each]
+        sorts = len(instants) == len(told) and instants == sorted(instants, reverse=True)
+        return instants[0] if instants and sorts else None
+
+    def iter_campaign_contact_pages(self, campaign_id: str, *, page_size: int | None = None) -> Iterator[Page]:
+        """Yield the pages of a campaign's call results, one per contact, and prove at the end that its status stayed.
+
+        What a call that is still going on changes in a page that has been read is not noticed.
+
+        :param page_size: call results to ask for in a page, 100 at the most; None: as the connection says.
+
+        Raises NotFoundError, DriftError, PaginationError, ParameterError, and whatever :meth:`send` raises.
+        """
+        call = paging.campaign_contacts(campaign_id, self.config)
+        pagination = call.pagination(page_size=check_page_size(page_size) or self.config.page_size)
+        before = self.get_campaign_status(campaign_id).get("status")
+        yield from self.iter_pages(call, pagination)
+        after = self.get_campaign_status(campaign_id).get("status")
+        if before != after:
+            raise DriftError(
+                f"The list changed while it was read: the campaign's status went from {before} to {after}."
+            )
+
+    def _details(
+        self, endpoint: Endpoint, identifier: str, *, what: str, body: bytes | None = None
+    ) -> Mapping[str, object]:
+        answer = self.send(endpoint, identifier, what=what, body=body)
         data = answer.get("data")
         if "data" in answer and data in (None, {}, []):
             raise NotFoundError(
@@ -295,7 +356,7 @@ class CampaignClient:
     def _call(self, call: PagedCall, ask: Ask) -> _Call:
         endpoint = call.endpoint
         url = endpoints.url(self.config, endpoint, call.identifier)
-        return _Call(endpoint.method, url, {**endpoint.query, **ask.query}, ask.body, ask.what, parse_page)
+        return _Call(endpoint.method, url, {**endpoint.query, **ask.query}, ask.body, ask.what, call.parse)
 
     def _send(
         self, call: _Call, retry: RetryPolicy, first: Callable[[], Mapping[str, object]] | None = None
@@ -450,6 +511,17 @@ class CampaignClient:
             f"The answer for {what} {problem}; it was probably cut on its way. Try again; if it stays so, check "
             "what stands between here and the connection's host."
         )
+
+
+def check_filters(query: CampaignQuery, page: Page) -> None:
+    """Raise ContractError if a page holds a campaign that was not asked for."""
+    for record in page.records:
+        name = query.contradicts(record.value)
+        if name is not None:
+            raise ContractError(
+                f"The server ignores the filter {name!r}: campaign {record.id} does not pass it. Leave the filter out, "
+                "and ask Kore.ai support about it."
+            )
 
 
 def _is_json(text: str) -> bool:

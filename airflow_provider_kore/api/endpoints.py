@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote
 
 from airflow_provider_kore.exceptions import ParameterError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.config import ApiConfig
 
 _BASES: Final = {"v2": "/campaign/api/v2/public", "v1": "/agentassist/api/v1/public"}
+_EXAMPLES: Final = {"contact_list_id": "cl-…", "campaign_id": "cd-…"}
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
@@ -35,10 +36,22 @@ class Endpoint:
     query: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     id_fields: tuple[str, ...] = ("_id",)
     """Where an item keeps its id; the vendor's spelling varies."""
+    paging: Literal["query", "body", "numbers", "whole"] | None = None
+    """By offset, in the query or in the body; by the page's number; all of it in one answer. None: no list."""
+
+    @property
+    def vendor_name(self) -> str:
+        """What the vendor's pages call it."""
+        view = self.query.get("view")
+        return self.path.rpartition("/")[2] + (f"?view={view}" if view else "")
 
 
 CONTACTS: Final = Endpoint(
-    name="contacts", method="GET", path="/contactList/{id}/getAllContacts", resource="contact_list_id"
+    name="contacts",
+    method="GET",
+    path="/contactList/{id}/getAllContacts",
+    resource="contact_list_id",
+    paging="query",
 )
 CONTACT_LIST: Final = Endpoint(name="contact list", method="GET", path="/contactList/{id}", resource="contact_list_id")
 CONTACT_LISTS: Final = Endpoint(
@@ -47,6 +60,30 @@ CONTACT_LISTS: Final = Endpoint(
     path="/contactList/getAllListDetails",
     # The only type the vendor documents: lists for voice.
     query=MappingProxyType({"type": "call"}),
+    paging="whole",
+)
+CAMPAIGNS: Final = Endpoint(
+    name="campaigns",
+    method="POST",
+    path="/campaign/getAllCampaignDetails",
+    id_fields=("_id", "id"),  # voice, SMS
+    paging="body",
+)
+CAMPAIGN_STATUS: Final = Endpoint(
+    name="campaign status",
+    method="POST",
+    path="/campaign/{id}/status",
+    resource="campaign_id",
+    query=MappingProxyType({"view": "status"}),
+)
+CAMPAIGN_CONTACTS: Final = Endpoint(
+    name="campaign contacts",
+    method="POST",
+    path="/campaign/{id}/status",
+    resource="campaign_id",
+    query=MappingProxyType({"view": "contacts"}),
+    id_fields=("uniqueId", "phoneNumber"),  # together: an item has no id
+    paging="numbers",
 )
 
 
@@ -57,7 +94,8 @@ def check_id(parameter: str, value: object) -> str:
     Raises ParameterError.
     """
     if not isinstance(value, str) or not value:
-        raise ParameterError(parameter, "is empty", "pass an id such as 'cl-…', as Kore.ai shows it")
+        example = _EXAMPLES.get(parameter, "…")
+        raise ParameterError(parameter, "is empty", f"pass an id such as '{example}', as Kore.ai shows it")
     if not _IDENTIFIER.fullmatch(value):
         raise ParameterError(
             parameter,

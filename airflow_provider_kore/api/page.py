@@ -55,6 +55,8 @@ class PageAnswer:
     limit: int | None = None
     has_more: bool | None = None
     total: int | None = None
+    whole: bool = False
+    """Whether the endpoint has no pages: this is all there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,8 @@ class Evidence:
     contacts: int
     total: int | None
     agreed: tuple[str, ...]
-    """Witnesses that were heard and agree, of: echo, has_more, total, short_page, empty_page, unique_ids."""
+    """Witnesses that were heard and agree, of: echo, has_more, total, unique_ids; and what proved the end: short_page,
+    empty_page, or one_answer where there are no pages."""
     disagreed: tuple[str, ...] = ()
     """Witnesses that were overruled by the others."""
     duplicates: int = 0

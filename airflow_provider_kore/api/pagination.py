@@ -47,6 +47,10 @@ class OffsetPagination:
     :param ids: what it had found.
     :param tolerate: which changes to leave to the caller.
     :param newer_than: an instant as the vendor writes it; contacts created after it are counted.
+    :param rows: what the list holds, in messages.
+    :param id_name: what tells one from another, in messages.
+    :param vendor_name: what the vendor calls the endpoint, in messages.
+    :param aligned: whether pages have numbers, so that all of them must be as long as the server lets them be.
     """
 
     def __init__(
@@ -57,12 +61,20 @@ class OffsetPagination:
         ids: IdSet | None = None,
         tolerate: Tolerance = "nothing",
         newer_than: str | None = None,
+        rows: str = "contacts",
+        id_name: str = "_id",
+        vendor_name: str = "getAllContacts",
+        aligned: bool = False,
     ) -> None:
         self.progress = progress or Progress()
         self.ids = IdSet() if ids is None else ids
         self._limit: int | None = None if self.progress.limit_refused else page_size or UNASKED_LIMIT
         self._tolerate = tolerate
         self._newer_than = newer_than or ""
+        self._rows = rows
+        self._id_name = id_name
+        self._ask_support = f"Ask Kore.ai support how {vendor_name} pages in this environment."
+        self._aligned = aligned
         self._doubts = 0
         self._short_pages_confirmed = False
         self._promised = False
@@ -177,7 +189,7 @@ class OffsetPagination:
             return _Doubt(
                 PaginationError(
                     f"Asked for the page at skip={offset}, the server answered with skip={answer.skip}: it ignores or "
-                    f"changes skip, so this list cannot be walked by offset. {_ASK_SUPPORT}"
+                    f"changes skip, so this list cannot be walked by offset. {self._ask_support}"
                 )
             )
         if count == 0:
@@ -186,15 +198,15 @@ class OffsetPagination:
         if different < count and self._tolerate != "everything":
             return _Doubt(
                 PaginationError(
-                    f"The page at offset {offset} holds {count} contacts, but only {different} different _ids, "
-                    f"each time it is asked for: the same _id twice. {_ASK_SUPPORT}"
+                    f"The page at offset {offset} holds {count} {self._rows}, but only {different} different "
+                    f"{self._id_name}s, each time it is asked for: the same {self._id_name} twice. {self._ask_support}"
                 )
             )
         if offset and all(identifier in self.ids for identifier in ids):
             return _Doubt(
                 PaginationError(
-                    f"All {count} contacts of the page at offset {offset} had been read before: the server ignores "
-                    f"skip, or repeats its pages. {_ASK_SUPPORT}"
+                    f"All {count} {self._rows} of the page at offset {offset} had been read before: the server ignores "
+                    f"skip, or repeats its pages. {self._ask_support}"
                 )
             )
         if _is_short(answer) and not self._short_pages_confirmed and self._says_more(answer, offset + count):
@@ -215,14 +227,14 @@ class OffsetPagination:
                 )
             return _Doubt(
                 PaginationError(
-                    f"The page at offset {offset} is empty, while totalResults says {total}: {total - offset} contacts "
-                    f"are missing. {_ASK_SUPPORT}"
+                    f"The page at offset {offset} is empty, while totalResults says {total}: "
+                    f"{total - offset} {self._rows} are missing. {self._ask_support}"
                 )
             )
         if answer.has_more and total is None:
             return _Doubt(
                 PaginationError(
-                    f"The page at offset {offset} is empty, while hasMore says that there is more. {_ASK_SUPPORT}"
+                    f"The page at offset {offset} is empty, while hasMore says that there is more. {self._ask_support}"
                 )
             )
         if offset == 0 and not (answer.total == 0 and answer.has_more is False):
@@ -247,7 +259,7 @@ class OffsetPagination:
             offset = self.progress.offset
             raise PaginationError(
                 f"The page at offset {offset} is empty, but the one at offset {offset - 1} does not show that the list "
-                f"ends there. {_ASK_SUPPORT}"
+                f"ends there. {self._ask_support}"
             )
 
     def _note_page(self, answer: PageAnswer) -> None:
@@ -255,6 +267,8 @@ class OffsetPagination:
         self._promised = self._promised or answer.has_more is True
         self._full_page_seen = self._full_page_seen or len(answer.records) == answer.limit
         self._last_page_short = _is_short(answer)
+        if self._aligned and self._limit and answer.limit and answer.limit < self._limit:
+            self._limit = answer.limit
         self._longest_page = max(self._longest_page, len(answer.records))
         self._last_id = answer.records[-1].id
         self._overlaps = 0
@@ -281,8 +295,8 @@ class OffsetPagination:
             return answer.records
         if self._tolerate != "everything":
             raise DriftError(
-                f"The list changed while it was read: {len(repeated)} of the {len(ids)} contacts of the page at offset "
-                f"{self.progress.offset} had been read before."
+                f"The list changed while it was read: {len(repeated)} of the {len(ids)} {self._rows} of the page at "
+                f"offset {self.progress.offset} had been read before."
             )
         return tuple(record for position, record in enumerate(answer.records) if position not in repeated)
 
@@ -299,13 +313,16 @@ class OffsetPagination:
         A total proves the end together with ``hasMore`` or a short page; else the page behind the last decides.
         """
         after, total = self.progress.offset, self.progress.total
+        if answer.whole and answer.records:
+            self._end = "one_answer"
+            return
         if not answer.records:
             if answer.has_more:
                 self.progress = replace(self.progress, has_more_wrong=True)
             self._end = None if self._overlapping else "empty_page"
             return
         if total is not None and total < after and self._tolerate != "everything":
-            raise PaginationError(f"totalResults says {total}, but {after} contacts were read. {_ASK_SUPPORT}")
+            raise PaginationError(f"totalResults says {total}, but {after} {self._rows} were read. {self._ask_support}")
         if self._says_more(answer, after) or total != after:
             return
         short, denied = _is_short(answer), answer.has_more is False and not self.progress.has_more_wrong
@@ -362,6 +379,5 @@ def _hear_order(before: Progress, records: tuple[Record, ...], newer_than: str) 
     return {"last_created": instants[-1], "newer": before.newer + newer}
 
 
-_ASK_SUPPORT: Final = "Ask Kore.ai support how getAllContacts pages in this environment."
 _TOTALS_KEPT: Final = 20
 _INSTANT_LENGTH: Final = len("2025-12-09T04:28:44.832Z")

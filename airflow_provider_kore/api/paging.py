@@ -1,26 +1,41 @@
-"""How a page is asked for and how its answer is read: all that tells one paged call from another."""
+"""How a page is asked for and how its answer is read: all that tells one paged call from another.
+
+Contacts and campaigns go by ``skip`` and ``limit``, call results by the number of a page, and the catalogue of contact
+lists comes in one piece. A walk knows offsets only.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field, replace
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.api import endpoints
-from airflow_provider_kore.api.answers import page_answer
+from airflow_provider_kore.api.answers import page_answer, parse_array, parse_page
+from airflow_provider_kore.api.pagination import OffsetPagination
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from airflow_provider_kore.api.campaigns import CampaignQuery
+    from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
     from airflow_provider_kore.api.page import PageAnswer, PageRequest
+
+_MOST_RESULTS: Final = 100
+"""``status?view=contacts`` takes 1 to 100 and fails outside (docs.kore.ai, campaign status)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """What one page adds to its call."""
 
-    query: Mapping[str, str]
-    body: bytes | None
+    query: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    body: bytes | None = None
     what: str
     """Names the page in messages."""
 
@@ -33,19 +48,112 @@ class PagedCall:
     identifier: str | None = None
     what: str
     """Names the list in messages: ``the contacts of cl-1``."""
+    rows: str
+    """What its items are, in messages."""
+    body: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """What each page's body holds besides the page."""
+    id_key: bytes = field(default=b"", repr=False)
+    """Where items have no id of their own: the key that makes one from what tells them apart."""
+
+    def pagination(self, **options: Any) -> OffsetPagination:
+        """Return a walk over its pages; options are those of :class:`OffsetPagination`."""
+        return OffsetPagination(
+            rows=self.rows,
+            id_name="uniqueId-phoneNumber pair" if self.id_key else "_id",
+            vendor_name=self.endpoint.vendor_name,
+            aligned=self.endpoint.paging == "numbers",
+            **options,
+        )
+
+    @property
+    def parse(self) -> Callable[[str], Mapping[str, object]]:
+        """How the text of its answers is parsed."""
+        return parse_array if self.endpoint.paging == "whole" else parse_page
 
     def ask(self, request: PageRequest) -> Ask:
         """Return how to ask for a page."""
-        query = {"skip": str(request.skip)}
-        if request.limit is not None:
-            query["limit"] = str(request.limit)
-        return Ask(query=query, body=None, what=f"{self.what} from offset {request.skip}")
+        what = f"{self.what} from offset {request.skip}"
+        match self.endpoint.paging:
+            case "query":
+                return Ask(query={name: str(value) for name, value in _offset(request).items()}, what=what)
+            case "body":
+                return Ask(body=_json({**self.body, **_offset(request)}), what=what)
+            case "numbers":
+                number, limit = _page_number(request)
+                return Ask(body=_json({**self.body, "page": number, "limit": limit}), what=what)
+            case _:
+                return Ask(body=_json(self.body), what=self.what)
 
     def read(self, payload: Mapping[str, object], ask: Ask) -> PageAnswer:
         """Read the body of a success. Raises ContractError."""
-        return page_answer(payload, self.endpoint, ask.what)
+        identify = partial(_digest_of, self.endpoint.id_fields, self.id_key) if self.id_key else None
+        answer = page_answer(payload, self.endpoint, ask.what, identify)
+        return replace(answer, whole=True) if self.endpoint.paging == "whole" else answer
 
 
 def contacts_of(contact_list_id: str) -> PagedCall:
     """Return the call for the contacts of a list."""
-    return PagedCall(endpoint=endpoints.CONTACTS, identifier=contact_list_id, what=f"the contacts of {contact_list_id}")
+    return PagedCall(
+        endpoint=endpoints.CONTACTS,
+        identifier=contact_list_id,
+        what=f"the contacts of {contact_list_id}",
+        rows="contacts",
+    )
+
+
+def contact_lists() -> PagedCall:
+    """Return the call for the catalogue of contact lists, which is one page however long it is."""
+    return PagedCall(endpoint=endpoints.CONTACT_LISTS, what="the catalogue of contact lists", rows="contact lists")
+
+
+def campaigns(query: CampaignQuery, *, sort_by: str = "createdAt", order: str = "asc") -> PagedCall:
+    """Return the call for the campaigns that a query means, by default so that new ones come last."""
+    return PagedCall(
+        endpoint=endpoints.CAMPAIGNS,
+        what=f"the {query.campaign_type} campaigns",
+        rows="campaigns",
+        body={**query.body, "sortBy": {sort_by: order}},
+    )
+
+
+def campaign_contacts(campaign_id: str, config: ApiConfig) -> PagedCall:
+    """Return the call for the call results of a campaign, one per contact.
+
+    They carry no id. One is made of ``uniqueId`` and ``phoneNumber``, as a digest under the connection's secret:
+    whoever sees it cannot find the number by trying all there are. Two contacts that share both cannot be told from one
+    that was sent twice, so they are an error.
+    """
+    key = hmac.digest(config.client_secret.encode(), f"call results of {campaign_id}".encode(), hashlib.sha256)
+    return PagedCall(
+        endpoint=endpoints.CAMPAIGN_CONTACTS,
+        identifier=campaign_id,
+        what=f"the call results of {campaign_id}",
+        rows="call results",
+        id_key=key,
+    )
+
+
+def _offset(request: PageRequest) -> dict[str, int]:
+    return {"skip": request.skip} | ({} if request.limit is None else {"limit": request.limit})
+
+
+def _page_number(request: PageRequest) -> tuple[int, int]:
+    """Return number and length of the page that begins at an offset: as long as asked for, if such a page begins there.
+
+    Pages are counted from 1 (docs.kore.ai, campaign status).
+    """
+    limit = min(request.limit or _MOST_RESULTS, _MOST_RESULTS)
+    limit = next(length for length in range(limit, 0, -1) if request.skip % length == 0)
+    return request.skip // limit + 1, limit
+
+
+def _json(body: Mapping[str, object]) -> bytes:
+    return json.dumps(dict(body)).encode()
+
+
+def _digest_of(id_fields: tuple[str, ...], key: bytes, value: Mapping[str, object]) -> str | None:
+    """Return an id that stands for these fields; None if none of them says anything."""
+    told = [value.get(name) for name in id_fields]
+    if all(each in (None, "") for each in told):
+        return None
+    return hmac.digest(key, json.dumps(told, default=str).encode(), hashlib.sha256).hex()[:24]

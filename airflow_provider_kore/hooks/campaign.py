@@ -25,7 +25,7 @@ With ``send_jti`` every request has a token of its own, which is worthless once 
 
 
 class KoreCampaignHook(BaseHook):
-    """Reads contact lists over Kore.ai's Campaign API: JWT authentication, rate limits, retries, paging.
+    """Reads contact lists and campaigns over Kore.ai's Campaign API: JWT authentication, rate limits, retries, paging.
 
     A thin skin over :class:`~airflow_provider_kore.api.client.CampaignClient`, which needs no Airflow.
 
@@ -113,6 +113,42 @@ class KoreCampaignHook(BaseHook):
     def get_contact_lists(self) -> list[Mapping[str, Any]]:
         """Return the details of all contact lists of the application, with the vendor's field names."""
         return self.client.get_contact_lists()
+
+    def get_campaigns(
+        self, campaign_type: str = "voice", filters: Mapping[str, Any] | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Return the campaigns of the application, the oldest first, with the vendor's field names.
+
+        :param campaign_type: ``voice`` (their id is ``_id``) or ``sms`` (theirs is ``id``).
+        :param filters: ``status``, ``priority``, ``dialing_mode`` with a value or a list of them, ``start_date``,
+            ``end_date`` as YYYY-MM-DD; None: all campaigns.
+
+        Raises ParameterError for impossible ones, DriftError if a campaign changes meanwhile, ContractError if the
+        server ignores a filter.
+        """
+        from airflow_provider_kore.api.campaigns import CampaignQuery
+
+        pages = self.client.iter_campaign_pages(CampaignQuery.parse(campaign_type, filters))
+        return [dict(record.value) for page in pages for record in page.records]
+
+    def get_campaign_status(self, campaign_id: str) -> Mapping[str, Any]:
+        """Return ``id``, ``name`` and ``status`` of a campaign. Raises NotFoundError."""
+        return self.client.get_campaign_status(campaign_id)
+
+    def iter_campaign_contacts(self, campaign_id: str, *, page_size: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the call result of every contact of a campaign once, as the server sent it.
+
+        What has been yielded is only proven complete when the iterator ends without an error. While the campaign is
+        ``Active``, its results come from different moments.
+
+        :param page_size: call results to ask for in a page, 100 at the most; None: as the connection says.
+
+        Raises NotFoundError, DriftError if the campaign's status or the number of its results changes meanwhile,
+        PaginationError if the server contradicts itself.
+        """
+        for page in self.client.iter_campaign_contact_pages(campaign_id, page_size=page_size):
+            for record in page.records:
+                yield dict(record.value)
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one cheap authenticated call and say in a sentence what it found."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_kore.simulator.contacts import FIRST_CREATED_MS, now_ms, timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _OUTCOMES = ("Answered", "NoAnswer", "Busy", "VoiceMail", "Failed")
 _RESULT = (
@@ -52,7 +52,14 @@ class Campaign:
     def set_status(self, status: str) -> None:
         """Move the campaign on; its ``updatedAt`` moves with it."""
         self.status = status
+        self.details.pop("updatedAt", None)
         self.updated_ms = max(now_ms(), self.updated_ms + 1)
+
+    def add_results(self, results: int | Iterable[Mapping[str, Any]]) -> None:
+        """Add call results at the end: so many generated ones where its results are generated, else these."""
+        if isinstance(results, int) != isinstance(self.results, int):
+            raise ValueError("results were generated or given when the campaign was added; add the same kind")
+        self.results = self.results + (results if isinstance(results, int) else tuple(results))  # type: ignore[operator]
 
     def result_count(self) -> int:
         """Count the call results."""

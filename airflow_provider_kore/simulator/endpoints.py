@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import date
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from airflow_provider_kore.simulator.answers import (
     refusal_under_200,
     success,
 )
-from airflow_provider_kore.simulator.paging import Page, cut_page, print_page, whole_number
+from airflow_provider_kore.simulator.paging import Page, cut_page, print_numbered_page, print_page, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,11 +85,13 @@ def campaign_results(state: State, call: Call, shape: Callable[[Page], Page]) ->
     limit = whole_number(call.fields.get("limit", 50), least=1) or 1
     if limit > _RESULTS_LIMIT:
         raise RefusedError(412, INVALID_ARGUMENTS, "limit outside 1 to 100")
-    total = campaign.result_count()
-    items = campaign.result_texts((number - 1) * limit, number * limit)
-    facts = {"page": number, "limit": limit, "totalPages": -(-total // limit), "totalResults": total}
-    data = f'{{"results":[{",".join(items)}],{json.dumps(facts)[1:]}'
-    return success("Campaign contacts retrieved successfully", data)
+    asked = {"skip": (number - 1) * limit, "limit": limit}
+    # Its limits are documented, so the settings for limits are not about them.
+    page = cut_page(
+        campaign.result_texts, campaign.result_count(), asked, replace(state.settings, limit_handling="honour")
+    )
+    body = print_numbered_page(shape(page), "Campaign contacts retrieved successfully", state.settings)
+    return Answer(status=200, body=body)
 
 
 def add_contacts(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:

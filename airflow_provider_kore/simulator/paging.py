@@ -110,6 +110,21 @@ def print_page(page: Page, message: str, settings: Settings) -> bytes:
     return (head + ("," + outside if outside else "") + "}").encode(errors="surrogatepass")
 
 
+def print_numbered_page(page: Page, message: str, settings: Settings) -> bytes:
+    """Print the JSON of a page that has a number instead of an offset, and no ``hasMore``; always in ``data``."""
+    total = _total(page, settings)
+    facts: dict[str, object] = {}
+    if settings.echo:
+        whole, rest = divmod(page.echo_skip, page.limit)
+        facts.update(page=whole + 1 + rest, limit=page.limit)  # there is a rest only if a fault moved the echo
+    if settings.total != "missing":
+        printed: object = str(total) if settings.total == "string" else total
+        facts.update(totalPages=-(-total // page.limit), totalResults=printed)
+    told = json.dumps(facts)[1:-1]
+    data = f'{{"results":[{",".join(page.items)}]{"," if told else ""}{told}}}'
+    return f'{{"status":"success","message":{json.dumps(message)},"data":{data}}}'.encode(errors="surrogatepass")
+
+
 def _facts(page: Page, settings: Settings) -> dict[str, object]:
     facts: dict[str, object] = {}
     if settings.echo:

@@ -310,6 +310,20 @@ class Simulator:
         with self._service.lock:
             self._service.state.campaigns[campaign_id].set_status(status)
 
+    def add_campaign_results(self, campaign_id: str, results: int | Iterable[Mapping[str, Any]]) -> None:
+        """Add call results at the end: a number of generated ones, or the results themselves.
+
+        Raises KeyError if there is no such campaign, ValueError if it holds the other kind.
+        """
+        with self._service.lock:
+            self._service.state.campaigns[campaign_id].add_results(results)
+
+    def campaign_results(self, campaign_id: str) -> list[dict[str, Any]]:
+        """Return what pages of call results serve now, in their order. Raises KeyError if there is no such campaign."""
+        with self._service.lock:
+            campaign = self._service.state.campaigns[campaign_id]
+            return [json.loads(text) for text in campaign.result_texts(0, campaign.result_count())]
+
     # --- What it served --------------------------------------------------------------------------------------------
 
     @property

@@ -48,6 +48,7 @@ def check_guards(spec: SnapshotSpec, layout: Layout, store: ObjectStore, rows: i
 
 def last_good(store: ObjectStore, layout: Layout) -> Manifest | None:
     """Return the manifest of the source's newest consistent snapshot, None if there is none."""
+    source = layout.spec.source
     found = [each for each in store.list(layout.list_prefix) if each.key.endswith(f"/{MANIFEST_NAME}")]
     newest = sorted(
         found, key=lambda each: (each.modified is not None and each.modified.timestamp(), each.key), reverse=True
@@ -57,6 +58,6 @@ def last_good(store: ObjectStore, layout: Layout) -> Manifest | None:
             published = read_manifest(store, each.key)
         except CorruptSnapshotError:
             continue
-        if published is not None and published.manifest.consistent:
+        if published is not None and published.manifest.consistent and source.is_same(published.manifest.content):
             return published.manifest
     return None

@@ -111,6 +111,12 @@ def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str
             f"{where} already holds a snapshot that another run published, and replace is False. Pass replace=True, or "
             "another snapshot_date or s3_prefix."
         )
+    if published is not None and not spec.source.is_same(published.content):
+        raise ParameterError(
+            "s3_prefix",
+            f"{where} already holds {spec.source.rows} that other filters let pass, and both would be lost in turn",
+            "use another s3_prefix for each set of filters, or delete what is there",
+        )
     if spec.rows_per_file is None and target.others:
         raise ParameterError(
             "file_format",

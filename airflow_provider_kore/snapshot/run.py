@@ -106,7 +106,8 @@ def _walk(spec: SnapshotSpec, client: CampaignClient, staging: Staging, clock: C
     while True:
         walk = Walk(spec, client, staging, clock, on_page)
         try:
-            if number == 1 and staging.find(clock.time() - spec.staging_expiry) is not None:
+            found = number == 1 and staging.find(clock.time() - spec.staging_expiry) is not None
+            if found and not spec.source.whole:
                 progress.resumed(staging.next_offset)
                 _resume(walk, staging)
             else:

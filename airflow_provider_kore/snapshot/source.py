@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from airflow_provider_kore.api.endpoints import check_id
+from airflow_provider_kore.api.page import Record
 from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_kore.api.client import CampaignClient
-    from airflow_provider_kore.api.page import Evidence
+    from airflow_provider_kore.api.page import Evidence, Page
     from airflow_provider_kore.api.paging import PagedCall
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,14 @@ class Source(Protocol):
     """The plural as a name: of the files, of the manifest's count, behind ``min_``, and in objects' metadata."""
     mark_name: ClassVar[str]
     """What :attr:`SourceState.mark` is, as the vendor calls it: ``updatedAt``."""
+    witness: ClassVar[str] = "updated_at"
+    """What the manifest calls it among the witnesses."""
+    whole: ClassVar[bool] = False
+    """Whether one answer holds all of it, so that there is nothing to continue."""
+    adds_id: ClassVar[bool] = False
+    """Whether rows may lack ``_id``, which then is put in front: snapshots are verified and resumed by it."""
+    summary: ClassVar[tuple[str, ...]] = ()
+    """Fields of the manifest that a task's result holds, too."""
 
     @property
     def name(self) -> str:
@@ -74,6 +84,26 @@ class Source(Protocol):
     def warnings(self, state: SourceState, evidence: Evidence) -> list[str]:
         """Return what a reader of the manifest should know."""
 
+    def check(self, page: Page) -> None:  # noqa: ARG002  # most ask for everything
+        """Raise ContractError if a page holds what was not asked for."""
+        return
+
+    def is_same(self, manifest: Mapping[str, object]) -> bool:  # noqa: ARG002  # most are what their partition says
+        """Say whether a manifest in its partition tells of the very same rows that this source has."""
+        return True
+
+
+def with_id(page: Page) -> Page:
+    """Return a page whose rows all have ``_id``, in front where it is added."""
+    return replace(page, records=tuple(map(_identified, page.records)))
+
+
+def _identified(record: Record) -> Record:
+    if record.value.get("_id") == record.id:
+        return record
+    text = f'{{"_id": {json.dumps(record.id)}, {record.text[1:].lstrip()}'
+    return Record(record.id, text, {"_id": record.id, **record.value})
+
 
 def headline(source: Source) -> str:
     """Return its title for the beginning of a sentence."""
@@ -81,7 +111,7 @@ def headline(source: Source) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContactListSource:
+class ContactListSource(Source):
     """The contacts of one list. Raises ParameterError for an impossible id."""
 
     row: ClassVar[str] = "contact"

@@ -27,13 +27,14 @@ from typing import TYPE_CHECKING, Final
 from airflow_provider_kore.api.client import CampaignClient, Spent
 from airflow_provider_kore.api.ids import IdSet
 from airflow_provider_kore.api.page import Evidence, Page, PageAnswer, PageRequest, Progress
-from airflow_provider_kore.api.pagination import OffsetPagination, Tolerance
 from airflow_provider_kore.exceptions import DriftError, PaginationError, RequestRefusedError
+from airflow_provider_kore.snapshot.source import with_id
 from airflow_provider_kore.snapshot.staging import Staging, WalkState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_kore.api.pagination import Tolerance
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.source import SourceState
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
@@ -66,7 +67,7 @@ class Walked:
     evidence: Evidence
     source_state: SourceState
     witnesses: tuple[str, ...]
-    """Those that agree, ``updated_at`` among them where the list has one."""
+    """Those that agree, the source's own among them (``updated_at``) where it has one."""
     drift: tuple[str, ...]
     """What changed meanwhile, in words; empty: nothing that matters."""
     appended: int
@@ -106,7 +107,7 @@ class Walk:
 
     def _begin(self, mark: str | None) -> None:
         self._staging.begin(WalkState(walk_id=secrets.token_hex(6), started=self._clock.time(), mark=mark))
-        self._pagination = OffsetPagination(
+        self._pagination = self._call.pagination(
             page_size=self._spec.page_size or self._client.config.page_size,
             tolerate=self._tolerate,
             newer_than=mark,
@@ -127,7 +128,7 @@ class Walk:
             ids.add(identifier)
             tail.append(identifier)
         self._last_ids = tuple(tail)
-        self._pagination = OffsetPagination(
+        self._pagination = self._call.pagination(
             page_size=self._spec.page_size or self._client.config.page_size,
             progress=state.progress,
             ids=ids,
@@ -194,7 +195,9 @@ class Walk:
     def _read_on(self) -> bool:
         """Read to the end of the list; return False if the walk has begun anew instead."""
         pagination, staging = self._pagination, self._staging
-        for page in self._client.iter_pages(self._call, pagination):
+        for served in self._client.iter_pages(self._call, pagination):
+            self._source.check(served)
+            page = with_id(served) if self._source.adds_id else served
             before = staging.state.progress
             if page.offset == 0:
                 if self._changed_before(page):
@@ -274,7 +277,7 @@ class Walk:
         elif after.mark != state.mark:
             drift.append(self._moved(state.mark, after.mark))
         if after.mark is not None and (after.mark == state.mark or (appended and not drift)):
-            witnesses.append("updated_at")
+            witnesses.append(self._source.witness)
         if drift and self._tolerate != "everything":
             raise DriftError(f"The list changed while it was read: {'; '.join(drift)}.")
         return Walked(

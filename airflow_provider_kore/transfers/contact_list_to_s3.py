@@ -9,6 +9,7 @@ from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_kore.hooks.campaign import KoreCampaignHook
     from airflow_provider_kore.snapshot.source import Source
 
 
@@ -42,7 +43,7 @@ class ContactListToS3Operator(SnapshotToS3Operator):
         self.contact_list_id = contact_list_id
         self.min_contacts = min_contacts
 
-    def _source(self) -> Source:
+    def _source(self, hook: KoreCampaignHook) -> Source:  # noqa: ARG002  # others need the connection
         from airflow_provider_kore.snapshot.source import ContactListSource
 
         return ContactListSource(contact_list_id=self.contact_list_id)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_kore.hooks.campaign import KoreCampaignHook
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
@@ -115,8 +116,8 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         self._stop: Stop | None = None
 
     @abstractmethod
-    def _source(self) -> Source:
-        """Return what the snapshot is of. Raises ParameterError."""
+    def _source(self, hook: KoreCampaignHook) -> Source:
+        """Return what the snapshot is of. Raises ParameterError, and ConfigError if it needs the connection."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Take the snapshot.
@@ -148,15 +149,17 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         from airflow_provider_kore.snapshot.run import take_snapshot
         from airflow_provider_kore.snapshot.stop import StoppableClock
 
-        spec = self._spec(context)
+        hook = KoreCampaignHook(self.kore_conn_id)
+        spec = self._spec(context, hook)
         store, staging_store = self._stores()
         clock = StoppableClock(SystemClock(), stop)
-        with KoreCampaignHook(self.kore_conn_id).connect(clock=clock, stop=stop) as client:
+        with hook.connect(clock=clock, stop=stop) as client:
             manifest = take_snapshot(spec, client, store, clock, stop, staging_store=staging_store)
         return {
             spec.source.file_name: manifest.rows,
             "consistent": manifest.consistent,
             **dict(spec.source.partition),
+            **{name: manifest.content.get(name) for name in spec.source.summary},
             "snapshot_date": spec.snapshot_date,
             "snapshot_id": manifest.snapshot_id,
             "bucket": store.bucket,
@@ -164,14 +167,14 @@ class SnapshotToS3Operator(BaseOperator, ABC):
             "keys": manifest.keys,
         }
 
-    def _spec(self, context: Context) -> SnapshotSpec:
+    def _spec(self, context: Context, hook: KoreCampaignHook) -> SnapshotSpec:
         """Check every parameter. Raises ParameterError, ConfigError."""
         from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
         ti = context["ti"]
         logical_date = context.get("logical_date")
         spec = SnapshotSpec.parse(
-            source=self._source(),
+            source=self._source(hook),
             s3_prefix=self.s3_prefix,
             snapshot_date=self.snapshot_date or run_date(context),
             file_format=self.file_format,

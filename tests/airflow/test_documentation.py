@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/getting-started.md", "docs/connection.md", "docs/operator.md")
+PAGES = (
+    "README.md",
+    "docs/getting-started.md",
+    "docs/connection.md",
+    "docs/operator.md",
+    "docs/campaign-contacts-to-s3.md",
+    "docs/campaigns-to-s3.md",
+    "docs/contact-lists-to-s3.md",
+    "docs/hook.md",
+)
 CONNECTION = (ROOT / "docs" / "connection.md").read_text()
 
 

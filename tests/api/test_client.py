@@ -420,4 +420,4 @@ def test_the_script_in_the_documentation_runs(
 def test_one_landing_of_everything_for_comparison(kore: Simulator) -> None:
     landing = Landing(kore)
     assert landing.take().rows == 120
-    assert landing.contacts == list(kore.contacts("cl-1"))
+    assert landing.rows == list(kore.contacts("cl-1"))

@@ -295,8 +295,25 @@ def test_a_fault_of_campaign_pages_shows_too(kore, call, name):
     good = seen()
     with kore.fault(name, endpoint="campaigns", **QUICK.get(name, {})):
         bad = seen()
-    quiet = {"latency", "slow_body", "has_more_true", "changed_limit"}
+    quiet = {"latency", "slow_body", "has_more_true", "changed_limit", "duplicate_id"}
     assert (bad != good) == (name not in quiet)
+
+
+@pytest.mark.parametrize("name", faults_on("campaign_results"))
+def test_a_fault_of_call_results_shows_too(kore, call, name):
+    kore.add_campaign("cd-1", results=30)
+
+    def seen():
+        try:
+            response = call.post("campaign/cd-1/status", {"page": 2, "limit": 10}, view="contacts")
+        except requests.RequestException as err:
+            return type(err)
+        return response.status_code, response.content
+
+    good = seen()
+    with kore.fault(name, endpoint="campaign_results", **QUICK.get(name, {})):
+        bad = seen()
+    assert (bad != good) == (name not in {"latency", "slow_body"})
 
 
 @pytest.mark.parametrize(

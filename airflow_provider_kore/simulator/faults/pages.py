@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_kore.simulator.paging import Page
     from airflow_provider_kore.simulator.settings import Settings
 
-_PAGED = frozenset({"contacts", "campaigns"})
-_CONTACTS = frozenset({"contacts"})
+_OFFSETS = frozenset({"contacts", "campaigns"})
+_PAGED = _OFFSETS | {"campaign_results"}
 
 
 class MissingData(Fault, name="missing_data"):
@@ -40,9 +40,9 @@ class NullData(Fault, name="null_data"):
 
 
 class ContactWithoutId(Fault, name="contact_without_id"):
-    """The page's first contact has no ``_id``."""
+    """The page's first item has no ``_id``, or nothing else to know it by."""
 
-    endpoints = _CONTACTS
+    endpoints = _PAGED
 
     @override
     def shape(self, page: Page) -> Page:
@@ -52,7 +52,7 @@ class ContactWithoutId(Fault, name="contact_without_id"):
 class DuplicateId(Fault, name="duplicate_id"):
     """The page's last contact is its first one again."""
 
-    endpoints = _CONTACTS
+    endpoints = _PAGED
 
     @override
     def shape(self, page: Page) -> Page:
@@ -118,7 +118,7 @@ class WrongTotal(Fault, name="wrong_total"):
 class HasMoreFalse(Fault, name="has_more_false"):
     """``hasMore`` is false, though more follow."""
 
-    endpoints = _PAGED
+    endpoints = _OFFSETS
 
     @override
     def shape(self, page: Page) -> Page:
@@ -128,7 +128,7 @@ class HasMoreFalse(Fault, name="has_more_false"):
 class HasMoreTrue(Fault, name="has_more_true"):
     """``hasMore`` is true, though nothing follows."""
 
-    endpoints = _PAGED
+    endpoints = _OFFSETS
 
     @override
     def shape(self, page: Page) -> Page:
@@ -140,7 +140,7 @@ class ChangedLimit(Fault, name="changed_limit"):
     """The page holds at most ``limit`` contacts, and says so in its echo."""
 
     limit: int = 7
-    endpoints = _PAGED
+    endpoints = _OFFSETS
 
     @override
     def shape(self, page: Page) -> Page:
@@ -149,6 +149,7 @@ class ChangedLimit(Fault, name="changed_limit"):
 
 
 def _without_id(item: str) -> str:
-    contact = json.loads(item)
-    contact.pop("_id", None)
-    return json.dumps(contact)
+    value = json.loads(item)
+    # A call result has no id; nobody can tell one from another without these two.
+    missing = {"_id", "id"} if "_id" in value or "id" in value else {"uniqueId", "phoneNumber"}
+    return json.dumps({name: each for name, each in value.items() if name not in missing})

@@ -1,0 +1,110 @@
+"""Which campaigns are meant: their type, and filters on them. Checked before a request is spent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Self
+
+from airflow_provider_kore.exceptions import ParameterError
+
+CAMPAIGN_TYPES: Final = ("voice", "sms")
+"""One of them has to be named (docs.kore.ai, get all campaign details)."""
+
+STATUSES: Final = ("Active", "Completed", "Ready", "Paused", "Preparing", "Stopped", "Scheduled", "Rescheduled")
+"""What the vendor documents as a campaign's ``status``."""
+
+_LISTS: Final = {"status": "status", "priority": "priority", "dialing_mode": "dialingMode"}
+_DATES: Final = {"start_date": "startDate", "end_date": "endDate"}
+FILTERS: Final = (*_LISTS, *_DATES)
+"""Names of the filters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignQuery:
+    """Some of an application's campaigns. Built by :meth:`parse`."""
+
+    campaign_type: str
+    filters: Mapping[str, tuple[str, ...] | str] = field(default_factory=lambda: MappingProxyType({}))
+    """By the names in :data:`FILTERS`; those that are not there let everything pass."""
+
+    @classmethod
+    def parse(cls, campaign_type: object = "voice", filters: object = None) -> Self:
+        """Check the parameters of these names.
+
+        :param filters: ``status``, ``priority`` and ``dialing_mode`` with a value or a list of them, ``start_date``
+            and ``end_date`` as YYYY-MM-DD or as an instant such as ``2026-01-02T03:04:05.678Z``.
+
+        Raises ParameterError.
+        """
+        if campaign_type not in CAMPAIGN_TYPES:
+            raise ParameterError("campaign_type", f"is {campaign_type!r}", f"pass one of {', '.join(CAMPAIGN_TYPES)}")
+        if filters is None or filters == "":
+            filters = {}
+        if not isinstance(filters, Mapping):
+            raise ParameterError("filters", "is not a dictionary", f"use the keys {', '.join(FILTERS)}")
+        unknown = [repr(name) for name in filters if name not in FILTERS]
+        if unknown:
+            raise ParameterError("filters", f"has no key {', '.join(unknown)}", f"use {', '.join(FILTERS)}")
+        checked: dict[str, tuple[str, ...] | str] = {}
+        for name in FILTERS:
+            if filters.get(name) is not None:
+                checked[name] = _values(name, filters[name]) if name in _LISTS else _date(name, filters[name])
+        start, end = checked.get("start_date"), checked.get("end_date")
+        if start is not None and end is not None and str(start)[:10] > str(end)[:10]:
+            raise ParameterError("filters", f"begins on {start} and ends on {end}", "exchange the two dates")
+        return cls(campaign_type=str(campaign_type), filters=MappingProxyType(checked))
+
+    @property
+    def body(self) -> dict[str, object]:
+        """The query as the vendor spells it."""
+        lists = {_LISTS[name]: list(value) for name, value in self.filters.items() if name in _LISTS}
+        dates = {_DATES[name]: value for name, value in self.filters.items() if name in _DATES}
+        return {"type": self.campaign_type, **dates, **({"filters": lists} if lists else {})}
+
+    def describe(self) -> dict[str, object]:
+        """Return the filters as JSON values, for manifests."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in self.filters.items()}
+
+    def contradicts(self, campaign: Mapping[str, object]) -> str | None:
+        """Return the name of a filter that this campaign does not pass, as far as it tells; None if there is none."""
+        for name, allowed in self.filters.items():
+            if name in _LISTS:
+                value = campaign.get(_LISTS[name])
+                if value is not None and str(value) not in allowed:
+                    return name
+        return None
+
+
+def _values(name: str, given: object) -> tuple[str, ...]:
+    values = [given] if isinstance(given, (str, int)) else given
+    advice = "pass a value or a list of them, or leave the filter out"
+    if not isinstance(values, (list, tuple, set, frozenset)) or not values:
+        raise ParameterError("filters", f"{name!r} is {given!r}", advice)
+    texts = sorted(str(value) for value in values)
+    if not all(isinstance(value, (str, int)) and not isinstance(value, bool) for value in values) or "" in texts:
+        raise ParameterError("filters", f"{name!r} is {given!r}", advice)
+    if name == "status":
+        unknown = [value for value in texts if value not in STATUSES]
+        if unknown:
+            raise ParameterError(
+                "filters", f"no campaign has the status {', '.join(map(repr, unknown))}", f"use {', '.join(STATUSES)}"
+            )
+    return tuple(texts)
+
+
+def _date(name: str, given: object) -> str:
+    text = str(given).strip()
+    try:
+        good = bool(re.fullmatch(r"\d{4}-\d{2}-\d{2}(T[0-9:.]+(Z|[+-]\d{2}:\d{2}))?", text))
+        datetime.fromisoformat(text)
+    except ValueError:
+        good = False
+    if not good:
+        raise ParameterError(
+            "filters", f"{name!r} is {given!r}", "pass YYYY-MM-DD, or an instant such as 2026-01-02T03:04:05.678Z"
+        )
+    return text

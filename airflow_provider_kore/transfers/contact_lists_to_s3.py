@@ -1,0 +1,44 @@
+"""The catalogue of an application's contact lists as one verified snapshot in S3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+    from airflow_provider_kore.snapshot.source import Source
+
+
+class ContactListsToS3Operator(SnapshotToS3Operator):
+    """Land a snapshot of the catalogue of contact lists in S3, one row per list, without their contacts.
+
+    Writes ``{s3_prefix}/stream_id={id}/snapshot_date={date}/contact_lists.…`` and a ``_manifest.json`` beside it.
+    Returns a summary as XCom: ``contact_lists``, ``manifest_key``, ``keys``, ``snapshot_id``, ``snapshot_date``,
+    ``consistent``, ``stream_id`` and ``bucket``.
+
+    The catalogue is one answer of the API, so there is nothing that could change while it is read.
+
+    :param s3_bucket: name of the bucket. (templated)
+    :param s3_prefix: location of the table in the bucket. (templated)
+    :param min_contact_lists: fail rather than land fewer.
+
+    All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
+    """
+
+    def __init__(
+        self,
+        *,
+        s3_bucket: str,
+        s3_prefix: str = "kore/contact_list_catalogue",
+        min_contact_lists: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(s3_bucket=s3_bucket, s3_prefix=s3_prefix, min_rows=min_contact_lists, **kwargs)
+        self.min_contact_lists = min_contact_lists
+
+    def _source(self, hook: KoreCampaignHook) -> Source:
+        from airflow_provider_kore.snapshot.catalogue_source import ContactListsSource
+
+        return ContactListsSource(stream_id=hook.config.stream_id)
