@@ -29,6 +29,9 @@ def get_provider_info() -> dict[str, object]:
         "hooks": [
             {"integration-name": "Kore.ai", "python-modules": ["airflow_provider_kore.hooks.campaign"]},
         ],
+        "operators": [
+            {"integration-name": "Kore.ai", "python-modules": ["airflow_provider_kore.operators.connection"]},
+        ],
         "transfers": [
             {
                 "source-integration-name": "Kore.ai",

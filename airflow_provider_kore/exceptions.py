@@ -14,6 +14,7 @@ The branch says what to do next, the leaf what went wrong::
     │   ├── TempSpaceError            no room left in the folder for temporary files
     │   └── StoppedError              the task was told to stop; what was fetched is checkpointed
     └── FatalError                    no retry can help: a person has to change something
+        ├── ConnectionNotFoundError   Airflow has no connection of this id
         ├── ConfigError               a field of the connection
         ├── ParameterError            an argument of an operator or a hook method
         ├── CredentialsError          the server refuses the token: secret, algorithm, clock
@@ -40,6 +41,7 @@ __all__ = [
     "BucketNotFoundError",
     "CheckpointLostError",
     "ConfigError",
+    "ConnectionNotFoundError",
     "ContractError",
     "CorruptSnapshotError",
     "CredentialsError",
@@ -124,6 +126,10 @@ class TempSpaceError(RetryableError):
 
 class StoppedError(RetryableError):
     """The task was told to stop. What it had fetched is checkpointed, nothing was published."""
+
+
+class ConnectionNotFoundError(FatalError):
+    """Airflow has no connection of this id, in any place where it looks for one."""
 
 
 class ConfigError(FatalError):

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook
-    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 else:
     try:
         from airflow.sdk import BaseHook  # 3.1 and later
     except ImportError:
         from airflow.hooks.base import BaseHook  # 3.0
     try:
-        from airflow.sdk.exceptions import AirflowFailException  # 3.2 and later
+        from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException  # 3.2 and later
     except ImportError:
-        from airflow.exceptions import AirflowFailException  # 3.0, 3.1
+        from airflow.exceptions import AirflowFailException, AirflowNotFoundException  # 3.0, 3.1
 
-__all__ = ["AirflowFailException", "BaseHook", "mask_secret"]
+__all__ = ["AirflowFailException", "AirflowNotFoundException", "BaseHook", "mask_secret", "search_metadata_database"]
 
 
 def mask_secret(secret: str) -> None:
@@ -29,3 +30,12 @@ def mask_secret(secret: str) -> None:
             importlib.import_module(module).mask_secret(secret)
             return
     raise ImportError("This Airflow has no secrets masker where it is looked for.")
+
+
+def search_metadata_database() -> None:
+    """Have connections looked up in Airflow's database, too, in a process that is neither a task nor a server.
+
+    Airflow 3.1 and later look there only in what they call a server context, which ``airflow connections get`` declares
+    in this way as well; 3.0 always does.
+    """
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")

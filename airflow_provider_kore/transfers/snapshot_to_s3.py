@@ -207,9 +207,10 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         policies = FieldPolicies.parse(self.fields, self.field_policies)
         if not policies.needs_key or self.hash_conn_id is None:
             return policies.with_key(None, None)
-        from airflow_provider_kore.hooks.airflow_versions import BaseHook, mask_secret
+        from airflow_provider_kore.hooks.airflow_versions import mask_secret
+        from airflow_provider_kore.hooks.connections import find_connection
 
-        connection = BaseHook.get_connection(self.hash_conn_id)
+        connection = find_connection(self.hash_conn_id)
         key = connection.password or ""
         if key:
             mask_secret(key)

@@ -32,12 +32,16 @@ NAMES = {"firstName": "Zaphodina", "lastName": "Beeblebroxson"}
 MISFORTUNES = """
 from datetime import UTC, datetime
 from airflow.sdk import DAG
+from airflow_provider_kore.operators.connection import KoreConnectionCheckOperator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
 with DAG("misfortunes", schedule=None, start_date=datetime(2025, 1, 1, tzinfo=UTC)):
     for name, parameters in CASES.items():
         ContactListToS3Operator(task_id=name, s3_bucket=BUCKET, s3_prefix=f"misfortunes/{name}", **parameters)
+    for name, conn_id in CHECKS.items():
+        KoreConnectionCheckOperator(task_id=name, kore_conn_id=conn_id)
 """
+CHECKS = {"check": "kore_default", "check_wrong_secret": "kore_wrong_secret", "check_nothing": "kore_nowhere"}
 CASES: dict[str, dict[str, Any]] = {
     "good_csv": {"contact_list_id": "cl-1", "file_format": "csv"},
     "good_hash": {
@@ -142,7 +146,7 @@ def played(moto_server: S3Server, tmp_path_factory: pytest.TempPathFactory, airf
         name: {"s3_bucket": bucket, "s3_prefix": f"misfortunes/{name}", **parameters}
         for name, parameters in CASES.items()
     }
-    (folder / "misfortunes.py").write_text(f"CASES = {given!r}\n{cases}")
+    (folder / "misfortunes.py").write_text(f"CASES = {given!r}\nCHECKS = {CHECKS!r}\n{cases}")
     with Simulator(requests_per_minute=0) as kore:
         fill(kore)
         every = connections(kore, moto_server)
@@ -222,7 +226,7 @@ def test_the_examples_land_complete_lists(played: Played, list_id: str, contacts
 
 def test_each_misfortune_fails_and_the_rest_succeeds(played: Played) -> None:
     tasks = played.report["runs"]["misfortunes"]["tasks"]
-    assert tasks == {f"{name}[-1]": "success" if name in GOOD else "failed" for name in CASES}
+    assert tasks == {f"{name}[-1]": "success" if name in {*GOOD, "check"} else "failed" for name in (*CASES, *CHECKS)}
 
 
 def test_nothing_of_a_misfortune_is_published(played: Played) -> None:
