@@ -39,6 +39,11 @@ def get_provider_info() -> dict[str, object]:
                 "python-module": "airflow_provider_kore.transfers.contact_list_to_s3",
             },
         ],
+        "extra-links": [
+            "airflow_provider_kore.links.snapshot.ContactListLink",
+            "airflow_provider_kore.links.snapshot.ManifestLink",
+            "airflow_provider_kore.links.snapshot.SnapshotLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "kore",

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseHook
+    from airflow.sdk import BaseHook, BaseOperator, Context
     from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 else:
     try:
@@ -20,7 +20,15 @@ else:
     except ImportError:
         from airflow.exceptions import AirflowFailException, AirflowNotFoundException  # 3.0, 3.1
 
-__all__ = ["AirflowFailException", "AirflowNotFoundException", "BaseHook", "mask_secret", "search_metadata_database"]
+__all__ = [
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "BaseHook",
+    "is_partitioned_at_runtime",
+    "is_unmapped",
+    "mask_secret",
+    "search_metadata_database",
+]
 
 
 def mask_secret(secret: str) -> None:
@@ -39,3 +47,20 @@ def search_metadata_database() -> None:
     in this way as well; 3.0 always does.
     """
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+
+
+def is_unmapped(operator: BaseOperator) -> bool:
+    """Say whether this operator is one of several that a mapped task expanded to, on a worker.
+
+    Airflow 3.0 to 3.3 set this before ``__init__`` runs, and its own subclasses of BaseOperator read it so.
+    """
+    return bool(getattr(operator, "_BaseOperator__from_mapped", False))
+
+
+def is_partitioned_at_runtime(context: Context) -> bool:
+    """Say whether it is for the task to say which partition it made: ``schedule=PartitionedAtRuntime()`` (3.3).
+
+    In any other DAG a partition named here would keep the event from consumers that know no partitions.
+    """
+    timetable = getattr(context.get("dag"), "timetable", None)
+    return bool(getattr(timetable, "partitioned_at_runtime", False)) and not context.get("partition_key")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from s3_servers import S3Server
 
 ROOT = Path(__file__).parents[2]
-RUNS = ("kore_contact_list_daily", "kore_contact_list_daily@none", "kore_all_contact_lists", "misfortunes")
+EXAMPLES = ("kore_contact_list_daily", "kore_contact_list_daily@none", "kore_all_contact_lists", "kore_consumer")
 HASH_KEY = "hash-key-of-32-characters-length"
 NAMES = {"firstName": "Zaphodina", "lastName": "Beeblebroxson"}
 
@@ -139,11 +139,11 @@ def played(moto_server: S3Server, tmp_path_factory: pytest.TempPathFactory, airf
     shutil.copytree(ROOT / "dags", folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in folder.glob("*.py"):
         text = file.read_text()
-        assert '"kore-demo"' in text
         file.write_text(text.replace('"kore-demo"', repr(bucket)))  # the test's own bucket as the parameter's default
     cases = MISFORTUNES.replace('s3_bucket=BUCKET, s3_prefix=f"misfortunes/{name}", **parameters', "**parameters")
     given = {
-        name: {"s3_bucket": bucket, "s3_prefix": f"misfortunes/{name}", **parameters}
+        # Without assets: 3.0's dag.test() refuses a task with assets that no DAG processor has seen.
+        name: {"s3_bucket": bucket, "s3_prefix": f"misfortunes/{name}", "outlets": [], **parameters}
         for name, parameters in CASES.items()
     }
     (folder / "misfortunes.py").write_text(f"CASES = {given!r}\nCHECKS = {CHECKS!r}\n{cases}")
@@ -160,8 +160,8 @@ def played(moto_server: S3Server, tmp_path_factory: pytest.TempPathFactory, airf
         }
         log = ""
         report: dict[str, Any] = {"runs": {}}
-        for runs in (RUNS[:3], RUNS[3:]):
-            if runs == RUNS[3:]:
+        for runs in (EXAMPLES, ("misfortunes",)):
+            if runs != EXAMPLES:
                 misfortunes(kore)
             command = [
                 sys.executable,
@@ -202,11 +202,15 @@ def test_the_examples_parse_without_errors_and_warnings(played: Played) -> None:
 
 def test_the_examples_are_short_enough_to_copy() -> None:
     files = sorted((ROOT / "dags").glob("*.py"))
-    assert [file.name for file in files] == ["kore_all_contact_lists.py", "kore_contact_list_daily.py"]
+    assert [file.name for file in files] == [
+        "kore_all_contact_lists.py",
+        "kore_consumer.py",
+        "kore_contact_list_daily.py",
+    ]
     assert all(len(file.read_text().splitlines()) <= 60 for file in files)
 
 
-@pytest.mark.parametrize("run", RUNS[:3])
+@pytest.mark.parametrize("run", EXAMPLES)
 def test_the_examples_succeed(played: Played, run: str) -> None:
     assert played.report["runs"][run]["state"] == "success", played.log[-4000:]
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/getting-started.md", "docs/connection.md", "docs/operator.md")
+PAGES = ("README.md", "docs/getting-started.md", "docs/connection.md", "docs/operator.md", "docs/airflow.md")
+OPERATOR = "from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator"
 CONNECTION = (ROOT / "docs" / "connection.md").read_text()
 
 
@@ -61,7 +62,7 @@ def test_python_as_it_is_shown_runs(page: str, define: Callable[..., None]) -> N
     define("kore_default", {"conn_type": "kore", "host": "http://127.0.0.1:9"})
     for code in blocks(page, "python"):
         given: dict[str, Any] = {}
-        exec("from datetime import timedelta", given)  # noqa: S102
+        exec(f"from datetime import timedelta\n{OPERATOR}", given)  # noqa: S102
         exec(code, given)  # noqa: S102 - as a DAG processor would
 
 
