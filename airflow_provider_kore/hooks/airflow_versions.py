@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseHook, BaseOperator, Context
+    from airflow.sdk import BaseHook, BaseOperator, Context, RetryDecision, RetryPolicy
     from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 else:
     try:
@@ -19,11 +19,17 @@ else:
         from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException  # 3.2 and later
     except ImportError:
         from airflow.exceptions import AirflowFailException, AirflowNotFoundException  # 3.0, 3.1
+    try:
+        from airflow.sdk import RetryDecision, RetryPolicy  # 3.3
+    except ImportError:
+        RetryDecision = RetryPolicy = object  # 3.0 to 3.2 ask no policy
 
 __all__ = [
     "AirflowFailException",
     "AirflowNotFoundException",
     "BaseHook",
+    "RetryDecision",
+    "RetryPolicy",
     "is_partitioned_at_runtime",
     "is_unmapped",
     "mask_secret",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_kore.retry_policy import set_retry_policy
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,6 +32,7 @@ class KoreConnectionCheckOperator(BaseOperator):
     def __init__(self, *, kore_conn_id: str = "kore_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kore_conn_id = kore_conn_id
+        set_retry_policy(self)
 
     def execute(self, context: Context) -> str:  # noqa: ARG002 - Airflow's signature
         """Return the sentence. Raises AirflowFailException where no retry can help, RetryableError where one can."""

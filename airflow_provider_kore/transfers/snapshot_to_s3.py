@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_kore.assets import default_outlets, emit_events, snapshot_uri
+from airflow_provider_kore.lineage import snapshot_lineage
 from airflow_provider_kore.links.snapshot import ManifestLink, SnapshotLink, push_links
+from airflow_provider_kore.retry_policy import set_retry_policy
+from airflow_provider_kore.task_state import ShownProgress
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Asset, AssetAlias, BaseOperatorLink, Context
 
     from airflow_provider_kore.api.config import ApiConfig
@@ -126,6 +130,8 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         self.kore_conn_id = kore_conn_id
         self.aws_conn_id = aws_conn_id
         self._stop: Stop | None = None
+        self._lineage: dict[str, Any] = {}
+        set_retry_policy(self)
         if outlets is None:
             self.add_outlets(default_outlets(self, s3_bucket, s3_prefix, partition, alias=self.asset_alias))
 
@@ -165,10 +171,13 @@ class SnapshotToS3Operator(BaseOperator, ABC):
 
         spec = self._spec(context)
         store, staging_store = self._stores()
+        progress = ShownProgress(context)
         clock = StoppableClock(SystemClock(), stop)
         with KoreCampaignHook(self.kore_conn_id).connect(clock=clock, stop=stop) as client:
             push_links(self, context["ti"], self._links(spec, client.config))
-            manifest = take_snapshot(spec, client, store, clock, stop, staging_store=staging_store)
+            manifest = take_snapshot(
+                spec, client, store, clock, stop, staging_store=staging_store, on_checkpoint=progress.checkpoint
+            )
         summary = {
             spec.source.file_name: manifest.rows,
             "consistent": manifest.consistent,
@@ -181,7 +190,18 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         }
         uri = snapshot_uri(store.bucket, spec.prefix, dict(spec.source.partition))
         emit_events(self, context, uri, {name: value for name, value in summary.items() if name != "keys"})
+        progress.landed(manifest.rows, f"s3://{store.bucket}/{manifest_key(spec)}")
+        self._lineage = {
+            "manifest": manifest.content,
+            "source": spec.source,
+            "base_url": client.config.base_url,
+            "uri": uri,
+        }
         return summary
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage | None:  # noqa: ARG002
+        """Tell OpenLineage what was read and written; its Airflow provider calls this when a try has ended."""
+        return snapshot_lineage(**self._lineage) if self._lineage else None
 
     def _links(self, spec: SnapshotSpec, config: ApiConfig) -> dict[type[BaseOperatorLink], str]:
         from airflow_provider_kore.snapshot.layout import Layout
