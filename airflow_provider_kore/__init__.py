@@ -32,6 +32,9 @@ def get_provider_info() -> dict[str, object]:
         "hooks": [
             {"integration-name": "Kore.ai", "python-modules": ["airflow_provider_kore.hooks.campaign"]},
         ],
+        "operators": [
+            {"integration-name": "Kore.ai", "python-modules": ["airflow_provider_kore.operators.connection"]},
+        ],
         "transfers": [
             {
                 "source-integration-name": "Kore.ai",
@@ -44,6 +47,11 @@ def get_provider_info() -> dict[str, object]:
                 "campaigns_to_s3",
                 "campaign_contacts_to_s3",
             )
+        ],
+        "extra-links": [
+            "airflow_provider_kore.links.snapshot.ContactListLink",
+            "airflow_provider_kore.links.snapshot.ManifestLink",
+            "airflow_provider_kore.links.snapshot.SnapshotLink",
         ],
         "connection-types": [
             {

@@ -88,6 +88,11 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "URL of a proxy, http://host:port. Empty: as HTTPS_PROXY says.",
         "schema": {"type": ["string", "null"], "format": "password"},
     },
+    "contact_list_url": {
+        "label": "Contact list URL",
+        "description": "Address of a list in Kore.ai's web console, with {contact_list_id} in it, for a link on tasks.",
+        "schema": {"type": ["string", "null"]},
+    },
     "allow_http": {
         "label": "Allow plain HTTP",
         "description": "Send tokens and contacts unencrypted to a host that is not this machine. Leave it off.",

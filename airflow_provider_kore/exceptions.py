@@ -15,6 +15,7 @@ The branch says what to do next, the leaf what went wrong::
     │   ├── PausedError               a wait that is longer than the caller wants to sit out
     │   └── StoppedError              the task was told to stop; what was fetched is checkpointed
     └── FatalError                    no retry can help: a person has to change something
+        ├── ConnectionNotFoundError   Airflow has no connection of this id
         ├── ConfigError               a field of the connection
         ├── ParameterError            an argument of an operator or a hook method
         ├── CredentialsError          the server refuses the token: secret, algorithm, clock
@@ -41,6 +42,7 @@ __all__ = [
     "BucketNotFoundError",
     "CheckpointLostError",
     "ConfigError",
+    "ConnectionNotFoundError",
     "ContractError",
     "CorruptSnapshotError",
     "CredentialsError",
@@ -133,6 +135,10 @@ class PausedError(RetryableError):
 
 class StoppedError(RetryableError):
     """The task was told to stop. What it had fetched is checkpointed, nothing was published."""
+
+
+class ConnectionNotFoundError(FatalError):
+    """Airflow has no connection of this id, in any place where it looks for one."""
 
 
 class ConfigError(FatalError):

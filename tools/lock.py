@@ -64,6 +64,7 @@ LOCKS = (
         options=("--resolution", "lowest-direct"),
     ),
     Lock("celery", ("requirements/celery.in",), options=("--constraints", NEWEST)),
+    Lock("openlineage", ("requirements/openlineage.in",), options=("--constraints", NEWEST)),
     Lock("lint", ("requirements/lint.in",), options=("--constraints", NEWEST)),
     Lock("docs", ("requirements/docs.in",), options=("--constraints", NEWEST)),
     Lock("ministack", ("requirements/ministack.in",)),

@@ -59,6 +59,11 @@ class ApiConfig:
     verify: bool | str = True
     """Verify the server's certificate; a path names the CA bundle to verify it with."""
     proxy: str | None = field(default=None, repr=False)
+    contact_list_url: str | None = None
+    """How a contact list's address in Kore.ai's web console looks, with ``{contact_list_id}`` in it.
+
+    The vendor documents no such address, so whoever wants the link has to say it.
+    """
 
     @property
     def source(self) -> tuple[str, ...]:
@@ -107,6 +112,7 @@ class ApiConfig:
             timeout=_number("timeout", given.get("timeout", 30), least=0.001),
             verify=_verify(given.get("verify", True)),
             proxy=_proxy(given.get("proxy")),
+            contact_list_url=_console_url("contact_list_url", given.get("contact_list_url")),
         )
 
 
@@ -115,6 +121,7 @@ FIELDS: Final = frozenset(
         "account_id",
         "allow_http",
         "api_version",
+        "contact_list_url",
         "even_pacing",
         "jwt_algorithm",
         "jwt_subject",
@@ -255,6 +262,19 @@ def _proxy(value: object) -> str | None:
         valid = False
     if not valid:
         raise ConfigError("proxy", "is no URL of a proxy", "use http://host:port")
+    return text
+
+
+def _console_url(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    text = str(value).strip()
+    if not re.fullmatch(r"https?://[^\s/]+/\S*", text) or "{contact_list_id}" not in text:
+        raise ConfigError(
+            name,
+            "is no address of a contact list",
+            "copy one from the browser, and put {contact_list_id} where its id stands",
+        )
     return text
 
 

@@ -1,4 +1,4 @@
-"""One cheap authenticated call, and one sentence about what it found: for the Test button and whoever presses it."""
+"""One cheap authenticated call, and one sentence about what it found: for a button, a task, and a terminal."""
 
 from __future__ import annotations
 
@@ -16,28 +16,34 @@ if TYPE_CHECKING:
 _OTHER_ALGORITHM = {"HS256": "HS512", "HS512": "HS256", "RS256": "RS512", "RS512": "RS256"}
 
 
-def diagnose(config: ApiConfig, connect: Callable[[ApiConfig], CampaignClient]) -> tuple[bool, str]:
-    """Return whether the connection works, and a sentence that names the cause if it doesn't.
+def check_connection(config: ApiConfig, connect: Callable[[ApiConfig], CampaignClient]) -> str:
+    """Return a sentence that says what works.
 
     The server gives one answer for a wrong secret and a wrong algorithm, so after a refusal the same key is tried once
     with the other algorithm it can sign with.
+
+    Raises the client's KoreError, whose message is one sentence or two that name the cause.
     """
     try:
         count = _check(config, connect)
-    except CredentialsError as err:
+    except CredentialsError:
         other = replace(config, jwt_algorithm=_OTHER_ALGORITHM[config.jwt_algorithm])
-        try:
-            _check(other, connect)
-        except KoreError:
-            return False, str(err)
-        return False, (
+        if not _works(other, connect):
+            raise
+        raise CredentialsError(
             f"The app signs with {other.jwt_algorithm}, not {config.jwt_algorithm}: set jwt_algorithm to "
             f"{other.jwt_algorithm}; everything else is right."
-        )
-    except KoreError as err:
-        return False, str(err)
+        ) from None
     noun = "list" if count == 1 else "lists"
-    return True, f"Connected to {config.base_url} ({config.api_version}): the application has {count} contact {noun}."
+    return f"Connected to {config.base_url} ({config.api_version}): the application has {count} contact {noun}."
+
+
+def _works(config: ApiConfig, connect: Callable[[ApiConfig], CampaignClient]) -> bool:
+    try:
+        _check(config, connect)
+    except KoreError:
+        return False
+    return True
 
 
 def _check(config: ApiConfig, connect: Callable[[ApiConfig], CampaignClient]) -> int:

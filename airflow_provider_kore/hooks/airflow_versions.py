@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseHook
-    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.sdk import BaseHook, BaseOperator, Context, RetryDecision, RetryPolicy
+    from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 else:
     try:
         from airflow.sdk import BaseHook  # 3.1 and later
     except ImportError:
         from airflow.hooks.base import BaseHook  # 3.0
     try:
-        from airflow.sdk.exceptions import AirflowFailException  # 3.2 and later
+        from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException  # 3.2 and later
     except ImportError:
-        from airflow.exceptions import AirflowFailException  # 3.0, 3.1
+        from airflow.exceptions import AirflowFailException, AirflowNotFoundException  # 3.0, 3.1
+    try:
+        from airflow.sdk import RetryDecision, RetryPolicy  # 3.3
+    except ImportError:
+        RetryDecision = RetryPolicy = object  # 3.0 to 3.2 ask no policy
 
-__all__ = ["AirflowFailException", "BaseHook", "mask_secret"]
+__all__ = [
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "BaseHook",
+    "RetryDecision",
+    "RetryPolicy",
+    "is_partitioned_at_runtime",
+    "is_unmapped",
+    "mask_secret",
+    "search_metadata_database",
+]
 
 
 def mask_secret(secret: str) -> None:
@@ -29,3 +44,29 @@ def mask_secret(secret: str) -> None:
             importlib.import_module(module).mask_secret(secret)
             return
     raise ImportError("This Airflow has no secrets masker where it is looked for.")
+
+
+def search_metadata_database() -> None:
+    """Have connections looked up in Airflow's database, too, in a process that is neither a task nor a server.
+
+    Airflow 3.1 and later look there only in what they call a server context, which ``airflow connections get`` declares
+    in this way as well; 3.0 always does.
+    """
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+
+
+def is_unmapped(operator: BaseOperator) -> bool:
+    """Say whether this operator is one of several that a mapped task expanded to, on a worker.
+
+    Airflow 3.0 to 3.3 set this before ``__init__`` runs, and its own subclasses of BaseOperator read it so.
+    """
+    return bool(getattr(operator, "_BaseOperator__from_mapped", False))
+
+
+def is_partitioned_at_runtime(context: Context) -> bool:
+    """Say whether it is for the task to say which partition it made: ``schedule=PartitionedAtRuntime()`` (3.3).
+
+    In any other DAG a partition named here would keep the event from consumers that know no partitions.
+    """
+    timetable = getattr(context.get("dag"), "timetable", None)
+    return bool(getattr(timetable, "partitioned_at_runtime", False)) and not context.get("partition_key")

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.hooks.airflow_versions import BaseHook, mask_secret
+from airflow_provider_kore.hooks.connections import find_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,11 +60,12 @@ class KoreCampaignHook(BaseHook):
     def config(self) -> ApiConfig:
         """The connection, parsed and checked.
 
-        Raises :class:`~airflow_provider_kore.exceptions.ConfigError`, which names the field.
+        Raises :class:`~airflow_provider_kore.exceptions.ConfigError`, which names the field, and
+        :class:`~airflow_provider_kore.exceptions.ConnectionNotFoundError`.
         """
         from airflow_provider_kore.api.config import ApiConfig
 
-        connection = self.get_connection(self.kore_conn_id)
+        connection = find_connection(self.kore_conn_id)
         if connection.password:
             mask_secret(connection.password)
         config = ApiConfig.parse(
@@ -151,15 +153,22 @@ class KoreCampaignHook(BaseHook):
                 yield dict(record.value)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Make one cheap authenticated call and say in a sentence what it found."""
-        from airflow_provider_kore.api.diagnosis import diagnose
+        """Make one cheap authenticated call and say in a sentence what it found. Airflow's Test button calls this."""
         from airflow_provider_kore.exceptions import KoreError
 
         try:
-            config = self.config
+            return True, self.check_connection()
         except KoreError as err:
             return False, str(err)
-        return diagnose(config, self._client)
+
+    def check_connection(self) -> str:
+        """Make one cheap authenticated call, without retries, and return a sentence that says what works.
+
+        Raises KoreError, whose message is the sentence that :meth:`test_connection` returns.
+        """
+        from airflow_provider_kore.api.diagnosis import check_connection
+
+        return check_connection(self.config, self._client)
 
     def connect(self, *, clock: Clock, stop: Stop, pause_after: float | None = None) -> CampaignClient:
         """Return a client of its own, whose waiting ends when a task is told to stop.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.snapshot.source import headline
@@ -21,6 +22,18 @@ MINUTE: Final = 60.0
 
 LATER_EVERY: Final = 30.0
 """Seconds between two lines after that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint that was just written, for whoever shows progress elsewhere than in the log."""
+
+    rows: int
+    """How many are safe: a retry continues behind them."""
+    total: int | None
+    """How many there are, as the server tells; None: it doesn't."""
+    location: str
+    """``s3://…/``: where this run's checkpoints lie."""
 
 
 class ProgressLog:

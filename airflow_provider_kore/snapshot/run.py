@@ -13,7 +13,7 @@ from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, Store
 from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
-from airflow_provider_kore.snapshot.progress import ProgressLog
+from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, check_writable, look
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.stop import Stop
@@ -22,7 +22,7 @@ from airflow_provider_kore.snapshot.upload import abort_leftovers
 from airflow_provider_kore.snapshot.walk import Walk, Walked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.page import Page
@@ -40,12 +40,14 @@ def take_snapshot(
     stop: Stop | None = None,
     *,
     staging_store: ObjectStore | None = None,
+    on_checkpoint: Callable[[Checkpoint], None] | None = None,
 ) -> Manifest:
     """Land one verified snapshot of a source, or raise and leave the previous one in place.
 
     Continues where an earlier try of the same run left off.
 
     :param staging_store: writes checkpoints to the same bucket with other settings (no tags, no storage class).
+    :param on_checkpoint: called after each checkpoint; must not raise.
 
     Raises RetryableError if the same call may succeed later, FatalError if a person has to change something.
     """
@@ -63,7 +65,7 @@ def take_snapshot(
         return published
     check_writable(spec, layout, store)
     _remove_leftovers(spec, layout, store, clock)
-    with _staging(spec, layout, staging_store or store, clock, stop) as staging:
+    with _staging(spec, layout, staging_store or store, clock, stop, on_checkpoint=on_checkpoint) as staging:
         walked, walks = _walk(spec, client, staging, clock, stop)
         content = _describe(spec, client, staging, walked, walks=walks, ended=clock.time())
         check_guards(spec, layout, store, walked.evidence.contacts)
@@ -87,10 +89,22 @@ def take_snapshot(
 
 
 @contextmanager
-def _staging(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock, stop: Stop) -> Iterator[Staging]:
+def _staging(
+    spec: SnapshotSpec,
+    layout: Layout,
+    store: ObjectStore,
+    clock: Clock,
+    stop: Stop,
+    *,
+    on_checkpoint: Callable[[Checkpoint], None] | None = None,
+) -> Iterator[Staging]:
+    def on_cut(rows: int, total: int | None) -> None:
+        if on_checkpoint and spec.durable:
+            on_checkpoint(Checkpoint(rows=rows, total=total, location=f"s3://{store.bucket}/{layout.staging}"))
+
     chunks: ChunkStore = StoredChunks(store, layout.staging) if spec.durable else LocalChunks()
     typed = spec.file_format.needs_columns
-    with Staging(chunks, clock, spec.policies, typed_columns=typed, on_chunk=stop.check) as staging:
+    with Staging(chunks, clock, spec.policies, typed_columns=typed, on_chunk=stop.check, on_cut=on_cut) as staging:
         yield staging
 
 

@@ -114,6 +114,7 @@ class Staging:
 
     :param typed_columns: whether the file's format has to know each column's type.
     :param on_chunk: called for each chunk that is read or about to be written; may raise to stop.
+    :param on_cut: called after each checkpoint, with the offset behind it and the list's total.
     """
 
     def __init__(
@@ -124,12 +125,14 @@ class Staging:
         *,
         typed_columns: bool,
         on_chunk: Callable[[], None],
+        on_cut: Callable[[int, int | None], None] | None = None,
     ) -> None:
         self._chunks = chunks
         self._clock = clock
         self._policies = policies
         self._typed_columns = typed_columns or not policies.unchanged
         self._on_chunk = on_chunk
+        self._on_cut = on_cut
         self._writer = secrets.token_hex(4)  # no two processes write the same name, so no chunk ever changes
         self._chain: list[_Chunk] = []
         self._stale: list[str] = []
@@ -264,6 +267,8 @@ class Staging:
         self._chunks.write(name, _packed([json.dumps(head), *self._rows]))
         self._chain.append(_Chunk(name, start, end, self._writer, before))
         self._rows = []
+        if self._on_cut:
+            self._on_cut(end, self.state.progress.total)
 
     def rows(self) -> Iterator[str]:
         """Yield every row in order, reading the chunks again.

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kore.links.snapshot import ContactListLink
 from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow.sdk import BaseOperatorLink
+
+    from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
     from airflow_provider_kore.snapshot.source import Source
 
@@ -29,6 +33,8 @@ class ContactListToS3Operator(SnapshotToS3Operator):
     """
 
     template_fields: Sequence[str] = ("contact_list_id", *SnapshotToS3Operator.template_fields)
+    operator_extra_links = (*SnapshotToS3Operator.operator_extra_links, ContactListLink())
+    asset_alias = "kore_contact_lists"
 
     def __init__(
         self,
@@ -39,7 +45,13 @@ class ContactListToS3Operator(SnapshotToS3Operator):
         min_contacts: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(s3_bucket=s3_bucket, s3_prefix=s3_prefix, min_rows=min_contacts, **kwargs)
+        super().__init__(
+            s3_bucket=s3_bucket,
+            s3_prefix=s3_prefix,
+            min_rows=min_contacts,
+            partition={"contact_list_id": contact_list_id},
+            **kwargs,
+        )
         self.contact_list_id = contact_list_id
         self.min_contacts = min_contacts
 
@@ -47,3 +59,6 @@ class ContactListToS3Operator(SnapshotToS3Operator):
         from airflow_provider_kore.snapshot.source import ContactListSource
 
         return ContactListSource(contact_list_id=self.contact_list_id)
+
+    def _source_links(self, config: ApiConfig) -> dict[type[BaseOperatorLink], str]:
+        return {ContactListLink: (config.contact_list_url or "").replace("{contact_list_id}", self.contact_list_id)}

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_kore.assets import default_outlets, emit_events, snapshot_uri
+from airflow_provider_kore.lineage import snapshot_lineage
+from airflow_provider_kore.links.snapshot import ManifestLink, SnapshotLink, push_links
+from airflow_provider_kore.retry_policy import set_retry_policy
+from airflow_provider_kore.task_state import ShownProgress
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from airflow.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.sdk import Asset, AssetAlias, BaseOperatorLink, Context
 
+    from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.snapshot.source import Source
@@ -53,6 +61,10 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         (the fields of :class:`~airflow_provider_kore.snapshot.s3_settings.S3Settings`).
     :param kore_conn_id: connection to Kore.ai.
     :param aws_conn_id: connection to S3.
+    :param outlets: assets and aliases that the snapshot updates. None: the asset that is the table's location, or where
+        that can't be known in the DAG file, :attr:`asset_alias`, to which the task adds it; a mapped task has none.
+    :param partition: the partition keys above ``snapshot_date``, as far as the DAG's author names them; None: only the
+        connection tells. Not for use in a DAG.
     """
 
     template_fields: Sequence[str] = (
@@ -64,6 +76,9 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         "replace",
     )
     ui_color = "#d9ead3"
+    operator_extra_links: Collection[BaseOperatorLink] = (SnapshotLink(), ManifestLink())
+    asset_alias: ClassVar[str] = "kore_snapshots"
+    """Stands for the asset where the DAG file can't tell which it is."""
 
     def __init__(
         self,
@@ -89,9 +104,11 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         s3_settings: Mapping[str, Any] | None = None,
         kore_conn_id: str = "kore_default",
         aws_conn_id: str | None = "aws_default",
+        outlets: Collection[Asset | AssetAlias] | None = None,
+        partition: Mapping[str, object] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(outlets=outlets, **kwargs)
         self.s3_bucket = s3_bucket
         self.s3_prefix = s3_prefix
         self.snapshot_date = snapshot_date
@@ -114,6 +131,10 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         self.kore_conn_id = kore_conn_id
         self.aws_conn_id = aws_conn_id
         self._stop: Stop | None = None
+        self._lineage: dict[str, Any] = {}
+        set_retry_policy(self)
+        if outlets is None:
+            self.add_outlets(default_outlets(self, s3_bucket, s3_prefix, partition, alias=self.asset_alias))
 
     @abstractmethod
     def _source(self, hook: KoreCampaignHook) -> Source:
@@ -152,10 +173,14 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         hook = KoreCampaignHook(self.kore_conn_id)
         spec = self._spec(context, hook)
         store, staging_store = self._stores()
+        progress = ShownProgress(context)
         clock = StoppableClock(SystemClock(), stop)
         with hook.connect(clock=clock, stop=stop) as client:
-            manifest = take_snapshot(spec, client, store, clock, stop, staging_store=staging_store)
-        return {
+            push_links(self, context["ti"], self._links(spec, client.config))
+            manifest = take_snapshot(
+                spec, client, store, clock, stop, staging_store=staging_store, on_checkpoint=progress.checkpoint
+            )
+        summary = {
             spec.source.file_name: manifest.rows,
             "consistent": manifest.consistent,
             **dict(spec.source.partition),
@@ -166,6 +191,34 @@ class SnapshotToS3Operator(BaseOperator, ABC):
             "manifest_key": manifest_key(spec),
             "keys": manifest.keys,
         }
+        uri = snapshot_uri(store.bucket, spec.prefix, dict(spec.source.partition))
+        emit_events(self, context, uri, {name: value for name, value in summary.items() if name != "keys"})
+        progress.landed(manifest.rows, f"s3://{store.bucket}/{manifest_key(spec)}")
+        self._lineage = {
+            "manifest": manifest.content,
+            "source": spec.source,
+            "base_url": client.config.base_url,
+            "uri": uri,
+        }
+        return summary
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage | None:  # noqa: ARG002
+        """Tell OpenLineage what was read and written; its Airflow provider calls this when a try has ended."""
+        return snapshot_lineage(**self._lineage) if self._lineage else None
+
+    def _links(self, spec: SnapshotSpec, config: ApiConfig) -> dict[type[BaseOperatorLink], str]:
+        from airflow_provider_kore.snapshot.layout import Layout
+
+        layout, console = Layout(spec), self._console
+        return {
+            SnapshotLink: console.folder_url(self.s3_bucket, layout.partition),
+            ManifestLink: console.object_url(self.s3_bucket, layout.manifest),
+            **self._source_links(config),
+        }
+
+    def _source_links(self, config: ApiConfig) -> dict[type[BaseOperatorLink], str]:  # noqa: ARG002  # some have one
+        """Return the links to what the snapshot is of."""
+        return {}
 
     def _spec(self, context: Context, hook: KoreCampaignHook) -> SnapshotSpec:
         """Check every parameter. Raises ParameterError, ConfigError."""
@@ -210,9 +263,10 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         policies = FieldPolicies.parse(self.fields, self.field_policies)
         if not policies.needs_key or self.hash_conn_id is None:
             return policies.with_key(None, None)
-        from airflow_provider_kore.hooks.airflow_versions import BaseHook, mask_secret
+        from airflow_provider_kore.hooks.airflow_versions import mask_secret
+        from airflow_provider_kore.hooks.connections import find_connection
 
-        connection = BaseHook.get_connection(self.hash_conn_id)
+        connection = find_connection(self.hash_conn_id)
         key = connection.password or ""
         if key:
             mask_secret(key)
@@ -223,6 +277,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
         from airflow_provider_kore.exceptions import ParameterError
+        from airflow_provider_kore.links.s3_console import S3Console
         from airflow_provider_kore.snapshot.s3 import S3Store
         from airflow_provider_kore.snapshot.s3_settings import S3Settings
         from airflow_provider_kore.snapshot.spec import check_bucket
@@ -234,7 +289,9 @@ class SnapshotToS3Operator(BaseOperator, ABC):
             raise ParameterError(
                 "s3_settings", "has a key that is no setting", f"use {', '.join(S3Settings.__dataclass_fields__)}"
             ) from None
-        client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
+        hook = S3Hook(aws_conn_id=self.aws_conn_id)
+        client = hook.get_conn()
+        self._console = S3Console.of(client, hook.conn_config.extra_config)
         return S3Store(client, bucket, settings), S3Store(client, bucket, settings.for_staging())
 
 

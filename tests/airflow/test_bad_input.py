@@ -106,11 +106,12 @@ def test_missing_field_of_the_connection(bench: Bench) -> None:
 
 
 def test_missing_connection(bench: Bench) -> None:
-    """Airflow's own error, which names the connection and is retried: a secrets backend may recover."""
-    with pytest.raises(Exception, match=r"kore_nowhere.*isn't defined") as caught:
-        bench.run(kore_conn_id="kore_nowhere")
-    assert type(caught.value).__name__ == "AirflowNotFoundException"
-    assert bench.kore.requests == []
+    refused(bench, "kore_nowhere.*isn't defined", "define this connection", requests=0, kore_conn_id="kore_nowhere")
+
+
+def test_missing_connection_with_the_key_for_hashes(bench: Bench) -> None:
+    policies = {"phoneNumber": "hash"}
+    refused(bench, "hash_nowhere.*isn't defined", requests=0, field_policies=policies, hash_conn_id="hash_nowhere")
 
 
 # --- Parameters -----------------------------------------------------------------------------------------------------

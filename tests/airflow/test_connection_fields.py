@@ -35,6 +35,7 @@ FULL = {
     "timeout": 10,
     "verify": False,
     "proxy": "http://user:pass@proxy.example:3128",
+    "contact_list_url": "https://platform.kore.ai/lists/{contact_list_id}",
     "allow_http": True,
 }
 
@@ -154,6 +155,7 @@ IMPOSSIBLE: dict[str, list[Any]] = {
     "timeout": [0, -1, "long", "nan"],
     "verify": ["/no/such/bundle.pem", "perhaps"],
     "proxy": ["proxy.example", "ftp://proxy.example:1", "http:///nowhere"],
+    "contact_list_url": ["https://platform.kore.ai/lists", "lists/{contact_list_id}", "javascript:{contact_list_id}"],
     "allow_http": ["sometimes", 7],
     "host": [None, "", "https://", "ftp://kore.example", "https://kore example", "https://kore.example/?a=b"],
     "login": [None, "", "  "],

@@ -26,7 +26,9 @@ PAGES = (
     "docs/campaigns-to-s3.md",
     "docs/contact-lists-to-s3.md",
     "docs/hook.md",
+    "docs/airflow.md",
 )
+OPERATOR = "from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator"
 CONNECTION = (ROOT / "docs" / "connection.md").read_text()
 
 
@@ -70,7 +72,7 @@ def test_python_as_it_is_shown_runs(page: str, define: Callable[..., None]) -> N
     define("kore_default", {"conn_type": "kore", "host": "http://127.0.0.1:9"})
     for code in blocks(page, "python"):
         given: dict[str, Any] = {}
-        exec("from datetime import timedelta", given)  # noqa: S102
+        exec(f"from datetime import timedelta\n{OPERATOR}", given)  # noqa: S102
         exec(code, given)  # noqa: S102 - as a DAG processor would
 
 

@@ -1,0 +1,73 @@
+"""Snapshots as assets of Airflow: which asset a task updates, and what its event says.
+
+The asset is the table's location of one list, ``s3://{bucket}/{prefix}/contact_list_id={id}``; its partitions are the
+snapshot dates. Where all of it is written in the DAG, Airflow knows the asset before the task ever runs. Where some of
+it is a template, it only knows an alias, and the task adds the asset to that when it has run.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.sdk import Asset, AssetAlias
+
+from airflow_provider_kore.hooks.airflow_versions import is_partitioned_at_runtime, is_unmapped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import BaseOperator, Context
+
+log = logging.getLogger(__name__)
+
+
+def snapshot_uri(bucket: str, prefix: str, partition: Mapping[str, str]) -> str:
+    """Return the URI of a table's location.
+
+    :param partition: the partition keys above ``snapshot_date``, with their values.
+    """
+    parts = [prefix.strip("/"), *(f"{key}={value}" for key, value in partition.items())]
+    return f"s3://{bucket}/{quote('/'.join(part for part in parts if part), safe='/=')}"
+
+
+def default_outlets(
+    operator: BaseOperator, bucket: object, prefix: object, partition: Mapping[str, object] | None, *, alias: str
+) -> Sequence[Asset | AssetAlias]:
+    """Return the outlets of an operator whose author has not said which.
+
+    A mapped task has none: its DAG would not know them, and Airflow refuses to run a task with assets that it does not
+    know (3.0 to 3.3). Its author passes ``outlets=[AssetAlias(…)]``.
+
+    :param partition: the partition keys above ``snapshot_date``; None: the DAG file doesn't tell.
+    :param alias: name of the alias where the asset is not known yet.
+    """
+    if is_unmapped(operator):
+        return ()
+    if partition is None:
+        return (AssetAlias(alias),)
+    if all(isinstance(value, str) and "{" not in value for value in (bucket, prefix, *partition.values())):
+        try:
+            return (Asset(snapshot_uri(str(bucket), str(prefix), {key: str(partition[key]) for key in partition})),)
+        except ValueError:
+            return ()  # an impossible bucket or prefix, which the task will refuse by its name
+    return (AssetAlias(alias),)
+
+
+def emit_events(operator: BaseOperator, context: Context, uri: str, extra: Mapping[str, Any]) -> None:
+    """Say in this task's asset events what has landed.
+
+    Every asset among the outlets gets the extra; to every alias the list's own asset is added.
+    """
+    events = context.get("outlet_events")
+    if events is None:
+        return
+    at_runtime = is_partitioned_at_runtime(context)
+    for outlet in operator.outlets:
+        if isinstance(outlet, AssetAlias):
+            events[outlet].add(Asset(uri), extra=dict(extra))
+        elif isinstance(outlet, Asset):
+            events[outlet].extra = dict(extra)
+            if at_runtime:
+                events[outlet].add_partitions(str(extra["snapshot_date"]))

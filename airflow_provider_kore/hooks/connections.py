@@ -1,0 +1,25 @@
+"""Airflow connections by their id, and one clear error where there is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_kore.exceptions import ConnectionNotFoundError
+from airflow_provider_kore.hooks.airflow_versions import AirflowNotFoundException, BaseHook
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+
+def find_connection(conn_id: str) -> Connection:
+    """Return a connection from wherever Airflow keeps it: a secrets backend, the environment, its database.
+
+    Raises ConnectionNotFoundError.
+    """
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as err:
+        raise ConnectionNotFoundError(
+            f"{err}: define this connection where the task runs, or correct the id. Where it is written as JSON, check "
+            "its outer keys: with one that Airflow does not know, it passes over the whole connection."
+        ) from None

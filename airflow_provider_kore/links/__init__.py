@@ -1,0 +1,1 @@
+"""Links on a task in Airflow's UI."""

@@ -1,0 +1,48 @@
+"""The connection test as a task: asked from the machine where the work will be done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_kore.retry_policy import set_retry_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+
+class KoreConnectionCheckOperator(BaseOperator):
+    """Check the connection to Kore.ai from a worker, with one cheap authenticated request.
+
+    Airflow's Test button is off by default and asks from the API server, whose network, proxy, clock and secrets may
+    differ from the workers'. This says the same sentences: as XCom what works, as the task's error what doesn't.
+
+    A cause that a person has to mend fails the task at once; one that may pass (no answer, a server in trouble, a spent
+    allowance) is left to the task's retries.
+
+    :param kore_conn_id: connection to Kore.ai. (templated)
+    """
+
+    template_fields: Sequence[str] = ("kore_conn_id",)
+    ui_color = "#d9ead3"
+
+    def __init__(self, *, kore_conn_id: str = "kore_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kore_conn_id = kore_conn_id
+        set_retry_policy(self)
+
+    def execute(self, context: Context) -> str:  # noqa: ARG002 - Airflow's signature
+        """Return the sentence. Raises AirflowFailException where no retry can help, RetryableError where one can."""
+        from airflow_provider_kore.exceptions import FatalError
+        from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
+        from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+
+        try:
+            sentence = KoreCampaignHook(self.kore_conn_id).check_connection()
+        except FatalError as err:
+            raise AirflowFailException(str(err)) from err
+        self.log.info(sentence)
+        return sentence

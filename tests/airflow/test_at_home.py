@@ -1,0 +1,263 @@
+"""What a real Airflow shows of snapshots and does after them: links, asset events, consumers, progress, retries."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow_processes import AirflowProcesses
+from bench import aws_connection
+from stage import airflow_environment
+
+from airflow_provider_kore.simulator import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from s3_servers import S3Server
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).parents[2]
+PARTITIONS = importlib.metadata.version("apache-airflow").startswith("3.3.")
+DAGS = """
+from datetime import UTC, datetime, timedelta
+from airflow.sdk import DAG, Asset, AssetAlias, task
+from airflow_provider_kore.operators.connection import KoreConnectionCheckOperator
+from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
+
+BUCKET = {bucket!r}
+START = datetime(2025, 1, 1, tzinfo=UTC)
+RETRY = {{"retries": 1, "retry_delay": timedelta(seconds=1)}}
+
+with DAG("one_list", schedule=None, start_date=START):
+    KoreConnectionCheckOperator(task_id="check") >> ContactListToS3Operator(
+        task_id="snapshot", contact_list_id="cl-1", s3_bucket=BUCKET, **RETRY
+    )
+
+with DAG("two_lists", schedule=None, start_date=START):
+    ContactListToS3Operator.partial(
+        task_id="snapshot", s3_bucket=BUCKET, outlets=[AssetAlias("kore_contact_lists")]
+    ).expand(contact_list_id=["cl-2", "cl-3"])
+
+LIST_1 = Asset(f"s3://{{BUCKET}}/kore/contact_lists/contact_list_id=cl-1")
+with DAG("after_one_list", schedule=[LIST_1], start_date=START):
+
+    @task
+    def extras(*, triggering_asset_events=None):
+        return [event.extra for events in triggering_asset_events.values() for event in events]
+
+    extras()
+
+with DAG("told_to_wait", schedule=None, start_date=START):
+    ContactListToS3Operator(task_id="snapshot", contact_list_id="cl-wait", s3_bucket=BUCKET, **RETRY)
+"""
+PARTITIONED = """
+from airflow.sdk import PartitionedAssetTimetable, PartitionedAtRuntime
+
+with DAG("partitioned", schedule=PartitionedAtRuntime(), start_date=START):
+    ContactListToS3Operator(
+        task_id="snapshot", contact_list_id="cl-4", s3_bucket=BUCKET, snapshot_date="2025-03-09"
+    )
+
+LIST_4 = Asset(f"s3://{BUCKET}/kore/contact_lists/contact_list_id=cl-4")
+with DAG("after_partition", schedule=PartitionedAssetTimetable(assets=LIST_4), start_date=START):
+
+    @task
+    def key(*, dag_run=None):
+        return dag_run.partition_key
+
+    key()
+"""
+IDS = ["one_list", "two_lists", "after_one_list", "told_to_wait", "kore_consumer"]
+
+
+class Seen:
+    """What there is to see, over the API."""
+
+    def __init__(self, airflow: AirflowProcesses, home: Path, bucket: str, kore: Simulator) -> None:
+        self.airflow = airflow
+        self.home = home
+        self.bucket = bucket
+        self.kore = kore
+
+    def trigger(self, dag_id: str) -> str:
+        """Trigger a run and return its path."""
+        made = self.airflow.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})
+        return f"/api/v2/dags/{dag_id}/dagRuns/{made['dag_run_id']}"
+
+    def wait(self, path: str, *states: str) -> dict[str, Any]:
+        """Wait until a run or a task is in one of these states."""
+        found: dict[str, Any] = {}
+        if not until(lambda: found.update(self.airflow.get(path)) or found["state"] in states):
+            pytest.fail(f"{path} is {found['state']}\n{self.logs()}")
+        return found
+
+    def run_after(self, dag_id: str) -> str:
+        """Wait for the first run of a DAG that nobody triggered, and return its path."""
+        runs: list[dict[str, Any]] = []
+        path = f"/api/v2/dags/{dag_id}/dagRuns"
+        if not until(lambda: runs.extend(self.airflow.get(path)["dag_runs"]) or bool(runs)):
+            pytest.fail(f"nothing made {dag_id} run\n{self.logs()}")
+        found = f"{path}/{runs[0]['dag_run_id']}"
+        self.wait(found, "success")
+        return found
+
+    def xcom(self, run: str, task_id: str, key: str = "return_value") -> Any:
+        value = self.airflow.get(f"{run}/taskInstances/{task_id}/xcomEntries/{key}")["value"]
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            return value
+
+    def links(self, run: str, map_index: int = -1) -> dict[str, str | None]:
+        path = f"{run}/taskInstances/snapshot/links?map_index={map_index}"
+        found: dict[str, str | None] = self.airflow.get(path)["extra_links"]
+        return found
+
+    def logs(self) -> str:
+        return "\n".join(file.read_text(errors="replace")[-3000:] for file in sorted(self.home.rglob("attempt=*.log")))
+
+
+def until(condition: Callable[[], object], seconds: float = 120.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.3)
+    return False
+
+
+@pytest.fixture(scope="module")
+def seen(moto_server: S3Server, airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    """A whole Airflow with these DAGs and the example consumer, on a simulator and an S3 server."""
+    home = tmp_path_factory.mktemp("at-home")
+    bucket = moto_server.bucket()
+    (home / "dags").mkdir()
+    (home / "dags" / "snapshots.py").write_text(DAGS.format(bucket=bucket) + PARTITIONED * PARTITIONS)
+    shutil.copy(ROOT / "dags" / "kore_consumer.py", home / "dags")
+    shutil.copy(airflow_db, home / "airflow.db")
+    with Simulator(requests_per_minute=0) as kore:
+        for number in (1, 2, 3, 4):
+            kore.add_list(f"cl-{number}", contacts=100 * number)
+        connection = kore.connection
+        connection["extra"]["contact_list_url"] = "https://kore.example/lists/{contact_list_id}"
+        aws = aws_connection(moto_server, console_url="https://s3.example/{bucket}/{key}")
+        environment = airflow_environment(home, home / "dags") | {
+            "AIRFLOW_CONN_KORE_DEFAULT": json.dumps(connection),
+            "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),
+        }
+        airflow = AirflowProcesses(environment, home / "components.log", triggerer=False, grace=3.0)
+        airflow.environment["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] = "True"  # or no consumer would ever run
+        with airflow:
+            try:
+                airflow.wait_until_ready(IDS + ["partitioned", "after_partition"] * PARTITIONS)
+            except RuntimeError as error:
+                log = (home / "components.log").read_text(errors="replace")
+                pytest.fail(f"{error}\n{log[-5000:]}", pytrace=False)
+            yield Seen(airflow, home, bucket, kore)
+
+
+@pytest.fixture(scope="module")
+def one(seen: Seen) -> str:
+    """The path of a run that took a snapshot of one list."""
+    run = seen.trigger("one_list")
+    seen.wait(run, "success", "failed")
+    return run
+
+
+def test_a_worker_says_that_the_connection_works(seen: Seen, one: str) -> None:
+    assert seen.xcom(one, "check").startswith(f"Connected to {seen.kore.url} (v2): the application has ")
+
+
+def test_the_links_of_a_task_lead_to_what_it_landed(seen: Seen, one: str) -> None:
+    folder = f"https://s3.example/{seen.bucket}/{seen.xcom(one, 'snapshot')['manifest_key']}".replace("=", "%3D")
+    assert seen.links(one) == {
+        "Snapshot in S3": folder.removesuffix("_manifest.json"),
+        "Manifest": folder,
+        "Contact list in Kore.ai": "https://kore.example/lists/cl-1",
+    }
+
+
+def test_the_consumer_of_one_list_runs_and_reads_what_landed(seen: Seen, one: str) -> None:
+    summary = seen.xcom(one, "snapshot")
+    del summary["keys"]
+    assert seen.xcom(seen.run_after("after_one_list"), "extras") == [summary]
+    assert summary["contacts"] == 100
+
+
+def test_a_mapped_task_tells_of_each_list_and_the_example_consumer_reads_them(seen: Seen) -> None:
+    run = seen.trigger("two_lists")
+    seen.wait(run, "success", "failed")
+    for index, list_id in enumerate(["cl-2", "cl-3"]):
+        assert seen.links(run, index)["Contact list in Kore.ai"] == f"https://kore.example/lists/{list_id}"
+    consumed: list[str] = []
+    path = "/api/v2/dags/kore_consumer/dagRuns"  # one run or two, as the events came in
+
+    def both() -> bool:
+        runs = [
+            f"{path}/{run['dag_run_id']}" for run in seen.airflow.get(path)["dag_runs"] if run["state"] == "success"
+        ]
+        consumed[:] = [key for run in runs for key in seen.xcom(run, "landed")]
+        return len(consumed) >= 2
+
+    assert until(both), seen.logs()
+    assert sorted(key.split("/")[2] for key in consumed) == ["contact_list_id=cl-2", "contact_list_id=cl-3"]
+
+    # Asked last: 3.3.2 answers 500 while a run that an event has made waits for its start.
+    events = seen.airflow.get("/api/v2/assets/events?source_dag_id=two_lists")["asset_events"]
+    told = {
+        event["source_map_index"]: (event["extra"]["contact_list_id"], event["extra"]["contacts"]) for event in events
+    }
+    assert told == {0: ("cl-2", 200), 1: ("cl-3", 300)}
+
+
+@pytest.mark.requires_airflow("3.3")
+def test_the_snapshot_date_is_the_partition_that_a_consumer_runs_for(seen: Seen) -> None:
+    run = seen.trigger("partitioned")
+    seen.wait(run, "success", "failed")
+    assert seen.xcom(seen.run_after("after_partition"), "key") == "2025-03-09"
+
+
+def state_of(seen: Seen, run: str) -> dict[str, Any]:
+    found = seen.airflow.get(f"{run}/taskInstances/snapshot/state-store")["task_state_store"]
+    return {entry["key"]: entry["value"] for entry in found}
+
+
+@pytest.mark.requires_airflow("3.3")
+def test_a_walk_shows_how_far_it_is_waits_as_long_as_it_is_told_and_shows_what_landed(
+    seen: Seen, moto_server: S3Server
+) -> None:
+    seen.kore.add_list("cl-wait", contacts=1_000)
+    fault = {"endpoint": "contacts", "list_id": "cl-wait", "at_offset": 700, "times": 1}
+    seen.kore.add_fault("service_unavailable", retry_after="1000", **fault)
+    run = seen.trigger("told_to_wait")
+    task = f"{run}/taskInstances/snapshot"
+    seen.wait(task, "up_for_retry", "success", "failed")
+
+    # Its checkpoint is where it says it is.
+    shown = state_of(seen, run)["progress"]
+    assert (shown["rows"], shown["total"], shown["percent"]) == (700, 1_000, 70)
+    prefix = shown["checkpoint"].removeprefix(f"s3://{seen.bucket}/")
+    assert moto_server.client().list_objects_v2(Bucket=seen.bucket, Prefix=prefix)["KeyCount"] > 0
+
+    # The server asked for 1000 s, and the task's own retry_delay of 1 s is not what counts.
+    with sqlite3.connect(seen.home / "airflow.db") as database:
+        columns = "retry_delay_override, retry_reason"
+        query = f"SELECT {columns} FROM task_instance WHERE dag_id = 'told_to_wait'"  # noqa: S608 - our own
+        assert database.execute(query).fetchone() == (1_000.0, "The server asked to wait 1000 s")
+
+    # Somebody who can't wait clears the task; it goes on behind its checkpoint.
+    body = {"dry_run": False, "only_failed": False, "dag_run_id": run.rpartition("/")[2], "task_ids": ["snapshot"]}
+    seen.airflow.call("POST", "/api/v2/dags/told_to_wait/clearTaskInstances", body)
+    seen.wait(task, "success", "failed")
+    shown = state_of(seen, run)["progress"]
+    manifest = seen.xcom(run, "snapshot")["manifest_key"]
+    assert shown.pop("at")
+    assert shown == {"rows": 1_000, "total": 1_000, "percent": 100, "manifest": f"s3://{seen.bucket}/{manifest}"}
