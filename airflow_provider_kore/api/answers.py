@@ -14,12 +14,20 @@ from airflow_provider_kore.exceptions import ContractError
 if TYPE_CHECKING:
     from airflow_provider_kore.api.endpoints import Endpoint
 
-_SCAN_DATA: Final = partial(json_text.scan_object, descend={"results": json_text.scan_records})
-_SCAN_PAGE: Final = partial(json_text.scan_object, descend={"data": _SCAN_DATA, "results": json_text.scan_records})
+
+def _scan_items(text: str, index: int) -> tuple[list[json_text.Record], int]:
+    items, end = json_text.scan_records(text, index)
+    if text.find("\n", index, end) >= 0 or text.find("\r", index, end) >= 0:
+        items = [(value, json_text.one_line(raw)) for value, raw in items]
+    return items, end
+
+
+_SCAN_DATA: Final = partial(json_text.scan_object, descend={"results": _scan_items})
+_SCAN_PAGE: Final = partial(json_text.scan_object, descend={"data": _SCAN_DATA, "results": _scan_items})
 
 
 def parse_page(text: str) -> Mapping[str, object]:
-    """Parse the body of a page once, keeping the raw text of each item.
+    """Parse the body of a page once, keeping the raw text of each item, on one line.
 
     Raises ValueError if it is no JSON, json_text.ShapeError if it is JSON of another shape.
     """
@@ -61,19 +69,21 @@ def page_answer(payload: Mapping[str, object], endpoint: Endpoint, what: str) ->
 
 
 def _records(items: list[json_text.Record], endpoint: Endpoint, what: str) -> tuple[Record, ...]:
-    records = []
-    for value, text in items:
-        for field in endpoint.id_fields:
-            identifier = value.get(field)
-            if identifier.__class__ is str and identifier:
-                records.append(Record(identifier, json_text.one_line(text), value))
-                break
-        else:
-            raise ContractError(
-                f"Item {len(records)} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be "
-                "neither counted nor told apart. Nothing is left out silently: ask Kore.ai support about this item."
-            )
-    return tuple(records)
+    ids = [_id(value, endpoint.id_fields) for value, _ in items]
+    if not all(ids):
+        raise ContractError(
+            f"Item {ids.index('')} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be "
+            "neither counted nor told apart. Nothing is left out silently: ask Kore.ai support about this item."
+        )
+    return tuple([Record(identifier, text, value) for identifier, (value, text) in zip(ids, items, strict=True)])
+
+
+def _id(value: Mapping[str, object], fields: tuple[str, ...]) -> str:
+    for field in fields:
+        identifier = value.get(field)
+        if isinstance(identifier, str) and identifier:
+            return identifier
+    return ""
 
 
 def _count(value: object) -> int | None:
