@@ -69,7 +69,9 @@ def page_answer(payload: Mapping[str, object], endpoint: Endpoint, what: str) ->
 
 
 def _records(items: list[json_text.Record], endpoint: Endpoint, what: str) -> tuple[Record, ...]:
-    ids = [_id(value, endpoint.id_fields) for value, _ in items]
+    ids: list[str] = [value.get(endpoint.id_fields[0]) for value, _ in items]  # type: ignore[misc]  # looked at below
+    if {*map(type, ids)} != {str} or not all(ids):
+        ids = [_id(value, endpoint.id_fields) for value, _ in items]
     if not all(ids):
         raise ContractError(
             f"Item {ids.index('')} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be "
