@@ -2,7 +2,7 @@
 
 Each contender is a process of its own (``contenders/``), against one simulated vendor and one S3 server, which are
 processes, too. CPU and peak memory are those of the contender's process alone. What it says it landed is not believed:
-the objects are read back and their ids counted. With ``--quick`` everything is tiny and nothing is written.
+the objects are read back and their ids counted. With ``--quick`` everything is tiny.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import importlib.metadata
 import json
 import os
 import platform
-import statistics
+import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ from servers import ROOT, Vendor, environment, start, start_s3, start_vendor
 
 RESULTS = Path(__file__).with_name("results.json")
 BUCKET = "bench"
+PAGE = 50
+"""Contacts in a page: what the vendor's samples show."""
+PER_MINUTE, PER_HOUR = 60, 1_800
+"""The vendor's limits."""
 SHORT = 10
 """Contacts in the list that each contender lands to warm up."""
 OTHER = ROOT / ".cache" / "bench" / "bin" / "python"
@@ -73,10 +78,8 @@ class Scenario:
     contenders: tuple[Contender, ...] = ALL
     latency: float = 0.0
     requests_per_minute: int = 0
-    page: int = 50
+    page: int = PAGE
     rounds: int = 1
-    together: bool = False
-    """All at once, each with a vendor of its own: they mostly sleep."""
 
 
 @dataclass
@@ -167,8 +170,7 @@ class Run:
 
     def read(self) -> dict[str, Any]:
         """Return the next thing it says. Raises SystemExit if it ended instead."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in self.process.stdout or ():
             if line.startswith("{"):
                 found: dict[str, Any] = json.loads(line)
                 return found
@@ -226,19 +228,8 @@ def hash_of(line: bytes) -> bytes:
 
 
 def measure(scenario: Scenario, world: World) -> dict[str, Result]:
-    """Let every contender land the list; of several rounds each counts with its median in wall time."""
+    """Let every contender land the list; of several rounds each counts with its fastest."""
     settings = {"latency": scenario.latency, "requests_per_minute": scenario.requests_per_minute}
-    if scenario.together:
-        runs = [
-            world.ready(
-                contender, world.vendor(scenario.page), scenario.contacts, scenario.page, scenario.requests_per_minute
-            )
-            for contender in scenario.contenders
-        ]
-        for run in runs:
-            run.vendor.configure(**settings)
-            run.go()
-        return {run.contender.name: run.result(world.s3) for run in runs}
     vendor = world.vendor(scenario.page)
     rounds: dict[str, list[Result]] = {contender.name: [] for contender in scenario.contenders}
     for _ in range(scenario.rounds):
@@ -247,60 +238,119 @@ def measure(scenario: Scenario, world: World) -> dict[str, Result]:
             vendor.configure(**settings)
             run.go()
             rounds[contender.name].append(run.result(world.s3))
-    return {name: median(results) for name, results in rounds.items()}
+    return {name: min(results, key=lambda result: result.wall) for name, results in rounds.items()}
 
 
-def median(results: list[Result]) -> Result:
-    """Return the result whose wall time is the median."""
-    middle = statistics.median_low(result.wall for result in results)
-    return next(result for result in results if result.wall == middle)
+def wait_together(pairs: list[tuple[Contender, int]], world: World) -> list[Result]:
+    """Let contenders land lists of so many contacts within the real limit, all at once: they mostly sleep.
+
+    Each has a vendor of its own, and so the whole allowance.
+    """
+    runs = [world.ready(contender, world.vendor(PAGE), contacts, PAGE, PER_MINUTE) for contender, contacts in pairs]
+    for run in runs:
+        run.vendor.configure(requests_per_minute=PER_MINUTE)
+        run.go()
+    with ThreadPoolExecutor(len(runs)) as pool:  # so that none waits to say what it has to say
+        return list(pool.map(lambda run: run.result(world.s3), runs))
 
 
-def scenarios(*, quick: bool) -> tuple[list[Scenario], tuple[int, ...]]:
-    """Return what is measured, and at which sizes memory is."""
-    if quick:
-        return [
-            Scenario(name="no limits", contacts=120),
-            Scenario(name="50 ms latency", contacts=120, latency=0.05),
-        ], (100, 200)
-    return [
+def size_up(world: World, real: list[tuple[int, Result]], sizes: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Return what the formula says beside what was measured: first in real time, then with the waiting skipped."""
+    rows = [sizing.row(contacts, PAGE, PER_MINUTE, 0, result.requests, result.wall, None) for contacts, result in real]
+    vendor = world.vendor(PAGE)
+    for contacts in sizes:
+        for per_hour in (0, PER_HOUR):
+            limits = {"requests_per_minute": PER_MINUTE, "requests_per_hour": per_hour}
+            rows.append(sizing.skip_through(vendor, world.s3, BUCKET, contacts, PAGE, **limits))
+    return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is measured; the sizes are numbers of contacts."""
+
+    scenarios: tuple[Scenario, ...]
+    waiting: int
+    """Of the list that is read within the real limit; 0: none is."""
+    waiting_sizes: tuple[int, ...]
+    """Of the lists that ours reads meanwhile, for the sizing formula."""
+    memory: tuple[int, ...]
+    skipping: tuple[int, ...]
+    """Of the lists for the sizing formula of which the waiting is skipped."""
+
+
+FULL = Plan(
+    scenarios=(
         Scenario(name="no limits", contacts=50_000, rounds=3),
         Scenario(name="50 ms latency", contacts=20_000, latency=0.05),
-        Scenario(
-            name="60 requests a minute",
-            contacts=7_500,
-            contenders=(*ALL, *IMPATIENT),
-            requests_per_minute=60,
-            together=True,
-        ),
-    ], (10_000, 100_000, 1_000_000)
+    ),
+    waiting=7_500,
+    waiting_sizes=(1_500, 2_900, 3_000, 9_000),
+    memory=(10_000, 100_000, 1_000_000),
+    skipping=(100_000, 1_000_000),
+)
+QUICK = Plan(
+    scenarios=(Scenario(name="no limits", contacts=120), Scenario(name="50 ms latency", contacts=120, latency=0.05)),
+    waiting=0,
+    waiting_sizes=(),
+    memory=(100, 200),
+    skipping=(7_500,),
+)
+
+
+def run(plan: Plan, contenders: tuple[Contender, ...] = ALL) -> dict[str, Any]:
+    """Measure everything of a plan."""
+    found: dict[str, Any] = {"machine": machine(), "scenarios": {}, "memory": {}, "sizing": []}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kore-bench-")))
+        world = World(stack, folder, start_s3(stack, folder, BUCKET))
+        for scenario in plan.scenarios:
+            results = measure(replace(scenario, contenders=contenders), world)
+            found["scenarios"][scenario.name] = _kept(scenario, results)
+        timed: list[tuple[int, Result]] = []
+        if plan.waiting:
+            scenario = Scenario(
+                name=f"{PER_MINUTE} requests a minute",
+                contacts=plan.waiting,
+                contenders=(*ALL, *IMPATIENT),
+                requests_per_minute=PER_MINUTE,
+            )
+            pairs = [(contender, plan.waiting) for contender in scenario.contenders]
+            pairs += [(CORE, contacts) for contacts in plan.waiting_sizes]
+            waited = wait_together(pairs, world)
+            results = {
+                pair[0].name: result for pair, result in zip(pairs, waited, strict=False) if pair[1] == plan.waiting
+            }
+            found["scenarios"][scenario.name] = _kept(scenario, results)
+            timed = [(pair[1], result) for pair, result in zip(pairs, waited, strict=True) if pair[0] is CORE]
+        for size in plan.memory:
+            scenario = Scenario(name=f"memory at {size:,} contacts", contacts=size, page=500, contenders=contenders)
+            for name, result in _kept(scenario, measure(scenario, world))["results"].items():
+                found["memory"].setdefault(name, {})[str(size)] = result
+        found["sizing"] = size_up(world, sorted(timed, key=lambda pair: pair[0]), plan.skipping)
+    return found
+
+
+def _kept(scenario: Scenario, results: dict[str, Result]) -> dict[str, Any]:
+    say(f"{scenario.name}: {scenario.contacts:,} contacts")
+    for name, result in results.items():
+        say(
+            f"  {name:26} {result.wall:8.2f} s, {result.cpu:7.2f} s CPU, {result.peak_mb:5.0f} MB, "
+            f"{result.requests:6,} requests {result.failed}"
+        )
+    about = {key: value for key, value in asdict(scenario).items() if key not in {"name", "contenders"}}
+    return about | {"results": {name: asdict(result) for name, result in results.items()}}
 
 
 def main() -> int:
     """Measure everything and keep it in ``results.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny lists, to see whether everything works")
-    parser.add_argument("--only", default="", help="measure only contenders whose names begin so")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="default: %(default)s")
     options = parser.parse_args()
-    chosen, sizes = scenarios(quick=options.quick)
-    found: dict[str, Any] = {"machine": machine(), "scenarios": {}, "memory": {}, "sizing": []}
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kore-bench-")))
-        world = World(stack, folder, start_s3(stack, folder, BUCKET))
-        for scenario in chosen:
-            say(f"{scenario.name}: {scenario.contacts:,} contacts")
-            results = measure(scenario, world)
-            for name, result in results.items():
-                say(f"  {name}: {result}")
-            about = {key: value for key, value in asdict(scenario).items() if key not in {"name", "contenders"}}
-            found["scenarios"][scenario.name] = about | {"results": {n: asdict(r) for n, r in results.items()}}
-        for size in sizes:
-            results = measure(Scenario(name="memory", contacts=size, page=500), world)
-            for name, result in results.items():
-                say(f"memory, {size:,} contacts, {name}: {result.peak_mb:.0f} MB")
-                found["memory"].setdefault(name, {})[str(size)] = asdict(result)
-    if not options.quick:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
+    found = run(QUICK if options.quick else FULL)
+    options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -70,7 +70,8 @@ def compete(land: Callable[[Job], None]) -> None:
     job = Job(**json.loads(sys.argv[1]))
     land(replace(job, list_id=f"{job.list_id}-short", prefix=f"{job.prefix}-short", requests_per_minute=0))
     _say({"start_cpu": time.process_time(), "base_mb": _status("VmRSS")})
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        return  # whoever started it is gone
     with suppress(OSError):  # not every container lets it
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
     failed = ""
