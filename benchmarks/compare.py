@@ -17,15 +17,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sizing
-from servers import ROOT, Vendor, environment, start, start_s3, start_vendor
+from servers import ROOT, Vendor, environment, s3_client, start, start_s3, start_vendor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RESULTS = Path(__file__).with_name("results.json")
 BUCKET = "bench"
@@ -33,6 +37,20 @@ PAGE = 50
 """Contacts in a page: what the vendor's samples show."""
 PER_MINUTE, PER_HOUR = 60, 1_800
 """The vendor's limits."""
+MISFORTUNES = (
+    "server_error",
+    "reset_before_headers",
+    "cut_json",
+    "short_page",
+    "empty_page",
+    "repeated_page",
+    "has_more_false",
+    "list_remove",
+    "list_swap",
+)
+"""Faults of the simulator: ``docs/simulator.md``."""
+MISFORTUNE = {"endpoint": "contacts", "after_requests": 10, "times": 1}
+MISFORTUNE_CONTACTS = 1_000
 SHORT = 10
 """Contacts in the list that each contender lands to warm up."""
 OTHER = ROOT / ".cache" / "bench" / "bin" / "python"
@@ -163,10 +181,10 @@ class Run:
     contacts: int
     base: dict[str, Any] = field(default_factory=dict)
 
-    def go(self) -> None:
-        """Let it land its list."""
+    def go(self, **changes: object) -> None:
+        """Let it land its list, or another one that ``changes`` name."""
         self.vendor.forget()
-        print("go", file=self.process.stdin, flush=True)
+        print(json.dumps(changes), file=self.process.stdin, flush=True)
 
     def read(self) -> dict[str, Any]:
         """Return the next thing it says. Raises SystemExit if it ended instead."""
@@ -180,7 +198,7 @@ class Run:
         """Wait for its end, and look at what it left."""
         taken = self.read()
         report = self.vendor.report()
-        self.process.wait()
+        self.process.communicate()  # which ends it
         result = Result(
             **taken,
             **self.base,
@@ -197,34 +215,21 @@ class Run:
 
 
 def count(s3: str, prefix: str) -> tuple[int, int]:
-    """Return how many contacts lie below a prefix, and how many of them more than once."""
-    import boto3
-    from botocore.config import Config
+    """Return how many contacts lie below a prefix, and how many rows hold a contact that another one holds, too."""
+    found = Counter(landed(s3, prefix))
+    return len(found), found.total() - len(found)
 
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3,
-        region_name="us-east-1",
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",  # noqa: S106  # opens nothing
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    ids: set[bytes] = set()
-    rows = 0
+
+def landed(s3: str, prefix: str) -> Iterator[str]:
+    """Yield the id in each row below a prefix."""
+    client = s3_client(s3)
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/"):
         for key in (found["Key"] for found in page.get("Contents", [])):
             if "/_" in key or not key.endswith((".jsonl", ".jsonl.gz")):
                 continue
             body = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
             for line in (gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body).splitlines():
-                rows += 1
-                ids.add(hash_of(line))
-    return len(ids), rows - len(ids)
-
-
-def hash_of(line: bytes) -> bytes:
-    """Return the id of one line of JSON."""
-    return str(json.loads(line)["_id"]).encode()
+                yield json.loads(line)["_id"]
 
 
 def measure(scenario: Scenario, world: World) -> dict[str, Result]:
@@ -254,6 +259,33 @@ def wait_together(pairs: list[tuple[Contender, int]], world: World) -> list[Resu
         return list(pool.map(lambda run: run.result(world.s3), runs))
 
 
+def endure(contender: Contender, world: World) -> dict[str, str]:
+    """Let something go wrong in mid-walk, once each; return what landed, by misfortune.
+
+    What counts is a contact that the list still has when all is over: whether it landed, and once.
+    """
+    vendor = world.vendor(PAGE)
+    run = world.ready(contender, vendor, SHORT, PAGE, 0)
+    outcomes = {}
+    for fault in MISFORTUNES:
+        list_id, prefix = f"cl-{fault}", f"{run.prefix}/{fault}"
+        vendor.add_list(list_id, MISFORTUNE_CONTACTS)
+        vendor.control("POST", "faults", {"name": fault, "list_id": list_id, **MISFORTUNE})
+        run.go(list_id=list_id, prefix=prefix)
+        failed = run.read()["failed"]
+        (struck,) = vendor.control("GET", "faults")
+        vendor.control("DELETE", "faults")
+        if struck["fired"] != 1:
+            raise SystemExit(f"{contender.name} never met {fault}")
+        rows = Counter(landed(world.s3, prefix))
+        missing = sum(1 for identifier in vendor.control("GET", f"lists/{list_id}/ids") if identifier not in rows)
+        twice = rows.total() - len(rows)
+        words = [f"{missing} missing"] * bool(missing) + [f"{twice} twice"] * bool(twice)
+        outcomes[fault] = "error" if failed else ", ".join(words) or "right"
+    run.process.communicate()
+    return outcomes
+
+
 def size_up(world: World, real: list[tuple[int, Result]], sizes: tuple[int, ...]) -> list[dict[str, Any]]:
     """Return what the formula says beside what was measured: first in real time, then with the waiting skipped."""
     rows = [sizing.row(contacts, PAGE, PER_MINUTE, 0, result.requests, result.wall, None) for contacts, result in real]
@@ -277,6 +309,8 @@ class Plan:
     memory: tuple[int, ...]
     skipping: tuple[int, ...]
     """Of the lists for the sizing formula of which the waiting is skipped."""
+    enduring: tuple[Contender, ...]
+    """Whom something befalls in mid-walk."""
 
 
 FULL = Plan(
@@ -288,19 +322,21 @@ FULL = Plan(
     waiting_sizes=(1_500, 2_900, 3_000, 9_000),
     memory=(10_000, 100_000, 1_000_000),
     skipping=(100_000, 1_000_000),
+    enduring=(OURS, LOOP, *IMPATIENT),
 )
 QUICK = Plan(
-    scenarios=(Scenario(name="no limits", contacts=120), Scenario(name="50 ms latency", contacts=120, latency=0.05)),
+    scenarios=(Scenario(name="no limits", contacts=120),),
     waiting=0,
     waiting_sizes=(),
-    memory=(100, 200),
+    memory=(),
     skipping=(7_500,),
+    enduring=(),
 )
 
 
 def run(plan: Plan, contenders: tuple[Contender, ...] = ALL) -> dict[str, Any]:
     """Measure everything of a plan."""
-    found: dict[str, Any] = {"machine": machine(), "scenarios": {}, "memory": {}, "sizing": []}
+    found: dict[str, Any] = {"machine": machine(), "scenarios": {}, "misfortunes": {}, "memory": {}, "sizing": []}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kore-bench-")))
         world = World(stack, folder, start_s3(stack, folder, BUCKET))
@@ -323,6 +359,9 @@ def run(plan: Plan, contenders: tuple[Contender, ...] = ALL) -> dict[str, Any]:
             }
             found["scenarios"][scenario.name] = _kept(scenario, results)
             timed = [(pair[1], result) for pair, result in zip(pairs, waited, strict=True) if pair[0] is CORE]
+        for contender in plan.enduring:
+            found["misfortunes"][contender.name] = endure(contender, world)
+            say(f"{contender.name}: {found['misfortunes'][contender.name]}")
         for size in plan.memory:
             scenario = Scenario(name=f"memory at {size:,} contacts", contacts=size, page=500, contenders=contenders)
             for name, result in _kept(scenario, measure(scenario, world))["results"].items():

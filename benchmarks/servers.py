@@ -77,6 +77,21 @@ def start_s3(stack: ExitStack, folder: Path, bucket: str) -> str:
     return url
 
 
+def s3_client(url: str) -> Any:
+    """Return a client of such a server."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",  # noqa: S106  # opens nothing
+        config=Config(s3={"addressing_style": "path"}),
+    )
+
+
 def start(command: list[str], folder: Path, **options: Any) -> subprocess.Popen[str]:
     """Start a process whose output is read here and whose errors go to ``errors.log``."""
     with (folder / "errors.log").open("a") as errors:

@@ -71,8 +71,7 @@ class SkippingClock:
 
 def skip_through(vendor: Vendor, s3: str, bucket: str, contacts: int, page: int, **limits: int) -> dict[str, Any]:
     """Take a snapshot under limits on a clock that skips the waiting; the vendor itself limits nothing."""
-    import boto3
-    from botocore.config import Config
+    from servers import s3_client
 
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
@@ -99,18 +98,10 @@ def skip_through(vendor: Vendor, s3: str, bucket: str, contacts: int, page: int,
         snapshot_date="2026-11-23",
         run=RunKey(dag_id="bench", run_id=name, task_id="land"),
     )
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3,
-        region_name="us-east-1",
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",  # noqa: S106  # opens nothing
-        config=Config(s3={"addressing_style": "path"}),
-    )
     clock = SkippingClock()
     began, really = clock.monotonic(), time.monotonic()
     with CampaignClient(config, clock=clock) as campaign:
-        manifest = take_snapshot(spec, campaign, S3Store(client, bucket), clock)
+        manifest = take_snapshot(spec, campaign, S3Store(s3_client(s3), bucket), clock)
     if manifest.contacts != contacts:
         raise SystemExit(f"{manifest.contacts:,} of {contacts:,} contacts landed")
     wall, real = clock.monotonic() - began, time.monotonic() - really

@@ -66,14 +66,21 @@ class Job:
 
 
 def compete(land: Callable[[Job], None]) -> None:
-    """Run a contender: warm up, wait for a line on the standard input, land the list, and print what it took."""
+    """Run a contender: warm up, then for each line of the standard input land a list and print what it took.
+
+    A line is a JSON object of what is different from the job: another list, another prefix.
+    """
     job = Job(**json.loads(sys.argv[1]))
     land(replace(job, list_id=f"{job.list_id}-short", prefix=f"{job.prefix}-short", requests_per_minute=0))
     _say({"start_cpu": time.process_time(), "base_mb": _status("VmRSS")})
-    if not sys.stdin.readline():
-        return  # whoever started it is gone
-    with suppress(OSError):  # not every container lets it
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+    for line in sys.stdin:
+        with suppress(OSError):  # not every container lets it
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+        _say(_measure(land, replace(job, **json.loads(line))))
+    os._exit(0)  # threads that libraries leave behind are nobody's result
+
+
+def _measure(land: Callable[[Job], None], job: Job) -> dict[str, Any]:
     failed = ""
     wall, cpu = time.perf_counter(), _cpu()
     try:
@@ -81,9 +88,7 @@ def compete(land: Callable[[Job], None]) -> None:
     except Exception as err:  # noqa: BLE001  # a contender that fails is a result
         failed = f"{type(err).__name__}: {err}"[:300]
     taken = {"wall": time.perf_counter() - wall, "cpu": _cpu() - cpu, "peak_mb": _status("VmHWM")}
-    _say({**taken, "failed": failed})
-    sys.stdout.flush()
-    os._exit(0)  # threads that libraries leave behind are nobody's result
+    return taken | {"failed": failed}
 
 
 def upload(job: Job, path: Path) -> None:
