@@ -30,6 +30,7 @@ def blocks(found: dict[str, Any]) -> dict[str, str]:
         "window": ratios(found["scenarios"]["60 requests a minute"]),
         "memory": memory(found["memory"]),
         "start": start(found["scenarios"]["no limits"]["results"]),
+        "misfortunes": misfortunes(found["misfortunes"]),
         "sizing": sizing(found["sizing"]),
     }
 
@@ -112,6 +113,19 @@ def better(results: dict[str, Any], measure: str) -> str:
         if not result["failed"] and name != OURS and result[measure] * SAME < ours
     ]
     return ", ".join(f"{name} {times(ratio)}" for ratio, name in sorted(found))
+
+
+def misfortunes(found: dict[str, Any]) -> str:
+    """Return what landed after each misfortune; what is wrong and was called a success stands out."""
+    quiet = {"right", "error"}
+    rows = [
+        [
+            f"`{fault}`",
+            *(outcome if outcome in quiet else f"**{outcome}**" for outcome in (of[fault] for of in found.values())),
+        ]
+        for fault in found[OURS]
+    ]
+    return table(["", *found], rows, left=1 + len(found))
 
 
 def sizing(rows: list[dict[str, Any]]) -> str:
