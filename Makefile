@@ -44,7 +44,7 @@ lint: venv  ## ruff, mypy --strict, and the import contracts
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
-	$(PY) -m mypy tools tests/conftest.py tests/packaging
+	$(PY) -m mypy tools benchmarks tests/conftest.py tests/packaging
 	@.venv/bin/lint-imports --no-logo
 
 format: venv  ## Let ruff format the code and mend what it can

@@ -288,7 +288,10 @@ def endure(contender: Contender, world: World) -> dict[str, str]:
 
 def size_up(world: World, real: list[tuple[int, Result]], sizes: tuple[int, ...]) -> list[dict[str, Any]]:
     """Return what the formula says beside what was measured: first in real time, then with the waiting skipped."""
-    rows = [sizing.row(contacts, PAGE, PER_MINUTE, 0, result.requests, result.wall, None) for contacts, result in real]
+    rows = [
+        sizing.row(contacts, PAGE, {"requests_per_minute": PER_MINUTE}, count=result.requests, wall=result.wall)
+        for contacts, result in real
+    ]
     vendor = world.vendor(PAGE)
     for contacts in sizes:
         for per_hour in (0, PER_HOUR):

@@ -175,8 +175,9 @@ def fill(page: str, generated: dict[str, str]) -> str:
     if sorted(places) != sorted(generated):
         raise SystemExit(f"{PAGE.name} has places for {sorted(places)}; there are {sorted(generated)}")
     for name, text in generated.items():
-        pattern = rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)"
-        page = re.sub(pattern, lambda match, text=text: f"{match[1]}{text}\n{match[2]}", page, flags=re.DOTALL)
+        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+        head, rest = page.split(begin)
+        page = f"{head}{begin}{text}\n{end}{rest.partition(end)[2]}"
     return page
 
 

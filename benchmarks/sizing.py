@@ -77,6 +77,7 @@ def skip_through(vendor: Vendor, s3: str, bucket: str, contacts: int, page: int,
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.snapshot.run import take_snapshot
     from airflow_provider_kore.snapshot.s3 import S3Store
+    from airflow_provider_kore.snapshot.source import ContactListSource
     from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
     list_id = f"cl-{contacts}"
@@ -93,7 +94,7 @@ def skip_through(vendor: Vendor, s3: str, bucket: str, contacts: int, page: int,
     )
     name = f"sizing-{contacts}-{'-'.join(map(str, limits.values()))}"
     spec = SnapshotSpec.parse(
-        contact_list_id=list_id,
+        source=ContactListSource(contact_list_id=list_id),
         s3_prefix=f"{name}/contacts",
         snapshot_date="2026-11-23",
         run=RunKey(dag_id="bench", run_id=name, task_id="land"),
@@ -102,8 +103,8 @@ def skip_through(vendor: Vendor, s3: str, bucket: str, contacts: int, page: int,
     began, really = clock.monotonic(), time.monotonic()
     with CampaignClient(config, clock=clock) as campaign:
         manifest = take_snapshot(spec, campaign, S3Store(s3_client(s3), bucket), clock)
-    if manifest.contacts != contacts:
-        raise SystemExit(f"{manifest.contacts:,} of {contacts:,} contacts landed")
+    if manifest.rows != contacts:
+        raise SystemExit(f"{manifest.rows:,} of {contacts:,} contacts landed")
     wall, real = clock.monotonic() - began, time.monotonic() - really
     count = int(vendor.report()["requests"])
     return row(contacts, page, limits, count=count, wall=wall, really=real)

@@ -11,6 +11,7 @@ from airflow_provider_kore.api.config import ApiConfig
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.snapshot.run import take_snapshot
 from airflow_provider_kore.snapshot.s3 import S3Store
+from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
 
@@ -28,7 +29,7 @@ def land(job: Job) -> None:
         },
     )
     spec = SnapshotSpec.parse(
-        contact_list_id=job.list_id,
+        source=ContactListSource(contact_list_id=job.list_id),
         s3_prefix=job.prefix,
         snapshot_date="2026-11-23",
         run=RunKey(dag_id="bench", run_id=job.prefix, task_id="land"),
