@@ -23,7 +23,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from servers import environment, start, start_s3, start_vendor
+from report import fill, table
+from servers import ROOT, environment, start, start_s3, start_vendor
 
 if TYPE_CHECKING:
     import subprocess
@@ -34,7 +35,7 @@ PROMISE_MB = 40.0
 """How much more a million contacts may take than ten thousand."""
 PAGE = 500
 """Contacts in a page: as few as 50 would only make it slower."""
-MIB = 1 << 20
+DOCS = ROOT / "docs" / "memory.md"
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="measure only the cases whose name begins so")
     parser.add_argument("--json", action="store_true", help="print peaks as JSON, for the first case of --only alone")
+    parser.add_argument("--docs", action="store_true", help="print the table into docs/memory.md")
     options = parser.parse_args()
     if options.child:
         child(options.child)
@@ -156,18 +158,21 @@ def main() -> int:
             world = World(stack)
             _say(json.dumps({case.name: [measure(case, size, world) for size in options.sizes] for case in cases[:1]}))
         return 0
-    heads = [f"{size:,}" for size in options.sizes]
-    _say(f"| Peak in MB at … contacts | {' | '.join(heads)} | growth |")
-    _say("|---|" + "---:|" * (len(heads) + 1))
-    worst = 0.0
+    rows, growth = [], []
     with ExitStack() as stack:
         world = World(stack)
         for case in cases:
             peaks = [measure(case, size, world) for size in options.sizes]
-            worst = max(worst, peaks[-1] - peaks[0])
-            _say(f"| {case.name} | {' | '.join(f'{peak:.0f}' for peak in peaks)} | {peaks[-1] - peaks[0]:.1f} |")
-    _say(f"\nMost growth: {worst:.1f} MB; promised: at most {PROMISE_MB:g} MB.")
-    return int(worst > PROMISE_MB)
+            growth.append(peaks[-1] - peaks[0])
+            rows.append([case.name, *(f"{peak:.0f}" for peak in peaks), f"{growth[-1]:.1f}"])
+            _say(" | ".join(rows[-1]))
+    heads = ["Peak in MB at … contacts", *(f"{size:,}" for size in options.sizes), "growth"]
+    text = f"{table(heads, rows)}\n\nMost growth: {max(growth):.1f} MB; promised: at most {PROMISE_MB:g} MB."
+    if options.docs:
+        DOCS.write_text(fill(DOCS.read_text(encoding="utf-8"), {"formats": text}), encoding="utf-8")
+    else:
+        _say(text)
+    return int(max(growth) > PROMISE_MB)
 
 
 def _say(line: str) -> None:

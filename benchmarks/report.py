@@ -47,7 +47,7 @@ def ratios(scenario: dict[str, Any]) -> str:
     rows = []
     for name, result in scenario["results"].items():
         if result["failed"]:
-            read = result["pages"] * scenario["page"]
+            read = (result["pages"] - result["rate_limited"]) * scenario["page"]
             rows.append([name, f"fails after {read:,} contacts", "", "", f"{result['requests']:,}", "", "", ""])
             continue
         shown = [times(result[measure] / ours[measure]) for measure in ("wall", "cpu", "peak_mb")]
@@ -173,7 +173,7 @@ def fill(page: str, generated: dict[str, str]) -> str:
     """Return the page with every generated part replaced. Raises SystemExit if one has no place, or is unknown."""
     places = re.findall(r"<!-- begin (\S+) -->", page)
     if sorted(places) != sorted(generated):
-        raise SystemExit(f"{PAGE.name} has places for {sorted(places)}; there are {sorted(generated)}")
+        raise SystemExit(f"the page has places for {sorted(places)}; there are {sorted(generated)}")
     for name, text in generated.items():
         begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
         head, rest = page.split(begin)
