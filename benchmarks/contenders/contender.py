@@ -86,7 +86,7 @@ def _measure(land: Callable[[Job], None], job: Job) -> dict[str, Any]:
     try:
         land(job)
     except Exception as err:  # noqa: BLE001  # a contender that fails is a result
-        failed = f"{type(err).__name__}: {err}"[:300]
+        failed = " ".join(f"{type(err).__name__}: {err}".split())[:300]
     taken = {"wall": time.perf_counter() - wall, "cpu": _cpu() - cpu, "peak_mb": _status("VmHWM")}
     return taken | {"failed": failed}
 
