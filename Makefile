@@ -10,7 +10,7 @@ JOBS ?= auto
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv ministack demo ui test test-quick soak test-celery test-matrix test-lowest lint format docs bench lock build clean
+.PHONY: help venv ministack demo ui test test-quick soak test-celery test-matrix test-lowest lint format docs bench bench-quick lock build clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ lint: venv  ## ruff, mypy --strict, and the import contracts
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
-	$(PY) -m mypy tools tests/conftest.py tests/packaging
+	$(PY) -m mypy tools benchmarks tests/conftest.py tests/packaging
 	@.venv/bin/lint-imports --no-logo
 
 format: venv  ## Let ruff format the code and mend what it can
@@ -54,8 +54,16 @@ format: venv  ## Let ruff format the code and mend what it can
 docs: venv  ## Build the documentation into docs/_build/html; a warning is an error
 	$(PY) -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
 
-bench: venv  ## Measure memory at 10 thousand, 100 thousand and 1 million contacts
-	@$(PY) benchmarks/memory.py
+bench: venv  ## Measure ours beside other ways to do it, and its memory, and print the results into docs/benchmarks.md
+	@$(ENVIRONMENT) .cache/bench bench --without-project
+	@$(PY) benchmarks/compare.py
+	@$(PY) benchmarks/report.py
+	@.cache/bench/bin/python benchmarks/plots.py
+	@$(PY) benchmarks/memory.py --docs
+
+bench-quick: venv  ## The same with a tiny list, to see whether everything still works; changes nothing
+	@$(ENVIRONMENT) .cache/bench bench --without-project
+	@$(PY) benchmarks/compare.py --quick --output .cache/bench-quick.json
 
 lock:  ## Resolve all lock files in requirements/ anew (ONLY=docs: one of them)
 	@$(PYTHON3) tools/lock.py $(ONLY)

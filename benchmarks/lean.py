@@ -7,8 +7,6 @@ Timed is from the first request to the answer of the last, so checkpoints count 
 the same level. They take turns, and each counts with its fastest round.
 """
 
-# ruff: noqa: INP001  # a script, no package
-
 from __future__ import annotations
 
 import argparse
@@ -16,7 +14,6 @@ import gzip
 import json
 import multiprocessing
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
+
+from servers import s3_client, start_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,16 +38,6 @@ LEVEL = 1
 PAGE = 50
 LIST = "cl-lean"
 UPDATED_AT = "2026-11-23T10:00:00.000Z"
-
-_MOTO = """
-import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
-from werkzeug.serving import make_server
-from moto.server import DomainDispatcherApplication, create_backend_app
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
-print(server.port, flush=True)
-server.serve_forever()
-"""
 
 
 @dataclass
@@ -104,7 +93,7 @@ def plain(config: ApiConfig, contacts: int, folder: Path) -> Time:
     with requests.Session() as session, gzip.open(folder / "plain.jsonl.gz", "wt", compresslevel=LEVEL) as out:
         began = now()
         while True:
-            params = {"accountId": config.account_id, "skip": found, "limit": PAGE}
+            params: dict[str, str | int] = {"accountId": config.account_id, "skip": found, "limit": PAGE}
             answer = session.get(url, params=params, headers=headers, timeout=30)
             answer.raise_for_status()
             page = answer.json()
@@ -210,34 +199,17 @@ def _contact(number: int) -> dict[str, str]:
 @contextmanager
 def servers(contacts: int, *, zipped: bool) -> Iterator[tuple[ApiConfig, Any]]:
     """Start both servers; lend the connection to the one and a store in the other."""
-    import boto3
-    from botocore.config import Config
-
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.snapshot.s3 import S3Store
 
     with ExitStack() as stack:
-        command = [sys.executable, "-c", _MOTO]
-        moto = stack.enter_context(
-            subprocess.Popen(  # noqa: S603  # our own command
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
-        )
-        stack.callback(moto.kill)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kore-lean-")))
+        s3 = start_s3(stack, folder, "lean")
         spawn = multiprocessing.get_context("spawn")
         ours_, theirs = spawn.Pipe()
         server = spawn.Process(target=serve, args=[contacts, zipped, theirs], daemon=True)
         server.start()
         stack.callback(server.kill)
-        s3 = boto3.client(
-            "s3",
-            endpoint_url=f"http://127.0.0.1:{int(moto.stdout.readline())}",  # type: ignore[union-attr]
-            region_name="us-east-1",
-            aws_access_key_id="key",
-            aws_secret_access_key="secret",  # noqa: S106  # of nobody
-            config=Config(s3={"addressing_style": "path"}),
-        )
-        s3.create_bucket(Bucket="lean")
         config = ApiConfig(
             base_url=f"http://127.0.0.1:{ours_.recv()}",
             client_id="cs-lean",
@@ -246,7 +218,7 @@ def servers(contacts: int, *, zipped: bool) -> Iterator[tuple[ApiConfig, Any]]:
             account_id="ac-lean",
             requests_per_minute=0,
         )
-        yield config, S3Store(s3, "lean")
+        yield config, S3Store(s3_client(s3), "lean")
 
 
 # --- The rounds ------------------------------------------------------------------------------------------------------

@@ -6,27 +6,28 @@ so that a peak of Python's imports hides nothing; ``getrusage`` where the kernel
 is one whose first process was killed with ``kill -9`` after two thirds of the walk.
 """
 
-# ruff: noqa: INP001  # a script, no package
-
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from report import fill, table
+from servers import ROOT, environment, start, start_s3, start_vendor
+
+if TYPE_CHECKING:
+    import subprocess
 
 SIZES = (10_000, 100_000, 1_000_000)
 FORMATS = ("jsonl", "csv", "parquet")
@@ -34,18 +35,7 @@ PROMISE_MB = 40.0
 """How much more a million contacts may take than ten thousand."""
 PAGE = 500
 """Contacts in a page: as few as 50 would only make it slower."""
-MIB = 1 << 20
-WAIT_SECONDS = 60.0
-
-_MOTO = """
-import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
-from werkzeug.serving import make_server
-from moto.server import DomainDispatcherApplication, create_backend_app
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
-print(server.port, flush=True)
-server.serve_forever()
-"""
+DOCS = ROOT / "docs" / "memory.md"
 
 
 @dataclass(frozen=True)
@@ -71,7 +61,7 @@ def measure(case: Case, contacts: int, world: World) -> float:
     name = f"{case.file_format}-{case.durable}-{case.resumed}-{contacts}"
     if case.resumed:
         first = world.start(case, contacts, name)
-        world.forget()
+        world.vendor.forget()
         while world.pages() < contacts * 2 // 3 // PAGE:
             if first.poll() is not None:
                 raise SystemExit(f"{case.name}: ended before it was killed\n{first.communicate()[0]}")
@@ -92,75 +82,24 @@ class World:
     """The simulator, the S3 server, and how to reach them."""
 
     def __init__(self, stack: ExitStack) -> None:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kore-memory-"))
-        moto = stack.enter_context(_process([sys.executable, "-c", _MOTO], folder, stdin=subprocess.PIPE))
-        stack.callback(moto.kill)
-        command = [sys.executable, "-m", "airflow_provider_kore.simulator", "--set", "requests_per_minute=0"]
-        command += ["--set", f"max_limit={PAGE}"]
-        simulator = stack.enter_context(_process(command, folder))
-        stack.callback(simulator.terminate)
-        started = json.loads(simulator.stdout.readline())  # type: ignore[union-attr]
-        s3 = f"http://127.0.0.1:{int(moto.stdout.readline())}"  # type: ignore[union-attr]
-        kore = json.loads(started["connection"])
-        kore["extra"] |= {"requests_per_minute": 0}
-        self.url = started["url"]
-        self._folder = folder
-        self._lists: set[int] = set()
-        self._environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "AWS_"))},
-            "AIRFLOW_HOME": folder,
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
-            "AIRFLOW_CONN_KORE_DEFAULT": json.dumps(kore),
-            "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(
-                {
-                    "conn_type": "aws",
-                    "login": "key",
-                    "password": "secret",
-                    "extra": {
-                        "endpoint_url": s3,
-                        "region_name": "us-east-1",
-                        "config_kwargs": {"s3": {"addressing_style": "path"}},
-                    },
-                }
-            ),
-        }
-        self._request(f"{s3}/memory", "PUT")
+        self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kore-memory-")))
+        s3 = start_s3(stack, self._folder, "memory")
+        self.vendor = start_vendor(stack, self._folder, requests_per_minute=0, max_limit=PAGE)
+        self._lists: set[str] = set()
+        self._environment = environment(self._folder, self.vendor, s3)
 
     def start(self, case: Case, contacts: int, name: str) -> subprocess.Popen[str]:
         """Start the process that is measured."""
         list_id = f"cl-{contacts}"
-        if contacts not in self._lists:
-            self._lists.add(contacts)
-            self._control("POST", "lists", {"list_id": list_id, "contacts": contacts})
+        if list_id not in self._lists:
+            self._lists.add(list_id)
+            self.vendor.add_list(list_id, contacts)
         arguments = {"list": list_id, "format": case.file_format, "durable": case.durable, "name": name}
-        return _process(
-            [sys.executable, __file__, "--child", json.dumps(arguments)], self._folder, env=self._environment
-        )
+        return start([sys.executable, __file__, "--child", json.dumps(arguments)], self._folder, env=self._environment)
 
     def pages(self) -> int:
-        """Return how many pages were served since :meth:`forget`."""
-        return int(self._control("GET", "report")["endpoints"].get("contacts", 0))
-
-    def forget(self) -> None:
-        """Begin to count anew."""
-        self._control("DELETE", "requests")
-
-    def _control(self, method: str, path: str, body: object = None) -> Any:
-        return json.loads(self._request(f"{self.url}/_simulator/{path}", method, body))
-
-    def _request(self, url: str, method: str, body: object = None) -> bytes:
-        data = json.dumps(body).encode() if body else None
-        request = urllib.request.Request(url, data, method=method)  # noqa: S310  # our own servers
-        with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as answer:  # noqa: S310
-            return bytes(answer.read())
-
-
-def _process(command: list[str], folder: str, **options: Any) -> subprocess.Popen[str]:
-    with (Path(folder) / "errors.log").open("a") as errors:
-        return subprocess.Popen(  # noqa: S603  # our own commands
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=Path(__file__).parents[1], **options
-        )
+        """Return how many pages were served since the vendor was told to forget."""
+        return int(self.vendor.report()["endpoints"].get("contacts", 0))
 
 
 def child(arguments: dict[str, Any]) -> None:
@@ -208,6 +147,7 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="measure only the cases whose name begins so")
     parser.add_argument("--json", action="store_true", help="print peaks as JSON, for the first case of --only alone")
+    parser.add_argument("--docs", action="store_true", help="print the table into docs/memory.md")
     options = parser.parse_args()
     if options.child:
         child(options.child)
@@ -218,18 +158,21 @@ def main() -> int:
             world = World(stack)
             _say(json.dumps({case.name: [measure(case, size, world) for size in options.sizes] for case in cases[:1]}))
         return 0
-    heads = [f"{size:,}" for size in options.sizes]
-    _say(f"| Peak in MB at … contacts | {' | '.join(heads)} | growth |")
-    _say("|---|" + "---:|" * (len(heads) + 1))
-    worst = 0.0
+    rows, growth = [], []
     with ExitStack() as stack:
         world = World(stack)
         for case in cases:
             peaks = [measure(case, size, world) for size in options.sizes]
-            worst = max(worst, peaks[-1] - peaks[0])
-            _say(f"| {case.name} | {' | '.join(f'{peak:.0f}' for peak in peaks)} | {peaks[-1] - peaks[0]:.1f} |")
-    _say(f"\nMost growth: {worst:.1f} MB; promised: at most {PROMISE_MB:g} MB.")
-    return int(worst > PROMISE_MB)
+            growth.append(peaks[-1] - peaks[0])
+            rows.append([case.name, *(f"{peak:.0f}" for peak in peaks), f"{growth[-1]:.1f}"])
+            _say(" | ".join(rows[-1]))
+    heads = ["Peak in MB at … contacts", *(f"{size:,}" for size in options.sizes), "growth"]
+    text = f"{table(heads, rows)}\n\nMost growth: {max(growth):.1f} MB; promised: at most {PROMISE_MB:g} MB."
+    if options.docs:
+        DOCS.write_text(fill(DOCS.read_text(encoding="utf-8"), {"formats": text}), encoding="utf-8")
+    else:
+        _say(text)
+    return int(max(growth) > PROMISE_MB)
 
 
 def _say(line: str) -> None:

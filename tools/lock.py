@@ -68,6 +68,7 @@ LOCKS = (
     Lock("lint", ("requirements/lint.in",), options=("--constraints", NEWEST)),
     Lock("docs", ("requirements/docs.in",), options=("--constraints", NEWEST)),
     Lock("ministack", ("requirements/ministack.in",)),
+    Lock("bench", ("requirements/bench.in",)),
 )
 
 
