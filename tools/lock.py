@@ -66,6 +66,7 @@ LOCKS = (
     Lock("celery", ("requirements/celery.in",), options=("--constraints", NEWEST)),
     Lock("lint", ("requirements/lint.in",), options=("--constraints", NEWEST)),
     Lock("docs", ("requirements/docs.in",), options=("--constraints", NEWEST)),
+    Lock("browser", ("requirements/browser.in",), options=("--constraints", NEWEST)),
     Lock("ministack", ("requirements/ministack.in",)),
 )
 
