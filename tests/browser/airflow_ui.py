@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from playwright.sync_api import expect, sync_playwright
 
@@ -46,6 +47,7 @@ class AirflowUi:
                 page = browser.new_page(
                     viewport={"width": 1280, "height": 800}, color_scheme="light", locale="en-GB", timezone_id="UTC"
                 )
+                page.context.grant_permissions(["clipboard-read", "clipboard-write"])
                 page.set_default_timeout(PATIENCE)
                 page.set_default_navigation_timeout(PATIENCE)
                 yield cls(page, url, pictures)
@@ -127,7 +129,7 @@ class AirflowUi:
         """Look a DAG up, trigger it with its own parameters, and come to see its run."""
         self.page.goto(f"{self._url}/dags")
         self.page.get_by_role("link", name=dag_id, exact=True).click()
-        expect(self.page).to_have_url(re.compile(f"/dags/{dag_id}$"))
+        expect(self.page.get_by_role("navigation", name="breadcrumb")).to_contain_text(dag_id)
         self.page.get_by_role("button", name="Trigger Dag").click()
         self.dialog.get_by_role("button", name="Trigger", exact=True).click()
         expect(self.dialog).to_have_count(0)
@@ -153,15 +155,21 @@ class AirflowUi:
         expect(self.page.get_by_role("menuitem")).to_have_count(0)
         return lines.inner_text()
 
-    def xcom(self) -> str:
-        """Return what the task on the page has pushed, all of it unfolded."""
+    def show_xcom(self, key: str, text: str) -> None:
+        """Show what the task on the page has pushed, unfolded, and wait until this text is there under this key."""
         self.page.get_by_role("link", name="Storage", exact=True).click()
         self.page.get_by_role("link", name="XCom", exact=True).click()
         self.page.get_by_role("button", name="Expand all").click()
-        value = self.page.get_by_test_id("xcom-value").filter(has_text="{")
-        expect(value.first).to_contain_text("}")
-        # the editor breaks long lines and writes every space as a non-breaking one
-        return "".join("".join(value.all_inner_texts()).replace("\xa0", " ").split("\n"))
+        expect(self._xcom(key)).to_contain_text(text)
+
+    def copy_xcom(self, key: str) -> Any:
+        """Copy a value that is shown, and return its JSON parsed."""
+        self._xcom(key).get_by_role("button", name="Copy to clipboard").click()
+        self.page.wait_for_function("async () => (await navigator.clipboard.readText()) !== ''")
+        return json.loads(self.page.evaluate("navigator.clipboard.readText()"))
+
+    def _xcom(self, key: str) -> Locator:
+        return self.page.get_by_role("row").filter(has=self.page.get_by_role("cell", name=key, exact=True))
 
     def extra_link(self, name: str) -> Locator:
         """One of the links that an operator adds to its tasks."""

@@ -77,11 +77,12 @@ def test_a_person_connects_runs_the_example_and_reads_what_it_says(
     check_extra_links(ui)
     ui.picture("task-log")
 
-    summary = json.loads(ui.xcom())
+    ui.show_xcom("return_value", "manifest_key")
+    ui.picture("task-xcom")
+    summary = ui.copy_xcom("return_value")
     assert summary["contacts"] == 2_000
     manifest = json.loads(stage.s3.get_object(Bucket=BUCKET, Key=summary["manifest_key"])["Body"].read())
     assert manifest["contacts"] == 2_000
-    ui.picture("task-xcom")
 
 
 def check_standard_fields(ui: AirflowUi) -> None:
