@@ -21,7 +21,7 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "api_version": {
         "label": "API version",
-        "description": "v2, or v1 (/agentassist/api/v1) where an environment still runs the older service. Default: v2.",
+        "description": "v2, or v1 where an environment still runs the older service. Default: v2.",
         # No default to be stored: Airflow 3.3 warns in every task's log of a value in extra that is shorter than five.
         "schema": {"type": ["string", "null"], "enum": ["v2", "v1"]},
     },

@@ -1,4 +1,4 @@
-"""Airflow 3.3's UI as a person finds it: by what is written on it. What a newer Airflow calls otherwise changes here."""
+"""Airflow 3.3's UI as a person finds it: by what is written on it. What a newer one names anew changes here."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ PATIENCE = 60_000.0
 """Milliseconds that anything on a page may take to show: machines are slow while they run other tests."""
 RUN = 240_000.0
 """Milliseconds for a DAG run."""
+
+# The editor shows JSON at once, and paints names, strings and numbers a moment later.
+_COLOURED = """
+() => new Set([...document.querySelectorAll(".view-line span > span")].map(word => word.className)).size > 3
+"""
 
 
 class AirflowUi:
@@ -135,11 +140,13 @@ class AirflowUi:
         expect(self.dialog).to_have_count(0)
         expect(self.page).to_have_url(re.compile(f"/dags/{dag_id}/runs/"))
 
-    def await_state(self, *states: str) -> str:
-        """Wait until the run or task on the page is in one of these states; return which."""
-        badge = self.page.get_by_test_id("state-badge").filter(has_text=re.compile("|".join(states)))
-        expect(badge.first).to_be_visible(timeout=RUN)
-        return badge.first.inner_text().strip()
+    def await_end(self) -> str:
+        """Wait until the run on the page has ended, and return the state that it shows first."""
+        badges = self.page.get_by_test_id("state-badge")
+        expect(badges.first).to_have_text(re.compile("Success|Failed"), timeout=RUN)
+        self.page.reload()  # each part of the page asks for itself, and some of them late
+        expect(badges.first).to_have_text(re.compile("Success|Failed"))
+        return badges.first.inner_text().strip()
 
     def open_task(self, task_id: str) -> None:
         """Open a task of the run on the page: its log."""
@@ -161,6 +168,7 @@ class AirflowUi:
         self.page.get_by_role("link", name="XCom", exact=True).click()
         self.page.get_by_role("button", name="Expand all").click()
         expect(self._xcom(key)).to_contain_text(text)
+        self.page.wait_for_function(_COLOURED)
 
     def copy_xcom(self, key: str) -> Any:
         """Copy a value that is shown, and return its JSON parsed."""
