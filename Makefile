@@ -10,7 +10,7 @@ JOBS ?= auto
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv ministack demo ui test test-quick soak test-celery test-matrix test-lowest lint format docs bench bench-quick lock build clean
+.PHONY: help venv ministack demo ui test test-quick screenshots soak test-celery test-matrix test-lowest lint format docs bench bench-quick lock build clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test-quick: venv  ## The suite without real Airflow components and long rounds: 
 
 test-celery: venv  ## Of the suite, what befalls a walk on Celery workers: alone, and telling how much was read twice
 	$(PY) -m pytest tests/system/test_celery.py -s $(T)
+
+screenshots: venv  ## Take the pictures in docs/images anew, from Airflow's UI in a real browser
+	KORE_TEST_PICTURES=docs/images $(PY) -m pytest tests/browser $(T)
 
 soak: venv ministack  ## Long rounds of random misfortune: thousands of kills and schedules, for an evening
 	$(PY) -m pytest -n $(JOBS) -m soak $(T)
@@ -76,7 +79,7 @@ clean:  ## Remove everything that make has made
 	rm -rf .venv .tools .cache .demo dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 venv:
-	@$(ENVIRONMENT) .venv airflow-3.3 lint docs $(if $(PYTHON),--python $(PYTHON))
+	@$(ENVIRONMENT) .venv airflow-3.3 lint docs browser $(if $(PYTHON),--python $(PYTHON))
 
 ministack:
 	@$(ENVIRONMENT) .cache/ministack ministack --without-project

@@ -21,8 +21,9 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "api_version": {
         "label": "API version",
-        "description": "v2, or v1 (/agentassist/api/v1) where an environment still runs the older service.",
-        "schema": {"type": ["string", "null"], "enum": ["v2", "v1"], "default": "v2"},
+        "description": "v2, or v1 where an environment still runs the older service. Default: v2.",
+        # No default to be stored: Airflow 3.3 warns in every task's log of a value in extra that is shorter than five.
+        "schema": {"type": ["string", "null"], "enum": ["v2", "v1"]},
     },
     "jwt_algorithm": {
         "label": "JWT algorithm",
@@ -101,7 +102,7 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
 }
 
 UI_FIELD_BEHAVIOUR: Final[dict[str, Any]] = {
-    "hidden-fields": ["schema", "port"],
+    "hidden-fields": ["schema"],
     "relabeling": {
         "host": "Environment URL",
         "login": "Client id",

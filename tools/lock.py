@@ -67,6 +67,7 @@ LOCKS = (
     Lock("openlineage", ("requirements/openlineage.in",), options=("--constraints", NEWEST)),
     Lock("lint", ("requirements/lint.in",), options=("--constraints", NEWEST)),
     Lock("docs", ("requirements/docs.in",), options=("--constraints", NEWEST)),
+    Lock("browser", ("requirements/browser.in",), options=("--constraints", NEWEST)),
     Lock("ministack", ("requirements/ministack.in",)),
     Lock("bench", ("requirements/bench.in",)),
 )

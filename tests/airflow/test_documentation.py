@@ -36,7 +36,7 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("name", sorted(FIELDS | {"host", "login", "password"}))
+@pytest.mark.parametrize("name", sorted(FIELDS | {"host", "login", "password", "port"}))
 def test_every_field_of_the_connection_has_its_row(name: str) -> None:
     assert f"\n| `{name}` |" in CONNECTION
 

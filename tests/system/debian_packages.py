@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +21,11 @@ def require(packages: dict[str, str]) -> dict[str, str]:
 
     Skips the test where a program is missing and cannot be installed.
     """
-    missing = sorted({package for program, package in packages.items() if find(program) is None})
-    if missing:
-        _install(missing, " and ".join(sorted(set(packages.values()))))
+    with Path(tempfile.gettempdir(), f"kore-apt-{os.geteuid()}.lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)  # apt-get waits for dpkg's lock, but not for its own
+        missing = sorted({package for program, package in packages.items() if find(program) is None})
+        if missing:
+            _install(missing, " and ".join(sorted(set(packages.values()))))
     found = {program: find(program) for program in packages}
     lacking = [program for program, path in found.items() if path is None]
     assert not lacking, f"{', '.join(missing)} installed, yet without {', '.join(lacking)}"
