@@ -27,6 +27,7 @@ The branch says what to do next, the leaf what went wrong::
         │   └── PaginationError       pages whose witnesses contradict each other
         ├── SnapshotExistsError       ``replace=False`` and the partition holds another run's snapshot
         ├── SupersededError           another writer published this partition meanwhile
+        ├── DeadlineError             pausing once more would take a task past its deadline
         ├── ShrunkError               far fewer contacts than last time; nothing was replaced
         ├── CorruptSnapshotError      what was stored is not what was sent
         ├── BucketNotFoundError       the bucket does not exist
@@ -46,6 +47,7 @@ __all__ = [
     "ContractError",
     "CorruptSnapshotError",
     "CredentialsError",
+    "DeadlineError",
     "DriftError",
     "FatalError",
     "KoreError",
@@ -209,6 +211,10 @@ class SnapshotExistsError(FatalError):
 
 class SupersededError(FatalError):
     """Another writer published this partition while this one was reading; its snapshot stays."""
+
+
+class DeadlineError(FatalError):
+    """One more pause would end behind the deadline that the task was given; what was fetched is checkpointed."""
 
 
 class ShrunkError(FatalError):

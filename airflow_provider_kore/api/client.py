@@ -68,6 +68,10 @@ class Spent:
     """Seconds waited for the allowance."""
     bytes: int = 0
     """Of answers' bodies, unpacked."""
+    pages: int = 0
+    """Those that were believed."""
+    rows: int = 0
+    """On those pages."""
 
     def __add__(self, other: Spent) -> Spent:
         return Spent(
@@ -76,6 +80,8 @@ class Spent:
             rate_limited=self.rate_limited + other.rate_limited,
             waited=self.waited + other.waited,
             bytes=self.bytes + other.bytes,
+            pages=self.pages + other.pages,
+            rows=self.rows + other.rows,
         )
 
     def __sub__(self, other: Spent) -> Spent:
@@ -85,6 +91,8 @@ class Spent:
             rate_limited=self.rate_limited - other.rate_limited,
             waited=self.waited - other.waited,
             bytes=self.bytes - other.bytes,
+            pages=self.pages - other.pages,
+            rows=self.rows - other.rows,
         )
 
 
@@ -178,6 +186,7 @@ class CampaignClient:
                 page = pagination.accept(answer)
                 self._read_ahead(call, pagination, ahead)
                 if page is not None and page.records:
+                    self._spend(Spent(pages=1, rows=len(page.records)))
                     yield page
 
     def _next_page(

@@ -237,11 +237,10 @@ class Allowance:
         with self._lock:
             now = self._clock.monotonic()
             self._refused_in_a_row += 1
-            served, seconds = False, _HOUR if hourly else _MINUTE
+            served = False
             for window in self._windows:
                 window.settle(now, counted=False)
                 if (window.name == "hourly") == hourly:
-                    seconds = window.seconds
                     served = window.refuse(started, now, self._uniform)
             if retry_after is not None:
                 pause = max(SHORTEST_PAUSE, retry_after)
@@ -249,8 +248,14 @@ class Allowance:
                 pause = SHORTEST_PAUSE  # the own places that come free are what there is to wait for
             else:
                 # Others have filled the window. A minute from now that can only be because they went on.
-                pause = min(seconds, LONGEST_PROBE, max(_MINUTE, 2.0 ** min(self._refused_in_a_row, 9)))
+                pause = min(LONGEST_PROBE, max(_MINUTE, 2.0 ** min(self._refused_in_a_row, 9)))
             self._not_before = max(self._not_before, now + pause + self._uniform(0.0, JITTER))
+
+    def shortest_time(self, requests: int) -> float:
+        """Return the seconds from the first to the last of so many requests, if nobody else spends the allowance."""
+        limits = {window.name: window.limit for window in self._windows}
+        burst = shortest_time(requests, limits.get("per-minute", 0), limits.get("hourly", 0))
+        return max(burst, self._interval * (requests - 1))
 
     def usage(self) -> tuple[Usage, ...]:
         """Return what is in the longest window, for a process that continues this one's work."""

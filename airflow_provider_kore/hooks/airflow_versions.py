@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator, Context, RetryDecision, RetryPolicy
@@ -30,10 +30,12 @@ __all__ = [
     "BaseHook",
     "RetryDecision",
     "RetryPolicy",
+    "default_deferrable",
     "is_partitioned_at_runtime",
     "is_unmapped",
     "mask_secret",
     "search_metadata_database",
+    "stats",
 ]
 
 
@@ -44,6 +46,23 @@ def mask_secret(secret: str) -> None:
             importlib.import_module(module).mask_secret(secret)
             return
     raise ImportError("This Airflow has no secrets masker where it is looked for.")
+
+
+def stats() -> Any:
+    """Return Airflow's metrics."""
+    try:
+        return importlib.import_module("airflow.sdk.observability.stats").Stats  # 3.2 and later
+    except ImportError:
+        return importlib.import_module("airflow.stats").Stats  # 3.0, 3.1
+
+
+def default_deferrable() -> bool:
+    """Return what ``[operators] default_deferrable`` says."""
+    try:
+        conf = importlib.import_module("airflow.sdk.configuration").conf  # 3.2 and later
+    except ImportError:
+        conf = importlib.import_module("airflow.configuration").conf  # 3.0, 3.1
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
 def search_metadata_database() -> None:

@@ -43,7 +43,7 @@ class ProgressLog:
         self._source = source
         self._client = client
         self._clock = clock
-        self._per_minute = client.config.requests_per_minute
+        self._allowance = client.allowance
         self._began = clock.monotonic()
         self._last = self._began
         self._first_offset = 0
@@ -88,28 +88,39 @@ class ProgressLog:
             100 * offset // max(total, 1),
             per_minute,
             self._client.spent.retries,
-            about((total - offset) / speed if speed > 0 else 0.0),
+            about(
+                max(
+                    (total - offset) / speed if speed > 0 else 0.0,
+                    self._allowance.shortest_time(_pages(total - offset, page_length)),
+                )
+            ),
         )
 
     def _announce(self, offset: int, total: int | None, page_length: int) -> None:
-        limit = f"{self._per_minute} requests a minute" if self._per_minute else "no limit"
         if total is None:
             log.info(
-                "%s: length unknown, %d %s per page, %s.", headline(self._source), page_length, self._source.rows, limit
+                "%s: length unknown, %d %s per page, %s.",
+                headline(self._source),
+                page_length,
+                self._source.rows,
+                self._allowance,
             )
             return
-        pages = -(-(total - offset) // max(page_length, 1))
-        # The first minute's allowance goes out at once.
-        seconds = 60.0 * max(0, pages + 3 - self._per_minute) / self._per_minute if self._per_minute else 0.0
+        # The list is looked at before and after.
+        seconds = self._allowance.shortest_time(_pages(total - offset, page_length) + 3)
         log.info(
             "%s: %s %s, %d per page, %s: %s.",
             headline(self._source),
             f"{total:,}",
             self._source.rows,
             page_length,
-            limit,
+            self._allowance,
             about(seconds),
         )
+
+
+def _pages(rows: int, page_length: int) -> int:
+    return -(-rows // max(page_length, 1))
 
 
 def about(seconds: float) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_kore.assets import default_outlets, emit_events, snapshot_uri
 from airflow_provider_kore.lineage import snapshot_lineage
 from airflow_provider_kore.links.snapshot import ManifestLink, SnapshotLink, push_links
+from airflow_provider_kore.metrics import send_metrics
 from airflow_provider_kore.retry_policy import set_retry_policy
 from airflow_provider_kore.task_state import ShownProgress
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Asset, AssetAlias, BaseOperatorLink, Context
 
     from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.exceptions import PausedError
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.snapshot.source import Source
@@ -59,6 +62,10 @@ class SnapshotToS3Operator(BaseOperator, ABC):
     :param staging_expiry: seconds after which a beginning is too old to be continued.
     :param s3_settings: how objects are written: ``encryption``, ``kms_key_id``, ``acl``, ``tags``, ``storage_class``, …
         (the fields of :class:`~airflow_provider_kore.snapshot.s3_settings.S3Settings`).
+    :param deferrable: give the worker slot back during long waits for the allowance; needs ``durable`` and a triggerer.
+        None: as ``[operators] default_deferrable`` says.
+    :param defer_after: seconds; a wait that is longer is deferred.
+    :param deadline: seconds that one try may take with all its deferred waits.
     :param kore_conn_id: connection to Kore.ai.
     :param aws_conn_id: connection to S3.
     :param outlets: assets and aliases that the snapshot updates. None: the asset that is the table's location, or where
@@ -102,6 +109,9 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         staging_prefix: str | None = None,
         staging_expiry: float = 86_400.0,
         s3_settings: Mapping[str, Any] | None = None,
+        deferrable: bool | None = None,
+        defer_after: float = 30.0,
+        deadline: float = 86_400.0,
         kore_conn_id: str = "kore_default",
         aws_conn_id: str | None = "aws_default",
         outlets: Collection[Asset | AssetAlias] | None = None,
@@ -128,6 +138,9 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         self.staging_prefix = staging_prefix
         self.staging_expiry = staging_expiry
         self.s3_settings = s3_settings
+        self.deferrable = deferrable
+        self.defer_after = defer_after
+        self.deadline = deadline
         self.kore_conn_id = kore_conn_id
         self.aws_conn_id = aws_conn_id
         self._stop: Stop | None = None
@@ -141,17 +154,36 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         """Return what the snapshot is of. Raises ParameterError, and ConfigError if it needs the connection."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Take the snapshot.
+        """Take the snapshot, or the first stretch of it.
 
-        Raises AirflowFailException where no retry can help, RetryableError where one can.
+        Raises AirflowFailException where no retry can help, RetryableError where one can, TaskDeferred.
         """
-        from airflow_provider_kore.exceptions import FatalError
+        return self._run(context, since=time.time())
+
+    def resume(
+        self, context: Context, event: object = None, *, since: float | None = None, try_number: int | None = None
+    ) -> dict[str, Any]:
+        """Continue behind the checkpoint; Airflow calls this when a deferred wait is over.
+
+        Where the walk continues is decided by its checkpoints alone. Airflow's ``dag.test()`` loses the arguments, and
+        Airflow 3.0 may bring those of an earlier try.
+        """
+        del event
+        same_try = since is not None and try_number == context["ti"].try_number
+        return self._run(context, since=since if same_try and since is not None else time.time())
+
+    def _run(self, context: Context, since: float) -> dict[str, Any]:
+        from airflow_provider_kore.exceptions import FatalError, PausedError
         from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
         from airflow_provider_kore.snapshot.stop import Stop
 
         self._stop = Stop()
         try:
-            summary = self._take_snapshot(context, self._stop)
+            try:
+                summary = self._take_snapshot(context, self._stop)
+            except PausedError as err:
+                self._stop.check()  # a task that was told to stop must not come back
+                self._pause(context, err, since)
             self._stop.check()  # told at the very end: the snapshot stands, and the task still is no success
             return summary  # noqa: TRY300  # an else would come behind the check
         except FatalError as err:
@@ -164,6 +196,45 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         if self._stop is not None:
             self._stop.request()
 
+    def _pause(self, context: Context, err: PausedError, since: float) -> NoReturn:
+        """Give the slot back until the next request may start. Raises TaskDeferred, DeadlineError."""
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+        from airflow_provider_kore.exceptions import DeadlineError
+
+        until = time.time() + (err.retry_after or 0.0)
+        left = since + self.deadline - until
+        if left <= 0:
+            raise DeadlineError(
+                f"The next request may not start before {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC, "
+                f"which is past the deadline of {self.deadline:.0f} s. What was read is checkpointed: clear the task "
+                "to continue there, or raise the parameter deadline."
+            )
+        self.log.info(
+            "Deferring until %s UTC: %s The checkpoints tell where to continue.",
+            f"{datetime.fromtimestamp(until, UTC):%H:%M:%S}",
+            err,
+        )
+        self.defer(
+            trigger=DateTimeTrigger(moment=datetime.fromtimestamp(until, UTC)),
+            method_name="resume",
+            kwargs={"since": since, "try_number": context["ti"].try_number},
+            timeout=timedelta(seconds=left + (err.retry_after or 0.0)),
+        )
+
+    def _pause_after(self, spec: SnapshotSpec) -> float | None:
+        """Return the seconds from which on a wait is deferred; None: never."""
+        from airflow_provider_kore.exceptions import ParameterError
+        from airflow_provider_kore.hooks.airflow_versions import default_deferrable
+        from airflow_provider_kore.snapshot.spec import check_number
+
+        longest = check_number("defer_after", self.defer_after, least=0.0)
+        check_number("deadline", self.deadline, least=1.0)
+        if self.deferrable and not spec.durable:
+            raise ParameterError("deferrable", "needs durable=True", "a walk continues from checkpoints in S3")
+        wanted = default_deferrable() if self.deferrable is None else self.deferrable
+        return longest if wanted and spec.durable else None
+
     def _take_snapshot(self, context: Context, stop: Stop) -> dict[str, Any]:
         from airflow_provider_kore.clock import SystemClock
         from airflow_provider_kore.hooks.campaign import KoreCampaignHook
@@ -175,11 +246,15 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         store, staging_store = self._stores()
         progress = ShownProgress(context)
         clock = StoppableClock(SystemClock(), stop)
-        with hook.connect(clock=clock, stop=stop) as client:
-            push_links(self, context["ti"], self._links(spec, client.config))
-            manifest = take_snapshot(
-                spec, client, store, clock, stop, staging_store=staging_store, on_checkpoint=progress.checkpoint
-            )
+        ti = context["ti"]
+        with hook.connect(clock=clock, stop=stop, pause_after=self._pause_after(spec)) as client:
+            push_links(self, ti, self._links(spec, client.config))
+            try:
+                manifest = take_snapshot(
+                    spec, client, store, clock, stop, staging_store=staging_store, on_checkpoint=progress.checkpoint
+                )
+            finally:
+                send_metrics(client.spent, dag_id=ti.dag_id, task_id=ti.task_id)
         summary = {
             spec.source.file_name: manifest.rows,
             "consistent": manifest.consistent,

@@ -59,9 +59,11 @@ class Bench:
         """Define ``aws_default``."""
         set_connection(self._monkeypatch, "aws_default", aws_connection(server or self._server, key, **extra))
 
-    def context(self, run_id: str = "scheduled__1", *, logical_date: datetime | None = LOGICAL_DATE) -> dict[str, Any]:
+    def context(
+        self, run_id: str = "scheduled__1", *, logical_date: datetime | None = LOGICAL_DATE, map_index: int = -1
+    ) -> dict[str, Any]:
         """Return what a task of this run is given; without a logical date its keys are absent, as Airflow does it."""
-        ti = SimpleNamespace(dag_id="a_dag", run_id=run_id, task_id="snapshot", map_index=-1, try_number=1)
+        ti = SimpleNamespace(dag_id="a_dag", run_id=run_id, task_id="snapshot", map_index=map_index, try_number=1)
         self.xcoms = ti.xcoms = {}
         ti.xcom_push = ti.xcoms.__setitem__
         context: dict[str, Any] = {"ti": ti, "run_id": run_id, "dag_run": SimpleNamespace(run_id=run_id, run_after=DUE)}
