@@ -17,19 +17,27 @@ if TYPE_CHECKING:
 Identify = Callable[[Mapping[str, object]], str | None]
 """Makes an id of an item."""
 
-_SCAN_DATA: Final = partial(json_text.scan_object, descend={"results": json_text.scan_records})
-_SCAN_PAGE: Final = partial(json_text.scan_object, descend={"data": _SCAN_DATA, "results": json_text.scan_records})
+
+def _scan_items(text: str, index: int) -> tuple[list[json_text.Record], int]:
+    items, end = json_text.scan_records(text, index)
+    if text.find("\n", index, end) >= 0 or text.find("\r", index, end) >= 0:
+        items = [(value, json_text.one_line(raw)) for value, raw in items]
+    return items, end
+
+
+_SCAN_DATA: Final = partial(json_text.scan_object, descend={"results": _scan_items})
+_SCAN_PAGE: Final = partial(json_text.scan_object, descend={"data": _SCAN_DATA, "results": _scan_items})
 
 
 def _scan_either(text: str, index: int) -> tuple[object, int]:
-    return _SCAN_DATA(text, index) if text[index] == "{" else json_text.scan_records(text, index)
+    return _SCAN_DATA(text, index) if text[index] == "{" else _scan_items(text, index)
 
 
-_SCAN_ARRAY: Final = partial(json_text.scan_object, descend={"data": _scan_either, "results": json_text.scan_records})
+_SCAN_ARRAY: Final = partial(json_text.scan_object, descend={"data": _scan_either, "results": _scan_items})
 
 
 def parse_page(text: str) -> Mapping[str, object]:
-    """Parse the body of a page once, keeping the raw text of each item.
+    """Parse the body of a page once, keeping the raw text of each item, on one line.
 
     Raises ValueError if it is no JSON, json_text.ShapeError if it is JSON of another shape.
     """
@@ -38,7 +46,7 @@ def parse_page(text: str) -> Mapping[str, object]:
 
 
 def parse_array(text: str) -> Mapping[str, object]:
-    """Parse the body of an answer whose ``data`` is an array, or holds one as a page does.
+    """Parse the body of an answer whose ``data`` is an array, or holds one as a page does; else as :func:`parse_page`.
 
     Raises ValueError, json_text.ShapeError.
     """
@@ -96,23 +104,26 @@ def page_answer(
 def _records(
     items: list[json_text.Record], endpoint: Endpoint, what: str, identify: Identify | None
 ) -> tuple[Record, ...]:
-    records: list[Record] = []
-    for value, text in items:
-        identifier: object = None
-        if identify is not None:
-            identifier = identify(value)
-        else:
-            for field in endpoint.id_fields:
-                identifier = value.get(field)
-                if identifier.__class__ is str and identifier:
-                    break
-        if identifier.__class__ is not str or not identifier:
-            raise ContractError(
-                f"Item {len(records)} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be "
-                "neither counted nor told apart. Nothing is left out silently: ask Kore.ai support about this item."
-            )
-        records.append(Record(identifier, json_text.one_line(text), value))
-    return tuple(records)
+    if identify is not None:
+        ids = [identify(value) or "" for value, _ in items]
+    else:
+        ids = [value.get(endpoint.id_fields[0]) for value, _ in items]  # type: ignore[misc]  # looked at in a moment
+        if {*map(type, ids)} != {str} or not all(ids):
+            ids = [_id(value, endpoint.id_fields) for value, _ in items]
+    if not all(ids):
+        raise ContractError(
+            f"Item {ids.index('')} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be "
+            "neither counted nor told apart. Nothing is left out silently: ask Kore.ai support about this item."
+        )
+    return tuple([Record(identifier, text, value) for identifier, (value, text) in zip(ids, items, strict=True)])
+
+
+def _id(value: Mapping[str, object], fields: tuple[str, ...]) -> str:
+    for field in fields:
+        identifier = value.get(field)
+        if isinstance(identifier, str) and identifier:
+            return identifier
+    return ""
 
 
 def _count(value: object) -> int | None:

@@ -154,6 +154,7 @@ class RequestsTransport:
         """Read the body, but no longer than until the deadline: each single read may be within its own time-out."""
         chunks: list[bytes] = []
         size = 0
+        packed = "Content-Encoding" in raw.headers
         while chunk := raw.read1(_AT_ONCE, decode_content=True):
             chunks.append(chunk)
             size += len(chunk)
@@ -164,6 +165,8 @@ class RequestsTransport:
                     f"{self._host} sent a body of more than {LARGEST_BODY:,} bytes. Check that host is the Kore.ai "
                     "environment."
                 )
+            if raw.closed and not packed:
+                break  # that was all of it
         if raw.length_remaining:
             raise urllib3.exceptions.IncompleteRead(size, raw.length_remaining)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)

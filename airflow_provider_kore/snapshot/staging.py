@@ -7,7 +7,6 @@ Each one begins with a line of state, so that the newest tells a retry everythin
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import logging
 import re
@@ -55,6 +54,8 @@ _NAME = re.compile(
 _NOBODY: Final = "00000000"
 _SCHEMA_VERSION: Final = 1
 _LINES_AT_ONCE: Final = 500
+_GZIP: Final = 31
+"""What zlib calls a gzip file with the largest window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,13 +358,13 @@ def _chain(chunks: list[_Chunk]) -> list[_Chunk]:
 
 def _packed(lines: list[str]) -> bytes:
     """Compress lines in small blocks: as one text, a chunk would be in memory three times over."""
-    packed = io.BytesIO()
     # Level 1: a chunk lives for hours, and the walk waits for it.
-    with gzip.GzipFile("", "wb", compresslevel=1, fileobj=packed, mtime=0) as sink:
-        for start in range(0, len(lines), _LINES_AT_ONCE):
-            block = lines[start : start + _LINES_AT_ONCE]
-            sink.write(json_text.encode("\n".join([*block, ""])))
-    return packed.getvalue()
+    compressor = zlib.compressobj(1, wbits=_GZIP)
+    packed = [
+        compressor.compress(json_text.encode("\n".join([*lines[start : start + _LINES_AT_ONCE], ""])))
+        for start in range(0, len(lines), _LINES_AT_ONCE)
+    ]
+    return b"".join([*packed, compressor.flush()])
 
 
 def _id(row: str) -> str:
