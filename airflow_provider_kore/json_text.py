@@ -167,12 +167,15 @@ def scan_object(text: str, index: int, descend: Mapping[str, Scanner] | None = N
         if descend and key in descend and text[at] in "{[":
             scan = descend[key]
         found[key], at = scan(text, at)
-        at = _end_of_blanks(text, at)
-        if text[at] == "}":
-            return found, at + 1
         if text[at] != ",":
-            raise _not_json("a comma or a closing brace", at)
-        at = _end_of_blanks(text, at + 1)
+            at = _end_of_blanks(text, at)
+            if text[at] == "}":
+                return found, at + 1
+            if text[at] != ",":
+                raise _not_json("a comma or a closing brace", at)
+        at += 1
+        if text[at] != '"':
+            at = _end_of_blanks(text, at)
 
 
 @_without_document

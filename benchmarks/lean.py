@@ -126,10 +126,11 @@ def ours(config: ApiConfig, contacts: int, store: Any) -> Time:
     from airflow_provider_kore.api.transport import RequestsTransport
     from airflow_provider_kore.clock import SystemClock
     from airflow_provider_kore.snapshot.run import take_snapshot
+    from airflow_provider_kore.snapshot.source import ContactListSource
     from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
     spec = SnapshotSpec.parse(
-        contact_list_id=LIST,
+        source=ContactListSource(contact_list_id=LIST),
         s3_prefix="lean/contacts",
         snapshot_date="2026-11-23",
         page_size=PAGE,
@@ -139,8 +140,8 @@ def ours(config: ApiConfig, contacts: int, store: Any) -> Time:
     timed = Timed(RequestsTransport(config, clock))
     with CampaignClient(config, clock=clock, transport=timed) as client:
         manifest = take_snapshot(spec, client, store, clock)
-    if manifest.contacts != contacts:
-        raise SystemExit(f"the snapshot holds {manifest.contacts} of {contacts} contacts")
+    if manifest.rows != contacts:
+        raise SystemExit(f"the snapshot holds {manifest.rows} of {contacts} contacts")
     return timed.time
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError
@@ -56,15 +57,17 @@ def build(
             file.flush()
         file.seek(0)
         read = 0
-        for identifier in file_format.read_ids(file, compression=compression):
-            read += 1
-            if read % ROWS_AT_ONCE == 0:
-                on_rows()
-            if not seen.add(identifier):
+        seen.expect(len(seen) + written.rows)
+        identifiers = file_format.read_ids(file, compression=compression)
+        while some := list(islice(identifiers, ROWS_AT_ONCE)):
+            on_rows()
+            repeated = seen.add_all(some)
+            if repeated:
                 raise CorruptSnapshotError(
-                    f"Row {read:,} of the file that was to be stored repeats an _id. Nothing was published; please "
-                    "report this."
+                    f"Row {read + repeated[0] + 1:,} of the file that was to be stored repeats an _id. Nothing was "
+                    "published; please report this."
                 )
+            read += len(some)
         if read != written.rows:
             raise CorruptSnapshotError(
                 f"The file that was to be stored holds {read:,} rows instead of {written.rows:,}. Nothing was "

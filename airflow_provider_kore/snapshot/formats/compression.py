@@ -41,6 +41,28 @@ class Source(Protocol):
         ...
 
 
+class CompressedText:
+    """What formats have in common whose file is one text, compressed as a whole."""
+
+    name: str
+    text_type: str
+    """The ``Content-Type`` of the text."""
+    compressions = (GZIP, ZSTD, NONE)
+
+    def suffix(self, compression: str) -> str:
+        """Return ``.csv``, ``.csv.gz`` or ``.csv.zst``."""
+        return f".{self.name}{SUFFIXES[compression]}"
+
+    def media_type(self, compression: str) -> str:
+        """Return the type of what the object's bytes are: compressed data, or the text."""
+        return self.text_type if compression == NONE else f"application/{compression}"
+
+    def require(self, compression: str) -> None:
+        """Raise ParameterError if zstd is asked for without pyarrow."""
+        if compression == ZSTD:
+            require_pyarrow("compression", ZSTD, f'"{GZIP}"')
+
+
 class Borrowed(RawIOBase):
     """A file lent to pyarrow, which closes what it is given: closing this leaves the file open."""
 

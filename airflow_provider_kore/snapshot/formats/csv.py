@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_kore.json_text import Cell, Nested, Number, cells, encode
 from airflow_provider_kore.snapshot.formats.columns import ID, Column, ColumnSet, id_of
-from airflow_provider_kore.snapshot.formats.compression import (
-    GZIP,
-    NONE,
-    SUFFIXES,
-    ZSTD,
-    compressed,
-    decompressed,
-    lines,
-    require_pyarrow,
-)
+from airflow_provider_kore.snapshot.formats.compression import CompressedText, compressed, decompressed, lines
 from airflow_provider_kore.snapshot.formats.layout import FileInfo, columns_of, naming_damage
 
 if TYPE_CHECKING:
@@ -27,7 +18,7 @@ _LONGEST_FIELD = 2**31 - 1
 """Characters. The csv module refuses more than 131,072 unless told otherwise, for the whole process."""
 
 
-class Csv:
+class Csv(CompressedText):
     """A header and one line per row, UTF-8, lines ended by CRLF.
 
     Strings are always quoted, numbers, booleans and nulls never: so ``""`` is the empty string and nothing at all is
@@ -35,21 +26,8 @@ class Csv:
     """
 
     name = "csv"
-    compressions = (GZIP, ZSTD, NONE)
+    text_type = "text/csv; charset=utf-8; header=present"
     needs_columns = True
-
-    def suffix(self, compression: str) -> str:
-        """Return ``.csv``, ``.csv.gz`` or ``.csv.zst``."""
-        return f".csv{SUFFIXES[compression]}"
-
-    def media_type(self, compression: str) -> str:
-        """Return the type of what the object's bytes are: compressed data, or CSV."""
-        return "text/csv; charset=utf-8; header=present" if compression == NONE else f"application/{compression}"
-
-    def require(self, compression: str) -> None:
-        """Raise ParameterError if zstd is asked for without pyarrow."""
-        if compression == ZSTD:
-            require_pyarrow("compression", ZSTD, f'"{GZIP}"')
 
     def write(
         self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet | None = None
