@@ -40,3 +40,24 @@ def test_lone_surrogates_are_ids_too() -> None:
     assert ids.add("cc-\ud800")
     assert "cc-\ud800" in ids
     assert "cc-\ud801" not in ids
+
+
+@given(st.lists(st.lists(st.text(max_size=2), max_size=40), max_size=20), st.integers(0, 3_000))
+def test_a_page_of_them_at_once_is_the_same_as_one_by_one(pages: list[list[str]], expected: int) -> None:
+    ids, one_by_one = IdSet(), IdSet()
+    ids.expect(expected)
+    for page in pages:
+        assert ids.add_all(page) == [number for number, identifier in enumerate(page) if not one_by_one.add(identifier)]
+        assert len(ids) == len(one_by_one)
+
+
+def test_what_is_expected_may_come_or_not() -> None:
+    ids = IdSet()
+    ids.add("cc-0")
+    ids.expect(10**15)  # a server that says so costs 16 MB, untouched
+    assert ids._slots.nbytes <= 16 << 20
+    assert "cc-0" in ids
+    room = ids._slots.nbytes
+    ids.expect(3)
+    assert ids._slots.nbytes == room
+    assert ids.add_all(["cc-0", "cc-1", "cc-1"]) == [0, 2]

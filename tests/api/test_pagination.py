@@ -399,3 +399,30 @@ def assert_clear(err: KoreError) -> None:
     assert "cc-" not in text
     assert any(word in text for word in ("skip", "page", "totalResults", "hasMore"))
     assert isinstance(err, DriftError) or any(word in text for word in ("Ask ", "pass "))
+
+
+INSTANTS = [f"2025-12-09T04:28:{second:02d}.832Z" for second in range(4)]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([*INSTANTS, "2025", None, 5]), min_size=1, max_size=4), max_size=4)
+    | st.lists(st.sampled_from(INSTANTS), min_size=1).map(lambda found: [[each] for each in sorted(found)])
+)
+@example([INSTANTS[:2], INSTANTS[1:]])
+@example([INSTANTS[1:], INSTANTS[:2]])
+def test_the_order_of_creation_is_that_of_contact_after_contact(pages: list[list[object]]) -> None:
+    pagination = OffsetPagination(tolerate="growth", newer_than=INSTANTS[1])
+    ascending, last, newer = True, "", 0
+    for number, page in enumerate(pages):
+        records = tuple(
+            Record(f"cc-{number}-{position}", "{}", {"createdAt": created}) for position, created in enumerate(page)
+        )
+        pagination.accept(PageAnswer(records=records))
+        before = (last, newer)
+        for created in page if ascending else ():
+            if not isinstance(created, str) or len(created) != len(INSTANTS[0]) or created < last:
+                ascending, (last, newer) = False, before  # the page counts as a whole
+                break
+            last, newer = created, newer + (created > INSTANTS[1])
+        progress = pagination.progress
+        assert (progress.ascending, progress.last_created, progress.newer) == (ascending, last, newer)

@@ -219,8 +219,15 @@ def test_a_date_is_gmt_on_any_machine(zone: str, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
+    parse_date.cache_clear()
     try:
         assert parse_date(f"Fri, 15 Jan 2027 08:00:00 {zone}".strip()) == NOW
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_a_date_is_remembered_only_for_itself() -> None:
+    seconds = [parse_date(f"Fri, 15 Jan 2027 08:00:{second:02d} GMT") for second in (0, 1, 1, 0, 59, 0)]
+    assert seconds == [NOW, NOW + 1, NOW + 1, NOW, NOW + 59, NOW]
+    assert [parse_date(value) for value in ("", None, "soon", "soon")] == [None] * 4

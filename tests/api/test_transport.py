@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -319,6 +321,40 @@ def test_many_requests_share_one_connection() -> None:
             transport.send(request(server.url))
         transport.close()
     assert (server.connections, len(server.requests)) == (1, 50)
+
+
+def test_threads_share_it_and_each_gets_its_own_answer() -> None:
+    def echo(_number: int, sent: bytes) -> bytes:
+        return http(sent.split(b" ", 2)[1])
+
+    with serving(echo) as server, ThreadPoolExecutor(8) as threads:
+        transport = RequestsTransport(config(server.url), SystemClock(), connections=8)
+
+        def ask(number: int) -> bytes:
+            return transport.send(replace(request(server.url), query={"skip": str(number)})).body
+
+        assert list(threads.map(ask, range(400))) == [f"/path?skip={number}".encode() for number in range(400)]
+        transport.close()
+    assert server.connections <= 8
+
+
+def test_a_zipped_and_a_whole_body_leave_the_connection_alike() -> None:
+    answers = [http(BODY), http(ZIPPED, "200 OK", "Content-Encoding: gzip"), chunked(ZIPPED), http(b"")]
+    with serving(lambda number, _: answers[number % len(answers)]) as server:
+        transport = RequestsTransport(config(server.url), SystemClock())
+        assert [transport.send(request(server.url)).body for _ in range(8)] == [BODY, BODY, BODY, b""] * 2
+        transport.close()
+    assert server.connections == 1
+
+
+def test_closing_gives_up_the_connections_and_nothing_else() -> None:
+    with serving(lambda *_: http(BODY)) as server:
+        transport = RequestsTransport(config(server.url), SystemClock())
+        for _ in range(2):
+            assert transport.send(request(server.url)).body == BODY
+            transport.close()
+            assert server.closed.acquire(timeout=10)
+    assert server.connections == 2
 
 
 def test_refusals_do_not_cost_the_connection() -> None:
