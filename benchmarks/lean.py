@@ -120,7 +120,7 @@ def plain(config: ApiConfig, contacts: int, folder: Path, level: int) -> Time:
     return Time(ended.wall - began.wall, ended.cpu - began.cpu)
 
 
-def ours(config: ApiConfig, contacts: int, store: Any) -> Time:
+def ours(config: ApiConfig, contacts: int, store: Any, in_flight: int) -> Time:
     """Take a snapshot of the list."""
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.transport import RequestsTransport
@@ -137,8 +137,8 @@ def ours(config: ApiConfig, contacts: int, store: Any) -> Time:
         run=RunKey(dag_id="lean", run_id=f"run-{time.time_ns()}", task_id="land"),
     )
     clock = SystemClock()
-    timed = Timed(RequestsTransport(config, clock))
-    with CampaignClient(config, clock=clock, transport=timed) as client:
+    timed = Timed(RequestsTransport(config, clock, connections=in_flight))
+    with CampaignClient(config, clock=clock, transport=timed, in_flight=in_flight) as client:
         manifest = take_snapshot(spec, client, store, clock)
     if manifest.rows != contacts:
         raise SystemExit(f"the snapshot holds {manifest.rows} of {contacts} contacts")
@@ -259,12 +259,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="of each (default: %(default)s)")
     parser.add_argument("--zipped", action="store_true", help="the server sends its pages with Content-Encoding: gzip")
     parser.add_argument("--level", type=int, default=LEVEL, help="of gzip in the plain loop (default: %(default)s)")
+    parser.add_argument(
+        "--in-flight", type=int, default=1, help="pages that ours may read ahead (default: %(default)s)"
+    )
     options = parser.parse_args()
     contacts = options.contacts
     with servers(contacts, zipped=options.zipped) as (config, store), tempfile.TemporaryDirectory() as folder:
         runs: dict[str, Callable[[], Time]] = {
             "plain loop": lambda: plain(config, contacts, Path(folder), options.level),
-            "ours": lambda: ours(config, contacts, store),
+            "ours": lambda: ours(config, contacts, store, options.in_flight),
         }
         times: dict[str, list[Time]] = {name: [] for name in runs}
         for _ in range(options.rounds):
