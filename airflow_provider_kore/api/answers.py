@@ -46,7 +46,7 @@ def parse_page(text: str) -> Mapping[str, object]:
 
 
 def parse_array(text: str) -> Mapping[str, object]:
-    """Parse the body of an answer whose ``data`` is an array, or holds one as a page does.
+    """Parse the body of an answer whose ``data`` is an array, or holds one as a page does; else as :func:`parse_page`.
 
     Raises ValueError, json_text.ShapeError.
     """
