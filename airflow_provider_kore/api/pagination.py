@@ -75,6 +75,9 @@ class OffsetPagination:
         self._id_name = id_name
         self._ask_support = f"Ask Kore.ai support how {vendor_name} pages in this environment."
         self._aligned = aligned
+        read = self.progress.offset - self.progress.last_page
+        if aligned and self._limit and read:
+            self._limit = min(self._limit, read)  # what the server may have made of the limit
         self._doubts = 0
         self._short_pages_confirmed = False
         self._promised = False

@@ -85,6 +85,8 @@ def campaign_results(state: State, call: Call, shape: Callable[[Page], Page]) ->
     limit = whole_number(call.fields.get("limit", 50), least=1) or 1
     if limit > _RESULTS_LIMIT:
         raise RefusedError(412, INVALID_ARGUMENTS, "limit outside 1 to 100")
+    if state.settings.changed_limit:
+        limit = min(limit, state.settings.changed_limit)
     asked = {"skip": (number - 1) * limit, "limit": limit}
     # Its limits are documented, so the settings for limits are not about them.
     page = cut_page(

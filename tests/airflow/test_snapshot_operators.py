@@ -6,7 +6,8 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset, AssetAlias
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_kore.exceptions import RetryableError
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
@@ -101,6 +102,30 @@ def test_a_retry_continues(bench: Bench, operator: type[SnapshotToS3Operator]) -
     assert manifest["walk"]["resumed_from"] >= 40
     assert manifest["files"][0]["rows"] == COUNTS[operator][1]
     assert len(bench.objects()) == 2
+
+
+ALIASES: dict[type[SnapshotToS3Operator], str] = {
+    CampaignContactsToS3Operator: "kore_campaign_contacts",
+    CampaignsToS3Operator: "kore_campaigns",
+    ContactListsToS3Operator: "kore_contact_list_catalogue",
+}
+
+
+@each_operator
+def test_an_event_tells_who_waits_for_it(bench: Bench, operator: type[SnapshotToS3Operator]) -> None:
+    """The asset is known at once only where the DAG names all of its location, and not the connection."""
+    alias = AssetAlias(ALIASES[operator])
+    location = LANDS[operator].partition(f"/{DAY}")[0]
+    templated = {"s3_prefix": "{{ params.prefix }}"}
+    given: dict[str, Any] = {"task_id": "snapshot", "s3_bucket": bench.bucket, **OPERATORS[operator]}
+    assert operator(**given | templated).outlets == [alias]
+    asset = Asset(f"s3://{bench.bucket}/{location}")
+    assert operator(**given).outlets == [asset if operator is CampaignContactsToS3Operator else alias]
+    context = bench.context() | {"outlet_events": OutletEventAccessors()}
+    run(bench, operator, context, outlets=[alias])
+    (event,) = context["outlet_events"][alias].asset_alias_events
+    noun, count = COUNTS[operator]
+    assert (event.dest_asset_key.uri, event.extra[noun]) == (asset.uri, count)
 
 
 @each_operator

@@ -191,6 +191,17 @@ def test_an_empty_catalogue_is_asked_for_twice(kore: Simulator) -> None:
     assert len(kore.requests) == 2
 
 
+@pytest.mark.parametrize("clamped", [30, 64, 7])
+def test_a_server_that_clamps_a_numbered_page_is_followed_by_a_retry_too(kore: Simulator, clamped: int) -> None:
+    kore.configure(changed_limit=clamped)
+    landing = Landing(kore, source=CampaignContactsSource(campaign_id="cd-1"))
+    with kore.fault("server_error", endpoint="campaign_results", after_requests=3), pytest.raises(ServerError):
+        landing.take(durable=True)
+    manifest = landing.take(durable=True)
+    assert manifest.content["walk"]["resumed_from"] == clamped * 3
+    assert without_made_id("call results", landing.rows) == kore.campaign_results("cd-1")
+
+
 # --- Ids of call results ---------------------------------------------------------------------------------------------
 
 
@@ -230,6 +241,15 @@ def test_a_number_that_two_pages_hold_is_no_snapshot(kore: Simulator) -> None:
     with pytest.raises(DriftError, match=r"2 of the 3 call results of the page at offset 4 had been read before"):
         landing.take(page_size=4)
     assert landing.published == {}
+
+
+def test_an_author_may_accept_that_each_lands_once(kore: Simulator) -> None:
+    results = [{"phoneNumber": f"+1555{number % 5}"} for number in range(7)]
+    kore.add_campaign("cd-1", status="Completed", results=results)
+    landing = Landing(kore, source=CampaignContactsSource(campaign_id="cd-1"))
+    content = landing.take(page_size=4, on_drift="accept").content
+    assert (content["contacts"], content["duplicates_removed"], content["consistent"]) == (5, 2, False)
+    assert without_made_id("call results", landing.rows) == results[:5]
 
 
 def test_a_result_with_nothing_to_know_it_by_is_an_error(kore: Simulator) -> None:
