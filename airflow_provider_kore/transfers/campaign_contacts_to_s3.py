@@ -32,6 +32,7 @@ class CampaignContactsToS3Operator(SnapshotToS3Operator):
     """
 
     template_fields: Sequence[str] = ("campaign_id", *SnapshotToS3Operator.template_fields)
+    asset_alias = "kore_campaign_contacts"
 
     def __init__(
         self,
@@ -42,7 +43,13 @@ class CampaignContactsToS3Operator(SnapshotToS3Operator):
         min_contacts: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(s3_bucket=s3_bucket, s3_prefix=s3_prefix, min_rows=min_contacts, **kwargs)
+        super().__init__(
+            s3_bucket=s3_bucket,
+            s3_prefix=s3_prefix,
+            min_rows=min_contacts,
+            partition={"campaign_id": campaign_id},
+            **kwargs,
+        )
         self.campaign_id = campaign_id
         self.min_contacts = min_contacts
 

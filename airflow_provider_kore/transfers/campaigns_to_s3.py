@@ -32,6 +32,7 @@ class CampaignsToS3Operator(SnapshotToS3Operator):
     """
 
     template_fields: Sequence[str] = ("campaign_type", "filters", *SnapshotToS3Operator.template_fields)
+    asset_alias = "kore_campaigns"
 
     def __init__(
         self,

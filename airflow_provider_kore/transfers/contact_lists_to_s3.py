@@ -27,6 +27,8 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
 
+    asset_alias = "kore_contact_list_catalogue"
+
     def __init__(
         self,
         *,
