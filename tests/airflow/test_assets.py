@@ -131,6 +131,13 @@ def test_a_catalogues_event_names_the_application_that_the_connection_knows(benc
     assert set(context["ti"].xcoms) == set()  # this store has no console
 
 
+def test_a_prefix_that_airflow_has_no_asset_for_costs_the_event_and_not_the_snapshot(bench: Bench) -> None:
+    """Longer than 1,500 characters, once its letters are percent-encoded."""
+    events, summary = emitted(bench, s3_prefix="ü" * 256, outlets=[ALIAS])
+    assert summary["contacts"] == 120
+    assert events[ALIAS].asset_alias_events == []
+
+
 def test_a_snapshot_that_fails_tells_nobody_of_contacts(bench: Bench) -> None:
     events = OutletEventAccessors()
     with pytest.raises(Exception, match="min_contacts"):
