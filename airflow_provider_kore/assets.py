@@ -58,7 +58,8 @@ def default_outlets(
 def emit_events(operator: BaseOperator, context: Context, uri: str, extra: Mapping[str, Any]) -> None:
     """Say in this task's asset events what has landed.
 
-    Every asset among the outlets gets the extra; to every alias the list's own asset is added.
+    Every asset among the outlets gets the extra; to every alias the table's own asset is added. The snapshot stands by
+    now, so nothing here fails the task.
     """
     events = context.get("outlet_events")
     if events is None:
@@ -66,7 +67,10 @@ def emit_events(operator: BaseOperator, context: Context, uri: str, extra: Mappi
     at_runtime = is_partitioned_at_runtime(context)
     for outlet in operator.outlets:
         if isinstance(outlet, AssetAlias):
-            events[outlet].add(Asset(uri), extra=dict(extra))
+            try:
+                events[outlet].add(Asset(uri), extra=dict(extra))
+            except ValueError as err:
+                log.warning("The snapshot is published, but cannot be told as an asset of Airflow: %s", err)
         elif isinstance(outlet, Asset):
             events[outlet].extra = dict(extra)
             if at_runtime:

@@ -8,7 +8,10 @@ import pytest
 from airflow.sdk import DAG, Asset, AssetAlias
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
+from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
+from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
+from airflow_provider_kore.transfers.contact_lists_to_s3 import ContactListsToS3Operator
 
 if TYPE_CHECKING:
     from bench import Bench
@@ -33,6 +36,18 @@ def emitted(bench: Bench, **parameters: Any) -> tuple[OutletEventAccessors, dict
 
 def test_what_is_written_in_the_dag_is_an_asset_that_airflow_knows_at_once() -> None:
     assert operator(s3_prefix="a/b/").outlets == [Asset("s3://lake/a/b/contact_list_id=cl-1")]
+
+
+def test_every_operator_has_an_asset_or_an_alias_of_its_own() -> None:
+    campaign = CampaignContactsToS3Operator(task_id="results", campaign_id="cd-1", s3_bucket="lake")
+    assert campaign.outlets == [Asset("s3://lake/kore/campaign_contacts/campaign_id=cd-1")]
+    templated = CampaignContactsToS3Operator(task_id="results", campaign_id="{{ params.x }}", s3_bucket="lake")
+    assert templated.outlets == [AssetAlias("kore_campaign_contacts")]
+    # Which application it is, only the connection knows.
+    assert CampaignsToS3Operator(task_id="t", s3_bucket="lake").outlets == [AssetAlias("kore_campaigns")]
+    assert ContactListsToS3Operator(task_id="t", s3_bucket="lake").outlets == [
+        AssetAlias("kore_contact_list_catalogue")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +118,24 @@ def test_a_prefix_that_is_not_ascii_is_a_uri_all_the_same(bench: Bench) -> None:
     events, _ = emitted(bench, s3_prefix="kore/Verträge", outlets=[ALIAS])
     (event,) = events[ALIAS].asset_alias_events
     assert event.dest_asset_key.uri.endswith("/kore/Vertr%C3%A4ge/contact_list_id=cl-1")
+
+
+def test_a_catalogues_event_names_the_application_that_the_connection_knows(bench: Bench) -> None:
+    context = bench.context() | {"outlet_events": OutletEventAccessors()}
+    catalogue = ContactListsToS3Operator(task_id="catalogue", s3_bucket=bench.bucket)
+    catalogue.execute(context)  # type: ignore[arg-type]
+    (event,) = context["outlet_events"][AssetAlias("kore_contact_list_catalogue")].asset_alias_events
+    stream = bench.kore.connection["extra"]["stream_id"]
+    assert event.dest_asset_key.uri == f"s3://{bench.bucket}/kore/contact_list_catalogue/stream_id={stream}"
+    assert event.extra["contact_lists"] == 1
+    assert set(context["ti"].xcoms) == set()  # this store has no console
+
+
+def test_a_prefix_that_airflow_has_no_asset_for_costs_the_event_and_not_the_snapshot(bench: Bench) -> None:
+    """Longer than 1,500 characters, once its letters are percent-encoded."""
+    events, summary = emitted(bench, s3_prefix="ü" * 256, outlets=[ALIAS])
+    assert summary["contacts"] == 120
+    assert events[ALIAS].asset_alias_events == []
 
 
 def test_a_snapshot_that_fails_tells_nobody_of_contacts(bench: Bench) -> None:

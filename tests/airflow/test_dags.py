@@ -139,7 +139,7 @@ def played(moto_server: S3Server, tmp_path_factory: pytest.TempPathFactory, airf
     shutil.copytree(ROOT / "dags", folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in folder.glob("*.py"):
         text = file.read_text()
-        file.write_text(text.replace('"kore-demo"', repr(bucket)))  # the test's own bucket as the parameter's default
+        file.write_text(text.replace("kore-demo", bucket))  # the test's own bucket as the parameter's default
     cases = MISFORTUNES.replace('s3_bucket=BUCKET, s3_prefix=f"misfortunes/{name}", **parameters', "**parameters")
     given = {
         # Without assets: 3.0's dag.test() refuses a task with assets that no DAG processor has seen.
