@@ -294,6 +294,8 @@ def size_up(
         sizing.row(contacts, PAGE, {"requests_per_minute": PER_MINUTE}, count=result.requests, wall=result.wall)
         for contacts, result in real
     ]
+    for row in rows:
+        say(f"sizing: {row}")
     vendor = world.vendor(PAGE)
     for contacts, per_hour in skipping:
         limits = {"requests_per_minute": PER_MINUTE, "requests_per_hour": per_hour}

@@ -67,7 +67,7 @@ def lines(memory: dict[str, Any], path: Path) -> None:
     panel.set_yticks([50, 100, 200, 500, 1000, 2000], ["50", "100", "200", "500", "1,000", "2,000"])
     panel.minorticks_off()
     panel.grid(axis="y", color="#eeeeee")
-    panel.legend(frameon=False, fontsize=8)
+    panel.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     tidy(panel)
     save(figure, path)
 
