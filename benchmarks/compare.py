@@ -75,7 +75,7 @@ class Contender:
 
 
 OURS = Contender("ours", "ours.py")
-CORE = Contender("ours, core only", "ours_core.py")
+CORE = Contender("our core", "ours_core.py")
 LOOP = Contender("requests loop", "requests_loop.py")
 HTTP = Contender("HttpOperator", "http_operator.py")
 DLT = Contender("dlt", "dlt_rest.py", other=True)

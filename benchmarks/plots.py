@@ -17,7 +17,7 @@ RESULTS = ROOT / "benchmarks" / "results.json"
 IMAGES = ROOT / "docs" / "images"
 COLOURS = {
     "ours": "#1b6ca8",
-    "ours, core only": "#7fb2d6",
+    "our core": "#7fb2d6",
     "requests loop": "#9aa0a6",
     "HttpOperator": "#d98e04",
     "dlt": "#6a994e",
