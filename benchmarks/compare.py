@@ -75,7 +75,7 @@ class Contender:
 
 
 OURS = Contender("ours", "ours.py")
-CORE = Contender("ours, core only", "ours_core.py")
+CORE = Contender("our core", "ours_core.py")
 LOOP = Contender("requests loop", "requests_loop.py")
 HTTP = Contender("HttpOperator", "http_operator.py")
 DLT = Contender("dlt", "dlt_rest.py", other=True)
@@ -286,17 +286,21 @@ def endure(contender: Contender, world: World) -> dict[str, str]:
     return outcomes
 
 
-def size_up(world: World, real: list[tuple[int, Result]], sizes: tuple[int, ...]) -> list[dict[str, Any]]:
+def size_up(
+    world: World, real: list[tuple[int, Result]], skipping: tuple[tuple[int, int], ...]
+) -> list[dict[str, Any]]:
     """Return what the formula says beside what was measured: first in real time, then with the waiting skipped."""
     rows = [
         sizing.row(contacts, PAGE, {"requests_per_minute": PER_MINUTE}, count=result.requests, wall=result.wall)
         for contacts, result in real
     ]
+    for row in rows:
+        say(f"sizing: {row}")
     vendor = world.vendor(PAGE)
-    for contacts in sizes:
-        for per_hour in (0, PER_HOUR):
-            limits = {"requests_per_minute": PER_MINUTE, "requests_per_hour": per_hour}
-            rows.append(sizing.skip_through(vendor, world.s3, BUCKET, contacts, PAGE, **limits))
+    for contacts, per_hour in skipping:
+        limits = {"requests_per_minute": PER_MINUTE, "requests_per_hour": per_hour}
+        rows.append(sizing.skip_through(vendor, world.s3, BUCKET, contacts, PAGE, **limits))
+        say(f"sizing: {rows[-1]}")
     return rows
 
 
@@ -310,8 +314,8 @@ class Plan:
     waiting_sizes: tuple[int, ...]
     """Of the lists that ours reads meanwhile, for the sizing formula."""
     memory: tuple[int, ...]
-    skipping: tuple[int, ...]
-    """Of the lists for the sizing formula of which the waiting is skipped."""
+    skipping: tuple[tuple[int, int], ...]
+    """Of the lists for the sizing formula of which the waiting is skipped, each with its requests an hour."""
     enduring: tuple[Contender, ...]
     """Whom something befalls in mid-walk."""
 
@@ -324,7 +328,7 @@ FULL = Plan(
     waiting=7_500,
     waiting_sizes=(1_500, 2_900, 3_000, 9_000),
     memory=(10_000, 100_000, 1_000_000),
-    skipping=(100_000, 1_000_000),
+    skipping=((100_000, 0), (100_000, PER_HOUR), (1_000_000, 0), (1_000_000, PER_HOUR)),
     enduring=(OURS, LOOP, *IMPATIENT),
 )
 QUICK = Plan(
@@ -332,7 +336,7 @@ QUICK = Plan(
     waiting=0,
     waiting_sizes=(),
     memory=(),
-    skipping=(7_500,),
+    skipping=((7_500, 0), (7_500, PER_HOUR)),
     enduring=(),
 )
 
@@ -398,7 +402,7 @@ def main() -> int:
 
 def machine() -> dict[str, Any]:
     """Return what the absolute numbers are worth nothing without."""
-    command = [str(OTHER), "-c", "import dlt, pycurl; print(dlt.__version__, pycurl.version.split()[0])"]
+    command = [str(OTHER), "-c", "import dlt, pycurl; print(dlt.__version__, pycurl.version.split()[0].split('/')[1])"]
     dlt, curl = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     names = ("apache-airflow", "apache-airflow-providers-http", "apache-airflow-providers-amazon", "requests", "boto3")
     return {

@@ -17,7 +17,7 @@ RESULTS = ROOT / "benchmarks" / "results.json"
 IMAGES = ROOT / "docs" / "images"
 COLOURS = {
     "ours": "#1b6ca8",
-    "ours, core only": "#7fb2d6",
+    "our core": "#7fb2d6",
     "requests loop": "#9aa0a6",
     "HttpOperator": "#d98e04",
     "dlt": "#6a994e",
@@ -67,7 +67,7 @@ def lines(memory: dict[str, Any], path: Path) -> None:
     panel.set_yticks([50, 100, 200, 500, 1000, 2000], ["50", "100", "200", "500", "1,000", "2,000"])
     panel.minorticks_off()
     panel.grid(axis="y", color="#eeeeee")
-    panel.legend(frameon=False, fontsize=8)
+    panel.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     tidy(panel)
     save(figure, path)
 

@@ -5,8 +5,8 @@
     hourly   = floor((requests - 1) / per_hour) hours + floor(((requests - 1) % per_hour) / per_minute) minutes
     time     = wait + requests of the last minute * seconds per answer, or all requests * seconds per answer if longer
 
-The allowance of a minute goes out at once, then the walk waits until the minute is over: hence the floors. A minute is
-60.5 seconds long and an hour 3600.5, because the vendor counts when a request arrives and we when it leaves.
+The allowance of a minute goes out at once, then the walk waits until the minute is over: hence the floors. Each is
+longer by the limiter's margin and by an answer: a place in a window is free again so long after its answer.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kore.api.rate_limit import MARGIN
+from airflow_provider_kore.snapshot.walk import LONG, LOOK_EVERY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from servers import Vendor
 
-MINUTE, HOUR = 60.5, 3600.5
-"""Seconds; see ``airflow_provider_kore.api.rate_limit.MARGIN``."""
-LONG, LOOK_EVERY = 100, 500
-"""Pages; see ``airflow_provider_kore.snapshot.walk``."""
+MINUTE, HOUR = 60.0 + MARGIN, 3600.0 + MARGIN
+"""Seconds."""
 
 
 def requests(contacts: int, page: int) -> int:
@@ -39,10 +40,10 @@ def seconds(count: int, per_minute: int, per_hour: int = 0, answer: float = 0.0)
     """
     before, waited = count - 1, 0.0
     if per_hour:
-        waited += before // per_hour * HOUR
+        waited += before // per_hour * (HOUR + answer)
         before %= per_hour
     if per_minute:
-        waited += before // per_minute * MINUTE
+        waited += before // per_minute * (MINUTE + answer)
         before %= per_minute
     return max(waited + before * answer, count * answer)
 

@@ -6,7 +6,7 @@ import boto3
 from botocore.config import Config
 from contender import Job, compete
 
-from airflow_provider_kore.api.client import CampaignClient
+from airflow_provider_kore.api.client import MOST_IN_FLIGHT, CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.snapshot.run import take_snapshot
@@ -42,7 +42,7 @@ def land(job: Job) -> None:
         aws_secret_access_key="secret",  # noqa: S106  # opens nothing
         config=Config(s3={"addressing_style": "path"}),
     )
-    with CampaignClient(config) as client:
+    with CampaignClient(config, in_flight=MOST_IN_FLIGHT) as client:
         take_snapshot(spec, client, S3Store(s3, job.bucket), SystemClock())
 
 

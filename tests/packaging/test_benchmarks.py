@@ -31,7 +31,7 @@ def test_every_contender_lands_the_list(quick: dict[str, Any]) -> None:
     results = quick["scenarios"]["no limits"]["results"]
     assert {name: result["landed"] for name, result in results.items()} == {
         "ours": 120,
-        "ours, core only": 120,
+        "our core": 120,
         "requests loop": 120,
         "HttpOperator": 120,
         "dlt": 120,
