@@ -179,6 +179,11 @@ class AirflowUi:
     def _xcom(self, key: str) -> Locator:
         return self.page.get_by_role("row").filter(has=self.page.get_by_role("cell", name=key, exact=True))
 
+    def show_details(self) -> None:
+        """Show the details of the task on the page; the operator's links are on top of them."""
+        self.page.get_by_role("link", name="Details", exact=True).click()
+        expect(self.page.get_by_text("Try Number").first).to_be_visible()
+
     def extra_link(self, name: str) -> Locator:
         """One of the links that an operator adds to its tasks."""
         return self.page.get_by_role("link", name=name, exact=True)
