@@ -146,6 +146,9 @@ def check_nobody_is_told_the_secret(ui: AirflowUi, airflow: AirflowProcesses, se
     for answer in told:
         assert secret not in answer
         assert WRONG_SECRET not in answer
+    proxy = json.dumps({"proxy": f"http://user:{secret}@proxy.example:3128"})
+    airflow.call("POST", "/api/v2/connections", {"connection_id": "kore_proxy", "conn_type": "kore", "extra": proxy})
+    assert json.loads(airflow.get("/api/v2/connections/kore_proxy")["extra"]) == {"proxy": "***"}
 
 
 def check_extra_links(ui: AirflowUi) -> None:
