@@ -76,6 +76,16 @@ def test_python_as_it_is_shown_runs(page: str, define: Callable[..., None]) -> N
         exec(code, given)  # noqa: S102 - as a DAG processor would
 
 
+def test_the_pictures_are_those_that_the_browser_test_takes_and_all_are_shown() -> None:
+    taken = set(re.findall(r'ui\.picture\("([a-z-]+)"\)', (ROOT / "tests/browser/test_airflow_ui.py").read_text()))
+    kept = {file.stem: file.stat().st_size for file in (ROOT / "docs" / "images").glob("*.png")}
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    image = re.compile(r"!\[[^\]]+\]\([a-z/]*images/([a-z-]+)\.png\)")
+    shown = {name for page in pages for name in image.findall(page.read_text())}
+    assert taken == set(kept) == shown
+    assert max(kept.values()) < 150_000
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):

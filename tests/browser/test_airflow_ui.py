@@ -74,8 +74,8 @@ def test_a_person_connects_runs_the_example_and_reads_what_it_says(
     assert f"Landed 2,000 contacts of {LIST_ID} in s3://{BUCKET}/kore/contact_lists/" in log
     assert "WARNING" not in log
     assert "ERROR" not in log
-    check_extra_links(ui)
     ui.picture("task-log")
+    check_extra_links(ui)
 
     ui.show_xcom("return_value", "manifest_key")
     ui.picture("task-xcom")
@@ -146,8 +146,13 @@ def check_nobody_is_told_the_secret(ui: AirflowUi, airflow: AirflowProcesses, se
     for answer in told:
         assert secret not in answer
         assert WRONG_SECRET not in answer
+    proxy = json.dumps({"proxy": f"http://user:{secret}@proxy.example:3128"})
+    airflow.call("POST", "/api/v2/connections", {"connection_id": "kore_proxy", "conn_type": "kore", "extra": proxy})
+    assert json.loads(airflow.get("/api/v2/connections/kore_proxy")["extra"]) == {"proxy": "***"}
 
 
 def check_extra_links(ui: AirflowUi) -> None:
+    ui.show_details()
     for link in ContactListToS3Operator.operator_extra_links:
-        expect(ui.extra_link(link.name)).to_have_attribute("href", re.compile("^https?://"))
+        expect(ui.extra_link(link.name)).to_have_attribute("href", re.compile(f"^https?://.*{LIST_ID}"))
+    ui.picture("task-links")
