@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from model_vendor import DOCUMENTED, Quirks, Vendor, append, edit, exchange, insert, remove
 from model_world import CONFIG, FakeClock, World
+from reading_ahead import Order, reading_ahead
 
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.exceptions import DriftError
@@ -73,6 +74,7 @@ def walk(
     *,
     seconds: float = 0.5,
     on_drift: str = "fail",
+    in_flight: int = 1,
 ) -> tuple[Vendor, list[str] | None, Walked | None]:
     """Walk a list once; return the vendor, and what was read (None: the walk refused)."""
     events: dict[int, list[Any]] = {}
@@ -81,7 +83,7 @@ def walk(
     clock = FakeClock()
     vendor = Vendor(clock, contacts, quirks, events)
     spec = SPECS[on_drift]
-    client = CampaignClient(CONFIG, clock=clock, transport=Line(vendor, clock, seconds))
+    client = CampaignClient(CONFIG, clock=clock, transport=Line(vendor, clock, seconds), in_flight=in_flight)
     staging = Staging(LocalChunks(), clock, spec.policies, typed_columns=False, on_chunk=lambda: None)
     walk = Walk(spec, client, staging, clock, lambda page: None)  # noqa: ARG005
     try:
@@ -100,12 +102,20 @@ def placements(kinds: dict[str, Any], requests: int, most: int) -> Iterator[tupl
 
 
 def search(
-    quirks: Quirks, contacts: int, kinds: dict[str, Any], *, requests: int, most: int, seconds: float = 0.5
+    quirks: Quirks,
+    contacts: int,
+    kinds: dict[str, Any],
+    *,
+    requests: int,
+    most: int,
+    seconds: float = 0.5,
+    in_flight: int = 1,
 ) -> list[int]:
     """Try every placement; return how many were exact, and how many refused. A wrong one fails the test."""
     counts = [0, 0]
     for placed in placements(kinds, requests, most):
-        vendor, ids, walked = walk(contacts, [(at, kinds[kind]) for at, kind in placed], quirks, seconds=seconds)
+        happenings = [(at, kinds[kind]) for at, kind in placed]
+        vendor, ids, walked = walk(contacts, happenings, quirks, seconds=seconds, in_flight=in_flight)
         if ids is not None:
             assert tuple(ids) == vendor.ids, f"{contacts} contacts, {placed}, {seconds} s: {ids}, {walked}"
         counts[ids is None] += 1
@@ -136,6 +146,38 @@ def test_no_placement_of_three_events_lands_anything_wrong(contacts: int) -> Non
     exact, refused = search(DOCUMENTED, contacts, kinds, requests=7, most=3)
     assert exact > 500
     assert refused > 500
+
+
+@pytest.mark.parametrize("order", ["at once", "backward", 0, 1])
+@pytest.mark.parametrize("contacts", [5, 8])
+def test_pages_that_are_read_ahead_in_any_order_land_nothing_wrong(order: Order, contacts: int) -> None:
+    kinds = {
+        "append": append(),
+        "edit": edit(0),
+        "remove 1": remove(1),
+        "remove last": remove(-1),
+        "exchange": exchange(3),
+    }
+    with reading_ahead(order):
+        exact, refused = search(DOCUMENTED, contacts, kinds, requests=8, most=2, in_flight=8)
+    assert exact > 10
+    assert refused > 10
+
+
+@pytest.mark.parametrize("order", ["at once", "backward", 0])
+@pytest.mark.parametrize("name", QUIRKS)
+def test_reading_ahead_believes_no_silence_of_the_vendor(name: str, order: Order) -> None:
+    kinds = {"append": append(), "remove": remove(1), "exchange": exchange(1)}
+    with reading_ahead(order):
+        exact, _ = search(QUIRKS[name], 7, kinds, requests=8, most=2, in_flight=8)
+    assert exact > 0
+
+
+def test_pages_are_read_ahead_and_none_twice() -> None:
+    with reading_ahead("at once"):
+        vendor, ids, _ = walk(20, [], in_flight=8)
+    assert ids == list(vendor.ids)
+    assert vendor.asked == list(range(0, 20, 2))
 
 
 @pytest.mark.parametrize("where", [0, 1, 2])
