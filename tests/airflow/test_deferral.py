@@ -11,10 +11,14 @@ from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from airflow_provider_kore.exceptions import ParameterError, PausedError, StoppedError
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
+from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
+from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
 if TYPE_CHECKING:
     from bench import Bench
+
+    from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
 
 try:
     from airflow.sdk.exceptions import TaskDeferred  # 3.2 and later
@@ -25,14 +29,16 @@ LIMITED = {"minute_seconds": 2.0, "requests_per_minute": 4, "max_limit": 20, "re
 """What the server allows: with 120 contacts, six pages and two looks at the list."""
 
 
-def snapshot(bench: Bench, **parameters: Any) -> ContactListToS3Operator:
+def snapshot(
+    bench: Bench, *, kind: type[SnapshotToS3Operator] = ContactListToS3Operator, **parameters: Any
+) -> SnapshotToS3Operator:
     given = {
         "task_id": "snapshot",
-        "contact_list_id": "cl-1",
         "s3_bucket": bench.bucket,
         "deferrable": True,
+        **({"contact_list_id": "cl-1"} if kind is ContactListToS3Operator else {}),
     } | parameters
-    return ContactListToS3Operator(**{"defer_after": 0.5, **given})
+    return kind(**{"defer_after": 0.5, **given})
 
 
 def play(bench: Bench, context: Any, **parameters: Any) -> tuple[dict[str, Any], list[TaskDeferred]]:
@@ -64,6 +70,27 @@ def test_a_long_wait_is_deferred_and_the_walk_continues_where_it_was(bench: Benc
     # A page that a stretch had read is read again only as the proof that the list is still the same.
     asked = [request.skip for request in bench.kore.page_requests if request.refused is None]
     assert len(asked) <= 6 + len(pauses)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "rows"),
+    [
+        (CampaignContactsToS3Operator, {"campaign_id": "cd-1"}, {"contacts": 130}),
+        (CampaignsToS3Operator, {}, {"campaigns": 120}),
+    ],
+)
+def test_other_snapshots_defer_as_well(
+    bench: Bench, kind: type[SnapshotToS3Operator], parameters: dict[str, Any], rows: dict[str, int]
+) -> None:
+    for number in range(1, 121):
+        bench.kore.add_campaign(f"cd-{number}", status="Completed", results=130)
+    bench.kore.configure(**LIMITED)
+    result, pauses = play(bench, bench.context(), kind=kind, page_size=20, **parameters)
+    assert pauses
+    assert rows.items() <= result.items()
+    manifest = bench.manifest(result)
+    assert manifest["walk"]["resumed_from"]
+    assert manifest["files"][0]["rows"] == next(iter(rows.values()))
 
 
 def test_no_checkpoint_is_left_behind(bench: Bench) -> None:

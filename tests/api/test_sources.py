@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet
@@ -175,6 +177,16 @@ def test_campaigns_land_however_the_server_pages(kore: Simulator, settings: dict
     landing = Landing(kore, source=source_of("sms campaigns", kore))
     landing.take()
     assert without_made_id("sms campaigns", landing.rows) == served("sms campaigns", kore)
+
+
+def test_every_field_of_the_manifest_is_described(kore: Simulator, landing: Landing, name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "manifest.md").read_text(encoding="utf-8")
+    described = set(re.findall(r"`([^`]+)`", page))
+    own = page.partition("## Other snapshots than of contacts")[2].partition("\n## ")[0]
+    content = set(landing.take().content) - {"run", "walk", "files"}
+    contacts = set(Landing(kore).take().content)
+    assert content <= described
+    assert content - contacts <= set(re.findall(r"`([^`]+)`", own))
 
 
 def test_the_catalogue_costs_one_request(kore: Simulator) -> None:
