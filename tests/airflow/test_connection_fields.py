@@ -31,6 +31,8 @@ FULL = {
     "send_jti": True,
     "requests_per_minute": 30,
     "requests_per_hour": 900,
+    "reserve": 0.2,
+    "even_pacing": True,
     "page_size": 25,
     "timeout": 10,
     "verify": False,
@@ -79,6 +81,8 @@ def check_full(config: ApiConfig) -> None:
     assert (config.api_version, config.jwt_algorithm, config.jwt_subject) == ("v1", "HS512", "nightly")
     assert (config.token_lifetime, config.send_jti) == (120.5, True)
     assert (config.requests_per_minute, config.requests_per_hour, config.page_size) == (30, 900, 25)
+    assert (config.reserve, config.even_pacing) == (0.2, True)
+    assert config.contact_list_url == FULL["contact_list_url"]
     assert (config.timeout, config.verify, config.proxy) == (10.0, False, FULL["proxy"])
 
 
@@ -120,7 +124,8 @@ def test_what_is_left_out_or_empty_has_the_documented_default(define: Define) ->
     assert (bare.api_version, bare.jwt_algorithm, bare.jwt_subject) == ("v2", "HS256", "airflow")
     assert (bare.token_lifetime, bare.send_jti, bare.timeout) == (300.0, False, 30.0)
     assert (bare.requests_per_minute, bare.requests_per_hour, bare.page_size) == (60, 0, None)
-    assert (bare.verify, bare.proxy) == (True, None)
+    assert (bare.reserve, bare.even_pacing) == (0.0, False)
+    assert (bare.verify, bare.proxy, bare.contact_list_url) == (True, None, None)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +156,8 @@ IMPOSSIBLE: dict[str, list[Any]] = {
     "send_jti": ["maybe", 2],
     "requests_per_minute": [-1, "many", 1.5, True],
     "requests_per_hour": [-1, "many", True],
+    "reserve": [-0.1, 1, "half", True],
+    "even_pacing": ["evenly", 2],
     "page_size": [0, -5, "all", 2.5],
     "timeout": [0, -1, "long", "nan"],
     "verify": ["/no/such/bundle.pem", "perhaps"],
