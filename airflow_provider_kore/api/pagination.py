@@ -19,6 +19,10 @@ from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationEr
 ASK_AGAIN: Final = 2
 """How often a page that cannot be right is asked for again before that is an error."""
 
+AHEAD: Final = 16
+"""At most a sixteenth of a list's pages is asked for ahead: with what is not yet in a checkpoint, that is less than the
+third of a walk that may be read twice after a death."""
+
 UNASKED_LIMIT: Final = 100
 """The page size to ask for where the author named none.
 
@@ -107,8 +111,10 @@ class OffsetPagination:
         total = progress.first_total
         if request is None or self._overlapping or self._doubts or total is None or progress.total != total:
             return []
-        starts = range(request.skip, total, length) if length else ()
-        return [PageRequest(start, self._limit) for start in starts[:number]]
+        if not length:
+            return []
+        starts = range(request.skip, total, length)
+        return [PageRequest(start, self._limit) for start in starts[: min(number, max(1, total // length // AHEAD))]]
 
     @property
     def limit(self) -> int | None:

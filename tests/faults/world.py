@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from attempt import Attempt, Job, Outcome, warm_up
 from botocore.exceptions import ClientError
 
+from airflow_provider_kore.api.pagination import AHEAD
 from airflow_provider_kore.snapshot.staging import SHARE, SMALLEST_CHUNK_ROWS
 
 if TYPE_CHECKING:
@@ -250,8 +251,9 @@ class Task:
         twice, pages = self.repeated()
         contacts = len(self.world.vendor.ids(self.list_id))
         chunk = max(SMALLEST_CHUNK_ROWS, contacts // SHARE)
-        # one page may be under way when it dies, and one is looked at again to continue
-        bound = deaths * each * (-(-chunk // PAGE) + 2)
+        # some pages may be under way when it dies, and one is looked at again to continue
+        under_way = max(1, contacts // PAGE // AHEAD)
+        bound = deaths * each * (-(-chunk // PAGE) + under_way + 1)
         assert twice <= bound, f"{twice} of {pages} pages were fetched twice after {deaths} deaths; {bound} allowed"
         return twice / pages
 

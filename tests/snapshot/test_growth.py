@@ -17,6 +17,7 @@ from model_vendor import DOCUMENTED, Quirks, Vendor, append, edit, exchange, ins
 from model_world import CONFIG, FakeClock, World
 from reading_ahead import Order, reading_ahead
 
+from airflow_provider_kore.api import pagination
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.exceptions import DriftError
 from airflow_provider_kore.snapshot.chunks import LocalChunks
@@ -122,6 +123,12 @@ def search(
     return counts
 
 
+@pytest.fixture
+def far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let even a short list be read ahead as far as a client likes."""
+    monkeypatch.setattr(pagination, "AHEAD", 1)
+
+
 def every_event(contacts: int) -> dict[str, Any]:
     return {
         "append": append(),
@@ -148,6 +155,7 @@ def test_no_placement_of_three_events_lands_anything_wrong(contacts: int) -> Non
     assert refused > 500
 
 
+@pytest.mark.usefixtures("far_ahead")
 @pytest.mark.parametrize("order", ["at once", "backward", 0, 1])
 @pytest.mark.parametrize("contacts", [5, 8])
 def test_pages_that_are_read_ahead_in_any_order_land_nothing_wrong(order: Order, contacts: int) -> None:
@@ -164,6 +172,7 @@ def test_pages_that_are_read_ahead_in_any_order_land_nothing_wrong(order: Order,
     assert refused > 10
 
 
+@pytest.mark.usefixtures("far_ahead")
 @pytest.mark.parametrize("order", ["at once", "backward", 0])
 @pytest.mark.parametrize("name", QUIRKS)
 def test_reading_ahead_believes_no_silence_of_the_vendor(name: str, order: Order) -> None:
@@ -173,6 +182,7 @@ def test_reading_ahead_believes_no_silence_of_the_vendor(name: str, order: Order
     assert exact > 0
 
 
+@pytest.mark.usefixtures("far_ahead")
 def test_pages_are_read_ahead_and_none_twice() -> None:
     with reading_ahead("at once"):
         vendor, ids, _ = walk(20, [], in_flight=8)
