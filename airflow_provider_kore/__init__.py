@@ -35,6 +35,24 @@ def get_provider_info() -> dict[str, object]:
         "operators": [
             {"integration-name": "Kore.ai", "python-modules": ["airflow_provider_kore.operators.connection"]},
         ],
+        "sensors": [
+            {
+                "integration-name": "Kore.ai",
+                "python-modules": [
+                    "airflow_provider_kore.sensors.campaign",
+                    "airflow_provider_kore.sensors.contact_list",
+                ],
+            },
+        ],
+        "triggers": [
+            {
+                "integration-name": "Kore.ai",
+                "python-modules": [
+                    "airflow_provider_kore.triggers.campaign",
+                    "airflow_provider_kore.triggers.contact_list",
+                ],
+            },
+        ],
         "transfers": [
             {
                 "source-integration-name": "Kore.ai",

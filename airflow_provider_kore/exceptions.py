@@ -30,6 +30,7 @@ The branch says what to do next, the leaf what went wrong::
         ├── DeadlineError             pausing once more would take a task past its deadline
         ├── ShrunkError               far fewer contacts than last time; nothing was replaced
         ├── CorruptSnapshotError      what was stored is not what was sent
+        ├── WrongStatusError          what a sensor waits for has a status from which it won't come
         ├── BucketNotFoundError       the bucket does not exist
         └── StorePermissionError      S3 refuses the call; the message names the permission
 
@@ -70,6 +71,7 @@ __all__ = [
     "TempSpaceError",
     "TlsError",
     "UnreachableError",
+    "WrongStatusError",
 ]
 
 
@@ -223,6 +225,10 @@ class ShrunkError(FatalError):
 
 class CorruptSnapshotError(FatalError):
     """What S3 holds differs from what was sent."""
+
+
+class WrongStatusError(FatalError):
+    """A campaign, or a list, that a sensor waits for has a status from which it will not come to the one waited for."""
 
 
 class BucketNotFoundError(FatalError):

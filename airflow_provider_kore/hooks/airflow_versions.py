@@ -9,16 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator, Context, RetryDecision, RetryPolicy
-    from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+    from airflow.sdk.exceptions import (
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+    )
 else:
     try:
         from airflow.sdk import BaseHook  # 3.1 and later
     except ImportError:
         from airflow.hooks.base import BaseHook  # 3.0
     try:
-        from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException  # 3.2 and later
+        from airflow.sdk.exceptions import (  # 3.2 and later
+            AirflowFailException,
+            AirflowNotFoundException,
+            AirflowSensorTimeout,
+            AirflowSkipException,
+        )
     except ImportError:
-        from airflow.exceptions import AirflowFailException, AirflowNotFoundException  # 3.0, 3.1
+        from airflow.exceptions import (  # 3.0, 3.1
+            AirflowFailException,
+            AirflowNotFoundException,
+            AirflowSensorTimeout,
+            AirflowSkipException,
+        )
     try:
         from airflow.sdk import RetryDecision, RetryPolicy  # 3.3
     except ImportError:
@@ -27,6 +42,8 @@ else:
 __all__ = [
     "AirflowFailException",
     "AirflowNotFoundException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
     "BaseHook",
     "RetryDecision",
     "RetryPolicy",
@@ -37,6 +54,15 @@ __all__ = [
     "search_metadata_database",
     "stats",
 ]
+
+
+def default_deferrable() -> bool:
+    """Return ``[operators] default_deferrable``."""
+    try:
+        from airflow.sdk.configuration import conf  # 3.2 and later
+    except ImportError:
+        from airflow.configuration import conf  # 3.0, 3.1
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
 def mask_secret(secret: str) -> None:

@@ -182,6 +182,16 @@ class KoreCampaignHook(BaseHook):
         transport = StoppableTransport(RequestsTransport(self.config, clock, connections=MOST_IN_FLIGHT), stop)
         return self._client(self.config, clock=clock, transport=transport, pause_after=pause_after)
 
+    def connect_to_look(self) -> CampaignClient:
+        """Return a client of its own for one request that is not sent again: whoever looks now and then will anyway.
+
+        Its token is not told to the masker, which never forgets one: a triggerer lives for months.
+        """
+        from airflow_provider_kore.api.client import CampaignClient
+        from airflow_provider_kore.api.retry import NO_RETRIES
+
+        return CampaignClient(self.config, retry=NO_RETRIES)
+
     def _client(
         self,
         config: ApiConfig,

@@ -305,6 +305,11 @@ class Simulator:
         with self._service.lock:
             self._service.state.campaigns[campaign_id] = campaign
 
+    def remove_campaign(self, campaign_id: str) -> None:
+        """Delete a campaign. Raises KeyError if there is none."""
+        with self._service.lock:
+            del self._service.state.campaigns[campaign_id]
+
     def set_campaign_status(self, campaign_id: str, status: str) -> None:
         """Move a campaign on. Raises KeyError if there is none."""
         with self._service.lock:

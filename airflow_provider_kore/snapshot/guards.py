@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ShrunkError
-from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout
+from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
 from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
 from airflow_provider_kore.snapshot.source import headline
 
 if TYPE_CHECKING:
+    from airflow_provider_kore.snapshot.layout import Layout
+    from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.store import ObjectStore
 
@@ -32,7 +34,7 @@ def check_guards(spec: SnapshotSpec, layout: Layout, store: ObjectStore, rows: i
         )
     if spec.max_shrink >= 1:
         return
-    last = last_good(store, layout)
+    last = last_good(store, layout.list_prefix, source)
     if last is None or last.rows == 0:
         return
     missing = 1 - rows / last.rows
@@ -46,10 +48,12 @@ def check_guards(spec: SnapshotSpec, layout: Layout, store: ObjectStore, rows: i
         )
 
 
-def last_good(store: ObjectStore, layout: Layout) -> Manifest | None:
-    """Return the manifest of the source's newest consistent snapshot, None if there is none."""
-    source = layout.spec.source
-    found = [each for each in store.list(layout.list_prefix) if each.key.endswith(f"/{MANIFEST_NAME}")]
+def last_good(store: ObjectStore, prefix: str, source: Source) -> Manifest | None:
+    """Return the manifest of the source's newest consistent snapshot, None if there is none.
+
+    :param prefix: below which all its snapshots are: ``Layout.list_prefix``.
+    """
+    found = [each for each in store.list(prefix) if each.key.endswith(f"/{MANIFEST_NAME}")]
     newest = sorted(
         found, key=lambda each: (each.modified is not None and each.modified.timestamp(), each.key), reverse=True
     )

@@ -12,10 +12,19 @@ from urllib.parse import quote
 from airflow_provider_kore.snapshot.spec import digest
 
 if TYPE_CHECKING:
+    from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
 
 MANIFEST_NAME: Final = "_manifest.json"
 """Engines that read Hive tables pass over names that begin with an underscore."""
+
+
+def list_prefix(prefix: str, source: Source) -> str:
+    """Return below which all snapshots of a source are; ends with a slash.
+
+    :param prefix: the table's location in the bucket, without slashes at its ends; may be empty.
+    """
+    return _join(prefix, *(f"{key}={value}" for key, value in source.partition), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,7 @@ class Layout:
     @property
     def list_prefix(self) -> str:
         """All snapshots of this source; ends with a slash."""
-        return _join(self.spec.prefix, *(f"{key}={value}" for key, value in self.spec.source.partition), "")
+        return list_prefix(self.spec.prefix, self.spec.source)
 
     @property
     def partition(self) -> str:

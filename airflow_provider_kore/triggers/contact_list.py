@@ -1,0 +1,127 @@
+"""Waiting for a contact list, in the triggerer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kore.triggers.poll import PollTrigger, Sight, told_status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow_provider_kore.snapshot.manifest import Manifest
+
+
+class ContactListTrigger(PollTrigger):
+    """Wait until a contact list is ready and, where a table is named, has changed since its last snapshot there.
+
+    :param contact_list_id: its id.
+    :param statuses: which of its statuses are ready.
+    :param failed_statuses: what ends the waiting as a failure.
+    :param s3_bucket: bucket of the snapshots; None: whether it has changed doesn't matter.
+    :param s3_prefix: location of their table in the bucket.
+    :param aws_conn_id: connection to S3.
+
+    All others are those of :class:`~airflow_provider_kore.triggers.poll.PollTrigger`.
+    """
+
+    arguments = (
+        "contact_list_id",
+        "statuses",
+        "failed_statuses",
+        "s3_bucket",
+        "s3_prefix",
+        "aws_conn_id",
+        *PollTrigger.arguments,
+    )
+
+    def __init__(
+        self,
+        *,
+        contact_list_id: str,
+        statuses: Sequence[str],
+        failed_statuses: Sequence[str],
+        s3_bucket: str | None,
+        s3_prefix: str,
+        aws_conn_id: str | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.contact_list_id = contact_list_id
+        self.statuses = list(statuses)
+        self.failed_statuses = list(failed_statuses)
+        self.s3_bucket = s3_bucket
+        self.s3_prefix = s3_prefix
+        self.aws_conn_id = aws_conn_id
+
+    def look(self) -> Sight:
+        """Ask for the list, one request, and if it is ready for its last manifest in S3.
+
+        Raises NotFoundError, WrongStatusError, ContractError for an answer without a status or about another list, and
+        every other KoreError of client and store.
+        """
+        from airflow_provider_kore.exceptions import WrongStatusError
+        from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+
+        with KoreCampaignHook(self.kore_conn_id).connect_to_look() as client:
+            told = client.get_contact_list(self.contact_list_id)
+        what = f"Contact list {self.contact_list_id}"
+        status = told_status(told, self.contact_list_id, f"contact list {self.contact_list_id}")
+        wanted = " or ".join(self.statuses)
+        if status in self.failed_statuses and status not in self.statuses:
+            raise WrongStatusError(
+                f"{what} is {status}, and {wanted} was waited for. Look at the list in Kore.ai; mend or import it "
+                "again."
+            )
+        summary = {"contact_list_id": self.contact_list_id, "list_status": status}
+        if status not in self.statuses:
+            return Sight(sentence=f"{what} is {status}, not {wanted} yet.", found=False)
+        if self.s3_bucket is None:
+            return Sight(sentence=f"{what} is {status}.", found=True, summary=summary)
+        return self._compare(told, summary)
+
+    def _compare(self, told: Mapping[str, object], summary: Mapping[str, object]) -> Sight:
+        from airflow_provider_kore.exceptions import ContractError
+
+        updated = told.get("updatedAt")
+        if not isinstance(updated, str) or not updated:
+            raise ContractError(
+                f"The answer for contact list {self.contact_list_id} tells no updatedAt, so nobody knows whether it "
+                "has changed. Leave s3_bucket out to wait only until it is ready."
+            )
+        last = self._last_snapshot()
+        content = {} if last is None else last.content
+        landed = content.get("list_updated_at")
+        summary = {
+            **summary,
+            "list_updated_at": updated,
+            "snapshot_id": content.get("snapshot_id"),
+            "snapshot_updated_at": landed,
+        }
+        what = f"Contact list {self.contact_list_id}"
+        if last is None:
+            return Sight(sentence=f"{what} has no snapshot yet.", found=True, summary=summary)
+        of = f"its snapshot of {content['snapshot_date']}"
+        if landed is None:
+            return Sight(sentence=f"{what} may have changed: {of} knows no updatedAt.", found=True, summary=summary)
+        if updated == landed:
+            return Sight(sentence=f"{what} is as it was at {landed}, in {of}.", found=False)
+        return Sight(
+            sentence=f"{what} has changed since {of}: its updatedAt went from {landed} to {updated}.",
+            found=True,
+            summary=summary,
+        )
+
+    def _last_snapshot(self) -> Manifest | None:
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        from airflow_provider_kore.snapshot.guards import last_good
+        from airflow_provider_kore.snapshot.layout import list_prefix
+        from airflow_provider_kore.snapshot.s3 import S3Store
+        from airflow_provider_kore.snapshot.source import ContactListSource
+        from airflow_provider_kore.snapshot.spec import check_bucket, check_prefix
+
+        source = ContactListSource(contact_list_id=self.contact_list_id)
+        prefix = list_prefix(check_prefix("s3_prefix", self.s3_prefix), source)
+        bucket = check_bucket(self.s3_bucket)
+        return last_good(S3Store(S3Hook(aws_conn_id=self.aws_conn_id).get_conn(), bucket), prefix, source)

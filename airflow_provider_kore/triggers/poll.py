@@ -1,0 +1,158 @@
+"""What every trigger has in common: look, wait, look again, until something is found, goes wrong or is too late."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_kore.exceptions import ContractError, FatalError, KoreError, RetryableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+LEAST_INTERVAL: Final = 1.0
+"""Seconds between two looks at the least."""
+
+LONGEST_BACKOFF: Final = 1800.0
+"""Seconds between two looks that fail at the most, unless the interval is longer or the server names more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What one look saw. Holds no contact data: it goes into events, logs and XComs."""
+
+    sentence: str
+    """In words: ``Campaign cd-1 is Active.``"""
+    found: bool
+    """Whether this is what is waited for."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    """JSON; the task's XCom if it is found."""
+
+
+class PollTrigger(BaseTrigger, ABC):
+    """Look at something in Kore.ai now and then; end with one event that says what came of it.
+
+    A look costs one request, which is not sent again at once if it fails. A failure that may pass is followed by a
+    longer wait, and by the end only when there were ``max_failures`` in a row.
+
+    All there is to know is in the arguments: one that is started anew, on any triggerer, goes on to the same deadline.
+    Its first look comes at a random moment of the interval, so that many that start together don't ask together.
+
+    :param kore_conn_id: connection to Kore.ai, read anew for each look: a secret may be replaced meanwhile.
+    :param poke_interval: seconds between two looks.
+    :param deadline: seconds since the epoch; the last look is then.
+    :param max_failures: failed looks in a row that end the waiting.
+    """
+
+    arguments: ClassVar[tuple[str, ...]] = ("kore_conn_id", "poke_interval", "deadline", "max_failures")
+    """Names of the arguments, which are attributes too."""
+
+    def __init__(self, *, kore_conn_id: str, poke_interval: float, deadline: float, max_failures: int) -> None:
+        super().__init__()
+        self.kore_conn_id = kore_conn_id
+        self.poke_interval = poke_interval
+        self.deadline = deadline
+        self.max_failures = max_failures
+
+    @abstractmethod
+    def look(self) -> Sight:
+        """Look once; blocks for one request. Raises KoreError."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the path of this class and its arguments, as JSON."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {name: getattr(self, name) for name in self.arguments},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event; its payload is that of :func:`found`, :func:`failed` or :func:`too_late`."""
+        # asgiref's threads, not asyncio's: from them Airflow finds its way back to the triggerer's loop, which alone
+        # may ask for connections (3.0 to 3.3).
+        from asgiref.sync import sync_to_async
+
+        look: Callable[[], Any] = sync_to_async(self.look, thread_sensitive=False)
+        delay = random.uniform(0.0, self._interval)  # noqa: S311
+        failures = 0
+        while True:
+            await asyncio.sleep(max(0.0, min(delay, self.deadline - time.time())))
+            last = time.time() >= self.deadline
+            try:
+                sight: Sight = await look()
+            except RetryableError as err:
+                failures += 1
+                delay = self._backoff(failures, err)
+                if last or failures >= self.max_failures or time.time() + (err.retry_after or 0) > self.deadline:
+                    yield TriggerEvent(failed(err, failures))
+                    return
+                self.log.warning(
+                    "%s Looking again in %.0f s (failure %d of %d).", err, delay, failures, self.max_failures
+                )
+                continue
+            except FatalError as err:
+                yield TriggerEvent(failed(err))
+                return
+            if sight.found:
+                yield TriggerEvent(found(sight))
+                return
+            if last:
+                yield TriggerEvent(too_late(sight))
+                return
+            failures = 0
+            delay = self._interval * random.uniform(0.9, 1.1)  # noqa: S311
+            self.log.info("%s Looking again in %.0f s.", sight.sentence, delay)
+
+    @property
+    def _interval(self) -> float:
+        return max(LEAST_INTERVAL, self.poke_interval)
+
+    def _backoff(self, failures: int, err: RetryableError) -> float:
+        backoff = min(self._interval * 2.0 ** (failures - 1), max(LONGEST_BACKOFF, self._interval))
+        return max(backoff, err.retry_after or 0.0) * random.uniform(1.0, 1.1)  # noqa: S311
+
+
+def found(sight: Sight) -> dict[str, Any]:
+    """Return the payload for what was waited for."""
+    return {"outcome": "found", "message": sight.sentence, "summary": dict(sight.summary)}
+
+
+def failed(err: KoreError, failures: int = 1) -> dict[str, Any]:
+    """Return the payload for an error: its sentence, and whether a retry of the task can help."""
+    fatal = isinstance(err, FatalError)
+    message = str(err) if failures == 1 else f"{err} ({failures} looks in a row have failed.)"
+    return {
+        "outcome": "failed",
+        "error": type(err).__name__,
+        "message": message,
+        "fatal": fatal,
+        "retry_after": None if fatal else getattr(err, "retry_after", None),
+    }
+
+
+def too_late(sight: Sight) -> dict[str, Any]:
+    """Return the payload for a deadline that has passed."""
+    return {"outcome": "too_late", "message": sight.sentence}
+
+
+def told_status(told: Mapping[str, object], asked: str, what: str) -> str:
+    """Return the status in an answer.
+
+    :param asked: the id that was asked for.
+    :param what: names it in messages: ``campaign cd-1``.
+
+    Raises ContractError if there is none, or if the answer is about something else.
+    """
+    status = told.get("status")
+    if told.get("id", told.get("_id", asked)) != asked:
+        problem = "is about another one"
+    elif not isinstance(status, str) or not status:
+        problem = "tells no status"
+    else:
+        return status
+    raise ContractError(f"The answer for {what} {problem}. Check the id, and the connection's api_version.")
