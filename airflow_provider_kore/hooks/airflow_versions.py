@@ -56,15 +56,6 @@ __all__ = [
 ]
 
 
-def default_deferrable() -> bool:
-    """Return ``[operators] default_deferrable``."""
-    try:
-        from airflow.sdk.configuration import conf  # 3.2 and later
-    except ImportError:
-        from airflow.configuration import conf  # 3.0, 3.1
-    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
-
-
 def mask_secret(secret: str) -> None:
     """Have Airflow replace this value by ``***`` in logs and rendered templates."""
     for module in ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker"):  # 3.1 and later; 3.0

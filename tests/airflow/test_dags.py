@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from s3_servers import S3Server
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ("kore_contact_list_daily", "kore_contact_list_daily@none", "kore_all_contact_lists", "kore_consumer")
+EXAMPLES = (
+    "kore_contact_list_daily",
+    "kore_contact_list_daily@none",
+    "kore_all_contact_lists",
+    "kore_consumer",
+    "kore_campaign_results",
+)
 HASH_KEY = "hash-key-of-32-characters-length"
 NAMES = {"firstName": "Zaphodina", "lastName": "Beeblebroxson"}
 
@@ -92,6 +98,7 @@ def fill(kore: Simulator) -> None:
     for list_id in ("cl-demo", "cl-1"):
         kore.add_list(list_id, contacts=120, columns=NAMES)
     kore.add_list("cl-empty")
+    kore.add_campaign("cd-demo", status="Completed", results=60)
 
 
 def misfortunes(kore: Simulator) -> None:
@@ -204,6 +211,7 @@ def test_the_examples_are_short_enough_to_copy() -> None:
     files = sorted((ROOT / "dags").glob("*.py"))
     assert [file.name for file in files] == [
         "kore_all_contact_lists.py",
+        "kore_campaign_results.py",
         "kore_consumer.py",
         "kore_contact_list_daily.py",
     ]

@@ -15,7 +15,7 @@ try:
 except ImportError:
     from airflow.exceptions import TaskDeferred
 
-from airflow_provider_kore.exceptions import RetryableError
+from airflow_provider_kore.exceptions import ContractError, RetryableError, ServerError
 from airflow_provider_kore.hooks.airflow_versions import (
     AirflowFailException,
     AirflowSensorTimeout,
@@ -24,8 +24,6 @@ from airflow_provider_kore.hooks.airflow_versions import (
 from airflow_provider_kore.sensors.campaign import CampaignStatusSensor
 from airflow_provider_kore.sensors.contact_list import ContactListSensor
 from airflow_provider_kore.triggers import poll
-from airflow_provider_kore.triggers.campaign import CampaignStatusTrigger
-from airflow_provider_kore.triggers.poll import PollTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from bench import Bench
 
     from airflow_provider_kore.simulator import Simulator
+    from airflow_provider_kore.triggers.poll import PollTrigger
 
 LONG = 3600.0
 
@@ -235,3 +234,215 @@ def test_rubbish_without_end_fails_with_what_it_was_and_leaves_the_retry_to_airf
         pytest.raises(RetryableError, match="3 looks in a row have failed"),
     ):
         end(campaign_sensor(max_failures=3))
+
+
+def test_a_server_that_asks_for_longer_than_the_deadline_ends_the_waiting(bench: Bench) -> None:
+    bench.kore.add_campaign("cd-1", status="Active")
+    request = deferred(campaign_sensor())
+    with bench.kore.fault("service_unavailable", retry_after="100000"):
+        event = event_of(request.trigger)
+    assert (event["error"], event["retry_after"]) == ("ServerError", 100_000.0)
+    assert len(bench.kore.requests) == 2
+
+
+def test_the_other_modes_survive_rubbish_too_and_honour_retry_after(bench: Bench) -> None:
+    bench.kore.add_campaign("cd-1", status="Completed")
+    sensor = campaign_sensor(deferrable=False)
+    with bench.kore.fault("service_unavailable", retry_after="100"):
+        assert not sensor.poke(context())
+    assert not sensor.poke(context())
+    assert len(bench.kore.requests) == 1
+    other = campaign_sensor(deferrable=False, max_failures=2)
+    with bench.kore.fault("not_json"):
+        assert not other.poke(context())
+        with pytest.raises(RetryableError):
+            other.poke(context())
+
+
+@pytest.mark.parametrize("fault", ["missing_data", "null_data"])
+def test_an_answer_that_says_nothing_is_no_status(bench: Bench, fault: str) -> None:
+    bench.kore.add_campaign("cd-1", status="Completed")
+    with bench.kore.fault(fault), pytest.raises(AirflowFailException, match="campaign cd-1"):
+        campaign_sensor().execute(context())
+
+
+@pytest.mark.parametrize("told", [{"id": "cd-2", "status": "Completed"}, {"status": ""}, {"status": ["Completed"]}])
+def test_an_answer_about_something_else_or_without_status_is_not_believed(told: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match="The answer for campaign cd-1"):
+        poll.told_status(told, "cd-1", "campaign cd-1")
+
+
+def test_a_status_that_nobody_documents_is_no_end(bench: Bench) -> None:
+    bench.kore.add_campaign("cd-1", status="Archiving")
+    assert deferred(campaign_sensor()).trigger
+
+
+def test_the_deadline_holds_whichever_triggerer_looks(bench: Bench) -> None:
+    bench.kore.add_campaign("cd-1", status="Active")
+    sensor = campaign_sensor(timeout=0.05)
+    request = deferred(sensor)
+    deadline = request.trigger.deadline
+    assert deadline <= time.time() + 0.05
+    assert request.timeout.total_seconds() > sensor.timeout  # the trigger tells first, and in more words
+    again = restarted(restarted(request.trigger))
+    assert again.serialize() == request.trigger.serialize()
+    event = event_of(again)
+    assert event == {"outcome": "too_late", "message": "Campaign cd-1 is Active, not Completed yet."}
+    with pytest.raises(AirflowSensorTimeout, match=r"is Active, not Completed yet\. The timeout of 0 s is over\."):
+        sensor.resume(context(), event=event)
+
+
+def test_a_trigger_that_starts_behind_its_deadline_looks_once_before_it_gives_up(bench: Bench) -> None:
+    bench.kore.add_campaign("cd-1", status="Active")
+    late, lost = deferred(campaign_sensor(timeout=0)), deferred(campaign_sensor(timeout=0))
+    assert event_of(lost.trigger)["outcome"] == "too_late"
+    bench.kore.set_campaign_status("cd-1", "Completed")
+    assert event_of(late.trigger)["outcome"] == "found"
+
+
+def test_a_retry_starts_anew_where_airflow_resumes_the_old_try(bench: Bench) -> None:
+    """Airflow 3.0 calls the resume method again, with the event of the try that failed."""
+    bench.kore.add_campaign("cd-1", status="Completed")
+    old = {"outcome": "failed", "error": "ServerError", "message": "old", "fatal": False, "retry_after": None}
+    sensor = campaign_sensor()
+    with pytest.raises(ServerError, match="old"):
+        sensor.resume(context(1), event=old, try_number=1)
+    with pytest.raises(ServerError, match="old"):
+        sensor.resume(context(1), event=old)  # dag.test() loses what was given to defer()
+    assert sensor.resume(context(2), event=old, try_number=1)["campaign_status"] == "Completed"
+
+
+def test_triggers_that_start_together_ask_at_different_moments(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    bench.kore.add_campaign("cd-1", status="Active")
+    trigger = deferred(campaign_sensor(poke_interval=300.0)).trigger
+    bench.kore.set_campaign_status("cd-1", "Completed")
+    monkeypatch.setattr(poll.asyncio, "sleep", sleep)
+    for _ in range(10):
+        assert asyncio.run(anext(trigger.run())).payload["outcome"] == "found"
+    assert len(set(slept)) == 10
+    assert all(0 <= seconds <= 300 for seconds in slept)
+
+
+def test_failures_in_a_row_are_looked_at_ever_more_rarely(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(poll.asyncio, "sleep", sleep)
+    bench.kore.add_campaign("cd-1", status="Active")
+    trigger = deferred(campaign_sensor(poke_interval=300.0, timeout=1e6, max_failures=6)).trigger
+    with bench.kore.fault("bad_gateway"):
+        assert asyncio.run(anext(trigger.run())).payload["outcome"] == "failed"
+    assert [seconds >= least for seconds, least in zip(slept[1:], [300, 600, 1200, 1800, 1800], strict=True)] == [
+        True
+    ] * 5
+    assert max(slept) <= 1.1 * 1800
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_soft_fail_skips(bench: Bench, deferrable: bool) -> None:
+    with pytest.raises(AirflowSkipException):
+        campaign_sensor(campaign_id="cd-nowhere", soft_fail=True, deferrable=deferrable).execute(context())
+    with pytest.raises(AirflowSkipException, match="late"):
+        campaign_sensor(soft_fail=True).resume(context(), event={"outcome": "too_late", "message": "late"})
+    error = {"outcome": "failed", "error": "ServerError", "message": "503", "fatal": False, "retry_after": None}
+    with pytest.raises(AirflowSkipException, match="503"):
+        campaign_sensor(never_fail=True).resume(context(), event=error)
+
+
+def test_deferrable_is_what_airflow_is_configured_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not campaign_sensor(deferrable=None).deferrable
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "true")
+    assert campaign_sensor(deferrable=None).deferrable
+
+
+# --- Contact lists ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["Validating", "Validated"])
+def test_a_list_is_waited_for_until_it_is_ready(bench: Bench, status: str) -> None:
+    bench.kore.add_list("cl-1", status=status)
+    ready = when_asked(bench.kore, 2, lambda: bench.kore.add_list("cl-1", status="Ready"))
+    assert end(list_sensor(), ready) == {"contact_list_id": "cl-1", "list_status": "Ready"}
+    assert {request.endpoint for request in bench.kore.requests} == {"list"}
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_an_invalid_list_fails_for_good(bench: Bench, deferrable: bool) -> None:
+    bench.kore.add_list("cl-1", status="Invalid")
+    with pytest.raises(AirflowFailException, match="Contact list cl-1 is Invalid"):
+        list_sensor(deferrable=deferrable).execute(context())
+
+
+def test_a_list_without_a_snapshot_has_changed(bench: Bench) -> None:
+    found = list_sensor(s3_bucket=bench.bucket).execute(context())
+    assert (found["snapshot_id"], found["snapshot_updated_at"]) == (None, None)
+
+
+def test_a_list_is_waited_for_until_it_changes(bench: Bench) -> None:
+    landed = bench.run()
+    before = bench.manifest(landed)["list_updated_at"]
+    bench.kore.forget_requests()
+    changed = when_asked(bench.kore, 3, lambda: bench.kore.append("cl-1"))
+    found = end(list_sensor(s3_bucket=bench.bucket), changed)
+    assert (found["snapshot_id"], found["snapshot_updated_at"]) == (landed["snapshot_id"], before)
+    assert found["list_updated_at"] > before
+    assert {request.endpoint for request in bench.kore.requests} == {"list"}
+    bench.run(bench.context("another"))
+    assert deferred(list_sensor(s3_bucket=bench.bucket)).trigger  # what has landed is no change any more
+
+
+def test_a_snapshot_elsewhere_or_inconsistent_is_not_the_last_one(bench: Bench) -> None:
+    bench.run(s3_prefix="other")
+    assert list_sensor(s3_bucket=bench.bucket).execute(context())["snapshot_id"] is None
+    landed = bench.run()
+    manifest = bench.manifest(landed)
+    bench.s3.put_object(
+        Bucket=bench.bucket, Key=landed["manifest_key"], Body=json.dumps({**manifest, "consistent": False})
+    )
+    assert list_sensor(s3_bucket=bench.bucket).execute(context())["snapshot_id"] is None
+
+
+@pytest.mark.parametrize("told", [None, ""])
+def test_a_list_that_tells_no_updated_at_is_never_taken_for_changed(bench: Bench, told: object) -> None:
+    bench.kore.add_list("cl-1", contacts=3, updatedAt=told)
+    with pytest.raises(AirflowFailException, match="tells no updatedAt"):
+        list_sensor(s3_bucket=bench.bucket).execute(context())
+    assert list_sensor().execute(context())["list_status"] == "Ready"
+
+
+def test_a_list_is_only_compared_once_it_is_ready(bench: Bench) -> None:
+    bench.kore.add_list("cl-1", status="Validating")
+    assert deferred(list_sensor(s3_bucket="kore-nowhere")).trigger
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"contact_list_id": "cl-nowhere"}, "contact list cl-nowhere"),
+        ({"contact_list_id": "cl 1"}, "Parameter 'contact_list_id'"),
+        ({"status": "ready"}, "there is no status 'ready'; use Validating, Validated, Invalid, Ready"),
+        ({"s3_bucket": "s3://bucket"}, "Parameter 's3_bucket'"),
+        ({"s3_bucket": "kore-nowhere"}, "kore-nowhere"),
+        ({"s3_bucket": "kore-bucket", "s3_prefix": "../up"}, "Parameter 's3_prefix'"),
+    ],
+)
+def test_what_can_never_come_fails_at_once(bench: Bench, parameters: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(AirflowFailException, match=sentence):
+        list_sensor(**parameters).execute(context())
+
+
+def test_a_trigger_holds_ids_and_settings_and_nothing_else(bench: Bench) -> None:
+    bench.kore.add_list("cl-1", status="Validating", contacts=3)
+    path, arguments = deferred(list_sensor(s3_bucket="b-1")).trigger.serialize()
+    assert path == "airflow_provider_kore.triggers.contact_list.ContactListTrigger"
+    assert set(arguments) == {
+        "contact_list_id", "statuses", "failed_statuses", "s3_bucket", "s3_prefix", "aws_conn_id",
+        "kore_conn_id", "poke_interval", "deadline", "max_failures",
+    }  # fmt: skip
