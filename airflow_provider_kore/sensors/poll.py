@@ -116,11 +116,13 @@ class PollSensor(BaseSensorOperator, ABC):
         raise kind(message, event["retry_after"])
 
     def _make_trigger(self, deadline: float) -> PollTrigger:
+        from airflow_provider_kore.snapshot.spec import check_number
+
         return self._trigger(
             kore_conn_id=self.kore_conn_id,
             poke_interval=self.poke_interval,
             deadline=deadline,
-            max_failures=self.max_failures,
+            max_failures=int(check_number("max_failures", self.max_failures, least=1, whole=True)),
         )
 
     def _look(self, deadline: float) -> Sight | None:
@@ -129,15 +131,16 @@ class PollSensor(BaseSensorOperator, ABC):
         from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
 
         try:
-            sight = self._make_trigger(deadline).look()
+            trigger = self._make_trigger(deadline)
+            sight = trigger.look()
         except FatalError as err:
             raise AirflowFailException(str(err)) from err
         except RetryableError as err:
             self._failures += 1
-            if self._failures >= self.max_failures:
+            if self._failures >= trigger.max_failures:
                 raise
             self._not_before = time.time() + (err.retry_after or 0.0)
-            self.log.warning("%s (Failure %d of %d.)", err, self._failures, self.max_failures)
+            self.log.warning("%s (Failure %d of %d.)", err, self._failures, trigger.max_failures)
             return None
         self._failures = 0
         self.log.info(sight.sentence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from airflow_provider_kore.api.config import FIELDS, ApiConfig
 from airflow_provider_kore.exceptions import ConfigError
 from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+from airflow_provider_kore.sensors.campaign import CampaignStatusSensor
+from airflow_provider_kore.sensors.contact_list import ContactListSensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +28,7 @@ PAGES = (
     "docs/campaign-contacts-to-s3.md",
     "docs/campaigns-to-s3.md",
     "docs/contact-lists-to-s3.md",
+    "docs/sensors.md",
     "docs/hook.md",
     "docs/airflow.md",
 )
@@ -84,6 +88,14 @@ def test_the_pictures_are_those_that_the_browser_test_takes_and_all_are_shown() 
     shown = {name for page in pages for name in image.findall(page.read_text())}
     assert taken == set(kept) == shown
     assert max(kept.values()) < 150_000
+
+
+@pytest.mark.parametrize("sensor", [CampaignStatusSensor, ContactListSensor])
+def test_every_parameter_of_a_sensor_has_its_row(sensor: type) -> None:
+    text = (ROOT / "docs" / "sensors.md").read_text()
+    own = {name for kind in sensor.__mro__[:2] for name in inspect.signature(kind.__init__).parameters}  # type: ignore[misc]
+    assert {"deferrable", "status"} <= own
+    assert [name for name in own - {"self", "kwargs"} if f"\n| `{name}` |" not in text] == []
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk import DAG
 
 try:
     from airflow.sdk.exceptions import TaskDeferred  # 3.2 and later
@@ -178,6 +179,7 @@ def test_a_campaign_that_is_deleted_while_waiting_fails_with_the_same_sentence(b
         ({"status": "Complete"}, "Parameter 'status': there is no status 'Complete'; use Active, Completed"),
         ({"status": []}, r"Parameter 'status': is \[\]"),
         ({"failed_statuses": ["Halted"]}, "Parameter 'failed_statuses': there is no status 'Halted'"),
+        ({"max_failures": 0}, "Parameter 'max_failures'"),
         ({"kore_conn_id": "kore_nowhere"}, "kore_nowhere"),
     ],
 )
@@ -360,6 +362,17 @@ def test_deferrable_is_what_airflow_is_configured_for(monkeypatch: pytest.Monkey
     assert not campaign_sensor(deferrable=None).deferrable
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "true")
     assert campaign_sensor(deferrable=None).deferrable
+
+
+def test_default_args_reach_a_sensor_and_it_can_be_mapped() -> None:
+    shared = {"poke_interval": 60, "deferrable": True, "status": "Paused", "timeout": 5, "s3_bucket": "lake"}
+    with DAG("a_dag", schedule=None, default_args=shared):
+        sensor = CampaignStatusSensor(task_id="one", campaign_id="cd-1")
+        CampaignStatusSensor.partial(task_id="all", max_failures=2).expand(campaign_id=["cd-1", "cd-2"])
+        with pytest.raises(TypeError, match="max_failure"):
+            CampaignStatusSensor.partial(task_id="misspelt", max_failure=2)
+    assert (sensor.poke_interval, sensor.deferrable, sensor.status, sensor.timeout) == (60.0, True, "Paused", 5.0)
+    assert CampaignStatusSensor(task_id="plain", campaign_id="cd-1").poke_interval == 300.0
 
 
 # --- Contact lists ---------------------------------------------------------------------------------------------------
