@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.sdk import BaseHook, BaseOperator, Context, RetryDecision, RetryPolicy
     from airflow.sdk.exceptions import (
         AirflowFailException,
@@ -48,12 +52,15 @@ __all__ = [
     "RetryDecision",
     "RetryPolicy",
     "default_deferrable",
+    "in_triggerer",
     "is_partitioned_at_runtime",
     "is_unmapped",
     "mask_secret",
     "search_metadata_database",
     "stats",
 ]
+
+T = TypeVar("T")
 
 
 def mask_secret(secret: str) -> None:
@@ -80,6 +87,25 @@ def default_deferrable() -> bool:
     except ImportError:
         conf = importlib.import_module("airflow.configuration").conf  # 3.0, 3.1
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+async def in_triggerer(look_up: Callable[[], T]) -> T:
+    """Call what looks up connections, from a trigger: where they are to be had, and without keeping others waiting.
+
+    That is one of asgiref's threads, from which Airflow finds its way back to the triggerer's event loop. But 3.0.0,
+    and whichever of its successors keep its protocol, read the answer from a pipe that their loop reads, too: either
+    may get it, and a thread that doesn't waits for ever, with all triggers behind it. There the loop's own thread must
+    ask, while nobody else does; its supervisor answers within milliseconds.
+    """
+    comms = getattr(sys.modules.get("airflow.sdk.execution_time.task_runner"), "SUPERVISOR_COMMS", None)
+    if comms is None or not (hasattr(comms, "get_message") and hasattr(comms, "lock")):
+        from asgiref.sync import sync_to_async
+
+        called: T = await sync_to_async(look_up, thread_sensitive=False)()
+        return called
+    while comms.lock.locked():
+        await asyncio.sleep(0.01)
+    return look_up()
 
 
 def search_metadata_database() -> None:

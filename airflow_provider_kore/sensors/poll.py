@@ -132,7 +132,7 @@ class PollSensor(BaseSensorOperator, ABC):
 
         try:
             trigger = self._make_trigger(deadline)
-            sight = trigger.look()
+            sight = trigger.look(trigger.connect())
         except FatalError as err:
             raise AirflowFailException(str(err)) from err
         except RetryableError as err:

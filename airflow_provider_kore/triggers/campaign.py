@@ -9,6 +9,8 @@ from airflow_provider_kore.triggers.poll import PollTrigger, Sight, told_status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_kore.triggers.poll import Hooks
+
 
 class CampaignStatusTrigger(PollTrigger):
     """Wait until a campaign has one of some statuses.
@@ -30,16 +32,15 @@ class CampaignStatusTrigger(PollTrigger):
         self.statuses = list(statuses)
         self.failed_statuses = list(failed_statuses)
 
-    def look(self) -> Sight:
+    def look(self, hooks: Hooks) -> Sight:
         """Ask for the status; one request.
 
         Raises NotFoundError, WrongStatusError, ContractError for an answer without a status or about another
         campaign, and every other KoreError of the client.
         """
         from airflow_provider_kore.exceptions import WrongStatusError
-        from airflow_provider_kore.hooks.campaign import KoreCampaignHook
 
-        with KoreCampaignHook(self.kore_conn_id).connect_to_look() as client:
+        with hooks.kore.connect_to_look() as client:
             told = client.get_campaign_status(self.campaign_id)
         status = told_status(told, self.campaign_id, f"campaign {self.campaign_id}")
         wanted = " or ".join(self.statuses)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.triggers.poll import PollTrigger, Sight, told_status
@@ -9,7 +10,10 @@ from airflow_provider_kore.triggers.poll import PollTrigger, Sight, told_status
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
     from airflow_provider_kore.snapshot.manifest import Manifest
+    from airflow_provider_kore.triggers.poll import Hooks
 
 
 class ContactListTrigger(PollTrigger):
@@ -54,16 +58,26 @@ class ContactListTrigger(PollTrigger):
         self.s3_prefix = s3_prefix
         self.aws_conn_id = aws_conn_id
 
-    def look(self) -> Sight:
+    def connect(self) -> Hooks:
+        """Look up the connections, that to S3 only where snapshots are asked for."""
+        hooks = super().connect()
+        if self.s3_bucket is None:
+            return hooks
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        s3 = S3Hook(aws_conn_id=self.aws_conn_id)
+        _ = s3.conn_config
+        return replace(hooks, s3=s3)
+
+    def look(self, hooks: Hooks) -> Sight:
         """Ask for the list, one request, and if it is ready for its last manifest in S3.
 
         Raises NotFoundError, WrongStatusError, ContractError for an answer without a status or about another list, and
         every other KoreError of client and store.
         """
         from airflow_provider_kore.exceptions import WrongStatusError
-        from airflow_provider_kore.hooks.campaign import KoreCampaignHook
 
-        with KoreCampaignHook(self.kore_conn_id).connect_to_look() as client:
+        with hooks.kore.connect_to_look() as client:
             told = client.get_contact_list(self.contact_list_id)
         what = f"Contact list {self.contact_list_id}"
         status = told_status(told, self.contact_list_id, f"contact list {self.contact_list_id}")
@@ -76,11 +90,11 @@ class ContactListTrigger(PollTrigger):
         summary = {"contact_list_id": self.contact_list_id, "list_status": status}
         if status not in self.statuses:
             return Sight(sentence=f"{what} is {status}, not {wanted} yet.", found=False)
-        if self.s3_bucket is None:
+        if hooks.s3 is None:
             return Sight(sentence=f"{what} is {status}.", found=True, summary=summary)
-        return self._compare(told, summary)
+        return self._compare(told, summary, hooks.s3)
 
-    def _compare(self, told: Mapping[str, object], summary: Mapping[str, object]) -> Sight:
+    def _compare(self, told: Mapping[str, object], summary: Mapping[str, object], s3: S3Hook) -> Sight:
         from airflow_provider_kore.exceptions import ContractError
 
         updated = told.get("updatedAt")
@@ -89,7 +103,7 @@ class ContactListTrigger(PollTrigger):
                 f"The answer for contact list {self.contact_list_id} tells no updatedAt, so nobody knows whether it "
                 "has changed. Leave s3_bucket out to wait only until it is ready."
             )
-        last = self._last_snapshot()
+        last = self._last_snapshot(s3)
         content = {} if last is None else last.content
         landed = content.get("list_updated_at")
         summary = {
@@ -112,9 +126,7 @@ class ContactListTrigger(PollTrigger):
             summary=summary,
         )
 
-    def _last_snapshot(self) -> Manifest | None:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
+    def _last_snapshot(self, s3: S3Hook) -> Manifest | None:
         from airflow_provider_kore.snapshot.guards import last_good
         from airflow_provider_kore.snapshot.layout import list_prefix
         from airflow_provider_kore.snapshot.s3 import S3Store
@@ -124,4 +136,4 @@ class ContactListTrigger(PollTrigger):
         source = ContactListSource(contact_list_id=self.contact_list_id)
         prefix = list_prefix(check_prefix("s3_prefix", self.s3_prefix), source)
         bucket = check_bucket(self.s3_bucket)
-        return last_good(S3Store(S3Hook(aws_conn_id=self.aws_conn_id).get_conn(), bucket), prefix, source)
+        return last_good(S3Store(s3.get_conn(), bucket), prefix, source)

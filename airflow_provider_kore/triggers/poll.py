@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_kore.exceptions import ContractError, FatalError, KoreError, RetryableError
+from airflow_provider_kore.hooks.airflow_versions import in_triggerer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
+
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from airflow_provider_kore.hooks.campaign import KoreCampaignHook
 
 LEAST_INTERVAL: Final = 1.0
 """Seconds between two looks at the least."""
@@ -33,6 +38,14 @@ class Sight:
     """Whether this is what is waited for."""
     summary: Mapping[str, Any] = field(default_factory=dict)
     """JSON; the task's XCom if it is found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What a look needs, its connections looked up."""
+
+    kore: KoreCampaignHook
+    s3: S3Hook | None = None
 
 
 class PollTrigger(BaseTrigger, ABC):
@@ -60,9 +73,17 @@ class PollTrigger(BaseTrigger, ABC):
         self.deadline = deadline
         self.max_failures = max_failures
 
+    def connect(self) -> Hooks:
+        """Look up the connections. Raises ConnectionNotFoundError, ConfigError."""
+        from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+
+        kore = KoreCampaignHook(self.kore_conn_id)
+        _ = kore.config
+        return Hooks(kore=kore)
+
     @abstractmethod
-    def look(self) -> Sight:
-        """Look once; blocks for one request. Raises KoreError."""
+    def look(self, hooks: Hooks) -> Sight:
+        """Look once; blocks for one request, and looks up no connection any more. Raises KoreError."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the path of this class and its arguments, as JSON."""
@@ -73,18 +94,16 @@ class PollTrigger(BaseTrigger, ABC):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event; its payload is that of :func:`found`, :func:`failed` or :func:`too_late`."""
-        # asgiref's threads, not asyncio's: from them Airflow finds its way back to the triggerer's loop, which alone
-        # may ask for connections (3.0 to 3.3).
         from asgiref.sync import sync_to_async
 
-        look: Callable[[], Any] = sync_to_async(self.look, thread_sensitive=False)
         delay = random.uniform(0.0, self._interval)  # noqa: S311
         failures = 0
         while True:
             await asyncio.sleep(max(0.0, min(delay, self.deadline - time.time())))
             last = time.time() >= self.deadline
             try:
-                sight: Sight = await look()
+                hooks = await in_triggerer(self.connect)
+                sight = await sync_to_async(self.look, thread_sensitive=False)(hooks)
             except RetryableError as err:
                 failures += 1
                 delay = self._backoff(failures, err)
