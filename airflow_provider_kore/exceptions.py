@@ -30,6 +30,7 @@ The branch says what to do next, the leaf what went wrong::
         ├── DeadlineError             pausing once more would take a task past its deadline
         ├── ShrunkError               far fewer contacts than last time; nothing was replaced
         ├── CorruptSnapshotError      what was stored is not what was sent
+        ├── IncomparableError         two snapshots that prove no changes: one missing, unproven, or made otherwise
         ├── BucketNotFoundError       the bucket does not exist
         └── StorePermissionError      S3 refuses the call; the message names the permission
 
@@ -50,6 +51,7 @@ __all__ = [
     "DeadlineError",
     "DriftError",
     "FatalError",
+    "IncomparableError",
     "KoreError",
     "MalformedResponseError",
     "NotFoundError",
@@ -223,6 +225,10 @@ class ShrunkError(FatalError):
 
 class CorruptSnapshotError(FatalError):
     """What S3 holds differs from what was sent."""
+
+
+class IncomparableError(FatalError):
+    """Two snapshots don't tell what changed: one is missing or not proven consistent, or they were made differently."""
 
 
 class BucketNotFoundError(FatalError):
