@@ -31,6 +31,7 @@ The branch says what to do next, the leaf what went wrong::
         ├── ShrunkError               far fewer contacts than last time; nothing was replaced
         ├── CorruptSnapshotError      what was stored is not what was sent
         ├── WrongStatusError          what a sensor waits for has a status from which it won't come
+        ├── IncomparableError         two snapshots that prove no changes: one missing, unproven, or made otherwise
         ├── BucketNotFoundError       the bucket does not exist
         └── StorePermissionError      S3 refuses the call; the message names the permission
 
@@ -51,6 +52,7 @@ __all__ = [
     "DeadlineError",
     "DriftError",
     "FatalError",
+    "IncomparableError",
     "KoreError",
     "MalformedResponseError",
     "NotFoundError",
@@ -229,6 +231,10 @@ class CorruptSnapshotError(FatalError):
 
 class WrongStatusError(FatalError):
     """A campaign, or a list, that a sensor waits for has a status from which it will not come to the one waited for."""
+
+
+class IncomparableError(FatalError):
+    """Two snapshots don't tell what changed: one is missing or not proven consistent, or they were made differently."""
 
 
 class BucketNotFoundError(FatalError):

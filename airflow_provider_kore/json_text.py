@@ -28,6 +28,7 @@ __all__ = [
     "ShapeError",
     "Span",
     "cells",
+    "comparable",
     "decode",
     "encode",
     "join",
@@ -98,6 +99,11 @@ _flat = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_r
 # To find where a value ends its numbers need no converting; ``str`` hands back the text it is given.
 _measure: Scanner
 _measure = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
+
+_exact: Scanner
+_exact = json.JSONDecoder(  # type: ignore[attr-defined]
+    parse_int=lambda digits: (digits,), parse_float=lambda digits: (digits,), parse_constant=_refuse_constant
+).scan_once
 
 
 def _without_document(function: Callable[P, R]) -> Callable[P, R]:
@@ -276,6 +282,20 @@ def cells(text: str) -> dict[str, Cell]:
         raw = members(text)
         found.update((key, Nested(raw[key])) for key in nested)
     return cast("dict[str, Cell]", found)
+
+
+@_without_document
+def comparable(text: str) -> object:
+    """Return the value in ``text`` for comparison with ``==``: the order of members and blanks don't count, digits do.
+
+    Numbers come as a tuple of the text they were written as, so that 1 is neither 1.0 nor true nor "1", and no digit is
+    rounded away. Of duplicated keys the last one wins.
+
+    Raises ValueError if it isn't one JSON value.
+    """
+    value, end = _exact(text, _end_of_blanks(text, 0))
+    _expect_end(text, end)
+    return value
 
 
 def join(raw: Mapping[str, str]) -> str:

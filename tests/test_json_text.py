@@ -239,3 +239,20 @@ def test_a_page_of_fifty_contacts_costs_little_more_than_parsing_it() -> None:
     ours = min(timeit.repeat(lambda: json_text.parse(body, page), number=50, repeat=5))
     theirs = min(timeit.repeat(lambda: json.loads(body), number=50, repeat=5))
     assert ours < 4 * theirs  # about 1.5 times on a quiet machine
+
+
+def test_values_are_compared_by_what_they_say_and_numbers_by_their_digits() -> None:
+    assert json_text.comparable('{"a": [1, {"x": null}], "b": true}') == json_text.comparable(
+        ' {"b":true,"a":[1,{"x":null}]}'
+    )
+    values = ["1", "1.0", '"1"', "true", '["1"]', "0.1", "0.1000000000000000000001", "null", "[]", "{}"]
+    told = [json_text.comparable(value) for value in values]
+    assert all(left != right for number, left in enumerate(told) for right in told[:number])
+
+
+@pytest.mark.parametrize("text", ['{"phone": "+4915112345678"', '{"phone": "+4915112345678"} x', "NaN", ""])
+def test_what_cannot_be_compared_is_not_quoted(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not JSON|NaN") as caught:
+        json_text.comparable(text)
+    assert "4915112345678" not in str(caught.value)
+    assert caught.value.__context__ is None

@@ -84,5 +84,10 @@ class Layout:
         return self.spec.file_format.suffix(self.spec.compression)
 
 
+def default_changes_prefix(prefix: str) -> str:
+    """Return where changes go by default: beside the table of snapshots. ``a/b`` has its changes in ``a/b_changes``."""
+    return f"{prefix.strip('/')}_changes".lstrip("_")
+
+
 def _join(*parts: str) -> str:
     return "/".join(part for index, part in enumerate(parts) if part or index == len(parts) - 1)

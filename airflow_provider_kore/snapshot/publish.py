@@ -12,7 +12,7 @@ import logging
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from airflow_provider_kore.api.ids import IdSet
 from airflow_provider_kore.exceptions import (
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from airflow_provider_kore.snapshot.formats import ColumnSet
     from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.snapshot.staging import Staging
     from airflow_provider_kore.snapshot.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,16 @@ META_TRY: Final = "kore-try"
 META_ATTEMPT: Final = "kore-attempt"
 META_STARTED: Final = "kore-walk-started"
 META_CONSISTENT: Final = "kore-consistent"
+
+
+class Rows(Protocol):
+    """What is published: a walk's staged rows, say."""
+
+    columns: ColumnSet
+
+    def rows(self) -> Iterator[str]:
+        """Yield every row, a raw JSON object."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +180,7 @@ class Publisher:
         self._parts: list[str] = []
         self._replaced: set[str] = set()
 
-    def publish(self, target: Target, staging: Staging, content: dict[str, Any]) -> Manifest:
+    def publish(self, target: Target, staging: Rows, content: dict[str, Any]) -> Manifest:
         """Build the file or files, commit them, write the manifest; return it.
 
         :param content: the manifest without its files.
@@ -201,14 +211,14 @@ class Publisher:
         self.tidy(manifest, target)
         return manifest
 
-    def _one_file(self, target: Target, staging: Staging, metadata: Mapping[str, str], rows: int) -> dict[str, Any]:
+    def _one_file(self, target: Target, staging: Rows, metadata: Mapping[str, str], rows: int) -> dict[str, Any]:
         with self._build(staging.rows(), staging, IdSet()) as built:
             self._check_count(built.rows, rows)
             uploaded = self._commit(self._layout.object, built.file, metadata, target.object)
             return _describe(uploaded, built, self._spec)
 
     def _several_files(
-        self, target: Target, staging: Staging, metadata: Mapping[str, str], rows_per_file: int, expected: int
+        self, target: Target, staging: Rows, metadata: Mapping[str, str], rows_per_file: int, expected: int
     ) -> list[dict[str, Any]]:
         """Write files whose names are this attempt's alone; nobody reads them before the manifest names them."""
         if target.manifest is not None:
@@ -237,7 +247,7 @@ class Publisher:
                 )
         raise SupersededError(f"Others keep aborting the uploads of s3://{self._store.bucket}/{key}.")
 
-    def _build(self, rows: Iterator[str], staging: Staging, seen: IdSet) -> AbstractContextManager[BuiltFile]:
+    def _build(self, rows: Iterator[str], staging: Rows, seen: IdSet) -> AbstractContextManager[BuiltFile]:
         spec = self._spec
         return build(rows, spec.file_format, spec.compression, staging.columns, seen=seen, on_rows=self._stop.check)
 

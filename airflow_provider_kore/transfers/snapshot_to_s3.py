@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.exceptions import PausedError
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+    from airflow_provider_kore.links.s3_console import S3Console
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
@@ -297,10 +298,8 @@ class SnapshotToS3Operator(BaseOperator, ABC):
 
     def _spec(self, context: Context, hook: KoreCampaignHook) -> SnapshotSpec:
         """Check every parameter. Raises ParameterError, ConfigError."""
-        from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
+        from airflow_provider_kore.snapshot.spec import SnapshotSpec
 
-        ti = context["ti"]
-        logical_date = context.get("logical_date")
         spec = SnapshotSpec.parse(
             source=self._source(hook),
             s3_prefix=self.s3_prefix,
@@ -318,16 +317,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
             rows_per_file=self.rows_per_file,
             staging_prefix=self.staging_prefix,
             staging_expiry=self.staging_expiry,
-            run=RunKey(
-                dag_id=ti.dag_id,
-                run_id=ti.run_id,
-                task_id=ti.task_id,
-                map_index=-1 if ti.map_index is None else ti.map_index,
-            ),
-            try_number=ti.try_number,
-            # Clearing a task raises it by the tries so far (Airflow 3.0 to 3.3); a retry leaves it alone.
-            generation=getattr(ti, "max_tries", None),
-            logical_date=logical_date.isoformat() if logical_date else None,
+            **run_parameters(context),
         )
         spec.file_format.require(spec.compression)
         return spec
@@ -349,25 +339,56 @@ class SnapshotToS3Operator(BaseOperator, ABC):
 
     def _stores(self) -> tuple[ObjectStore, ObjectStore]:
         """Return the bucket twice: as the snapshot is written to it, and as checkpoints are."""
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+        store, staging_store, self._console = connect_s3(self.s3_bucket, self.aws_conn_id, self.s3_settings)
+        return store, staging_store
 
-        from airflow_provider_kore.exceptions import ParameterError
-        from airflow_provider_kore.links.s3_console import S3Console
-        from airflow_provider_kore.snapshot.s3 import S3Store
-        from airflow_provider_kore.snapshot.s3_settings import S3Settings
-        from airflow_provider_kore.snapshot.spec import check_bucket
 
-        bucket = check_bucket(self.s3_bucket)
-        try:
-            settings = S3Settings(**(self.s3_settings or {}))
-        except TypeError:
-            raise ParameterError(
-                "s3_settings", "has a key that is no setting", f"use {', '.join(S3Settings.__dataclass_fields__)}"
-            ) from None
-        hook = S3Hook(aws_conn_id=self.aws_conn_id)
-        client = hook.get_conn()
-        self._console = S3Console.of(client, hook.conn_config.extra_config)
-        return S3Store(client, bucket, settings), S3Store(client, bucket, settings.for_staging())
+def connect_s3(
+    s3_bucket: object, aws_conn_id: str | None, s3_settings: Mapping[str, Any] | None
+) -> tuple[ObjectStore, ObjectStore, S3Console]:
+    """Return the bucket twice, as results are written to it and as checkpoints are, and its console.
+
+    Raises ParameterError.
+    """
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from airflow_provider_kore.exceptions import ParameterError
+    from airflow_provider_kore.links.s3_console import S3Console
+    from airflow_provider_kore.snapshot.s3 import S3Store
+    from airflow_provider_kore.snapshot.s3_settings import S3Settings
+    from airflow_provider_kore.snapshot.spec import check_bucket
+
+    bucket = check_bucket(s3_bucket)
+    try:
+        settings = S3Settings(**(s3_settings or {}))
+    except TypeError:
+        raise ParameterError(
+            "s3_settings", "has a key that is no setting", f"use {', '.join(S3Settings.__dataclass_fields__)}"
+        ) from None
+    hook = S3Hook(aws_conn_id=aws_conn_id)
+    client = hook.get_conn()
+    console = S3Console.of(client, hook.conn_config.extra_config)
+    return S3Store(client, bucket, settings), S3Store(client, bucket, settings.for_staging()), console
+
+
+def run_parameters(context: Context) -> dict[str, Any]:
+    """Return what :class:`~airflow_provider_kore.snapshot.spec.SnapshotSpec` wants to know of a run and its try."""
+    from airflow_provider_kore.snapshot.spec import RunKey
+
+    ti = context["ti"]
+    logical_date = context.get("logical_date")
+    return {
+        "run": RunKey(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=-1 if ti.map_index is None else ti.map_index,
+        ),
+        "try_number": ti.try_number,
+        # Clearing a task raises it by the tries so far (Airflow 3.0 to 3.3); a retry leaves it alone.
+        "generation": getattr(ti, "max_tries", None),
+        "logical_date": logical_date.isoformat() if logical_date else None,
+    }
 
 
 def run_date(context: Context) -> str:

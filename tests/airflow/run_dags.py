@@ -1,7 +1,7 @@
 """Runs DAGs by ``dag.test()`` in a process of its own: ``run_dags.py FOLDER REPORT DAG_ID...``.
 
-A DAG id with ``@none`` behind it is run without a logical date. The report is JSON: import errors, warnings, and the
-states of all task instances by DAG.
+A DAG id with ``@none`` behind it is run without a logical date, one with ``@2025-01-01`` for that day. The report is
+JSON: import errors, warnings, and the states of all task instances by DAG.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ def main(folder: str, report: str, *wanted: str) -> None:
     found: dict[str, Any] = {"errors": bag.import_errors, "warnings": [*ours, *captured], "runs": {}}
     for name in wanted:
         dag_id, _, date = name.partition("@")
-        options: dict[str, Any] = {"logical_date": None} if date else {}
+        options: dict[str, Any] = (
+            {"logical_date": None if date == "none" else datetime.fromisoformat(f"{date}T00:00Z")} if date else {}
+        )
         run = runnable(bag.dags[dag_id]).test(**options)
         found["runs"][name] = {
             "state": str(run.state),

@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = (
+    "kore_contact_list_daily@2025-01-01",
     "kore_contact_list_daily",
     "kore_contact_list_daily@none",
     "kore_all_contact_lists",
     "kore_consumer",
     "kore_campaign_results",
+    "kore_contact_list_changes",
+    "kore_contact_list_on_demand",
 )
+REFUSED = ("kore_contact_list_on_demand@2025-01-01",)
 HASH_KEY = "hash-key-of-32-characters-length"
 NAMES = {"firstName": "Zaphodina", "lastName": "Beeblebroxson"}
 
@@ -167,7 +171,7 @@ def played(moto_server: S3Server, tmp_path_factory: pytest.TempPathFactory, airf
         }
         log = ""
         report: dict[str, Any] = {"runs": {}}
-        for runs in (EXAMPLES, ("misfortunes",)):
+        for runs in (EXAMPLES, ("misfortunes", *REFUSED)):
             if runs != EXAMPLES:
                 misfortunes(kore)
             command = [
@@ -213,7 +217,9 @@ def test_the_examples_are_short_enough_to_copy() -> None:
         "kore_all_contact_lists.py",
         "kore_campaign_results.py",
         "kore_consumer.py",
+        "kore_contact_list_changes.py",
         "kore_contact_list_daily.py",
+        "kore_contact_list_on_demand.py",
     ]
     assert all(len(file.read_text().splitlines()) <= 60 for file in files)
 
@@ -230,10 +236,24 @@ def test_every_list_of_the_application_is_one_mapped_task(played: Played) -> Non
 
 @pytest.mark.parametrize(("list_id", "contacts"), [("cl-demo", 120), ("cl-1", 120), ("cl-empty", 0)])
 def test_the_examples_land_complete_lists(played: Played, list_id: str, contacts: int) -> None:
-    found = played.keys(f"kore/contact_lists/contact_list_id={list_id}/")
+    found = played.keys(f"kore/contact_lists/contact_list_id={list_id}/")[-2:]
     assert [key.rpartition("/")[2] for key in found] == ["_manifest.json", "contacts.jsonl.gz"]
     manifest, rows = (played.body(key) for key in found)
     assert json.loads(manifest)["contacts"] == contacts == len(gzip.decompress(rows).splitlines())
+
+
+def test_the_changes_since_the_snapshot_before_are_a_table_of_their_own(played: Played) -> None:
+    found = played.keys("kore/contact_lists_changes/")
+    assert [key.rpartition("/")[2] for key in found] == ["_manifest.json", "changes.jsonl.gz"]
+    manifest = json.loads(played.body(found[0]))
+    assert (manifest["older"]["snapshot_date"], manifest["changes"], manifest["unchanged"]) == ("2025-01-01", 0, 120)
+
+
+def test_todays_list_is_not_filed_under_another_day_unless_asked_for(played: Played) -> None:
+    assert played.report["runs"][REFUSED[0]]["tasks"]["asked[-1]"] == "failed"
+    assert "The API can't tell how the list was on 2025-01-01." in played.log
+    assert {key.split("/")[3] for key in played.keys("kore/on_demand/")} != {"snapshot_date=2025-01-01"}
+    assert len(played.keys("kore/on_demand/")) == 2
 
 
 def test_each_misfortune_fails_and_the_rest_succeeds(played: Played) -> None:

@@ -31,6 +31,8 @@ PAGES = (
     "docs/sensors.md",
     "docs/hook.md",
     "docs/airflow.md",
+    "docs/changes.md",
+    "docs/examples.md",
 )
 OPERATOR = "from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator"
 CONNECTION = (ROOT / "docs" / "connection.md").read_text()

@@ -75,6 +75,43 @@ def test_the_ids_come_back_from_the_stored_bytes_in_order(choice: FormatChoice) 
     assert ids(choice, stored(choice, many)) == [f"cc-{number}" for number in range(25_000)]
 
 
+def rows(choice: FormatChoice, body: bytes) -> list[tuple[str, str]]:
+    return list(choice.format.read_rows(io.BytesIO(body), compression=choice.compression))
+
+
+@every_choice
+def test_the_rows_come_back_from_the_stored_bytes_in_order(choice: FormatChoice) -> None:
+    found = rows(choice, stored(choice, ROWS))
+    assert [identifier for identifier, _ in found] == ["cc-1", "cc-2", "cc-3"]
+    assert rows(choice, stored(choice, [])) == []
+    if choice.format.name == "jsonl":
+        assert [row for _, row in found] == [line.encode("utf-8", "backslashreplace").decode() for line in ROWS]
+        return
+    first, second, third = (json.loads(row) for _, row in found)
+    priority = first.pop(" Priority")
+    assert first == {
+        "_id": "cc-1",
+        "createdAt": "2025-12-09T04:28:44.832Z",
+        "x": '{"a":[1, 2]}',
+        "empty": "",
+    }
+    assert priority == 1  # a null is left out, an empty string is not
+    assert [second["updatedAt"], second["s"]] == ["never", "\\ud800é"]
+    assert 'a\r\nb,"c"' in second.values()
+    assert (third["phoneNumber"], third["é"]) == ("+4915112345678", True)
+    digits = third["long"] if choice.format.name == "parquet" else found[2][1]
+    assert "0.1000000000000000001" in digits
+
+
+@every_choice
+def test_damage_is_noticed_and_not_quoted_by_who_reads_rows(choice: FormatChoice) -> None:
+    body = stored(choice, ROWS * 50)
+    for bad in (body[:-1], body[: len(body) // 2 - 7], body[:30], b"\x00" * 100, b"{" + body, SECRET.encode()):
+        with pytest.raises(CorruptSnapshotError, match=f"stored {choice.format.name} file is not what") as caught:
+            rows(choice, bad)
+        assert SECRET not in str(caught.value)
+
+
 @every_choice
 def test_the_same_rows_give_the_same_bytes(choice: FormatChoice) -> None:
     assert stored(choice, ROWS) == stored(choice, iter(ROWS), ColumnSet.of(ROWS))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_kore.json_text import Cell, Nested, Number, cells, encode
+from airflow_provider_kore.json_text import Cell, Nested, Number, cells, encode, join
 from airflow_provider_kore.snapshot.formats.columns import ID, Column, ColumnSet, id_of
 from airflow_provider_kore.snapshot.formats.compression import CompressedText, compressed, decompressed, lines
 from airflow_provider_kore.snapshot.formats.layout import FileInfo, columns_of, naming_damage
@@ -13,9 +15,12 @@ from airflow_provider_kore.snapshot.formats.layout import FileInfo, columns_of, 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from airflow_provider_kore.snapshot.formats.compression import Source
+
 _ROWS_AT_ONCE = 500
 _LONGEST_FIELD = 2**31 - 1
 """Characters. The csv module refuses more than 131,072 unless told otherwise, for the whole process."""
+_next_field = re.compile(r'"([^"]*(?:""[^"]*)*)"|([^",]*)').match
 
 
 class Csv(CompressedText):
@@ -54,6 +59,51 @@ class Csv(CompressedText):
     def read_ids(self, file: BinaryIO, *, compression: str) -> Iterator[str]:
         """Read every line as the csv module does and return its first field."""
         return naming_damage(self.name, _read_ids(file, compression))
+
+    def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:
+        """Read every line with what the csv module cannot tell: what is quoted is a string, all else is none."""
+        return naming_damage(self.name, _read_rows(file, compression))
+
+
+def _read_rows(file: BinaryIO, compression: str) -> Iterator[tuple[str, str]]:
+    records = _records(decompressed(file, compression))
+    names = [str(json.loads(name)) for name in next(records, [])]
+    if names[:1] != [ID]:
+        raise ValueError(f"its header doesn't begin with {ID}")
+    for record in records:
+        if len(record) != len(names):
+            raise ValueError("a row has more or fewer fields than the header")
+        row = {name: value for name, value in zip(names, record, strict=True) if value}
+        text = join(row)
+        yield id_of(cells(text)), text
+
+
+def _records(source: Source) -> Iterator[list[str]]:
+    """Yield the fields of each record as JSON; a field that is not even quotes is the empty text."""
+    pending: list[str] = []
+    quotes = 0
+    for line in lines(source):
+        text = line.decode("utf-8")
+        pending.append(text)
+        quotes += text.count('"')
+        if quotes % 2 == 0:  # an odd number: a quoted value goes on behind this line break
+            yield _fields("\n".join(pending).removesuffix("\r"))
+            pending, quotes = [], 0
+    if pending:
+        raise EOFError
+
+
+def _fields(record: str) -> list[str]:
+    found: list[str] = []
+    at = -1
+    while at < len(record):
+        field = _next_field(record, at + 1)
+        at = field.end() if field else len(record)
+        if field is None or record[at : at + 1] not in {"", ","}:
+            raise ValueError("its quoting is damaged")
+        quoted, bare = field.groups()
+        found.append(bare if quoted is None else json.dumps(quoted.replace('""', '"')))
+    return found
 
 
 def _read_ids(file: BinaryIO, compression: str) -> Iterator[str]:

@@ -43,6 +43,11 @@ class Jsonl(CompressedText):
         source = lines(decompressed(file, compression))
         return naming_damage(self.name, (_id(line.decode("utf-8")) for line in source))
 
+    def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:
+        """Read every line as JSON and return its ``_id`` and itself."""
+        rows = (line.decode("utf-8") for line in lines(decompressed(file, compression)))
+        return naming_damage(self.name, ((_id(row), row) for row in rows))
+
 
 def _id(row: str) -> str:
     """Return what ``id_of(cells(row))`` does, without a look at the other members where the row is as we wrote it."""

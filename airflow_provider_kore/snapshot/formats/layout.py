@@ -6,13 +6,15 @@ import csv
 import gzip
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError
 from airflow_provider_kore.snapshot.formats.columns import Column, ColumnSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,18 @@ class Format(Protocol):
         """
         ...
 
+    def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:
+        """Decode a whole file again and return each row, in order: its ``_id`` as above, and a raw JSON object.
+
+        jsonl gives the very text that was written. In csv and parquet a nested value is a string that holds its JSON
+        text, a field that is null is left out, and a number or a time is spelt as its column's type spells it.
+
+        :param file: as above.
+
+        Raises as :meth:`read_ids` does.
+        """
+        ...
+
 
 def columns_of(rows: Iterable[str], columns: ColumnSet | None) -> ColumnSet:
     """Return the columns if they are known, else read all rows to find them.
@@ -94,8 +108,8 @@ def columns_of(rows: Iterable[str], columns: ColumnSet | None) -> ColumnSet:
     return ColumnSet.of(rows)
 
 
-def naming_damage(format_name: str, read: Iterator[str]) -> Iterator[str]:
-    """Pass ids on; turn what a decoder says about damaged bytes into CorruptSnapshotError.
+def naming_damage(format_name: str, read: Iterator[T]) -> Iterator[T]:
+    """Pass rows on; turn what a decoder says about damaged bytes into CorruptSnapshotError.
 
     The message names the row and the kind of damage, and nothing of what the bytes hold.
     """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from airflow_provider_kore.json_text import Cell, cells
 from airflow_provider_kore.snapshot.formats.columns import (
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 ROWS_PER_GROUP = 10_000
 CHARACTERS_PER_GROUP = 16 * 1024 * 1024
 """A row group is held in memory until it is whole: it ends with its 10,000th row, or earlier after so much JSON."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Parquet:
@@ -83,8 +87,43 @@ class Parquet:
         """Decode every column of every group, check its pages' checksums, and return the first column."""
         return naming_damage(self.name, _read_ids(file))
 
+    def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:  # noqa: ARG002  # the file knows
+        """Decode every column of every group; see :class:`~airflow_provider_kore.snapshot.formats.Format`."""
+        return naming_damage(self.name, _read_rows(file))
+
 
 def _read_ids(file: BinaryIO) -> Iterator[str]:
+    for batch in _batches(file):
+        for found in batch.column(0).to_pylist():
+            yield id_of({ID: found})
+
+
+def _read_rows(file: BinaryIO) -> Iterator[tuple[str, str]]:
+    import pyarrow as pa
+
+    for batch in _batches(file):
+        names = [json.dumps(name) for name in batch.schema.names]
+        columns = []
+        for column in batch.columns:
+            is_time = pa.types.is_timestamp(column.type)
+            values = (column.cast(pa.int64()) if is_time else column).to_pylist()
+            columns.append([None if value is None else _spell(value, is_time=is_time) for value in values])
+        for identifier, row in zip(batch.column(0).to_pylist(), zip(*columns, strict=True), strict=True):
+            members = (f"{name}: {value}" for name, value in zip(names, row, strict=True) if value is not None)
+            yield id_of({ID: identifier}), "{" + ", ".join(members) + "}"
+
+
+def _spell(value: object, *, is_time: bool) -> str:
+    """Return a value of a column as JSON; a double that is whole as the integer that it may have been."""
+    if is_time:
+        instant = _EPOCH + timedelta(milliseconds=cast("int", value))
+        return f'"{instant.isoformat(timespec="milliseconds").removesuffix("+00:00")}Z"'
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+        return str(int(value))
+    return json.dumps(value)
+
+
+def _batches(file: BinaryIO) -> Iterator[pa.RecordBatch]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(Borrowed(file), page_checksum_verification=True) as table:
@@ -92,9 +131,7 @@ def _read_ids(file: BinaryIO) -> Iterator[str]:
             raise ValueError(f"its first column isn't {ID}")
         # One group after the other: over all of them, Arrow keeps what it has read of each until the end.
         for group in range(table.num_row_groups):
-            for batch in table.iter_batches(ROWS_PER_GROUP, row_groups=[group], use_threads=False):
-                for found in batch.column(0).to_pylist():
-                    yield id_of({ID: found})
+            yield from table.iter_batches(ROWS_PER_GROUP, row_groups=[group], use_threads=False)
             _give_back()
 
 

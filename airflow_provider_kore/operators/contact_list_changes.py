@@ -1,0 +1,144 @@
+"""What changed between two snapshots of a contact list: added, changed and gone contacts, as a table beside theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_kore.assets import default_outlets, emit_events, snapshot_uri
+from airflow_provider_kore.links.snapshot import ManifestLink, push_links
+from airflow_provider_kore.retry_policy import set_retry_policy
+from airflow_provider_kore.snapshot.layout import default_changes_prefix
+from airflow_provider_kore.transfers.snapshot_to_s3 import connect_s3, manifest_key, run_date, run_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from airflow.sdk import Asset, AssetAlias, BaseOperatorLink, Context
+
+    from airflow_provider_kore.snapshot.stop import Stop
+
+
+class ContactListChangesOperator(BaseOperator):
+    """Compare two snapshots of a contact list in S3, and land what changed beside them. Asks nothing of Kore.ai.
+
+    Writes ``{changes_prefix}/contact_list_id={id}/snapshot_date={date}/changes.jsonl.gz`` and a ``_manifest.json``.
+    A row is ``{"_id": …, "change": "added" | "changed" | "gone", "contact": {…} | null, "before": {…} | null}``.
+    Returns a summary as XCom: ``added``, ``changed``, ``gone``, ``unchanged``, ``changes``, ``contact_list_id``,
+    ``snapshot_date``, ``since``, ``snapshot_id``, ``bucket``, ``manifest_key`` and ``keys``.
+
+    Fails, and changes nothing, where a side is missing or not proven consistent, or the two were made with different
+    field policies or formats.
+
+    :param contact_list_id: id of the list, ``cl-…``. (templated)
+    :param s3_bucket: name of the bucket that holds the snapshots. (templated)
+    :param s3_prefix: location of the table of snapshots. (templated)
+    :param changes_prefix: location of the table of changes; None: ``{s3_prefix}_changes``. (templated)
+    :param snapshot_date: YYYY-MM-DD, the newer snapshot; None: the date of the run, as the snapshot's own task has it.
+        (templated)
+    :param since: YYYY-MM-DD, the older snapshot; None: the last consistent one before. (templated)
+    :param before: repeat in each row what the older snapshot held. False: of who is gone only the id is written.
+    :param replace: replace changes that another run has published. (templated)
+    :param s3_settings: how objects are written, as in the transfers.
+    :param aws_conn_id: connection to S3.
+    :param outlets: assets and aliases that the changes update. None: the asset that is the table's location, or where
+        that can't be known in the DAG file, the alias ``kore_contact_list_changes``; a mapped task has none.
+    """
+
+    template_fields: Sequence[str] = (
+        "contact_list_id",
+        "s3_bucket",
+        "s3_prefix",
+        "changes_prefix",
+        "snapshot_date",
+        "since",
+        "replace",
+    )
+    ui_color = "#d9ead3"
+    operator_extra_links: Collection[BaseOperatorLink] = (ManifestLink(),)
+
+    def __init__(
+        self,
+        *,
+        contact_list_id: str,
+        s3_bucket: str,
+        s3_prefix: str = "kore/contact_lists",
+        changes_prefix: str | None = None,
+        snapshot_date: str | None = None,
+        since: str | None = None,
+        before: bool = False,
+        replace: bool = True,
+        s3_settings: Mapping[str, Any] | None = None,
+        aws_conn_id: str | None = "aws_default",
+        outlets: Collection[Asset | AssetAlias] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(outlets=outlets, **kwargs)
+        self.contact_list_id = contact_list_id
+        self.s3_bucket = s3_bucket
+        self.s3_prefix = s3_prefix
+        self.changes_prefix = changes_prefix
+        self.snapshot_date = snapshot_date
+        self.since = since
+        self.before = before
+        self.replace = replace
+        self.s3_settings = s3_settings
+        self.aws_conn_id = aws_conn_id
+        self._stop: Stop | None = None
+        set_retry_policy(self)
+        if outlets is None:
+            table = changes_prefix or default_changes_prefix(str(s3_prefix))
+            partition = {"contact_list_id": contact_list_id}
+            self.add_outlets(default_outlets(self, s3_bucket, table, partition, alias="kore_contact_list_changes"))
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare. Raises AirflowFailException where no retry can help, RetryableError where one can."""
+        from airflow_provider_kore.exceptions import FatalError
+        from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
+        from airflow_provider_kore.snapshot.stop import Stop
+
+        self._stop = Stop()
+        try:
+            return self._compare(context, self._stop)
+        except FatalError as err:
+            raise AirflowFailException(str(err)) from err
+        finally:
+            self._stop = None
+
+    def on_kill(self) -> None:
+        """Stop: Airflow calls this on SIGTERM, and lets ``execute`` run on unless it raises (3.0 to 3.3)."""
+        if self._stop is not None:
+            self._stop.request()
+
+    def _compare(self, context: Context, stop: Stop) -> dict[str, Any]:
+        from airflow_provider_kore.snapshot.changes import ChangesSpec, find_changes
+
+        spec = ChangesSpec.parse(
+            contact_list_id=self.contact_list_id,
+            s3_prefix=self.s3_prefix,
+            changes_prefix=self.changes_prefix,
+            snapshot_date=self.snapshot_date or run_date(context),
+            since=self.since,
+            before=self.before,
+            replace=self.replace,
+            **run_parameters(context),
+        )
+        store, _, console = connect_s3(self.s3_bucket, self.aws_conn_id, self.s3_settings)
+        key = manifest_key(spec.output)
+        push_links(self, context["ti"], {ManifestLink: console.object_url(store.bucket, key)})
+        manifest = find_changes(spec, store, stop)
+        counts = ("added", "changed", "gone", "unchanged", "changes")
+        summary = {
+            **{name: manifest.content[name] for name in counts},
+            "contact_list_id": self.contact_list_id,
+            "snapshot_date": spec.output.snapshot_date,
+            "since": manifest.content["older"]["snapshot_date"],
+            "snapshot_id": manifest.snapshot_id,
+            "bucket": store.bucket,
+            "manifest_key": key,
+            "keys": manifest.keys,
+        }
+        uri = snapshot_uri(store.bucket, spec.output.prefix, dict(spec.output.source.partition))
+        emit_events(self, context, uri, {name: value for name, value in summary.items() if name != "keys"})
+        return summary

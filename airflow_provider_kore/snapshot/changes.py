@@ -1,0 +1,460 @@
+"""What changed between two snapshots of a contact list: which contacts were added, changed, and are gone.
+
+Nothing is asked of Kore.ai. Both sides are read from S3 as their manifests describe them, each file once and verified,
+and compared in full, not by digests: a contact is never missed by chance. What does not fit into memory goes to the
+folder for temporary files, split by id, so that a million contacts on each side need some tens of MB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import tempfile
+import zlib
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, Self, cast
+
+from airflow_provider_kore import __version__
+from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, IncomparableError, ParameterError
+from airflow_provider_kore.json_text import comparable, encode
+from airflow_provider_kore.snapshot.chunks import temp_space
+from airflow_provider_kore.snapshot.formats import ColumnSet, parse_format
+from airflow_provider_kore.snapshot.formats.columns import milliseconds
+from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout, default_changes_prefix
+from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
+from airflow_provider_kore.snapshot.publish import Publisher, check_target, look
+from airflow_provider_kore.snapshot.source import ContactListSource
+from airflow_provider_kore.snapshot.spec import (
+    RunKey,
+    SnapshotSpec,
+    check_boolean,
+    check_date,
+    check_prefix,
+    digest,
+)
+from airflow_provider_kore.snapshot.stop import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from airflow_provider_kore.snapshot.store import ObjectStore
+
+log = logging.getLogger(__name__)
+
+ROWS_PER_BUCKET: Final = 20_000
+"""Contacts of one side that are compared at once."""
+
+MOST_BUCKETS: Final = 128
+"""Each is two open files."""
+
+_MEMORY: Final = 1 << 20
+_ROWS_AT_ONCE: Final = 10_000
+_SAME: Final = ("contact_list_id", "account_id", "stream_id", "file_format", "fields")
+_AS_WORDS: Final = {
+    "contact_list_id": "lists",
+    "account_id": "accounts",
+    "stream_id": "applications",
+    "file_format": "file formats",
+    "fields": "field policies, or keys for their hashes",
+}
+_number = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII).fullmatch
+
+
+class ContactListChanges(ContactListSource):
+    """The changes of one contact list, as something that is published."""
+
+    row: ClassVar[str] = "change"
+    rows: ClassVar[str] = "changes"
+    file_name: ClassVar[str] = "changes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangesSpec:
+    """One comparison, checked."""
+
+    snapshot: SnapshotSpec
+    """The newer side, as far as it names a place."""
+    output: SnapshotSpec
+    """Where the changes go."""
+    since: str | None
+    """YYYY-MM-DD, the older side; None: the last consistent snapshot before the newer."""
+    before: bool
+    """Whether rows repeat what the older side held."""
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        contact_list_id: str,
+        s3_prefix: object,
+        changes_prefix: object = None,
+        snapshot_date: object,
+        since: object = None,
+        before: object = False,
+        replace: object = True,
+        run: RunKey,
+        try_number: int = 1,
+        generation: object = None,
+        logical_date: str | None = None,
+    ) -> Self:
+        """Check every parameter as a DAG's author wrote it, or a template rendered it. Raises ParameterError."""
+        prefix = check_prefix("s3_prefix", s3_prefix)
+        target = (
+            default_changes_prefix(prefix)
+            if changes_prefix in (None, "")
+            else check_prefix("changes_prefix", changes_prefix)
+        )
+        if prefix and (target == prefix or target.startswith(f"{prefix}/")):
+            raise ParameterError(
+                "changes_prefix",
+                f"{target!r} lies inside the table {prefix!r}",
+                "pass a prefix beside it: readers would take changes for contacts",
+            )
+        date = check_date("snapshot_date", snapshot_date)
+        older = None if since in (None, "") else check_date("since", since)
+        if older is not None and older >= date:
+            raise ParameterError(
+                "since", f"is {older}, which is not before snapshot_date {date}", "pass the date of an older snapshot"
+            )
+        snapshot = SnapshotSpec.parse(
+            source=ContactListSource(contact_list_id=contact_list_id),
+            s3_prefix=prefix,
+            snapshot_date=date,
+            run=run,
+        )
+        output = SnapshotSpec.parse(
+            source=ContactListChanges(contact_list_id=contact_list_id),
+            s3_prefix=target,
+            snapshot_date=date,
+            replace=replace,
+            run=run,
+            try_number=try_number,
+            generation=generation,
+            logical_date=logical_date,
+        )
+        return cls(snapshot=snapshot, output=output, since=older, before=check_boolean("before", before))
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many contacts are what."""
+
+    added: int = 0
+    changed: int = 0
+    gone: int = 0
+    unchanged: int = 0
+
+
+@dataclass(slots=True)
+class _Changed:
+    """The changes, on their way from one temporary file to the one that is published."""
+
+    file: BinaryIO
+    counts: Counts = field(default_factory=Counts)
+    columns: ColumnSet = field(
+        default_factory=lambda: ColumnSet.of(['{"_id": "", "change": "", "contact": {}, "before": {}}'])
+    )
+
+    def rows(self) -> Iterator[str]:
+        self.file.seek(0)
+        for line in self.file:
+            yield line.decode("utf-8").removesuffix("\n")
+
+
+def find_changes(spec: ChangesSpec, store: ObjectStore, stop: Stop | None = None) -> Manifest:
+    """Publish what changed between two snapshots, or raise and leave what was there in place.
+
+    The same two snapshots give the same bytes.
+
+    Raises IncomparableError if a side is missing, not proven consistent, or made differently; CorruptSnapshotError if
+    its files are not what its manifest says; RetryableError if the same call may succeed later.
+    """
+    stop = stop or Stop()
+    layout = Layout(spec.output)
+    target = look(store, layout)  # before the sides are read: whoever publishes after this has read what is as new
+    published = check_target(spec.output, layout, target, store.bucket)
+    if published is not None:
+        log.info("This run has published %s changes already.", f"{published.rows:,}")
+        return published
+    newer = _proven(store, Layout(spec.snapshot), "snapshot_date")
+    older = _older(spec, store)
+    _check_same_kind(older, newer)
+    loose = _retyped(older, newer)
+    with tempfile.SpooledTemporaryFile(max_size=_MEMORY, prefix="kore-") as spool:
+        found = _Changed(cast("BinaryIO", spool))
+        with temp_space(), ExitStack() as files:
+            number = min(MOST_BUCKETS, 1 + max(older.rows, newer.rows) // ROWS_PER_BUCKET)
+            sides = [_split(store, manifest, number, files, stop) for manifest in (older, newer)]
+            for before, after in zip(*sides, strict=True):
+                stop.check()
+                for row in compare(_rows(before), _rows(after), found.counts, loose=loose, before=spec.before):
+                    spool.write(encode(row + "\n"))
+        content = _describe(spec, older, newer, found.counts)
+        publisher = Publisher(
+            spec.output,
+            layout,
+            store,
+            stop,
+            snapshot_id=content["snapshot_id"],
+            started=content["walk"]["started_at"],
+        )
+        manifest = publisher.publish(target, found, content)
+    counts = found.counts
+    log.info(
+        "Contact list %s from %s to %s: %s added, %s changed, %s gone, %s unchanged; in s3://%s/%s.",
+        spec.output.source.name,
+        older.content["snapshot_date"],
+        newer.content["snapshot_date"],
+        *(f"{number:,}" for number in (counts.added, counts.changed, counts.gone, counts.unchanged)),
+        store.bucket,
+        layout.partition,
+    )
+    stop.check()
+    return manifest
+
+
+def compare(
+    older: Iterable[tuple[str, str]],
+    newer: Iterable[tuple[str, str]],
+    counts: Counts,
+    *,
+    loose: frozenset[str] = frozenset(),
+    before: bool = False,
+) -> Iterator[str]:
+    """Yield a row for each contact that differs: those of the newer side in its order, then those that are gone.
+
+    :param older: ids with raw JSON objects; held in memory. ``newer`` likewise, read once.
+    :param counts: is added to.
+    :param loose: fields that are compared by what they say, whatever type their column has.
+    :param before: whether rows repeat what the older side held.
+
+    Raises CorruptSnapshotError if an id comes twice on one side.
+    """
+    left: dict[str, str] = {}
+    for identifier, row in older:
+        if left.setdefault(identifier, row) is not row:
+            raise _twice()
+    seen: set[str] = set()
+    for identifier, row in newer:
+        if identifier in seen:
+            raise _twice()
+        seen.add(identifier)
+        was = left.pop(identifier, None)
+        if was is None:
+            counts.added += 1
+            yield _row(identifier, "added", row, None)
+        elif was == row or _content(was, loose) == _content(row, loose):
+            counts.unchanged += 1
+        else:
+            counts.changed += 1
+            yield _row(identifier, "changed", row, was if before else None)
+    for identifier, was in left.items():
+        counts.gone += 1
+        yield _row(identifier, "gone", None, was if before else None)
+
+
+def _row(identifier: str, change: str, contact: str | None, before: str | None) -> str:
+    return (
+        f'{{"_id": {json.dumps(identifier)}, "change": "{change}", '
+        f'"contact": {contact or "null"}, "before": {before or "null"}}}'
+    )
+
+
+def _content(row: str, loose: frozenset[str]) -> dict[str, object]:
+    """Return what a contact says. A field that is null says as much as one that is missing."""
+    found = cast("dict[str, object]", comparable(row))
+    return {name: _loosely(value) if name in loose else value for name, value in found.items() if value is not None}
+
+
+def _loosely(value: object) -> object:
+    """Return the same for a string and for the number, time or boolean that it spells."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value[0]) if isinstance(value, tuple) else str(value)
+    instant = milliseconds(text)
+    if instant is not None:
+        return ("at", instant)
+    return Decimal(text) if _number(text) else text
+
+
+def _twice() -> CorruptSnapshotError:
+    return CorruptSnapshotError("A snapshot that was to be compared holds an _id twice. Nothing was published.")
+
+
+def _proven(store: ObjectStore, layout: Layout, parameter: str) -> Manifest:
+    """Return the manifest of a snapshot that may be compared. Raises IncomparableError."""
+    where = f"s3://{store.bucket}/{layout.manifest}"
+    found = read_manifest(store, layout.manifest)
+    if found is None:
+        raise IncomparableError(
+            f"There is no snapshot to compare: {where} does not exist. Take the snapshot first, or pass another "
+            f"{parameter} or s3_prefix. Nothing was changed."
+        )
+    if not found.manifest.consistent:
+        raise IncomparableError(
+            f"The snapshot of {where} is not proven consistent, so contacts may be missing that are not gone. Take it "
+            f"again while the list is quiet, or pass another {parameter}. Nothing was changed."
+        )
+    return found.manifest
+
+
+def _older(spec: ChangesSpec, store: ObjectStore) -> Manifest:
+    """Return the older side. Raises IncomparableError."""
+    if spec.since is not None:
+        return _proven(store, Layout(replace(spec.snapshot, snapshot_date=spec.since)), "since")
+    prefix = Layout(spec.snapshot).list_prefix
+    named = re.compile(rf"{re.escape(prefix)}snapshot_date=(\d{{4}}-\d\d-\d\d)/{MANIFEST_NAME}").fullmatch
+    dates = [name[1] for found in store.list(prefix) if (name := named(found.key))]
+    for date in sorted((date for date in dates if date < spec.snapshot.snapshot_date), reverse=True):
+        try:
+            return _proven(store, Layout(replace(spec.snapshot, snapshot_date=date)), "since")
+        except (IncomparableError, CorruptSnapshotError) as err:
+            log.warning("The snapshot of %s is passed over: %s", date, err)
+    raise IncomparableError(
+        f"s3://{store.bucket}/{prefix} holds no consistent snapshot before {spec.snapshot.snapshot_date}, so nobody "
+        "can tell what has changed since. Changes begin with the second snapshot: run this task again when it is "
+        "there. Nothing was changed."
+    )
+
+
+def _check_same_kind(older: Manifest, newer: Manifest) -> None:
+    """Refuse two snapshots in which the same contact need not look the same. Raises IncomparableError."""
+    differing = [_AS_WORDS[name] for name in _SAME if older.content.get(name) != newer.content.get(name)]
+    if differing:
+        raise IncomparableError(
+            f"The snapshots of {older.content['snapshot_date']} and {newer.content['snapshot_date']} were made with "
+            f"different {' and different '.join(differing)}, so every contact would pass for changed. Take one of them "
+            "again as the other was made, or compare from here on (since). Nothing was changed."
+        )
+
+
+def _retyped(older: Manifest, newer: Manifest) -> frozenset[str]:
+    """Return the columns whose type is another on either side, because their values are."""
+    before, after = (
+        {column["name"]: column.get("type") for file in manifest.content["files"] for column in file["columns"]}
+        for manifest in (older, newer)
+    )
+    return frozenset(name for name in before.keys() & after.keys() if before[name] != after[name])
+
+
+def _split(store: ObjectStore, manifest: Manifest, number: int, files: ExitStack, stop: Stop) -> Sequence[BinaryIO]:
+    """Read a snapshot, and divide its contacts by id into temporary files."""
+    buckets = []
+    for _ in range(number):
+        bucket = tempfile.SpooledTemporaryFile(max_size=_MEMORY // number, prefix="kore-")  # noqa: SIM115  # next line
+        buckets.append(cast("BinaryIO", files.enter_context(bucket)))
+    for file in manifest.content["files"]:
+        rows = 0
+        for identifier, row in _read(store, manifest, file, stop.check):
+            if rows % _ROWS_AT_ONCE == 0:
+                stop.check()
+            rows += 1
+            name = encode(json.dumps(identifier))
+            buckets[zlib.crc32(name) % number].write(name + b"\t" + encode(row) + b"\n")
+        if rows != file["rows"]:
+            raise CorruptSnapshotError(
+                f"s3://{store.bucket}/{file['key']} holds {rows:,} contacts, and its manifest says {file['rows']:,}. "
+                "Don't use it; take the snapshot again."
+            )
+    return buckets
+
+
+def _rows(bucket: BinaryIO) -> Iterator[tuple[str, str]]:
+    bucket.seek(0)
+    for line in bucket:
+        identifier, _, row = line.decode("utf-8").removesuffix("\n").partition("\t")
+        yield json.loads(identifier), row
+
+
+def _read(
+    store: ObjectStore, manifest: Manifest, file: dict[str, Any], on_block: Callable[[], None]
+) -> Iterator[tuple[str, str]]:
+    """Fetch a file, check that it is the one its manifest describes, and decode it."""
+    chosen = parse_format(manifest.content["file_format"], manifest.content["compression"])
+    chosen.format.require(chosen.compression)
+    with _fetched(store, manifest, file, on_block) as local:
+        yield from chosen.format.read_rows(local, compression=chosen.compression)
+
+
+@contextmanager
+def _fetched(
+    store: ObjectStore, manifest: Manifest, file: dict[str, Any], on_block: Callable[[], None]
+) -> Iterator[BinaryIO]:
+    opened = store.get(file["key"])
+    with tempfile.SpooledTemporaryFile(max_size=_MEMORY, prefix="kore-") as spool:
+        sha = hashlib.sha256()
+        if opened is not None:
+            with opened as stream:
+                while block := stream.read(_MEMORY):
+                    on_block()
+                    sha.update(block)
+                    spool.write(block)
+        if opened is None or sha.hexdigest() != file["sha256"]:
+            _blame(store, manifest, file["key"])
+        spool.seek(0)
+        yield cast("BinaryIO", spool)
+
+
+def _blame(store: ObjectStore, manifest: Manifest, key: str) -> None:
+    """Say why a file is not what its manifest says. Raises DriftError, CorruptSnapshotError."""
+    partition = key.rpartition("/")[0]
+    now = read_manifest(store, f"{partition}/{MANIFEST_NAME}")
+    if now is None or now.manifest.content != manifest.content:
+        raise DriftError(f"The snapshot in s3://{store.bucket}/{partition}/ was replaced while it was read. Try again.")
+    raise CorruptSnapshotError(
+        f"s3://{store.bucket}/{key} is missing, or not the file that its manifest describes. Don't use it; take the "
+        "snapshot again, and find out what else writes there."
+    )
+
+
+def _describe(spec: ChangesSpec, older: Manifest, newer: Manifest, counts: Counts) -> dict[str, Any]:
+    """Return the manifest of the changes without its files."""
+    run = spec.output.run
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "provider_version": __version__,
+        "snapshot_id": digest([older.snapshot_id, newer.snapshot_id, spec.before]),
+        **{
+            name: newer.content.get(name)
+            for name in ("contact_list_id", "contact_list_name", "account_id", "stream_id")
+        },
+        "snapshot_date": spec.output.snapshot_date,
+        "changes": counts.added + counts.changed + counts.gone,
+        "added": counts.added,
+        "changed": counts.changed,
+        "gone": counts.gone,
+        "unchanged": counts.unchanged,
+        "consistent": True,
+        "older": _side(older),
+        "newer": _side(newer),
+        "before": spec.before,
+        "run": {
+            "dag_id": run.dag_id,
+            "run_id": run.run_id,
+            "task_id": run.task_id,
+            "map_index": run.map_index,
+            "try_number": spec.output.try_number,
+            "generation": spec.output.generation,
+            "logical_date": spec.output.logical_date,
+            "digest": run.digest,
+        },
+        # Of two that publish the same partition, the one that compares the later walk wins.
+        "walk": {name: newer.content["walk"][name] for name in ("started_at", "ended_at")},
+        "fields": newer.content["fields"],
+        "file_format": spec.output.file_format.name,
+        "compression": spec.output.compression,
+        "warnings": [],
+    }
+
+
+def _side(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "snapshot_date": manifest.content["snapshot_date"],
+        "snapshot_id": manifest.snapshot_id,
+        "contacts": manifest.rows,
+        "keys": manifest.keys,
+    }
