@@ -1,4 +1,4 @@
-"""Sensors in a whole Airflow: connections from its database, and a triggerer that is killed and replaced meanwhile."""
+"""Who waits in a whole Airflow: connections from its database, and a triggerer that is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from datetime import UTC, datetime
 from airflow.sdk import DAG
 from airflow_provider_kore.sensors.campaign import CampaignStatusSensor
 from airflow_provider_kore.sensors.contact_list import ContactListSensor
+from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
 WAITING = {{"deferrable": True, "poke_interval": 2.0, "timeout": 300.0, "retries": 0}}
 
@@ -38,8 +39,13 @@ with DAG("sensors", schedule=None, start_date=datetime(2025, 1, 1, tzinfo=UTC), 
     CampaignStatusSensor(task_id="completed", campaign_id="cd-completed", **WAITING)
     CampaignStatusSensor(task_id="deleted", campaign_id="cd-deleted", **WAITING)
     ContactListSensor(task_id="changed", contact_list_id="cl-1", s3_bucket="{bucket}", **WAITING)
+    ContactListToS3Operator.partial(
+        task_id="snapshot", s3_bucket="{bucket}", deferrable=True, defer_after=1, retries=0, outlets=[]
+    ).expand(contact_list_id=["cl-2", "cl-3"])
 """
-TASKS = ("completed", "deleted", "changed")
+TASKS = ("completed", "deleted", "changed", "snapshot/0", "snapshot/1")
+SNAPSHOT = 200
+"""Contacts in each of the lists whose walks defer."""
 
 
 @pytest.fixture
@@ -66,10 +72,15 @@ def airflow(
         yield running
 
 
-def test_sensors_wait_in_a_triggerer_and_outlive_it(airflow: AirflowProcesses, kore: Simulator, tmp_path: Path) -> None:
+def test_sensors_and_walks_wait_in_a_triggerer_and_outlive_it(
+    airflow: AirflowProcesses, kore: Simulator, moto_server: S3Server, moto_bucket: str, tmp_path: Path
+) -> None:
     kore.add_campaign("cd-completed", status="Active")
     kore.add_campaign("cd-deleted", status="Active")
     kore.add_list("cl-1", contacts=10, status="Validating")
+    for list_id in ("cl-2", "cl-3"):
+        kore.add_list(list_id, contacts=SNAPSHOT)
+    kore.add_fault("too_many_requests", endpoint="contacts", at_offset=100, times=2, retry_after="15")
     made: dict[str, Any] = airflow.call("POST", f"/api/v2/dags/{DAG_ID}/dagRuns", {"logical_date": None})
     run = f"/api/v2/dags/{DAG_ID}/dagRuns/{made['dag_run_id']}"
 
@@ -77,6 +88,8 @@ def test_sensors_wait_in_a_triggerer_and_outlive_it(airflow: AirflowProcesses, k
         return {task: airflow.get(f"{run}/taskInstances/{task}")["state"] for task in TASKS}
 
     wait_for(lambda: set(states().values()) == {"deferred"}, lambda: str(states()))
+    pool = airflow.get("/api/v2/pools/default_pool")
+    assert (pool["running_slots"], pool["deferred_slots"]) == (0, len(TASKS))  # no worker waits with them
     log = tmp_path / "triggerer.log"
     command = [sys.executable, "-m", "airflow", "triggerer", "--skip-serve-logs"]
     with log.open("ab") as output:
@@ -94,7 +107,14 @@ def test_sensors_wait_in_a_triggerer_and_outlive_it(airflow: AirflowProcesses, k
             wait_for(lambda: "deferred" not in states().values(), lambda: log.read_text()[-3000:], 120.0)
             wait_for(lambda: set(states().values()) <= {"success", "failed"}, lambda: str(states()))
 
-    assert states() == {"completed": "success", "deleted": "failed", "changed": "success"}
+    assert states() == {task: "failed" if task == "deleted" else "success" for task in TASKS}
+    for list_id in ("cl-2", "cl-3"):
+        prefix = f"kore/contact_lists/contact_list_id={list_id}/"
+        found = moto_server.client().list_objects_v2(Bucket=moto_bucket, Prefix=prefix)["Contents"]
+        (manifest,) = [each["Key"] for each in found if each["Key"].endswith("_manifest.json")]
+        landed = json.loads(moto_server.client().get_object(Bucket=moto_bucket, Key=manifest)["Body"].read())
+        assert landed["contacts"] == SNAPSHOT
+        assert landed["walk"]["resumed_from"]  # behind what the first stretch had read
     written = {path: path.read_bytes().decode("utf-8", "replace") for path in (tmp_path / "logs").rglob("*.log")}
     (failure,) = [
         text for path, text in written.items() if "task_id=deleted" in str(path) and path.name == "attempt=1.log"
