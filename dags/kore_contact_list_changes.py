@@ -18,7 +18,8 @@ CONTACT_LISTS = AssetAlias("kore_contact_lists")
 @task
 def landed(*, params: dict[str, Any] | None = None, triggering_asset_events: Any = None) -> list[dict[str, str]]:
     """Return which snapshots are new and proven consistent; of a run by hand, the one that its parameters name."""
-    snapshots = [event.extra for event in (triggering_asset_events or {}).get(CONTACT_LISTS, [])]
+    events = triggering_asset_events.get(CONTACT_LISTS, []) if triggering_asset_events else []
+    snapshots = [event.extra for event in events]
     if not snapshots and params:
         return [{name: params[name] for name in ("contact_list_id", "s3_bucket", "snapshot_date") if params[name]}]
     found = {(one["bucket"], one["contact_list_id"], one["snapshot_date"]) for one in snapshots if one["consistent"]}
