@@ -365,7 +365,7 @@ def test_deferrable_is_what_airflow_is_configured_for(monkeypatch: pytest.Monkey
 
 
 def test_default_args_reach_a_sensor_and_it_can_be_mapped() -> None:
-    shared = {"poke_interval": 60, "deferrable": True, "status": "Paused", "timeout": 5, "s3_bucket": "lake"}
+    shared = {"poke_interval": 60, "deferrable": True, "status": "Paused", "timeout": 5}
     with DAG("a_dag", schedule=None, default_args=shared):
         sensor = CampaignStatusSensor(task_id="one", campaign_id="cd-1")
         CampaignStatusSensor.partial(task_id="all", max_failures=2).expand(campaign_id=["cd-1", "cd-2"])
