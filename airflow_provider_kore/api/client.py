@@ -162,16 +162,26 @@ class CampaignClient:
         """Give up the connections."""
         self._transport.close()
 
-    def iter_pages(self, call: PagedCall, pagination: OffsetPagination | None = None) -> Iterator[Page]:
+    def iter_pages(
+        self,
+        call: PagedCall,
+        pagination: OffsetPagination | None = None,
+        *,
+        ending: Callable[[], Exception | None] = lambda: None,
+    ) -> Iterator[Page]:
         """Yield the pages of a list in order, each once, until its end is proven.
 
         :param pagination: where to begin and what to tolerate; it holds the evidence afterwards.
+        :param ending: asked before each page; what it returns is raised behind the pages that were asked for already.
 
         Raises PaginationError, DriftError, and whatever :meth:`send` raises.
         """
         pagination = pagination or call.pagination(page_size=self.config.page_size)
         with Prefetcher[PageRequest, Mapping[str, object]](self._most_in_flight, self._idle) as ahead:
             while (request := pagination.next) is not None:
+                ahead.ending = ahead.ending or ending()
+                if ahead.ending is not None and request not in ahead:
+                    raise ahead.ending
                 try:
                     answer = self._next_page(call, request, ahead)
                 except (RequestRefusedError, ServerError) as err:
@@ -204,7 +214,7 @@ class CampaignClient:
         """Ask for the pages that are going to be next, as far as help and the allowance go."""
         planned = pagination.planned(ahead.depth) if self._in_flight > 1 else []
         ahead.keep(planned)
-        for request in planned:
+        for request in planned if ahead.ending is None else ():
             if request in ahead:
                 continue
             if self.allowance.book() > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 K = TypeVar("K", bound="Hashable")
 T = TypeVar("T")
+
+GRACE: Final = 2.0
+"""Seconds that a call which is under way gets to return, when somebody wants to end: Airflow gives a task five."""
 
 _LOOK_EVERY: Final = 0.1
 """Seconds between two looks whether somebody wants the wait to end."""
@@ -25,12 +29,15 @@ class Prefetcher(Generic[K, T]):
     has returned, and a task that is told to stop has five seconds.
 
     :param most: calls under way at the same time, at the most.
-    :param idle: called now and then during a wait; may raise to end it.
+    :param idle: called now and then during a wait; may raise to end it, as soon as what is under way had time to come.
     """
 
     def __init__(self, most: int, idle: Callable[[], None]) -> None:
         self._most = most
         self._idle = idle
+        self.ending: Exception | None = None
+        """Why nothing new is to be started."""
+        self._last_moment = 0.0
         self.depth = 1
         """How many calls are worth having under way."""
         self._threads = 0
@@ -74,8 +81,19 @@ class Prefetcher(Generic[K, T]):
         if not future.done():
             self.depth = min(self._most, 2 * self.depth)
             while not wait([future], timeout=_LOOK_EVERY).done:
-                self._idle()
+                self._look()
         return future.result()
+
+    def _look(self) -> None:
+        """Raise what ``idle`` has raised, after a grace."""
+        if self.ending is None:
+            try:
+                self._idle()
+            except Exception as err:  # noqa: BLE001  # raised below
+                self.ending = err
+                self._last_moment = time.monotonic() + GRACE
+        elif time.monotonic() > self._last_moment:
+            raise self.ending
 
 
 def _work(jobs: SimpleQueue[tuple[Future[T], Callable[[], T]] | None]) -> None:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 from airflow_provider_kore.api.client import CampaignClient, Spent
 from airflow_provider_kore.api.ids import IdSet
 from airflow_provider_kore.api.page import Evidence, Page, PageAnswer, PageRequest, Progress
-from airflow_provider_kore.exceptions import DriftError, PaginationError, RequestRefusedError
+from airflow_provider_kore.exceptions import DriftError, PaginationError, RequestRefusedError, StoppedError
 from airflow_provider_kore.snapshot.source import with_id
 from airflow_provider_kore.snapshot.staging import Staging, WalkState
 
@@ -98,6 +98,7 @@ class Walk:
         self._tolerate: Tolerance = "everything" if spec.on_drift == "accept" else "growth"
         self._last_ids: tuple[str, ...] = ()
         self._begun = 0
+        self._stopped: StoppedError | None = None
         self._spent_elsewhere = Spent() - client.spent
         staging.usage = client.allowance.usage
 
@@ -195,7 +196,7 @@ class Walk:
     def _read_on(self) -> bool:
         """Read to the end of the list; return False if the walk has begun anew instead."""
         pagination, staging = self._pagination, self._staging
-        for served in self._client.iter_pages(self._call, pagination):
+        for served in self._client.iter_pages(self._call, pagination, ending=lambda: self._stopped):
             self._source.check(served)
             page = with_id(served) if self._source.adds_id else served
             before = staging.state.progress
@@ -210,8 +211,13 @@ class Walk:
                 staging.cut()
             if staging.state.pages % LOOK_EVERY == 0:
                 self._look_in_between()
-            self._on_page(page)
+            try:
+                self._on_page(page)
+            except StoppedError as err:
+                self._stopped = err  # raised behind the pages that are under way, so that those are kept
         staging.state = replace(staging.state, progress=pagination.progress)
+        if self._stopped is not None:
+            raise self._stopped
         return True
 
     def _changed_before(self, first_page: Page) -> bool:

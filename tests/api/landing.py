@@ -69,7 +69,7 @@ def client_of(
 ) -> CampaignClient:
     """Return a client that retries at once and never sleeps; one request after the other where things happen."""
     config, clock = config_of(kore.connection, **extra), clock or ImpatientClock()
-    transport = Interrupted(RequestsTransport(config, clock), happenings or {})
+    transport = Interrupted(RequestsTransport(config, clock, connections=in_flight), happenings or {})
     return CampaignClient(
         config, clock=clock, retry=QUICK, transport=transport, in_flight=1 if happenings else in_flight
     )

@@ -18,6 +18,7 @@ class OrderedPrefetcher:
 
     def __init__(self, order: Order, depth: int) -> None:
         self.depth = depth
+        self.ending: Exception | None = None
         self._order = order
         self._chance = random.Random(order if isinstance(order, int) else 0)  # noqa: S311
         self._pending: dict[Any, Callable[[], Any]] = {}
