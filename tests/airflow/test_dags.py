@@ -35,6 +35,9 @@ EXAMPLES = (
     "kore_contact_list_changes",
     "kore_contact_list_on_demand",
 )
+if importlib.metadata.version("apache-airflow") == "3.0.0":
+    # Its dag.test() runs tasks by the old runner, which hands a consumer a plain dict that no asset can be a key of.
+    EXAMPLES = tuple(name for name in EXAMPLES if name not in {"kore_consumer", "kore_contact_list_changes"})
 REFUSED = ("kore_contact_list_on_demand@2025-01-01",)
 HASH_KEY = "hash-key-of-32-characters-length"
 NAMES = {"firstName": "Zaphodina", "lastName": "Beeblebroxson"}

@@ -279,6 +279,7 @@ RACES: dict[str, Callable[[ObjectStore, int], Any]] = {
 }
 
 
+@pytest.mark.parametrize("store", ["memory", "ministack"], indirect=True)  # moto looks first and writes later
 @pytest.mark.parametrize("race", RACES)
 def test_of_two_racing_writers_one_wins(store: ObjectStore, race: str) -> None:
     with ThreadPoolExecutor(2) as pool:
@@ -302,7 +303,7 @@ def test_of_two_racing_writers_one_wins(store: ObjectStore, race: str) -> None:
             assert read(store, f"k{number}") == bodies[won.index(True)]
 
 
-@pytest.mark.parametrize("store", ["memory", "ministack"], indirect=True)  # moto looks first and writes later
+@pytest.mark.parametrize("store", ["memory", "ministack"], indirect=True)
 def test_of_two_racing_completions_one_wins(store: ObjectStore) -> None:
     with ThreadPoolExecutor(2) as pool:
         for number in range(5):
