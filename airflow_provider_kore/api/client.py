@@ -56,6 +56,10 @@ MOST_IN_FLIGHT: Final = 32
 """Requests under way at the same time at the most: what hides 50 ms of latency twice over."""
 
 
+WORTH_READING_AHEAD: Final = 0.005
+"""Seconds of latency from which on pages are read ahead: below that, threads cost more than they hide."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
     """What requests have cost, for logs and manifests."""
@@ -140,6 +144,8 @@ class CampaignClient:
         self._tokens = TokenSource(config, self._clock, on_token)
         self._accepted = False
         self._lock = threading.Lock()
+        self._latency = float("inf")
+        """Seconds of the fastest answer."""
         self._in_flight = in_flight
         self._pause_after = pause_after
         self.allowance = allowance or Allowance.per_minute_and_hour(
@@ -212,7 +218,8 @@ class CampaignClient:
         self, call: PagedCall, pagination: OffsetPagination, ahead: Prefetcher[PageRequest, Mapping[str, object]]
     ) -> None:
         """Ask for the pages that are going to be next, as far as help and the allowance go."""
-        planned = pagination.planned(ahead.depth) if self._in_flight > 1 else []
+        worth_it = self._in_flight > 1 and self._latency >= WORTH_READING_AHEAD
+        planned = pagination.planned(ahead.depth) if worth_it else []
         ahead.keep(planned)
         for request in planned if ahead.ending is None else ():
             if request in ahead:
@@ -468,6 +475,7 @@ class CampaignClient:
         refusal: RateLimitedError | None = None
         try:
             response = self._transport.send(request)
+            self._latency = min(self._latency, self._clock.monotonic() - started)
             self._spend(Spent(bytes=len(response.body)))
             return self._judge(response, call.what, call.parse)
         except RateLimitedError as err:

@@ -35,6 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _read_ahead_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pages be read ahead although the simulator answers at once."""
+    monkeypatch.setattr("airflow_provider_kore.api.client.WORTH_READING_AHEAD", 0.0)
+
+
+@pytest.fixture(autouse=True)
 def _no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the machine's own proxy and CA settings out of every test; those about them set their own."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
