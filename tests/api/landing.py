@@ -87,6 +87,8 @@ class Landing:
     """None: the contacts of the list."""
     happenings: Mapping[int, Callable[[], object]] = field(default_factory=dict)
     """What happens before the request of this number of the next try."""
+    in_flight: int = MOST_IN_FLIGHT
+    """As the hook has it: pages are read ahead, whatever the server does. 1: in their order, where a test counts them."""
 
     def take(self, extra: Mapping[str, object] | None = None, **parameters: Any) -> Manifest:
         spec = SnapshotSpec.parse(
@@ -95,8 +97,7 @@ class Landing:
             run=RunKey(dag_id="dag", run_id="run", task_id="task"),
             **{"durable": False, "snapshot_date": "2026-01-02", **parameters},
         )
-        # As the hook has it: pages are read ahead, whatever the server does.
-        with client_of(self.kore, self.clock, self.happenings, in_flight=MOST_IN_FLIGHT, **(extra or {})) as client:
+        with client_of(self.kore, self.clock, self.happenings, in_flight=self.in_flight, **(extra or {})) as client:
             return take_snapshot(spec, client, self.store, self.clock)
 
     @property
