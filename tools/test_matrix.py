@@ -2,8 +2,9 @@
 
 `make test` runs everything on the newest pair. Here, what brings an Airflow of its own (``once``) and long searches
 to which Airflow makes no difference (``exhaustive``) are left out, but for the newest pair itself; real Airflow
-components (``system``) run on the newest Python of each minor; and where neither Airflow nor Python is the newest, what
-concerns Airflow itself is run and nothing else. Options behind ``--`` go to pytest.
+components (``system``) run on the newest Python of each minor; on its other Pythons, what concerns Airflow itself is
+run and nothing else: the core meets each Python on some pair, the oldest with the lowest versions of everything.
+Options behind ``--`` go to pytest.
 """
 
 from __future__ import annotations
@@ -107,10 +108,9 @@ def plan(minors: set[str], *, skip_newest: bool) -> tuple[list[Pair], list[str]]
 
 def scope(minor: str, python: str, pythons: list[str]) -> str:
     """Return how much of the suite a pair runs; ``pythons`` are those of its minor, the newest first."""
-    newest_airflow, newest_python = minor == NEWEST_AIRFLOW, python == pythons[0]
-    if newest_airflow:
-        return "all" if newest_python else "neither"
-    return "no search" if newest_python else "airflow"
+    if python != pythons[0]:
+        return "airflow"
+    return "all" if minor == NEWEST_AIRFLOW else "no search"
 
 
 def run(pair: Pair, options: list[str]) -> Outcome:
