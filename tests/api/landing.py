@@ -88,7 +88,7 @@ class Landing:
     happenings: Mapping[int, Callable[[], object]] = field(default_factory=dict)
     """What happens before the request of this number of the next try."""
     in_flight: int = MOST_IN_FLIGHT
-    """As the hook has it: pages are read ahead, whatever the server does. 1: in their order, where a test counts them."""
+    """As the hook has it: pages are read ahead, whatever the server does. 1: one by one, where a test counts them."""
 
     def take(self, extra: Mapping[str, object] | None = None, **parameters: Any) -> Manifest:
         spec = SnapshotSpec.parse(
