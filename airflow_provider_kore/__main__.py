@@ -26,11 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check(conn_id: str) -> int:
     """Say one sentence: what works on standard output, what does not on standard error."""
+    logging.disable(logging.WARNING)  # the sentence is the answer; Airflow 3.1 and 3.2 have more to say while they load
     from airflow_provider_kore.hooks.airflow_versions import search_metadata_database
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
 
     search_metadata_database()
-    logging.disable(logging.WARNING)  # the sentence is the answer
     works, sentence = KoreCampaignHook(conn_id).test_connection()
     (sys.stdout if works else sys.stderr).write(f"{sentence}\n")
     return 0 if works else 1
