@@ -78,6 +78,22 @@ def page(text: str, at: int) -> tuple[object, int]:
     )
 
 
+@pytest.mark.parametrize(
+    "records",
+    [
+        ['{"_id": "a"}', '{ "_id" : "b" }'],
+        ['{"_id": "}"}', '{"_id": "b"}'],
+        ['{"_id": "{"}', '{"_id": "}"}'],
+        ['{"_id": "}{"}', '{"n": {}}', "{}"],
+        ['{"n": [{"_id": "b"}]}', '{"_id": "\\"}"}'],
+        [],
+    ],
+)
+def test_braces_in_a_record_are_not_taken_for_its_end(records: list[str]) -> None:
+    text = f"[{', '.join(records)}]"
+    assert json_text.scan_records(text, 0) == ([(json.loads(raw), raw) for raw in records], len(text))
+
+
 @quietly
 @given(st.lists(raw_objects(), max_size=4), blanks)
 def test_each_record_of_an_envelope_comes_parsed_and_as_it_was_written(records: list[str], gap: str) -> None:
