@@ -57,7 +57,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _end_of_key = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*').match  # a key without escapes, to its value
-_flat_objects = re.compile(r"\{[^}]*\}").findall
 _skip = re.compile(r"[ \t\n\r]*").match  # JSON's four blanks; ``\s`` would accept more
 
 
@@ -95,7 +94,6 @@ def _integer(digits: str) -> int | Decimal:
 
 _scan: Callable[[str, int], tuple[dict[str, object], int]]  # of the value at hand; only asked for where a brace stands
 _scan = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
-_scan_anything: Scanner = _scan
 _flat: Callable[[str, int], tuple[dict[str, object], int]]
 _flat = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
 # To find where a value ends its numbers need no converting; ``str`` hands back the text it is given.
@@ -186,32 +184,12 @@ def scan_object(text: str, index: int, descend: Mapping[str, Scanner] | None = N
             at = _end_of_blanks(text, at)
 
 
+@_without_document
 def scan_records(text: str, index: int) -> tuple[list[Record], int]:
     """Read the array of objects at ``index``; return each one parsed and raw, and the position behind the array.
 
     Raises ShapeError if no array starts there or an element is no object, ValueError if it isn't JSON.
     """
-    return _scan_flat_records(text, index) or _scan_any_records(text, index)
-
-
-def _scan_flat_records(text: str, index: int) -> tuple[list[Record], int] | None:
-    """Read the array at once if its objects hold no braces; None: the slower way can, or says what is wrong.
-
-    Each object has an opening and a closing brace. Where there are no others, its text is what stands between the two.
-    """
-    try:
-        values, end = _scan_anything(text, index)
-    except (ValueError, StopIteration, RecursionError):
-        return None
-    if not isinstance(values, list) or {*map(type, values)} != {dict}:
-        return None
-    if text.count("{", index, end) != len(values) or text.count("}", index, end) != len(values):
-        return None
-    return list(zip(values, _flat_objects(text, index, end), strict=True)), end
-
-
-@_without_document
-def _scan_any_records(text: str, index: int) -> tuple[list[Record], int]:
     records: list[Record] = []
     if text[index] != "[":
         raise ShapeError(f"expected an array at character {index}")

@@ -116,8 +116,7 @@ def _records(
             f"Item {ids.index('')} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be "
             "neither counted nor told apart. Nothing is left out silently: ask Kore.ai support about this item."
         )
-    texts, values = [text for _, text in items], [value for value, _ in items]
-    return tuple(map(Record._make, zip(ids, texts, values, strict=True)))
+    return tuple([Record(identifier, text, value) for identifier, (value, text) in zip(ids, items, strict=True)])
 
 
 def _id(value: Mapping[str, object], fields: tuple[str, ...]) -> str:
