@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
+
+import msgspec
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api.page import PageAnswer, Record
@@ -13,6 +15,8 @@ from airflow_provider_kore.exceptions import ContractError
 
 if TYPE_CHECKING:
     from airflow_provider_kore.api.endpoints import Endpoint
+
+_NEW_RECORD: Final = cast("Callable[[tuple[str, str, Mapping[str, object]]], Record]", partial(tuple.__new__, Record))
 
 Identify = Callable[[Mapping[str, object]], str | None]
 """Makes an id of an item."""
@@ -36,27 +40,62 @@ def _scan_either(text: str, index: int) -> tuple[object, int]:
 _SCAN_ARRAY: Final = partial(json_text.scan_object, descend={"data": _scan_either, "results": _scan_items})
 
 
-def parse_page(text: str) -> Mapping[str, object]:
-    """Parse the body of a page once, keeping the raw text of each item, on one line.
+class _Data(msgspec.Struct):
+    results: list[msgspec.Raw]
+
+
+class _Body(msgspec.Struct):
+    data: _Data
+
+
+_decode: Final = msgspec.json.Decoder().decode
+_decode_texts: Final = msgspec.json.Decoder(_Body).decode
+
+
+def parse_page(body: bytes) -> Mapping[str, object]:
+    """Parse the body of a page, keeping the raw text of each item, on one line.
 
     Raises ValueError if it is no JSON, json_text.ShapeError if it is JSON of another shape.
     """
-    payload = json_text.parse(text, _SCAN_PAGE)
-    return payload if isinstance(payload, dict) else {}
+    page = _parse_usual_page(body)
+    return _parse(body, _SCAN_PAGE) if page is None else page
 
 
-def parse_array(text: str) -> Mapping[str, object]:
+def _parse_usual_page(body: bytes) -> Mapping[str, object] | None:
+    """Parse a page of UTF-8 whose items are in ``data``, three times as fast; None for any other.
+
+    msgspec is stricter than we are (a lone surrogate, an integer of 5,000 digits), and names errors in its own way.
+    """
+    try:
+        page = _decode(body)
+        texts = _decode_texts(body).data.results
+        items = page["data"]["results"]
+        if {*map(type, items)} - {dict} or "results" in page:
+            return None
+        raw = [str(text, "utf-8") for text in texts]
+    except (ValueError, RecursionError, MemoryError):  # msgspec's own errors are the first
+        return None
+    if b"\n" in body or b"\r" in body:
+        raw = [*map(json_text.one_line, raw)]
+    page["data"]["results"] = [*zip(items, raw, strict=True)]
+    return cast("Mapping[str, object]", page)
+
+
+def parse_array(body: bytes) -> Mapping[str, object]:
     """Parse the body of an answer whose ``data`` is an array, or holds one as a page does; else as :func:`parse_page`.
 
     Raises ValueError, json_text.ShapeError.
     """
-    payload = json_text.parse(text, _SCAN_ARRAY)
-    return payload if isinstance(payload, dict) else {}
+    return _parse(body, _SCAN_ARRAY)
 
 
-def parse_object(text: str) -> Mapping[str, object]:
+def parse_object(body: bytes) -> Mapping[str, object]:
     """Parse the body of any other answer. Raises ValueError, json_text.ShapeError."""
-    payload = json_text.parse(text, json_text.scan_object)
+    return _parse(body, json_text.scan_object)
+
+
+def _parse(body: bytes, scan: json_text.Scanner) -> Mapping[str, object]:
+    payload = json_text.parse(json_text.decode(body), scan)
     return payload if isinstance(payload, dict) else {}
 
 
@@ -116,7 +155,9 @@ def _records(
             f"Item {ids.index('')} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be "
             "neither counted nor told apart. Nothing is left out silently: ask Kore.ai support about this item."
         )
-    return tuple([Record(identifier, text, value) for identifier, (value, text) in zip(ids, items, strict=True)])
+    values, texts = zip(*items, strict=True) if items else ((), ())
+    # What Record's own constructor does, without a call of Python for each.
+    return tuple(map(_NEW_RECORD, zip(ids, texts, values, strict=True)))
 
 
 def _id(value: Mapping[str, object], fields: tuple[str, ...]) -> str:

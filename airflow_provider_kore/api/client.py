@@ -109,7 +109,7 @@ class _Call:
     query: Mapping[str, str]
     body: bytes | None
     what: str
-    parse: Callable[[str], Mapping[str, object]]
+    parse: Callable[[bytes], Mapping[str, object]]
 
 
 class CampaignClient:
@@ -366,7 +366,7 @@ class CampaignClient:
         what: str,
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        parse: Callable[[str], Mapping[str, object]] = parse_object,
+        parse: Callable[[bytes], Mapping[str, object]] = parse_object,
         retry: RetryPolicy | None = None,
     ) -> Mapping[str, object]:
         """Send one request, again if that may help, and return the parsed body of its success.
@@ -490,27 +490,29 @@ class CampaignClient:
                 self.allowance.refused(started=started, hourly=hourly, retry_after=refusal.retry_after)
 
     def _judge(
-        self, response: HttpResponse, what: str, parse: Callable[[str], Mapping[str, object]]
+        self, response: HttpResponse, what: str, parse: Callable[[bytes], Mapping[str, object]]
     ) -> Mapping[str, object]:
         """Return the parsed body of a success; raise what any other answer stands for."""
         date = refusals.parse_date(response.headers.get("Date"))
         if date is not None:
             self._tokens.observe(date)
         payload: Mapping[str, object] | None = None
-        text = problem = ""
+        shaped = True
         try:
-            text = json_text.decode(response.body)
-            payload = parse(text)
+            payload = parse(response.body)
         except json_text.ShapeError:
-            problem = "is JSON, but not of the documented shape" if _is_json(text) else "is no JSON"
+            shaped = False
         except ValueError:
-            problem = "is no JSON"
+            pass
         if response.status == HTTPStatus.OK and payload is not None:
             status = payload.get("status")
             if isinstance(status, str) and status.lower() == "success":
                 self._accepted = True
                 return payload
-        elif response.status == HTTPStatus.OK:
+        text = _text(response.body)
+        if response.status == HTTPStatus.OK and payload is None:
+            good = not shaped and _is_json(text)
+            problem = "is JSON, but not of the documented shape" if good else "is no JSON"
             raise self._blame(problem, text, response, what)
         raise refusals.explain(
             status=response.status,
@@ -549,6 +551,13 @@ def check_filters(query: CampaignQuery, page: Page) -> None:
                 f"The server ignores the filter {name!r}: campaign {record.id} does not pass it. Leave the filter out, "
                 "and ask Kore.ai support about it."
             )
+
+
+def _text(body: bytes) -> str:
+    try:
+        return json_text.decode(body)
+    except ValueError:
+        return ""
 
 
 def _is_json(text: str) -> bool:

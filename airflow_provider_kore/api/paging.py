@@ -66,8 +66,8 @@ class PagedCall:
         )
 
     @property
-    def parse(self) -> Callable[[str], Mapping[str, object]]:
-        """How the text of its answers is parsed."""
+    def parse(self) -> Callable[[bytes], Mapping[str, object]]:
+        """How the body of its answers is parsed."""
         return parse_array if self.endpoint.paging == "whole" else parse_page
 
     def ask(self, request: PageRequest) -> Ask:

@@ -147,7 +147,7 @@ class PagedServer:
         results = [{"_id": identifier, "phoneNumber": "1"} for identifier in items]
         body: dict[str, Any] = {"status": "success", "data": {"results": results}}
         (body["data"] if self.habits.nested else body).update(facts)
-        return page_answer(parse_page(json.dumps(body)), endpoints.CONTACTS, "a page")
+        return page_answer(parse_page(json.dumps(body).encode()), endpoints.CONTACTS, "a page")
 
     def _change(self, kind: str, at: int) -> None:
         fresh = f"new-{len(self.states)}"

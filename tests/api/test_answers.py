@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from airflow_provider_kore.api import endpoints
+from airflow_provider_kore.api import answers, endpoints
 from airflow_provider_kore.api.answers import page_answer, parse_page
 from airflow_provider_kore.exceptions import ContractError
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 def read(results: str) -> PageAnswer:
     text = f'{{"status": "success",\n "data": {{"results": {results}}},\r\n "skip": 0}}'
-    return page_answer(parse_page(text), endpoints.CONTACTS, "a page")
+    return page_answer(parse_page(text.encode()), endpoints.CONTACTS, "a page")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
@@ -43,3 +45,50 @@ def test_an_item_without_an_id_is_named_by_its_position(bad: str, position: int)
     items.insert(position, bad)
     with pytest.raises(ContractError, match=rf"^Item {position} of the answer for a page has no _id"):
         read(f"[{', '.join(items)}]")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+PAGES = st.fixed_dictionaries(
+    {
+        "status": st.just("success"),
+        "data": st.fixed_dictionaries({"results": st.lists(VALUES)}, optional={"skip": VALUES}),
+    },
+    optional={"results": VALUES, "hasMore": VALUES},
+)
+
+
+@given(
+    body=st.builds(
+        lambda page, indent, ascii_: json.dumps(page, indent=indent, ensure_ascii=ascii_).encode(
+            "utf-8", "surrogatepass"
+        ),
+        PAGES,
+        st.sampled_from([None, 1, "\t"]),
+        st.booleans(),
+    ),
+    at=st.integers(0, 400),
+    other=st.binary(max_size=3),
+    removed=st.integers(0, 3),
+)
+@example(body=b'{"data":{"results":[{"a":1}]},"data":{"results":[{"b":2}]}}', at=400, other=b"", removed=0)
+@example(body=b'{"data":{"results":[{"a":1}],"results":[]}}', at=400, other=b"", removed=0)
+@example(body=b'{"data":{"results":[{"a":"\\ud800"}]}}', at=400, other=b"", removed=0)
+@example(body=b'{"data":{"results":[{"a":' + b"1" * 5000 + b"}]}}", at=5100, other=b"", removed=0)
+@example(body=b'\xef\xbb\xbf{"data":{"results":[{}]}}', at=400, other=b"", removed=0)
+@example(body=b'{"data":{"results":[{"a":NaN}]}}', at=400, other=b"", removed=0)
+@example(body=b'{"data":{"results":' + b"[" * 100_000 + b"}}", at=100_100, other=b"", removed=0)
+def test_a_usual_page_is_parsed_as_any_other(body: bytes, at: int, other: bytes, removed: int) -> None:
+    """Whatever the short way takes, mangled or not, it reads as the careful one does."""
+    body = body[:at] + other + body[at + removed :]
+    page = answers._parse_usual_page(body)
+    if page is not None:
+        assert repr(page) == repr(answers._parse(body, answers._SCAN_PAGE))
+
+
+def test_a_page_of_objects_is_a_usual_one() -> None:
+    body = '{"status":"success","data":{"results":[{"_id":"cc-1", "name":"Göran \\ud83d\\ude00", "n":[1e5]}]}}'
+    assert answers._parse_usual_page(body.encode()) is not None
