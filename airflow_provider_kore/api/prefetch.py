@@ -50,6 +50,10 @@ class Prefetcher(Generic[K, T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """See :meth:`close`."""
+        self.close()
+
+    def close(self) -> None:
         """Let go of what is under way; nobody waits for it."""
         self.keep(())
         for _ in range(self._threads):
@@ -57,6 +61,10 @@ class Prefetcher(Generic[K, T]):
 
     def __contains__(self, key: K) -> bool:
         return key in self._ahead
+
+    def is_done(self, key: K) -> bool:
+        """Say whether nobody would wait for the result of a call."""
+        return key not in self._ahead or self._ahead[key].done()
 
     def keep(self, keys: Collection[K]) -> None:
         """Drop the results that nobody is going to take.
@@ -67,13 +75,16 @@ class Prefetcher(Generic[K, T]):
             self._ahead = {key: future for key, future in self._ahead.items() if key in keys}
 
     def start(self, key: K, call: Callable[[], T]) -> None:
-        """Make a call; its result waits for :meth:`take`."""
+        """Make a call; its result waits for :meth:`take`.
+
+        Whoever is interrupted in here (Airflow's execution_timeout comes out of any line) has no call to wait for.
+        """
         future: Future[T] = Future()
-        self._ahead[key] = future
-        self._jobs.put((future, call))
-        if self._threads < len(self._ahead):
-            self._threads += 1
+        if self._threads <= len(self._ahead):
             threading.Thread(target=_work, args=(self._jobs,), name="kore-prefetch", daemon=True).start()
+            self._threads += 1
+        self._jobs.put((future, call))
+        self._ahead[key] = future
 
     def take(self, key: K) -> T:
         """Return the result of a call, or raise what it raised."""

@@ -70,7 +70,7 @@ def take_snapshot(
         content = _describe(spec, client, staging, walked, walks=walks, ended=clock.time())
         check_guards(spec, layout, store, walked.evidence.contacts)
         if staging.stored_until:
-            staging.cut()  # publishing takes a while, too
+            staging.checkpoint()  # publishing takes a while, too
         publisher = Publisher(
             spec, layout, store, stop, snapshot_id=staging.state.walk_id, started=content["walk"]["started_at"]
         )

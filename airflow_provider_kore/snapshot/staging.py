@@ -2,6 +2,9 @@
 
 The chunks themselves are the checkpoint. A retry lists them, follows the chain from offset 0 and continues behind it.
 Each one begins with a line of state, so that the newest tells a retry everything about the walk so far.
+
+A chunk is compressed and written on a thread of its own, and the walk goes on meanwhile, but not far: it waits at the
+latest when it has half of the next chunk, or a second's worth. Chunks never overtake each other.
 """
 
 from __future__ import annotations
@@ -12,13 +15,16 @@ import logging
 import re
 import secrets
 import zlib
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api.client import Spent
 from airflow_provider_kore.api.page import Page, Progress
+from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Usage
 from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
 from airflow_provider_kore.snapshot.formats import ColumnSet
@@ -36,6 +42,9 @@ log = logging.getLogger(__name__)
 CHUNK_SECONDS: Final = 8.0
 """A chunk is cut when its first page is this old: with the time it takes to write, below ten seconds of fetching."""
 
+AHEAD_SECONDS: Final = 1.0
+"""For so long the walk goes on while its last chunk is being written."""
+
 CHUNK_ROWS: Final = 10_000
 """A chunk is cut at this many contacts, to bound memory: some 5 MB."""
 
@@ -45,7 +54,8 @@ SMALLEST_CHUNK_ROWS: Final = 100
 SHARE: Final = 6
 """A chunk is cut at a sixth of the list, so that a fast walk that dies anywhere repeats at most a third of it.
 
-The open chunk is not all that is read twice: a page may be under way, and whoever continues reads the last one again.
+The open chunk is not all that is read twice: the one before may be about to be written, pages may be under way, and
+whoever continues reads the last one again.
 """
 
 _NAME = re.compile(
@@ -108,6 +118,14 @@ class _Chunk(NamedTuple):
     """Who wrote the chunk that this one continues."""
 
 
+class _Write(NamedTuple):
+    """A chunk that is being written."""
+
+    chunk: _Chunk
+    rows: list[str]
+    total: int | None
+
+
 class Staging:
     """The rows of one walk: most of them in chunks, the newest still in memory.
 
@@ -137,6 +155,8 @@ class Staging:
         self._writer = secrets.token_hex(4)  # no two processes write the same name, so no chunk ever changes
         self._chain: list[_Chunk] = []
         self._stale: list[str] = []
+        self._writes = Prefetcher[str, None](1, lambda: None)
+        self._written: _Write | None = None
         self._rows: list[str] = []
         self._born = 0.0
         self._keys: set[str] = set()
@@ -158,6 +178,7 @@ class Staging:
             elif error is not None and not isinstance(error, DriftError):
                 self._cut_last()
         finally:
+            self._writes.close()
             self._chunks.close()
 
     @property
@@ -227,8 +248,10 @@ class Staging:
                 self.columns.add(text)
         elif not self._keys.issuperset(chain.from_iterable([record.value for record in page.records])):
             self._take_new_keys(page)
+        state = replace(self.state, progress=progress, pages=self.state.pages + 1, spent=spent)
+        # No call between these two: Airflow's execution_timeout can come out of any.
         self._rows += rows
-        self.state = replace(self.state, progress=progress, pages=self.state.pages + 1, spent=spent)
+        self.state = state
 
     def _take_new_keys(self, page: Page) -> None:
         for record in page.records:
@@ -236,22 +259,32 @@ class Staging:
                 self.columns.add(record.text)
                 self._keys.update(record.value)
 
-    def is_due(self, expected: int | None) -> bool:
-        """Say whether it is time to cut a chunk.
+    def checkpoint_if_due(self, expected: int | None) -> None:
+        """Cut a chunk if it is time to, and see to the one that is being written.
 
         :param expected: contacts in the whole list, None if nobody knows.
         """
         rows = len(self._rows)
         if not rows:
-            return False
+            return
         share = (self.stored_until // 2) if expected is None else expected // SHARE
-        return (
-            rows >= min(CHUNK_ROWS, max(SMALLEST_CHUNK_ROWS, share))
-            or self._clock.monotonic() - self._born >= CHUNK_SECONDS
-        )
+        due = min(CHUNK_ROWS, max(SMALLEST_CHUNK_ROWS, share))
+        age = self._clock.monotonic() - self._born
+        if self._written is not None and (
+            self._writes.is_done(self._written.chunk.name) or 2 * rows >= due or age >= AHEAD_SECONDS
+        ):
+            self._settle()
+        if rows >= due or age >= CHUNK_SECONDS:
+            self._cut()
 
-    def cut(self) -> None:
-        """Write the open chunk: the checkpoint."""
+    def checkpoint(self) -> None:
+        """Write the open chunk, and return when everything is written."""
+        self._cut()
+        self._settle()
+
+    def _cut(self) -> None:
+        """Begin to write the open chunk."""
+        self._settle()
         if not self._rows:
             return
         start, end = self.stored_until, self.next_offset
@@ -265,17 +298,42 @@ class Staging:
             "columns": self.columns.to_json(),
             "fields_seen": sorted(self.fields_seen),
         }
-        self._chunks.write(name, _packed([json.dumps(head), *self._rows]))
-        self._chain.append(_Chunk(name, start, end, self._writer, before))
-        self._rows = []
+        chunk = _Chunk(name, start, end, self._writer, before)
+        write = partial(self._write, name, [json.dumps(head), *self._rows])
+        # Nor between these two: no row may be in both, or in neither.
+        self._written, self._rows = _Write(chunk, self._rows, self.state.progress.total), []
+        self._writes.start(name, write)
+
+    def _write(self, name: str, lines: list[str]) -> None:
+        self._chunks.write(name, _packed(lines))
+
+    def _settle(self) -> None:
+        """Wait until the chunk that was cut is written: only then it is a checkpoint."""
+        write = self._written
+        if write is None:
+            return
+        if write.chunk not in self._chain[-1:]:
+            written = False
+            try:
+                if write.chunk.name in self._writes:
+                    self._writes.take(write.chunk.name)
+                    written = True
+            finally:
+                if not written:  # the next cut tries again
+                    self._rows, self._written = write.rows + self._rows, None
+            if not written:
+                return
+            self._chain.append(write.chunk)
+        self._written = None
         if self._on_cut:
-            self._on_cut(end, self.state.progress.total)
+            self._on_cut(write.chunk.end, write.total)
 
     def rows(self) -> Iterator[str]:
         """Yield every row in order, reading the chunks again.
 
         Raises CheckpointLostError if a chunk does not hold what its name says.
         """
+        self._settle()
         for chunk in self._chain:
             self._on_chunk()
             yield from self._read(chunk)[1]
@@ -283,6 +341,8 @@ class Staging:
 
     def discard(self) -> None:
         """Delete every chunk of this run: they were published, or are no beginning of anything."""
+        with suppress(KoreError):
+            self._settle()
         self._chunks.delete([*self._stale, *(chunk.name for chunk in self._chain)])
         self._stale, self._chain, self._rows = [], [], []
 
@@ -294,7 +354,7 @@ class Staging:
 
     def _cut_last(self) -> None:
         try:
-            self.cut()
+            self.checkpoint()
         except KoreError as err:
             log.warning("The last %d contacts could not be checkpointed: %s", len(self._rows), err)
             return

@@ -207,8 +207,7 @@ class Walk:
             self._watch_growth(page, before)
             staging.add(page, pagination.progress, self._spent)
             self._last_ids = tuple(record.id for record in page.records)
-            if staging.is_due(page.total):
-                staging.cut()
+            staging.checkpoint_if_due(page.total)
             if staging.state.pages % LOOK_EVERY == 0:
                 self._look_in_between()
             try:

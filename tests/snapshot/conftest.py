@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,7 +12,22 @@ HERE = Path(__file__).parent
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
+from reading_ahead import writing_behind  # noqa: E402
+
 from airflow_provider_kore.snapshot import staging, upload, walk  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def order_of_writes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Write each checkpoint at one certain moment, so that effects are always counted in the same order.
+
+    ``@pytest.mark.parametrize("order_of_writes", ["at once", "backward"], indirect=True)`` tries others.
+    """
+    with writing_behind(getattr(request, "param", "at once")):
+        yield
 
 
 @pytest.fixture

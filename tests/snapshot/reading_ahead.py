@@ -30,6 +30,12 @@ class OrderedPrefetcher:
     def __exit__(self, *error: object) -> None:
         """Nothing to give up."""
 
+    def close(self) -> None:
+        """Nothing to give up."""
+
+    def is_done(self, key: object) -> bool:
+        return key not in self._pending
+
     def __contains__(self, key: object) -> bool:
         return key in self._pending or key in self._done
 
@@ -54,7 +60,7 @@ class OrderedPrefetcher:
         if key in self._pending:
             self._make(key)
         outcome = self._done.pop(key)
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
@@ -65,7 +71,7 @@ class OrderedPrefetcher:
     def _make(self, key: object) -> None:
         try:
             self._done[key] = self._pending.pop(key)()
-        except Exception as err:  # noqa: BLE001  # raised where it is taken
+        except BaseException as err:  # noqa: BLE001  # raised where it is taken
             self._done[key] = err
 
 
@@ -77,3 +83,13 @@ def reading_ahead(order: Order, depth: int = 4) -> Any:
             return lambda most, idle: OrderedPrefetcher(order, min(depth, most))  # noqa: ARG005
 
     return mock.patch("airflow_provider_kore.api.client.Prefetcher", Ordered)
+
+
+def writing_behind(order: Order) -> Any:
+    """Return a context in which checkpoints are written at this moment: at once, or backward: as late as they may."""
+
+    class Ordered:
+        def __class_getitem__(cls, _: object) -> Callable[..., OrderedPrefetcher]:
+            return lambda most, idle: OrderedPrefetcher(order, most)  # noqa: ARG005
+
+    return mock.patch("airflow_provider_kore.snapshot.staging.Prefetcher", Ordered)

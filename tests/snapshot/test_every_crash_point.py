@@ -67,6 +67,7 @@ def every_point(make: Callable[[], World], **changes: Any) -> Iterator[tuple[Wor
                 yield world, at, when
 
 
+@pytest.mark.parametrize("order_of_writes", ["at once", "backward"], indirect=True)
 def test_a_walk_that_dies_anywhere_is_continued_and_refetches_little() -> None:
     for world, at, when in every_point(lambda: World(contacts=30)):
         dead = world.processes[-1]
@@ -102,6 +103,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("order_of_writes", ["at once", "backward"], indirect=True)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_survives_a_death_anywhere(name: str) -> None:
     for world, _, _ in every_point(lambda: World(contacts=18, parameters=VARIANTS[name])):
