@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 
 from airflow_provider_kore import json_text
-from airflow_provider_kore.api.page import PageAnswer, Record
+from airflow_provider_kore.api.page import NO_RECORDS, PageAnswer, Records
 from airflow_provider_kore.exceptions import ContractError
 
 if TYPE_CHECKING:
     from airflow_provider_kore.api.endpoints import Endpoint
-
-_NEW_RECORD: Final = cast("Callable[[tuple[str, str, Mapping[str, object]]], Record]", partial(tuple.__new__, Record))
 
 Identify = Callable[[Mapping[str, object]], str | None]
 """Makes an id of an item."""
@@ -140,24 +138,23 @@ def page_answer(
     )
 
 
-def _records(
-    items: list[json_text.Record], endpoint: Endpoint, what: str, identify: Identify | None
-) -> tuple[Record, ...]:
+def _records(items: list[json_text.Record], endpoint: Endpoint, what: str, identify: Identify | None) -> Records:
+    if not items:
+        return NO_RECORDS
+    values, texts = zip(*items, strict=True)
     ids: list[str]
     if identify is not None:
-        ids = [identify(value) or "" for value, _ in items]
+        ids = [identify(value) or "" for value in values]
     else:
-        ids = [value.get(endpoint.id_fields[0]) for value, _ in items]  # type: ignore[misc]  # looked at below
+        ids = [value.get(endpoint.id_fields[0]) for value in values]
         if {*map(type, ids)} != {str} or not all(ids):
-            ids = [_id(value, endpoint.id_fields) for value, _ in items]
+            ids = [_id(value, endpoint.id_fields) for value in values]
     if not all(ids):
         raise ContractError(
             f"Item {ids.index('')} of the answer for {what} has no {' or '.join(endpoint.id_fields)}, so it can be "
             "neither counted nor told apart. Nothing is left out silently: ask Kore.ai support about this item."
         )
-    values, texts = zip(*items, strict=True) if items else ((), ())
-    # What Record's own constructor does, without a call of Python for each.
-    return tuple(map(_NEW_RECORD, zip(ids, texts, values, strict=True)))
+    return Records(ids, texts, values)
 
 
 def _id(value: Mapping[str, object], fields: tuple[str, ...]) -> str:

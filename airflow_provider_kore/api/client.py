@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -136,8 +136,7 @@ class CampaignClient:
         pause_after: float | None = None,
     ) -> None:
         self.config = config
-        self.spent = Spent()
-        """Since the client was made."""
+        self._totals: dict[str, float] = asdict(Spent())
         self._clock = clock or SystemClock()
         self._transport = transport or RequestsTransport(config, self._clock, connections=in_flight)
         self._retry = retry or RetryPolicy()
@@ -167,6 +166,12 @@ class CampaignClient:
     def close(self) -> None:
         """Give up the connections."""
         self._transport.close()
+
+    @property
+    def spent(self) -> Spent:
+        """Since the client was made."""
+        with self._lock:
+            return Spent(**self._totals)  # type: ignore[arg-type]  # all of them but the seconds are counts
 
     def iter_pages(
         self,
@@ -202,7 +207,7 @@ class CampaignClient:
                 page = pagination.accept(answer)
                 self._read_ahead(call, pagination, ahead)
                 if page is not None and page.records:
-                    self._spend(Spent(pages=1, rows=len(page.records)))
+                    self._spend(pages=1, rows=len(page.records))
                     yield page
 
     def _next_page(
@@ -298,7 +303,7 @@ class CampaignClient:
             answer = self.get_page(call, PageRequest(0, _NEWEST))
         except RequestRefusedError:  # for the limit, perhaps
             answer = self.get_page(call, PageRequest(0, None))
-        told = [record.value.get("updatedAt") for record in answer.records]
+        told = [value.get("updatedAt") for value in answer.records.values]
         instants = [each for each in told if isinstance(each, str) and each]
         sorts = len(instants) == len(told) and instants == sorted(instants, reverse=True)
         return instants[0] if instants and sorts else None
@@ -416,7 +421,7 @@ class CampaignClient:
                 if delay >= LONG_WAIT:
                     log.info("%s Trying again in %.0f s (%d of %d).", err, delay, failures, retry.attempts - 1)
                 self._wait(delay, "the server asked for it")
-            self._spend(Spent(retries=1))
+            self._spend(retries=1)
 
     def _wait_for_place(self, refusal: RateLimitedError | None, patience: float) -> float:
         """Wait until the allowance has room for a request, and book it; return the seconds that took.
@@ -436,13 +441,14 @@ class CampaignClient:
                     datetime.fromtimestamp(self._clock.time() + wait, UTC).strftime("%H:%M:%S"),
                 )
             self._wait(wait, "the allowance is spent")
-            self._spend(Spent(waited=wait))
+            self._spend(waited=wait)
             waited += wait
         return waited
 
-    def _spend(self, spent: Spent) -> None:
+    def _spend(self, **more: float) -> None:
         with self._lock:
-            self.spent += spent
+            for name, amount in more.items():
+                self._totals[name] += amount
 
     def _wait(self, seconds: float, why: str) -> None:
         if self._pause_after is not None and seconds > self._pause_after:
@@ -452,7 +458,7 @@ class CampaignClient:
 
     def _prepare(self, call: _Call) -> Callable[[], Mapping[str, object]]:
         """Return the exchange of a booked request, which any thread may make once."""
-        self._spend(Spent(requests=1))
+        self._spend(requests=1)
         request = HttpRequest(
             method=call.method,
             url=call.url,
@@ -476,7 +482,7 @@ class CampaignClient:
         try:
             response = self._transport.send(request)
             self._latency = min(self._latency, self._clock.monotonic() - started)
-            self._spend(Spent(bytes=len(response.body)))
+            self._spend(bytes=len(response.body))
             return self._judge(response, call.what, call.parse)
         except RateLimitedError as err:
             refusal = err
@@ -485,7 +491,7 @@ class CampaignClient:
             if refusal is None:
                 self.allowance.settle()
             else:
-                self._spend(Spent(rate_limited=1))
+                self._spend(rate_limited=1)
                 hourly = "hourly" in str(refusal)
                 self.allowance.refused(started=started, hourly=hourly, retry_after=refusal.retry_after)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote
@@ -109,5 +110,10 @@ def url(config: ApiConfig, endpoint: Endpoint, identifier: str | None = None) ->
     """Return the URL of a call, without its query. Raises ParameterError for an impossible id."""
     path = endpoint.path
     if endpoint.resource is not None:
-        path = path.replace("{id}", quote(check_id(endpoint.resource, identifier), safe=""))
-    return f"{config.base_url}{_BASES[config.api_version]}/{quote(config.stream_id, safe='')}/campaign{path}"
+        path = path.replace("{id}", _quote(check_id(endpoint.resource, identifier)))
+    return f"{config.base_url}{_BASES[config.api_version]}/{_quote(config.stream_id)}/campaign{path}"
+
+
+@lru_cache
+def _quote(segment: str) -> str:
+    return quote(segment, safe="")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Self, overload
 
 from airflow_provider_kore.exceptions import ParameterError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def check_page_size(value: object) -> int | None:
@@ -37,6 +35,52 @@ class Record(NamedTuple):
         return f"Record({self.id})"  # tracebacks that show local variables shall not show contacts
 
 
+class Records(Sequence[Record]):
+    """The items of a page in order, kept as columns: most of those who look at a page need one of them only.
+
+    :param ids: one for each item, as all of them.
+    """
+
+    __slots__ = ("ids", "texts", "values")
+
+    def __init__(self, ids: Sequence[str], texts: Sequence[str], values: Sequence[Mapping[str, object]]) -> None:
+        self.ids = ids
+        self.texts = texts
+        self.values = values
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> Self:
+        """Collect single records."""
+        found = list(records)
+        return cls([each.id for each in found], [each.text for each in found], [each.value for each in found])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(Record, self.ids, self.texts, self.values)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Records: ...
+    def __getitem__(self, index: int | slice) -> Record | Records:
+        if isinstance(index, slice):
+            return Records(self.ids[index], self.texts[index], self.values[index])
+        return Record(self.ids[index], self.texts[index], self.values[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Records) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Records({len(self)})"
+
+
+NO_RECORDS = Records((), (), ())
+
+
 @dataclass(frozen=True, slots=True)
 class PageRequest:
     """What to ask for."""
@@ -50,7 +94,7 @@ class PageRequest:
 class PageAnswer:
     """One answer as the server gave it; None where it said nothing, or nothing of the documented type."""
 
-    records: tuple[Record, ...]
+    records: Records
     skip: int | None = None
     limit: int | None = None
     has_more: bool | None = None
@@ -63,7 +107,7 @@ class PageAnswer:
 class Page:
     """A page that was believed."""
 
-    records: tuple[Record, ...]
+    records: Records
     offset: int
     """Where it begins in the list."""
     end: int

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from airflow_provider_kore.api.ids import IdSet
-from airflow_provider_kore.api.page import Evidence, Page, PageAnswer, PageRequest, Progress, Record
+from airflow_provider_kore.api.page import Evidence, Page, PageAnswer, PageRequest, Progress, Records
 from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ASK_AGAIN: Final = 2
 """How often a page that cannot be right is asked for again before that is an error."""
@@ -139,7 +142,7 @@ class OffsetPagination:
         if self._overlapping:
             self._accept_overlap(answer)
             return None
-        ids = [record.id for record in answer.records]
+        ids = answer.records.ids
         doubt = self._doubt(answer, ids)
         if doubt is not None:
             self._doubts += 1
@@ -192,7 +195,7 @@ class OffsetPagination:
             totals=() if progress.totals_count_pages else progress.totals,
         )
 
-    def _doubt(self, answer: PageAnswer, ids: list[str]) -> _Doubt | None:
+    def _doubt(self, answer: PageAnswer, ids: Sequence[str]) -> _Doubt | None:
         offset, count = self.progress.offset, len(ids)
         if answer.skip is not None and answer.skip != offset:
             return _Doubt(
@@ -257,7 +260,7 @@ class OffsetPagination:
         """
         self._overlapping = False
         last = self.ids if self._last_id is None else (self._last_id,)  # another process may have read it
-        if len(answer.records) == 1 and answer.records[0].id in last:
+        if len(answer.records) == 1 and answer.records.ids[0] in last:
             # A page of one holds no more anyway; then the empty page has to be empty twice.
             if self._longest_page > 1 or (answer.limit or 1) > 1 or self._overlaps:
                 self._end = "empty_page"
@@ -279,7 +282,7 @@ class OffsetPagination:
         if self._aligned and self._limit and answer.limit and answer.limit < self._limit:
             self._limit = answer.limit
         self._longest_page = max(self._longest_page, len(answer.records))
-        self._last_id = answer.records[-1].id
+        self._last_id = answer.records.ids[-1]
         self._overlaps = 0
 
     def _is_expected_end(self) -> bool:
@@ -296,7 +299,7 @@ class OffsetPagination:
         total = None if self.progress.totals_count_pages else answer.total
         return bool(answer.has_more) or (total is not None and total > after)
 
-    def _unique(self, answer: PageAnswer, ids: list[str]) -> tuple[Record, ...]:
+    def _unique(self, answer: PageAnswer, ids: Sequence[str]) -> Records:
         if not self.progress.offset and answer.total:
             self.ids.expect(answer.total)
         repeated = self.ids.add_all(ids)
@@ -307,7 +310,7 @@ class OffsetPagination:
                 f"The list changed while it was read: {len(repeated)} of the {len(ids)} {self._rows} of the page at "
                 f"offset {self.progress.offset} had been read before."
             )
-        return tuple(record for position, record in enumerate(answer.records) if position not in repeated)
+        return Records.of(record for position, record in enumerate(answer.records) if position not in repeated)
 
     def _note_moved_total(self, before: Progress) -> None:
         was, now = before.total, self.progress.total
@@ -370,13 +373,13 @@ def _hear_total(before: Progress, total: int | None, count: int) -> dict[str, An
     }
 
 
-def _hear_order(before: Progress, records: tuple[Record, ...], newer_than: str) -> dict[str, Any]:
+def _hear_order(before: Progress, records: Records, newer_than: str) -> dict[str, Any]:
     """Learn whether contacts come in the order they were created, which is what makes new ones come last."""
     if not before.ascending:
         return {}
     if not records:
         return {}
-    created = [record.value.get("createdAt") for record in records]
+    created = [value.get("createdAt") for value in records.values]
     if {*map(type, created)} != {str}:
         return {"ascending": False}
     instants = cast("list[str]", created)

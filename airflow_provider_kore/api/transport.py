@@ -8,8 +8,9 @@ none of which this API wants, and costs three times as much a page.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import requests
 import urllib3
@@ -28,6 +29,8 @@ LARGEST_BODY = 64 * 1024 * 1024
 """Bytes of the largest body that is read; a page of contacts has some 20 kB."""
 
 _AT_ONCE = 64 * 1024
+
+_quote = lru_cache(quote_plus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,7 @@ class RequestsTransport:
         """See :meth:`Transport.send`; the request's URL begins with the ``base_url`` of the settings."""
         target = request.url.removeprefix(self._host)
         if request.query:
-            target = f"{target}?{urlencode(request.query)}"
+            target = f"{target}?{urlencode(request.query, quote_via=_quote)}"
         deadline = self._clock.monotonic() + self._timeout
         error: KoreError
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from airflow_provider_kore.api.endpoints import check_id
-from airflow_provider_kore.api.page import Record
+from airflow_provider_kore.api.page import Record, Records
 from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError
 
@@ -95,7 +95,7 @@ class Source(Protocol):
 
 def with_id(page: Page) -> Page:
     """Return a page whose rows all have ``_id``, in front where it is added."""
-    return replace(page, records=tuple(map(_identified, page.records)))
+    return replace(page, records=Records.of(map(_identified, page.records)))
 
 
 def _identified(record: Record) -> Record:

@@ -165,6 +165,8 @@ class Staging:
         self.state = WalkState(walk_id="", started=0.0)
         self.usage: Callable[[], tuple[Usage, ...]] = tuple
         """Tells what has been spent of the allowance, when a chunk is cut."""
+        self.spent: Callable[[], Spent] = Spent
+        """Tells what the walk has cost so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -232,23 +234,22 @@ class Staging:
         self.fields_seen = set()
         self.state = state
 
-    def add(self, page: Page, progress: Progress, spent: Spent) -> None:
+    def add(self, page: Page, progress: Progress) -> None:
         """Take in a page that was believed, after field policies.
 
         :param progress: what its walk knows now.
-        :param spent: what its walk has cost so far.
         """
         if not self._rows:
             self._born = self._clock.monotonic()
-        rows = [record.text for record in page.records]
+        rows = page.records.texts
         if not self._policies.unchanged:
             rows = [self._policies.apply(text, self.fields_seen) for text in rows]
         if self._typed_columns:
             for text in rows:
                 self.columns.add(text)
-        elif not self._keys.issuperset(chain.from_iterable([record.value for record in page.records])):
+        elif not self._keys.issuperset(chain.from_iterable(page.records.values)):
             self._take_new_keys(page)
-        state = replace(self.state, progress=progress, pages=self.state.pages + 1, spent=spent)
+        state = replace(self.state, progress=progress, pages=self.state.pages + 1)
         # No call between these two: Airflow's execution_timeout can come out of any.
         self._rows += rows
         self.state = state
@@ -289,7 +290,7 @@ class Staging:
             return
         start, end = self.stored_until, self.next_offset
         before = self._chain[-1].writer if self._chain else _NOBODY
-        self.state = replace(self.state, usage=self.usage())
+        self.state = replace(self.state, spent=self.spent(), usage=self.usage())
         name = f"{self.state.walk_id}/{start:012d}-{end:012d}-{self._writer}-{before}.jsonl.gz"
         head = {
             "schema_version": _SCHEMA_VERSION,

@@ -101,6 +101,7 @@ class Walk:
         self._stopped: StoppedError | None = None
         self._spent_elsewhere = Spent() - client.spent
         staging.usage = client.allowance.usage
+        staging.spent = self._spent
 
     def start(self) -> None:
         """Begin at offset 0."""
@@ -158,7 +159,7 @@ class Walk:
         except PaginationError as err:
             self._blame_a_change(err)
             raise
-        self._staging.state = replace(self._staging.state, spent=self._spent)
+        self._staging.state = replace(self._staging.state, spent=self._spent())
         return self._judge(after)
 
     def _find_end(self) -> SourceState:
@@ -205,8 +206,8 @@ class Walk:
                     return False
                 staging.state = replace(staging.state, told_total=page.total is not None)
             self._watch_growth(page, before)
-            staging.add(page, pagination.progress, self._spent)
-            self._last_ids = tuple(record.id for record in page.records)
+            staging.add(page, pagination.progress)
+            self._last_ids = tuple(page.records.ids)
             staging.checkpoint_if_due(page.total)
             if staging.state.pages % LOOK_EVERY == 0:
                 self._look_in_between()
@@ -233,7 +234,6 @@ class Walk:
         self._begin(now)
         return True
 
-    @property
     def _spent(self) -> Spent:
         return self._spent_elsewhere + self._client.spent
 
@@ -314,7 +314,7 @@ class Walk:
         position = 0
         while True:
             answer = self._page(offset + position)
-            found = tuple(record.id for record in answer.records)[: len(ids) - position]
+            found = tuple(answer.records.ids[: len(ids) - position])
             if found != ids[position : position + len(found)] or (ids and not found):
                 self._drifted(f"the page at offset {offset} holds other {self._source.rows} than before")
                 break

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from paged_server import Glitch, Habits, PagedServer, names
 
 from airflow_provider_kore.api.ids import IdSet
-from airflow_provider_kore.api.page import PageAnswer, PageRequest, Record, check_page_size
+from airflow_provider_kore.api.page import PageAnswer, PageRequest, Record, Records, check_page_size
 from airflow_provider_kore.api.pagination import ASK_AGAIN, UNASKED_LIMIT, OffsetPagination, Tolerance
 from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationError, ParameterError
 
@@ -386,7 +386,7 @@ def test_an_impossible_page_size_is_refused_by_its_name(value: object) -> None:
 
 
 def test_a_page_with_the_same_id_twice_says_so() -> None:
-    twice = PageAnswer(records=(Record("a", "{}", {}), Record("a", "{}", {})), skip=0, limit=5, total=2)
+    twice = PageAnswer(records=Records(["a", "a"], ["{}", "{}"], [{}, {}]), skip=0, limit=5, total=2)
     pagination = OffsetPagination()
     assert [pagination.accept(twice) for _ in range(ASK_AGAIN)] == [None] * ASK_AGAIN
     with pytest.raises(PaginationError, match="the same _id twice"):
@@ -414,7 +414,7 @@ def test_the_order_of_creation_is_that_of_contact_after_contact(pages: list[list
     pagination = OffsetPagination(tolerate="growth", newer_than=INSTANTS[1])
     ascending, last, newer = True, "", 0
     for number, page in enumerate(pages):
-        records = tuple(
+        records = Records.of(
             Record(f"cc-{number}-{position}", "{}", {"createdAt": created}) for position, created in enumerate(page)
         )
         pagination.accept(PageAnswer(records=records))

@@ -13,8 +13,7 @@ import pytest
 from model_world import FakeClock
 
 from airflow_provider_kore.api import prefetch
-from airflow_provider_kore.api.client import Spent
-from airflow_provider_kore.api.page import Page, Progress, Record
+from airflow_provider_kore.api.page import Page, Progress, Record, Records
 from airflow_provider_kore.exceptions import DriftError, StoreUnavailableError
 from airflow_provider_kore.snapshot import staging
 from airflow_provider_kore.snapshot.fields import FieldPolicies
@@ -87,9 +86,9 @@ class Walker:
     def page(self) -> None:
         offset = self.staging.next_offset
         numbers = range(offset, offset + PAGE)
-        records = tuple(Record(f"cc-{n}", f'{{"_id": "cc-{n}"}}', {"_id": f"cc-{n}"}) for n in numbers)
+        records = Records.of(Record(f"cc-{n}", f'{{"_id": "cc-{n}"}}', {"_id": f"cc-{n}"}) for n in numbers)
         page = Page(records=records, offset=offset, end=offset + PAGE, total=100)
-        self.staging.add(page, Progress(offset=offset + PAGE), Spent())
+        self.staging.add(page, Progress(offset=offset + PAGE))
         self.staging.checkpoint_if_due(100)
 
     def pages(self, number: int) -> None:
