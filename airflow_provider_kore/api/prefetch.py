@@ -18,6 +18,9 @@ T = TypeVar("T")
 GRACE: Final = 2.0
 """Seconds that a call which is under way gets to return, when somebody wants to end: Airflow gives a task five."""
 
+GROWTH: Final = 4
+"""How many times as many calls are under way after each wait: a short walk is over before small steps get anywhere."""
+
 _LOOK_EVERY: Final = 0.1
 """Seconds between two looks whether somebody wants the wait to end."""
 
@@ -90,7 +93,7 @@ class Prefetcher(Generic[K, T]):
         """Return the result of a call, or raise what it raised."""
         future = self._ahead.pop(key)
         if not future.done():
-            self.depth = min(self._most, 2 * self.depth)
+            self.depth = min(self._most, GROWTH * self.depth)
             while not wait([future], timeout=_LOOK_EVERY).done:
                 self._look()
         return future.result()

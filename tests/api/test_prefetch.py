@@ -40,7 +40,7 @@ def test_the_depth_grows_only_while_somebody_waits() -> None:
                 time.sleep(0.001)
             ahead.take(key)
         assert ahead.depth == 1
-        for key, depth in ((10, 2), (11, 4), (12, 8), (13, 8)):
+        for key, depth in ((10, 4), (11, 8), (12, 8), (13, 8)):
             gate = threading.Event()
             ahead.start(key, gated(gate, key))
             threading.Timer(0.05, gate.set).start()
