@@ -1,10 +1,9 @@
-"""Run the suite on every pair of Airflow and Python that is supported here, one pair after the other.
+"""Run the suite on every supported pair of Airflow and Python, one pair after the other.
 
-`make test` runs everything on the newest pair. Here, what brings an Airflow of its own (``once``) and long searches
-to which Airflow makes no difference (``exhaustive``) are left out, but for the newest pair itself; real Airflow
-components (``system``) run on the newest Python of each minor; on its other Pythons, what concerns Airflow itself is
-run and nothing else: the core meets each Python on some pair, the oldest with the lowest versions of everything.
-Options behind ``--`` go to pytest.
+`make test` runs everything on the newest pair. Here every minor meets the suite on its newest Python, without what
+brings an Airflow of its own (``once``) and without long searches to which Airflow makes no difference (``exhaustive``).
+On a minor's other Pythons, what runs an operator in Airflow is run and nothing else: the core meets each Python on some
+pair, the oldest with the lowest versions of everything. Options behind ``--`` go to pytest.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from environment import ROOT, CannotMakeError, find_python, make_environment
+from environment import ROOT, CannotMakeError, find_python, jobs, make_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +33,12 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "all": ("-m", "not once and not soak"),
     "no search": ("-m", "not once and not soak and not exhaustive"),
     "neither": ("-m", "not once and not soak and not system and not exhaustive"),
-    "airflow": ("-m", "not once and not soak and not system", "tests/airflow", "tests/packaging"),
+    "operator": (
+        *("-m", "not once and not soak and not system"),
+        *("tests/airflow/test_operator.py", "tests/airflow/test_provider.py", "tests/airflow/test_sensors.py"),
+        *("tests/airflow/test_deferral.py", "tests/airflow/test_snapshot_operators.py"),
+        *("tests/airflow/test_test_connection.py", "tests/packaging/test_imports.py"),
+    ),
 }
 """What pytest is told, by how much of the suite a pair runs."""
 
@@ -109,7 +113,7 @@ def plan(minors: set[str], *, skip_newest: bool) -> tuple[list[Pair], list[str]]
 def scope(minor: str, python: str, pythons: list[str]) -> str:
     """Return how much of the suite a pair runs; ``pythons`` are those of its minor, the newest first."""
     if python != pythons[0]:
-        return "airflow"
+        return "operator"
     return "all" if minor == NEWEST_AIRFLOW else "no search"
 
 
@@ -125,7 +129,7 @@ def run(pair: Pair, options: list[str]) -> Outcome:
         print(f"environment: {problem}")
         return Outcome(pair, 0, 1, 0, time.monotonic() - started, "no environment")
     report.unlink(missing_ok=True)
-    command = [str(python), "-m", "pytest", "-q", "-n", "2", f"--junitxml={report}", "-p", "no:cacheprovider"]
+    command = [str(python), "-m", "pytest", "-q", "-n", str(jobs()), f"--junitxml={report}", "-p", "no:cacheprovider"]
     code = subprocess.run([*command, *SCOPES[pair.scope], *options], cwd=ROOT, check=False).returncode
     passed, failed, skipped = count(report)
     note = "" if code == 0 else f"pytest ended with {code}"
