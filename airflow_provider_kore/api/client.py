@@ -224,9 +224,10 @@ class CampaignClient:
     ) -> None:
         """Ask for the pages that are going to be next, as far as help and the allowance go."""
         worth_it = self._in_flight > 1 and self._latency >= WORTH_READING_AHEAD
-        planned = pagination.planned(ahead.depth) if worth_it else []
+        # What is under way is kept also when the server turns out to be so fast that no more is worth it.
+        planned = pagination.planned(ahead.depth) if worth_it or len(ahead) else []
         ahead.keep(planned)
-        for request in planned if ahead.ending is None else ():
+        for request in planned if worth_it and ahead.ending is None else ():
             if request in ahead:
                 continue
             if self.allowance.book() > 0:

@@ -62,6 +62,10 @@ class Prefetcher(Generic[K, T]):
         for _ in range(self._threads):
             self._jobs.put(None)
 
+    def __len__(self) -> int:
+        """Return how many calls nobody has taken the result of."""
+        return len(self._ahead)
+
     def __contains__(self, key: K) -> bool:
         return key in self._ahead
 

@@ -116,6 +116,17 @@ def test_pages_read_ahead_come_in_order_and_each_once(kore: Simulator) -> None:
     assert sorted(request.skip or 0 for request in kore.page_requests) == [page.offset for page in pages]
 
 
+def test_a_server_that_becomes_fast_is_not_asked_twice(kore: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_kore.api.client.WORTH_READING_AHEAD", 0.04)
+    kore.configure(latency=0.05, requests_per_minute=0)
+    kore.add_list("cl-long", contacts=6_000)
+    with client_of(kore, in_flight=8, requests_per_minute=0) as client:
+        for page in client.iter_pages(contacts_of("cl-long")):
+            if page.offset == 1_000:
+                kore.configure(latency=0.0)
+    assert sorted(request.skip or 0 for request in kore.page_requests) == list(range(0, 6_000, 50))
+
+
 def test_pages_that_were_asked_for_are_not_lost_when_it_ends(kore: Simulator) -> None:
     kore.configure(latency=0.05, requests_per_minute=0)
     kore.add_list("cl-long", contacts=10_000)

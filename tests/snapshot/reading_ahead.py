@@ -36,6 +36,9 @@ class OrderedPrefetcher:
     def is_done(self, key: object) -> bool:
         return key not in self._pending
 
+    def __len__(self) -> int:
+        return len(self._pending) + len(self._done)
+
     def __contains__(self, key: object) -> bool:
         return key in self._pending or key in self._done
 
