@@ -71,7 +71,7 @@ def _parse_usual_page(body: bytes) -> Mapping[str, object] | None:
         if {*map(type, items)} - {dict} or "results" in page:
             return None
         raw = [str(text, "utf-8") for text in texts]
-    except (ValueError, RecursionError, MemoryError):  # msgspec's own errors are the first
+    except (msgspec.MsgspecError, ValueError, RecursionError, MemoryError):
         return None
     if b"\n" in body or b"\r" in body:
         raw = [*map(json_text.one_line, raw)]
