@@ -45,8 +45,8 @@ CHUNK_SECONDS: Final = 8.0
 AHEAD_SECONDS: Final = 1.0
 """For so long the walk goes on while its last chunk is being written."""
 
-CHUNK_ROWS: Final = 7_500
-"""A chunk is cut at this many contacts, to bound memory: one and a half of it are some 5 MB."""
+CHUNK_ROWS: Final = 10_000
+"""A chunk is cut at this many contacts, to bound memory: some 5 MB, and half as much while it is written."""
 
 SMALLEST_CHUNK_ROWS: Final = 100
 """Below this a chunk is not cut for its share of the walk: reading two pages again is no loss worth an object."""
