@@ -5,8 +5,8 @@ PYTHON3 ?= python3
 PYTHON ?=
 PY := .venv/bin/python
 ENVIRONMENT = $(PYTHON3) tools/environment.py
-# Three test processes on two cores, because they often wait; T="-k retry tests/api" passes options on to pytest.
-JOBS ?= $(shell $(PYTHON3) -c "import sys; sys.path.insert(0, 'tools'); import environment; print(environment.jobs())")
+# One test process per core; T="-k retry tests/api" passes options on to pytest.
+JOBS ?= auto
 T ?=
 
 .DEFAULT_GOAL := help

@@ -49,11 +49,6 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def jobs() -> int:
-    """Return how many test processes are worth having at once: they wait for servers a third of their time."""
-    return max(2, (os.cpu_count() or 2) * 3 // 2)
-
-
 def make_environment(folder: Path, locks: list[str], version: str, *, project: bool = True) -> Path:
     """Bring ``folder`` to what the locks say and return its Python; do nothing if it is there already."""
     TOOLS.mkdir(exist_ok=True)
