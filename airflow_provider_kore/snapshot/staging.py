@@ -3,8 +3,9 @@
 The chunks themselves are the checkpoint. A retry lists them, follows the chain from offset 0 and continues behind it.
 Each one begins with a line of state, so that the newest tells a retry everything about the walk so far.
 
-A chunk is compressed and written on a thread of its own, and the walk goes on meanwhile, but not far: it waits at the
-latest when it has half of the next chunk, or a second's worth. Chunks never overtake each other.
+A chunk is compressed and written on a thread of its own, and the walk goes on meanwhile, but not far: what is in no
+chunk yet, or in one that is only being written, is all that a death costs, and that has a limit. Chunks never overtake
+each other.
 """
 
 from __future__ import annotations
@@ -46,16 +47,15 @@ AHEAD_SECONDS: Final = 1.0
 """For so long the walk goes on while its last chunk is being written."""
 
 CHUNK_ROWS: Final = 10_000
-"""A chunk is cut at this many contacts, to bound memory: some 5 MB, and half as much while it is written."""
+"""At most so many contacts are in no checkpoint, to bound memory: some 5 MB."""
 
 SMALLEST_CHUNK_ROWS: Final = 100
 """Below this a chunk is not cut for its share of the walk: reading two pages again is no loss worth an object."""
 
 SHARE: Final = 6
-"""A chunk is cut at a sixth of the list, so that a fast walk that dies anywhere repeats at most a third of it.
+"""At most a sixth of a list is in no checkpoint, so that a fast walk that dies anywhere repeats at most a third of it.
 
-The open chunk is not all that is read twice: the one before may be about to be written, pages may be under way, and
-whoever continues reads the last one again.
+That is not all that is read twice: pages may be under way, and whoever continues reads the last one again.
 """
 
 _NAME = re.compile(
@@ -269,13 +269,14 @@ class Staging:
         if not rows:
             return
         share = (self.stored_until // 2) if expected is None else expected // SHARE
-        due = min(CHUNK_ROWS, max(SMALLEST_CHUNK_ROWS, share))
+        most = min(CHUNK_ROWS, max(SMALLEST_CHUNK_ROWS, share))
         age = self._clock.monotonic() - self._born
-        if self._written is not None and (
-            self._writes.is_done(self._written.chunk.name) or 2 * rows >= due or age >= AHEAD_SECONDS
+        if (write := self._written) is not None and (
+            self._writes.is_done(write.chunk.name) or len(write.rows) + rows >= most or age >= AHEAD_SECONDS
         ):
             self._settle()
-        if rows >= due or age >= CHUNK_SECONDS:
+        # The last third is what may be read while the chunk is being written.
+        if rows >= max(SMALLEST_CHUNK_ROWS, 2 * most // 3) or age >= CHUNK_SECONDS:
             self._cut()
 
     def checkpoint(self) -> None:

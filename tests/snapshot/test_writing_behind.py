@@ -22,15 +22,17 @@ from airflow_provider_kore.snapshot.staging import CHUNK_SECONDS, Staging, WalkS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-pytestmark = pytest.mark.usefixtures("small_chunks", "threads")
-
 PAGE = 2
 CHUNK = 8
+MOST = 12
+"""Contacts in no checkpoint."""
 PATIENCE = 20.0
 
 
-@pytest.fixture
-def threads() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(staging, "CHUNK_ROWS", MOST)
+    monkeypatch.setattr(staging, "SMALLEST_CHUNK_ROWS", PAGE)
     with mock.patch.object(staging, "Prefetcher", prefetch.Prefetcher):
         yield
 
@@ -130,7 +132,7 @@ def test_the_walk_goes_on_while_a_chunk_is_written(walker: Walker, chunks: HeldC
     assert threading.get_ident() not in chunks.writers
 
 
-def test_it_waits_when_it_has_half_of_the_next_chunk(walker: Walker, chunks: HeldChunks) -> None:
+def test_it_waits_when_a_death_would_cost_more_than_it_may(walker: Walker, chunks: HeldChunks) -> None:
     walker.pages(CHUNK // PAGE + 1)
     waiting = in_background(walker.page)
     waiting.join(0.3)
