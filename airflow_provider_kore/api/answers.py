@@ -60,7 +60,7 @@ def parse_page(body: bytes) -> Mapping[str, object]:
 
 
 def _parse_usual_page(body: bytes) -> Mapping[str, object] | None:
-    """Parse a page of UTF-8 whose items are in ``data``, three times as fast; None for any other.
+    """Parse a page of UTF-8 whose items are in ``data``, in half the time; None for any other.
 
     msgspec is stricter than we are (a lone surrogate, an integer of 5,000 digits), and names errors in its own way.
     """
@@ -71,7 +71,7 @@ def _parse_usual_page(body: bytes) -> Mapping[str, object] | None:
         if {*map(type, items)} - {dict} or "results" in page:
             return None
         raw = [str(text, "utf-8") for text in texts]
-    except (msgspec.MsgspecError, ValueError, RecursionError, MemoryError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     if b"\n" in body or b"\r" in body:
         raw = [*map(json_text.one_line, raw)]

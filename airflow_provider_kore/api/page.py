@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self, overload
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from airflow_provider_kore.exceptions import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 def check_page_size(value: object) -> int | None:
@@ -35,7 +37,7 @@ class Record(NamedTuple):
         return f"Record({self.id})"  # tracebacks that show local variables shall not show contacts
 
 
-class Records(Sequence[Record]):
+class Records:
     """The items of a page in order, kept as columns: most of those who look at a page need one of them only.
 
     :param ids: one for each item, as all of them.
@@ -59,20 +61,6 @@ class Records(Sequence[Record]):
 
     def __iter__(self) -> Iterator[Record]:
         return map(Record, self.ids, self.texts, self.values)
-
-    @overload
-    def __getitem__(self, index: int) -> Record: ...
-    @overload
-    def __getitem__(self, index: slice) -> Records: ...
-    def __getitem__(self, index: int | slice) -> Record | Records:
-        if isinstance(index, slice):
-            return Records(self.ids[index], self.texts[index], self.values[index])
-        return Record(self.ids[index], self.texts[index], self.values[index])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Records) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"Records({len(self)})"

@@ -273,7 +273,7 @@ def test_an_integer_that_python_would_not_convert_arrives() -> None:
     text = f'{{"_id":"cc-7","digits":{"9" * 5000}}}'
     body = f'{{"status":"success","data":{{"results":[{text}],"totalResults":1,"limit":50,"hasMore":false}}}}'
     answer = HttpResponse(status=200, headers={}, body=body.encode())
-    assert [page.records[0].text for page in fed(lambda _request: answer).iter_pages(contacts_of("cl-1"))] == [text]
+    assert [page.records.texts for page in fed(lambda _request: answer).iter_pages(contacts_of("cl-1"))] == [(text,)]
 
 
 json_values = st.recursive(
