@@ -276,7 +276,7 @@ class Staging:
         ):
             self._settle()
         # The last third is what may be read while the chunk is being written.
-        if rows >= max(SMALLEST_CHUNK_ROWS, 2 * most // 3) or age >= CHUNK_SECONDS:
+        if rows >= min(most, max(SMALLEST_CHUNK_ROWS, 2 * most // 3)) or age >= CHUNK_SECONDS:
             self._cut()
 
     def checkpoint(self) -> None:
