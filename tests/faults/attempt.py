@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import json
 import logging
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -217,13 +219,14 @@ def _log_to(path: Path) -> None:
 
 @functools.cache
 def warm_up() -> None:
-    """Import what a try imports, and read botocore's models once, so that a fork costs nothing but a fork."""
+    """Import what a try imports, and connect once as it does, so that a fork costs nothing but a fork."""
     import airflow.providers.amazon.aws.hooks.s3
-    import airflow.sdk.execution_time.context  # noqa: F401
+    import airflow.sdk.execution_time.context
     import botocore.loaders
     import pyarrow.parquet  # noqa: F401
 
     import airflow_provider_kore
+    from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
     for module in pkgutil.walk_packages(airflow_provider_kore.__path__, "airflow_provider_kore."):
         if "simulator" not in module.name and "form" not in module.name.rpartition(".")[2]:
@@ -231,3 +234,10 @@ def warm_up() -> None:
 
     load = botocore.loaders.JSONFileLoader.load_file
     botocore.loaders.JSONFileLoader.load_file = functools.cache(load)
+    # The first asset of an operator imports Airflow's models. Airflow's hook looks for its caller's module in all that
+    # are loaded, and remembers what it found.
+    ContactListToS3Operator(task_id="land", contact_list_id="cl-0", s3_bucket="none")
+    with mock.patch.dict(os.environ, AIRFLOW_CONN_AWS_DEFAULT="aws://id:secret@/?region_name=eu-central-1"):
+        airflow.providers.amazon.aws.hooks.s3.S3Hook("aws_default").get_conn()
+    gc.collect()
+    gc.freeze()  # else each try's first collection touches, and so copies, every page of memory that it got
