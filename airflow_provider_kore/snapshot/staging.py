@@ -47,7 +47,7 @@ AHEAD_SECONDS: Final = 1.0
 """For so long the walk goes on while its last chunk is being written."""
 
 CHUNK_ROWS: Final = 10_000
-"""At most so many contacts are in no checkpoint, to bound memory: some 5 MB."""
+"""At most so many contacts, and the rest of a page, are in no checkpoint, to bound memory: some 5 MB."""
 
 SMALLEST_CHUNK_ROWS: Final = 100
 """Below this a chunk is not cut for its share of the walk: reading two pages again is no loss worth an object."""
@@ -55,7 +55,8 @@ SMALLEST_CHUNK_ROWS: Final = 100
 SHARE: Final = 6
 """At most a sixth of a list is in no checkpoint, so that a fast walk that dies anywhere repeats at most a third of it.
 
-That is not all that is read twice: pages may be under way, and whoever continues reads the last one again.
+That is not all that is read twice: the page that goes beyond it, those under way, and whoever continues reads the last
+one again.
 """
 
 _NAME = re.compile(
