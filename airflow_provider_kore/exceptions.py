@@ -13,6 +13,7 @@ The branch says what to do next, the leaf what went wrong::
     │   ├── StoreUnavailableError     S3 did not answer, or answered 5xx
     │   ├── TempSpaceError            no room left in the folder for temporary files
     │   ├── PausedError               a wait that is longer than the caller wants to sit out
+    │   ├── UnforeseenError           an error of another kind, which is for us to look into
     │   └── StoppedError              the task was told to stop; what was fetched is checkpointed
     └── FatalError                    no retry can help: a person has to change something
         ├── ConnectionNotFoundError   Airflow has no connection of this id
@@ -28,6 +29,7 @@ The branch says what to do next, the leaf what went wrong::
         ├── SnapshotExistsError       ``replace=False`` and the partition holds another run's snapshot
         ├── SupersededError           another writer published this partition meanwhile
         ├── DeadlineError             pausing once more would take a task past its deadline
+        ├── OversizedError            more contacts than the author allows; an endless list ends here
         ├── ShrunkError               far fewer contacts than last time; nothing was replaced
         ├── CorruptSnapshotError      what was stored is not what was sent
         ├── WrongStatusError          what a sensor waits for has a status from which it won't come
@@ -56,6 +58,7 @@ __all__ = [
     "KoreError",
     "MalformedResponseError",
     "NotFoundError",
+    "OversizedError",
     "PaginationError",
     "ParameterError",
     "PausedError",
@@ -72,6 +75,7 @@ __all__ = [
     "SupersededError",
     "TempSpaceError",
     "TlsError",
+    "UnforeseenError",
     "UnreachableError",
     "WrongStatusError",
 ]
@@ -137,6 +141,10 @@ class PausedError(RetryableError):
 
     What was fetched is checkpointed; the same call continues there.
     """
+
+
+class UnforeseenError(RetryableError):
+    """An error that this package did not foresee; the message says where, and nothing of what it held."""
 
 
 class StoppedError(RetryableError):
@@ -223,6 +231,10 @@ class DeadlineError(FatalError):
 
 class ShrunkError(FatalError):
     """The list has far fewer contacts than the guards allow; the previous snapshot stays."""
+
+
+class OversizedError(FatalError):
+    """The list has more contacts than ``max_contacts`` allows; the previous snapshot stays."""
 
 
 class CorruptSnapshotError(FatalError):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseHook, BaseOperator, Context, RetryDecision, RetryPolicy
     from airflow.sdk.exceptions import (
+        AirflowException,
         AirflowFailException,
         AirflowNotFoundException,
         AirflowSensorTimeout,
@@ -26,6 +27,7 @@ else:
         from airflow.hooks.base import BaseHook  # 3.0
     try:
         from airflow.sdk.exceptions import (  # 3.2 and later
+            AirflowException,
             AirflowFailException,
             AirflowNotFoundException,
             AirflowSensorTimeout,
@@ -33,6 +35,7 @@ else:
         )
     except ImportError:
         from airflow.exceptions import (  # 3.0, 3.1
+            AirflowException,
             AirflowFailException,
             AirflowNotFoundException,
             AirflowSensorTimeout,
@@ -44,6 +47,7 @@ else:
         RetryDecision = RetryPolicy = object  # 3.0 to 3.2 ask no policy
 
 __all__ = [
+    "AirflowException",
     "AirflowFailException",
     "AirflowNotFoundException",
     "AirflowSensorTimeout",

@@ -10,6 +10,7 @@ from airflow_provider_kore.assets import default_outlets, emit_events, snapshot_
 from airflow_provider_kore.links.snapshot import ManifestLink, push_links
 from airflow_provider_kore.retry_policy import set_retry_policy
 from airflow_provider_kore.snapshot.layout import default_changes_prefix
+from airflow_provider_kore.task_errors import task_errors
 from airflow_provider_kore.transfers.snapshot_to_s3 import connect_s3, manifest_key, run_date, run_parameters
 
 if TYPE_CHECKING:
@@ -94,15 +95,12 @@ class ContactListChangesOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare. Raises AirflowFailException where no retry can help, RetryableError where one can."""
-        from airflow_provider_kore.exceptions import FatalError
-        from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
         from airflow_provider_kore.snapshot.stop import Stop
 
         self._stop = Stop()
         try:
-            return self._compare(context, self._stop)
-        except FatalError as err:
-            raise AirflowFailException(str(err)) from err
+            with task_errors():
+                return self._compare(context, self._stop)
         finally:
             self._stop = None
 
@@ -122,7 +120,7 @@ class ContactListChangesOperator(BaseOperator):
             since=self.since,
             before=self.before,
             replace=self.replace,
-            **run_parameters(context),
+            **run_parameters(context, self.retries),
         )
         store, _, console = connect_s3(self.s3_bucket, self.aws_conn_id, self.s3_settings)
         key = manifest_key(spec.output)

@@ -1,20 +1,23 @@
-"""Where chunks are kept between tries: in S3, or for a walk that need not survive its process, in a local folder."""
+"""Where chunks are kept between tries: in S3; or, for a walk that need not survive its process, in a nameless file."""
 
 from __future__ import annotations
 
 import errno
-import shutil
 import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from itertools import groupby
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
 from airflow_provider_kore.exceptions import CheckpointLostError, TempSpaceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_kore.snapshot.store import ObjectStore
+    from airflow_provider_kore.snapshot.layout import Layout
+    from airflow_provider_kore.snapshot.store import ObjectStore, StoredObject
+
+LARGEST_CHUNK: Final = 64 << 20
+"""Bytes of the largest chunk that is read, packed and unpacked: far more than is ever written."""
 
 
 class ChunkStore(Protocol):
@@ -25,7 +28,10 @@ class ChunkStore(Protocol):
         ...
 
     def read(self, name: str) -> bytes:
-        """Return a chunk. Raises CheckpointLostError if it is gone."""
+        """Return a chunk, of one that is too large a little more than :data:`LARGEST_CHUNK` bytes.
+
+        Raises CheckpointLostError if it is gone.
+        """
         ...
 
     def write(self, name: str, body: bytes) -> None:
@@ -62,7 +68,7 @@ class StoredChunks:
                 "look for a lifecycle rule or a task that deletes below the staging prefix."
             )
         with opened as stream:
-            return stream.read()
+            return stream.read(LARGEST_CHUNK + 1)
 
     def write(self, name: str, body: bytes) -> None:
         """See :class:`ChunkStore`."""
@@ -78,40 +84,47 @@ class StoredChunks:
 
 
 class LocalChunks:
-    """Chunks as files in a temporary folder that goes with this object."""
+    """Chunks in one temporary file without a name: when this process ends, in whatever way, nobody can read it."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
+        self._file: BinaryIO | None = None
+        self._places: dict[str, tuple[int, int]] = {}
 
     def names(self) -> list[str]:
         """See :class:`ChunkStore`."""
-        return sorted(path.name.replace("%", "/") for path in self._folder.iterdir()) if self._folder else []
+        return sorted(self._places)
 
     def read(self, name: str) -> bytes:
         """See :class:`ChunkStore`."""
-        return self._path(name).read_bytes()
+        start, length = self._places.get(name, (0, 0))
+        if self._file is None or not length:
+            raise CheckpointLostError(f"The checkpoint {name} of this process is gone. The next try walks anew.")
+        self._file.seek(start)
+        return self._file.read(length)
 
     def write(self, name: str, body: bytes) -> None:
         """See :class:`ChunkStore`. Raises TempSpaceError."""
         with temp_space():
-            self._path(name).write_bytes(body)
+            if self._file is None:
+                self._file = cast("BinaryIO", tempfile.TemporaryFile(prefix="kore-"))  # noqa: SIM115  # close() does
+            start = self._file.seek(0, 2)
+            self._file.write(body)
+            self._file.flush()
+        self._places[name] = (start, len(body))
 
     def delete(self, names: Sequence[str]) -> None:
         """See :class:`ChunkStore`."""
         for name in names:
-            self._path(name).unlink(missing_ok=True)
+            self._places.pop(name, None)
+        if not self._places and self._file is not None:
+            self._file.truncate(0)
 
     def close(self) -> None:
         """See :class:`ChunkStore`."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-
-    def _path(self, name: str) -> Path:
-        if self._folder is None:
-            with temp_space():
-                self._folder = Path(tempfile.mkdtemp(prefix="kore-"))
-        return self._folder / name.replace("/", "%")
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._places = {}
 
 
 class temp_space:  # noqa: N801  # used as a statement, as contextlib.suppress is
@@ -136,17 +149,24 @@ class temp_space:  # noqa: N801  # used as a statement, as contextlib.suppress i
             ) from None
 
 
-def delete_expired(store: ObjectStore, prefix: str, *, keep: str, before: datetime) -> int:
-    """Delete what runs that never came back have left below a prefix; return how many objects.
+def delete_expired(store: ObjectStore, layout: Layout, *, before: datetime) -> int:
+    """Delete what other runs of this task that never came back have staged; return how many objects.
 
-    :param keep: a prefix that is spared, whatever its age.
+    Nothing but keys of the form of checkpoints, and of a run only if the newest of them is old: a walk may take longer
+    than that.
+
     :param before: objects modified later may belong to a run that is still going.
     """
-    expired = [
-        found.key
-        for found in store.list(prefix)
-        if not found.key.startswith(keep) and found.modified is not None and found.modified.astimezone(UTC) < before
-    ]
+
+    def run_of(found: StoredObject) -> str:
+        return layout.staged_by(found.key) or ""
+
+    expired: list[str] = []
+    for run, found in groupby(store.list(layout.task_staging), run_of):  # sorted by key, so a run's are together
+        theirs = list(found)
+        old = all(each.modified is not None and each.modified.astimezone(UTC) < before for each in theirs)
+        if run and old and not theirs[0].key.startswith(layout.staging):
+            expired += [each.key for each in theirs]
     if expired:
         store.delete(expired)
     return len(expired)

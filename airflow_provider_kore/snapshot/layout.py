@@ -5,18 +5,39 @@ Hive-style partitions, which Athena, Glue, Spark, Trino and DuckDB read as a tab
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.snapshot.formats import FORMATS
 from airflow_provider_kore.snapshot.spec import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
 
 MANIFEST_NAME: Final = "_manifest.json"
 """Engines that read Hive tables pass over names that begin with an underscore."""
+
+LONGEST_KEY: Final = 1024
+"""Bytes of a key. Source: S3 user guide, "Naming Amazon S3 objects"."""
+
+_SUFFIX: Final = "(?:{})".format(
+    "|".join(sorted({re.escape(each.suffix(how)) for each in FORMATS.values() for how in each.compressions}))
+)
+_PART: Final = r"-(?P<snapshot>[0-9a-f]{12,16})-[0-9a-f]{8}-\d{5,}"
+CHUNK: Final = (
+    r"(?P<walk>[0-9a-f]{12})/(?P<start>\d{12})-(?P<end>\d{12})-(?P<before>[0-9a-f]{32})-(?P<tag>[0-9a-f]{32})"
+    r"\.jsonl\.gz"
+)
+"""The name of a chunk below its run's staging."""
+_LONGEST_CHUNK: Final = len("0123456789ab/012345678901-012345678901--.jsonl.gz") + 2 * 32
+_staged = re.compile(rf"(?P<run>[0-9a-f]{{16}}-[0-9a-f]{{16}})/(?:{CHUNK}|probe-[0-9a-f]{{32}})").fullmatch
 
 
 def list_prefix(prefix: str, source: Source) -> str:
@@ -80,6 +101,44 @@ class Layout:
         return f"{self.task_staging}{self.spec.run.digest}-{digest([*self.source, self.spec.parameters_digest])}/"
 
     @property
+    def recipe(self) -> str:
+        """A name for all that shapes what this try would publish, and for whether it would."""
+        return digest([*self.source, self.spec.recipe])
+
+    def snapshot_of_part(self, key: str) -> str | None:
+        """Return the snapshot that the key of one of several files of this partition names; None for any other key."""
+        found = _published(self.spec.source.file_name)(key.removeprefix(self.partition), "")
+        return found["snapshot"] if found and key.startswith(self.partition) else None
+
+    def is_published(self, key: str, *, any_date: bool = False) -> bool:
+        """Say whether a key has the form of those that snapshots of this partition are published under.
+
+        :param any_date: those of the source's other partitions, too.
+        """
+        date = r"snapshot_date=\d{4}-\d\d-\d\d/" if any_date else ""
+        above = self.list_prefix if any_date else self.partition
+        return key.startswith(above) and bool(_published(self.spec.source.file_name)(key.removeprefix(above), date))
+
+    def staged_by(self, key: str) -> str | None:
+        """Return which run of this task has staged an object, None if its key is not of the form of a checkpoint."""
+        found = _staged(key.removeprefix(self.task_staging)) if key.startswith(self.task_staging) else None
+        return found["run"] if found else None
+
+    def check_keys(self) -> None:
+        """Raise ParameterError if a key would be longer than S3 takes."""
+        for parameter, key, more in (
+            ("s3_prefix", self.part("0" * 16 + "-" + "0" * 8, 0), 0),
+            ("staging_prefix", self.staging, _LONGEST_CHUNK),
+        ):
+            length = len(key.encode()) + more
+            if length > LONGEST_KEY:
+                raise ParameterError(
+                    parameter,
+                    f"leads to keys of {length:,} bytes, and S3 takes {LONGEST_KEY:,}",
+                    "use a shorter prefix, or shorter DAG and task ids",
+                )
+
+    @property
     def _suffix(self) -> str:
         return self.spec.file_format.suffix(self.spec.compression)
 
@@ -87,6 +146,16 @@ class Layout:
 def default_changes_prefix(prefix: str) -> str:
     """Return where changes go by default: beside the table of snapshots. ``a/b`` has its changes in ``a/b_changes``."""
     return f"{prefix.strip('/')}_changes".lstrip("_")
+
+
+@lru_cache(maxsize=16)
+def _published(file_name: str) -> Callable[[str, str], re.Match[str] | None]:
+    """Return a match of a published file's name, below a pattern of the folders above it."""
+
+    def match(name: str, above: str) -> re.Match[str] | None:
+        return re.fullmatch(rf"{above}{re.escape(file_name)}(?:{_PART})?{_SUFFIX}", name)
+
+    return match
 
 
 def _join(*parts: str) -> str:

@@ -44,10 +44,22 @@ class Manifest:
         return str(self.content["run"]["digest"])
 
     @property
-    def generation(self) -> int | None:
+    def generation(self) -> str | None:
         """Which of a person's requests for this run it answered; None if that is not known."""
         found = self.content["run"].get("generation")
-        return found if isinstance(found, int) else None
+        return found if isinstance(found, str) else None
+
+    @property
+    def recipe(self) -> str | None:
+        """A digest of the parameters that it was made with; None if it does not say."""
+        found = self.content["run"].get("recipe")
+        return found if isinstance(found, str) else None
+
+    @property
+    def try_number(self) -> int:
+        """Which try of the run published it; 0 if it does not say."""
+        found = self.content["run"].get("try_number")
+        return found if isinstance(found, int) else 0
 
     @property
     def keys(self) -> list[str]:

@@ -47,6 +47,7 @@ class ProgressLog:
         self._began = clock.monotonic()
         self._last = self._began
         self._first_offset = 0
+        self._first_total: int | None = None
         self._announced = False
 
     def resumed(self, offset: int) -> None:
@@ -63,6 +64,7 @@ class ProgressLog:
         """Note a page that ends at ``offset``."""
         if not self._announced:
             self._announced = True
+            self._first_total = total
             self._announce(offset, total, page_length)
         now = self._clock.monotonic()
         if now - self._last < (EVERY if now - self._began <= MINUTE else LATER_EVERY):
@@ -80,12 +82,14 @@ class ProgressLog:
                 self._client.spent.retries,
             )
             return
+        grown = total - (self._first_total or 0)
         log.info(
-            "%s of %s %s (%d %%), %.1f requests/min, %d retries, %s left.",
+            "%s of %s %s (%d %%%s), %.1f requests/min, %d retries, %s left.",
             f"{offset:,}",
             f"{total:,}",
             self._source.rows,
             100 * offset // max(total, 1),
+            f"; {grown:+,} since the walk began" if grown and self._first_total is not None else "",
             per_minute,
             self._client.spent.retries,
             about(

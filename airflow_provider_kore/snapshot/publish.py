@@ -9,9 +9,12 @@ A snapshot of several files is committed by its manifest alone, whose names no o
 from __future__ import annotations
 
 import logging
+import re
 import secrets
+import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from airflow_provider_kore.api.ids import IdSet
@@ -24,6 +27,7 @@ from airflow_provider_kore.exceptions import (
     StorePermissionError,
     SupersededError,
 )
+from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.build import BuiltFile, build
 from airflow_provider_kore.snapshot.conditions import conditions_honoured
 from airflow_provider_kore.snapshot.formats import parts
@@ -42,7 +46,6 @@ from airflow_provider_kore.snapshot.upload import Uploaded, upload_file
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
-    from datetime import datetime
 
     from airflow_provider_kore.snapshot.formats import ColumnSet
     from airflow_provider_kore.snapshot.layout import Layout
@@ -53,6 +56,12 @@ log = logging.getLogger(__name__)
 
 TURNS: Final = 8
 """How often a writer yields to others who publish the same partition before it gives up."""
+
+TOLERATED_FUTURE: Final = 86_400.0
+"""Seconds by which another machine's clock may be ahead. A walk that claims to have begun later than that is no rival:
+its snapshot would keep every other out for ever."""
+
+_NAMES_IN_A_LINE: Final = 20
 
 META_SNAPSHOT: Final = "kore-snapshot-id"
 META_RUN: Final = "kore-run"
@@ -80,6 +89,13 @@ class Target:
     manifest: Published | None
     others: tuple[str, ...]
     """Keys of what readers would take for data, too."""
+    listed: Mapping[str, StoredObject] = field(default_factory=dict)
+    """All of it, as a listing tells."""
+
+    def own(self, layout: Layout) -> Manifest | None:
+        """Return the manifest if it is this partition's own: a copied one names files that lie elsewhere."""
+        found = self.manifest.manifest if self.manifest else None
+        return found if found is not None and _elsewhere(found, layout) is None else None
 
 
 def look(store: ObjectStore, layout: Layout) -> Target:
@@ -88,11 +104,12 @@ def look(store: ObjectStore, layout: Layout) -> Target:
     The manifest is asked for even where the listing has none: a role that may not read is found out now, not after
     hours of fetching.
     """
-    keys = {found.key for found in store.list(layout.partition)}
-    names = {key: key.removeprefix(layout.partition) for key in keys - {layout.object, layout.manifest}}
+    listed = {found.key: found for found in store.list(layout.partition)}
+    names = {key: key.removeprefix(layout.partition) for key in listed.keys() - {layout.object, layout.manifest}}
     return Target(
-        object=store.head(layout.object) if layout.object in keys else None,
+        object=store.head(layout.object) if layout.object in listed else None,
         manifest=read_manifest(store, layout.manifest),
+        listed=listed,
         # Names with an underscore or a dot in front, and folder markers, are invisible to readers of Hive tables.
         others=tuple(sorted(key for key, name in names.items() if name and name[0] not in "_.")),
     )
@@ -101,26 +118,20 @@ def look(store: ObjectStore, layout: Layout) -> Target:
 def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str) -> Manifest | None:
     """Refuse a partition that this run may not write to, before a request is spent.
 
-    Returns the manifest of what this run has published already, if it need not do so again.
-
-    What this run has published is found again by a retry that comes after the commit (its process died before Airflow
-    heard of the success), and with ``replace=False`` ("mine or absent") by everybody; a person's Clear walks anew.
+    Returns the manifest of what this run has published already, if it need not do so again: by the same recipe, and
+    for the same request of a person. A retry that comes after the commit (its process died before Airflow heard of the
+    success) finds it; a person's Clear, and a new run under an old id, walk anew.
 
     Raises SnapshotExistsError, ParameterError.
     """
     where = f"s3://{bucket}/{layout.partition}"
-    published = target.manifest.manifest if target.manifest else None
+    published = target.own(layout)
+    foreign = target.manifest is not None and published is None
     mine = published is not None and published.run_digest == spec.run.digest
-    if published is not None and mine and _is_whole(published, target.object, layout):
-        same_generation = spec.generation is not None and published.generation == spec.generation
-        if same_generation or not spec.replace:
-            return published
-    others_object = target.object is not None and target.object.metadata.get(META_RUN) != spec.run.digest
-    if not spec.replace and (others_object or (published is not None and not mine)):
-        raise SnapshotExistsError(
-            f"{where} already holds a snapshot that another run published, and replace is False. Pass replace=True, or "
-            "another snapshot_date or s3_prefix."
-        )
+    if published is not None and mine and _is_same(published, spec, layout) and _is_whole(published, target, layout):
+        return published
+    if not spec.replace:
+        _refuse_to_replace(spec, target, published, where, foreign=foreign)
     if published is not None and not spec.source.is_same(published.content):
         raise ParameterError(
             "s3_prefix",
@@ -130,22 +141,63 @@ def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str
     if spec.rows_per_file is None and target.others:
         raise ParameterError(
             "file_format",
-            f"{where} already holds {target.others[0].removeprefix(layout.partition)!r}, which readers would count too",
+            f"{where} already holds {quoted(target.others[0].removeprefix(layout.partition))}, which readers would "
+            "count too",
             "delete it, or keep format, compression and rows_per_file as they were, or use another s3_prefix",
+        )
+    if foreign and target.manifest is not None:
+        log.warning(
+            "The manifest in %s is a copy of another's: %s. It will be replaced; nothing that it names is touched.",
+            where,
+            _elsewhere(target.manifest.manifest, layout),
         )
     return None
 
 
-def _is_whole(manifest: Manifest, found: StoredObject | None, layout: Layout) -> bool:
-    """Say whether the partition still holds what the manifest describes."""
-    if manifest.keys != [layout.object]:
-        return all(key != layout.object for key in manifest.keys)  # several files: the manifest is their commit
-    # A walk that was continued may have been committed twice, and two walks may have found the very same.
-    return (
-        found is not None
-        and found.metadata.get(META_SNAPSHOT) == manifest.snapshot_id
-        and found.etag == manifest.content["files"][0].get("etag")
+def _refuse_to_replace(
+    spec: SnapshotSpec, target: Target, published: Manifest | None, where: str, *, foreign: bool
+) -> None:
+    """Raise SnapshotExistsError where there is a snapshot that is not this run's own; that one may be taken again."""
+    others_object = target.object is not None and target.object.metadata.get(META_RUN) != spec.run.digest
+    others_manifest = published is not None and (
+        published.run_digest != spec.run.digest
+        # Tries are counted on after a Clear; a run that was deleted and created anew begins again at 1.
+        or (published.generation != spec.generation and published.try_number >= spec.try_number)
     )
+    if foreign or others_object or others_manifest:
+        raise SnapshotExistsError(
+            f"{where} already holds a snapshot that another run published, and replace is False. Pass replace=True, or "
+            "another snapshot_date or s3_prefix."
+        )
+
+
+def _is_same(published: Manifest, spec: SnapshotSpec, layout: Layout) -> bool:
+    """Say whether a snapshot of this run is what this try would make."""
+    known = spec.generation is not None or not spec.replace
+    return known and published.generation == spec.generation and published.recipe == layout.recipe
+
+
+def _is_whole(manifest: Manifest, target: Target, layout: Layout) -> bool:
+    """Say whether the partition still holds what the manifest describes."""
+    files = manifest.content["files"]
+    if manifest.keys == [layout.object]:
+        # A walk that was continued may have been committed twice, and two walks may have found the very same.
+        found = target.object
+        return (
+            found is not None
+            and found.metadata.get(META_SNAPSHOT) == manifest.snapshot_id
+            and found.etag == files[0].get("etag")
+        )
+    there = {key: each.etag for key, each in target.listed.items()}
+    return bool(files) and all(there.get(file["key"]) == file.get("etag") for file in files)
+
+
+def _elsewhere(manifest: Manifest, layout: Layout) -> str | None:
+    """Say in words which file of a manifest is not this partition's; None if all are."""
+    for key in manifest.keys:
+        if not layout.is_published(key):
+            return f"it names {quoted(key, 200)}"
+    return None if manifest.keys else "it names no file"
 
 
 def check_writable(spec: SnapshotSpec, layout: Layout, store: ObjectStore) -> None:
@@ -164,10 +216,19 @@ class Publisher:
     """Publishes one snapshot of one run.
 
     :param started: when the walk began, as the manifest spells it; of two writers, the later walk wins.
+    :param now: seconds since the epoch; None: as this machine's clock says. Nobody gives way to a walk of the future.
     """
 
     def __init__(
-        self, spec: SnapshotSpec, layout: Layout, store: ObjectStore, stop: Stop, *, snapshot_id: str, started: str
+        self,
+        spec: SnapshotSpec,
+        layout: Layout,
+        store: ObjectStore,
+        stop: Stop,
+        *,
+        snapshot_id: str,
+        started: str,
+        now: float | None = None,
     ) -> None:
         self._spec = spec
         self._layout = layout
@@ -175,10 +236,12 @@ class Publisher:
         self._stop = stop
         self._snapshot_id = snapshot_id
         self._started = started
+        self._latest = instant((time.time() if now is None else now) + TOLERATED_FUTURE)
         self._attempt = secrets.token_hex(4)
         self._conditional = True
         self._parts: list[str] = []
-        self._replaced: set[str] = set()
+        self._replaced: dict[str, Manifest] = {}
+        """Manifests in whose place this one's comes, by their snapshots."""
 
     def publish(self, target: Target, staging: Rows, content: dict[str, Any]) -> Manifest:
         """Build the file or files, commit them, write the manifest; return it.
@@ -283,7 +346,7 @@ class Publisher:
         """
         where = f"s3://{self._store.bucket}/{key}"
         if metadata.get(META_RUN) == self._spec.run.digest:
-            if appeared and int(metadata.get(META_TRY, "0")) > self._spec.try_number:
+            if appeared and _number(metadata.get(META_TRY)) > self._spec.try_number:
                 raise SupersededError(
                     f"A later try of this run has published {where} meanwhile. Its snapshot stays; there is nothing to "
                     "do."
@@ -293,11 +356,11 @@ class Publisher:
             raise SnapshotExistsError(
                 f"Another run published {where} meanwhile, and replace is False. Its snapshot stays."
             )
-        if metadata.get(META_STARTED, "") > self._started:
+        theirs = metadata.get(META_STARTED, "")
+        if _is_instant(theirs) and self._started < theirs <= self._latest:
             raise SupersededError(
-                f"Another run began to read the list after this one ({metadata[META_STARTED]}) and has published "
-                f"{where} "
-                "already. Its newer snapshot stays; there is nothing to do."
+                f"Another run began to read the list after this one ({theirs}) and has published {where} already. Its "
+                "newer snapshot stays; there is nothing to do."
             )
 
     def _write_manifest(self, manifest: Manifest, target: Target) -> None:
@@ -347,26 +410,50 @@ class Publisher:
         if published is not None:
             known = target.manifest.etag if target.manifest else None
             self._check_rival(_metadata_of(published.manifest), key, appeared=published.etag != known)
-            self._replaced.update(published.manifest.keys)
+            if _elsewhere(published.manifest, self._layout) is None:
+                self._replaced[published.manifest.snapshot_id] = published.manifest
 
     def tidy(self, manifest: Manifest, target: Target) -> None:
-        """Remove what the manifest has replaced, and of several files those that no manifest will ever name."""
-        replaced = self._replaced | (set(target.manifest.manifest.keys) if target.manifest else set())
+        """Delete the files that a manifest of several files has replaced, and those that no manifest will ever name.
+
+        Only files of this very partition, of the form that this package gives their names, with the metadata of the
+        snapshot that their name or the replaced manifest tells. Where a snapshot is one file it is replaced in place,
+        and nothing is deleted.
+        """
+        if manifest.keys == [self._layout.object]:
+            return
+        own = target.own(self._layout)
+        if own is not None:
+            self._replaced[own.snapshot_id] = own
         try:
-            if manifest.keys != [self._layout.object]:
-                replaced |= self._unnamed(manifest)
+            doomed = [*self._replaced_object(target), *self._unnamed(manifest)]
         except KoreError as err:
             log.warning("Files of replaced snapshots may stay behind in %s: %s", self._layout.partition, err)
-        self._delete(sorted(replaced - set(manifest.keys)))
+            return
+        self._delete(doomed)
+
+    def _replaced_object(self, target: Target) -> list[str]:
+        """Return the one file of a replaced snapshot, if it is still the one that was there at the beginning."""
+        key = self._layout.object
+        owner = next((each for each in self._replaced.values() if each.keys == [key]), None)
+        found = self._store.head(key) if owner is not None and target.object is not None else None
+        if owner is None or found is None or target.object is None or found.etag != target.object.etag:
+            return []
+        return [key] if found.metadata.get(META_SNAPSHOT) == owner.snapshot_id else []
 
     def _delete(self, keys: list[str]) -> None:
-        try:
-            if keys:
-                self._store.delete(keys)
-        except KoreError as err:
-            log.warning("%d files that no manifest names stay in %s: %s", len(keys), self._layout.partition, err)
+        for start in range(0, len(keys), _NAMES_IN_A_LINE):
+            some = keys[start : start + _NAMES_IN_A_LINE]
+            names = ", ".join(key.removeprefix(self._layout.partition) for key in some)
+            try:
+                self._store.delete(some)
+            except KoreError as err:
+                left = len(keys) - start
+                log.warning("%d files that no manifest names stay in %s: %s", left, self._layout.partition, err)
+                return
+            log.info("Deleted from s3://%s/%s, replaced: %s.", self._store.bucket, self._layout.partition, names)
 
-    def _unnamed(self, manifest: Manifest) -> set[str]:
+    def _unnamed(self, manifest: Manifest) -> list[str]:
         """Return the files that no manifest will name any more, and abort unfinished uploads of the same walk.
 
         Their writers are other tries of this run, or runs that began before this one: if they still live, they find
@@ -376,21 +463,30 @@ class Publisher:
             self._store.abort_upload(upload)
         there = {found.key: found for found in self._store.list(self._layout.files)}
         now = max((_seconds(there[key].modified) for key in manifest.keys if key in there), default=0.0)
-        return {
+        return [
             found.key
             for found in there.values()
-            if found.key not in manifest.keys
-            and (now - _seconds(found.modified) > self._spec.staging_expiry or self._is_beaten(found.key))
-        }
+            if found.key not in manifest.keys and self._is_left_over(found, now - _seconds(found.modified))
+        ]
 
-    def _is_beaten(self, key: str) -> bool:
-        """Say whether whoever wrote this file gives way to this snapshot."""
-        described = self._store.head(key)
-        if described is None or META_RUN not in described.metadata:
+    def _is_left_over(self, found: StoredObject, age: float) -> bool:
+        """Say whether one of several files is this package's own, and nobody will name it any more."""
+        snapshot = self._layout.snapshot_of_part(found.key)
+        described = self._store.head(found.key) if snapshot is not None else None
+        if described is None or described.metadata.get(META_SNAPSHOT) != snapshot:
+            return False
+        replaced = self._replaced.get(snapshot or "")
+        named = replaced is not None and found.key in replaced.keys
+        return named or age > self._spec.staging_expiry or self._is_beaten(described)
+
+    def _is_beaten(self, described: StoredObject) -> bool:
+        """Say whether the writer of this file gives way to this snapshot."""
+        if META_RUN not in described.metadata:
             return False
         if described.metadata[META_RUN] == self._spec.run.digest:
-            return int(described.metadata.get(META_TRY, "0")) <= self._spec.try_number
-        return described.metadata.get(META_STARTED, self._started) < self._started
+            return _number(described.metadata.get(META_TRY)) <= self._spec.try_number
+        theirs = described.metadata.get(META_STARTED, "")
+        return _is_instant(theirs) and theirs < self._started
 
     def _check_conditions(self) -> None:
         if self._store.honours_conditions is not None:
@@ -431,6 +527,20 @@ class Publisher:
     @property
     def _media_type(self) -> str:
         return self._spec.file_format.media_type(self._spec.compression)
+
+
+def instant(seconds: float) -> str:
+    """Return seconds since the epoch as manifests spell an instant; of two, the later compares as greater."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _is_instant(text: str) -> bool:
+    return re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text) is not None
+
+
+def _number(text: str | None) -> int:
+    """Return a number that an object's metadata holds, 0 for anything else."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text) else 0
 
 
 def _seconds(modified: datetime | None) -> float:

@@ -14,7 +14,8 @@ from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
 from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog
-from airflow_provider_kore.snapshot.publish import Publisher, check_target, check_writable, look
+from airflow_provider_kore.snapshot.publish import Publisher, check_target, check_writable, instant, look
+from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.stop import Stop
 from airflow_provider_kore.snapshot.store import AccessRefused, ObjectStore
@@ -53,11 +54,13 @@ def take_snapshot(
     """
     stop = stop or Stop()
     layout = Layout(spec, client.config.source)
+    layout.check_keys()
+    seal = Seal(client.config, layout.staging)
     target = look(store, layout)
     published = check_target(spec, layout, target, store.bucket)
     if published is not None:
         log.info("This run has published %s %s already.", f"{published.rows:,}", spec.source.rows)
-        with _staging(spec, layout, staging_store or store, clock, stop) as staging:
+        with _staging(spec, layout, staging_store or store, clock, stop, seal=seal) as staging:
             staging.find(oldest=0.0)
             _remove_staging(staging)
         started = published.content["walk"]["started_at"]
@@ -65,14 +68,20 @@ def take_snapshot(
         return published
     check_writable(spec, layout, store)
     _remove_leftovers(spec, layout, store, clock)
-    with _staging(spec, layout, staging_store or store, clock, stop, on_checkpoint=on_checkpoint) as staging:
+    with _staging(spec, layout, staging_store or store, clock, stop, seal=seal, on_checkpoint=on_checkpoint) as staging:
         walked, walks = _walk(spec, client, staging, clock, stop)
-        content = _describe(spec, client, staging, walked, walks=walks, ended=clock.time())
+        content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
         check_guards(spec, layout, store, walked.evidence.contacts)
         if staging.stored_until:
             staging.checkpoint()  # publishing takes a while, too
         publisher = Publisher(
-            spec, layout, store, stop, snapshot_id=staging.state.walk_id, started=content["walk"]["started_at"]
+            spec,
+            layout,
+            store,
+            stop,
+            snapshot_id=staging.state.walk_id,
+            started=content["walk"]["started_at"],
+            now=clock.time(),
         )
         manifest = publisher.publish(target, staging, content)
         _remove_staging(staging)
@@ -96,6 +105,7 @@ def _staging(
     clock: Clock,
     stop: Stop,
     *,
+    seal: Seal,
     on_checkpoint: Callable[[Checkpoint], None] | None = None,
 ) -> Iterator[Staging]:
     def on_cut(rows: int, total: int | None) -> None:
@@ -104,7 +114,8 @@ def _staging(
 
     chunks: ChunkStore = StoredChunks(store, layout.staging) if spec.durable else LocalChunks()
     typed = spec.file_format.needs_columns
-    with Staging(chunks, clock, spec.policies, typed_columns=typed, on_chunk=stop.check, on_cut=on_cut) as staging:
+    staging = Staging(chunks, clock, spec.policies, seal, typed_columns=typed, on_chunk=stop.check, on_cut=on_cut)
+    with staging:
         yield staging
 
 
@@ -149,7 +160,14 @@ def _resume(walk: Walk, staging: Staging) -> None:
 
 
 def _describe(
-    spec: SnapshotSpec, client: CampaignClient, staging: Staging, walked: Walked, *, walks: int, ended: float
+    spec: SnapshotSpec,
+    layout: Layout,
+    client: CampaignClient,
+    staging: Staging,
+    walked: Walked,
+    *,
+    walks: int,
+    ended: float,
 ) -> dict[str, Any]:
     """Return the manifest without its files."""
     source, state, evidence = spec.source, staging.state, walked.evidence
@@ -185,12 +203,13 @@ def _describe(
             "map_index": spec.run.map_index,
             "try_number": spec.try_number,
             "generation": spec.generation,
+            "recipe": layout.recipe,
             "logical_date": spec.logical_date,
             "digest": spec.run.digest,
         },
         "walk": {
-            "started_at": _instant(state.started),
-            "ended_at": _instant(ended),
+            "started_at": instant(state.started),
+            "ended_at": instant(ended),
             "walks": walks,
             "pages": state.pages,
             "requests": state.spent.requests,
@@ -206,20 +225,19 @@ def _describe(
     }
 
 
-def _instant(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock) -> None:
     """Clean up behind runs of this task that never came back, and behind own uploads that were cut off."""
     before = datetime.fromtimestamp(clock.time() - spec.staging_expiry, UTC)
     try:
-        removed = delete_expired(store, layout.task_staging, keep=layout.staging, before=before)
+        removed = delete_expired(store, layout, before=before)
         if removed:
             log.info("Removed %d checkpoints of runs that never came back.", removed)
-        # Whoever still uploads to this very key is fenced off; elsewhere below this list only what is old is left over.
-        aborted = abort_leftovers(store, layout.object, exact=True)
-        aborted += abort_leftovers(store, layout.list_prefix, started_before=before)
+        # Another try that still uploads to this very key is fenced off; of the list's other keys, only what is old is
+        # left over, and only uploads to keys of our own form: other tools may have some below this prefix.
+        aborted = abort_leftovers(store, layout.object, lambda key: key == layout.object)
+        aborted += abort_leftovers(
+            store, layout.list_prefix, lambda key: layout.is_published(key, any_date=True), started_before=before
+        )
         if aborted:
             log.info("Aborted %d unfinished uploads of earlier tries.", len(aborted))
     except AccessRefused as err:

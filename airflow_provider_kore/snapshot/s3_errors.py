@@ -23,6 +23,9 @@ from airflow_provider_kore.snapshot.store import AccessRefused, ConditionFailed,
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
+LONGEST_WAIT = 21_600.0
+"""Seconds that S3 may ask to wait at the most: six hours, as for the vendor."""
+
 PERMISSIONS = {
     "HeadObject": "s3:GetObject",
     "GetObject": "s3:GetObject",
@@ -264,4 +267,4 @@ def _from_botocore(error: Exception, call: Call) -> Exception:  # noqa: PLR0911 
 
 def _retry_after(about: Any) -> float | None:
     value = str(about.get("HTTPHeaders", {}).get("retry-after", ""))
-    return float(value) if re.fullmatch(r"[0-9]{1,5}", value) else None
+    return min(float(value), LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,5}", value) else None

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ON_DRIFT: Final = ("retry", "fail", "accept")
 """What to do about a list that changed while it was read."""
 
+LARGEST_ACCOUNT: Final = 5_000_000
+"""Contacts that an account may hold at the most. Source: the vendor's campaign pages."""
+
 LONGEST_PREFIX: Final = 512
 """Bytes; keys end at 1,024, and partitions, names and ids want their share."""
 
@@ -59,8 +62,8 @@ class SnapshotSpec:
     compression: str
     run: RunKey
     try_number: int = 1
-    generation: int | None = None
-    """The same in every retry, higher after a person's Clear; None: unknown. (Airflow's ``max_tries``.)"""
+    generation: str | None = None
+    """The same in every retry, another after each Clear and in each new run, be it of the same id; None: unknown."""
     logical_date: str | None = None
     replace: bool = True
     page_size: int | None = None
@@ -73,15 +76,31 @@ class SnapshotSpec:
     max_walks: int = 3
     """How often the list is walked at the most, because it changed."""
     min_rows: int = 0
+    max_rows: int = LARGEST_ACCOUNT
     max_shrink: float = 0.99
     """Share of the last good snapshot's rows that may be missing; 1: all of them."""
     rows_per_file: int | None = None
+    written_with: str = ""
+    """A digest of how objects are written: encryption and the like."""
     policies: FieldPolicies = field(repr=False)
 
     @property
     def parameters_digest(self) -> str:
         """A name for all that shapes the rows: chunks made with other parameters are no beginning of this walk."""
         return digest([self.source.identity, self.page_size, self.policies.describe()])
+
+    @property
+    def recipe(self) -> str:
+        """A name for all that shapes what is published: what was made by another recipe is not this task's result."""
+        return digest(
+            [
+                self.source.identity,
+                self.policies.describe(),
+                [self.file_format.name, self.compression, self.rows_per_file],
+                [self.on_drift, self.min_rows, self.max_rows],
+                self.written_with,
+            ]
+        )
 
     @classmethod
     def parse(
@@ -104,8 +123,10 @@ class SnapshotSpec:
         on_drift: object = "retry",
         max_walks: object = 3,
         min_rows: object = 0,
+        max_rows: object = LARGEST_ACCOUNT,
         max_shrink: object = 0.99,
         rows_per_file: object = None,
+        written_with: object = None,
         policies: FieldPolicies | None = None,
     ) -> Self:
         """Check every parameter as a DAG's author wrote it, or as a template rendered it (then it is a string).
@@ -117,6 +138,7 @@ class SnapshotSpec:
             default_staging_prefix(prefix) if staging_prefix is None else check_prefix("staging_prefix", staging_prefix)
         )
         _check_apart(prefix, staging)
+        least = int(check_number(f"min_{source.file_name}", min_rows, least=0, whole=True))
         checked_format, checked_compression = parse_format(file_format, compression)
         return cls(
             source=source,
@@ -126,7 +148,7 @@ class SnapshotSpec:
             compression=checked_compression,
             run=run,
             try_number=try_number,
-            generation=generation if isinstance(generation, int) else None,
+            generation=None if generation is None else str(generation),
             logical_date=logical_date,
             replace=check_boolean("replace", replace),
             page_size=check_page_size(page_size),
@@ -135,13 +157,15 @@ class SnapshotSpec:
             staging_expiry=check_number("staging_expiry", staging_expiry, least=0.0),
             on_drift=check_choice("on_drift", on_drift, ON_DRIFT),
             max_walks=int(check_number("max_walks", max_walks, least=1, whole=True)),
-            min_rows=int(check_number(f"min_{source.file_name}", min_rows, least=0, whole=True)),
+            min_rows=least,
+            max_rows=int(check_number(f"max_{source.file_name}", max_rows, least=max(1, least), whole=True)),
             max_shrink=check_number("max_shrink", max_shrink, least=0.0, most=1.0),
             rows_per_file=(
                 None
                 if rows_per_file in (None, "")
                 else int(check_number("rows_per_file", rows_per_file, least=1, whole=True))
             ),
+            written_with="" if written_with is None else digest(written_with),
             policies=policies or FieldPolicies.parse(),
         )
 
@@ -231,9 +255,13 @@ def check_number(
 
 
 def _check_apart(prefix: str, staging: str) -> None:
-    if prefix and (staging == prefix or staging.startswith(f"{prefix}/")):
+    """Keep checkpoints and table from lying in each other: each is cleaned up by other rules. Raises ParameterError."""
+    advice = "pass a prefix of its own beside the table, such as " + repr(default_staging_prefix(prefix))
+    if not staging:
+        raise ParameterError("staging_prefix", "is empty, and checkpoints need a place of their own", advice)
+    if f"{staging}/".startswith(f"{prefix}/") or (not prefix and staging[0] not in "_."):
         raise ParameterError(
-            "staging_prefix",
-            f"{staging!r} lies inside the table {prefix!r}",
-            "pass a prefix beside it: readers would see checkpoints",
+            "staging_prefix", f"{staging!r} lies inside the table {prefix!r}, whose readers would see it", advice
         )
+    if f"{prefix}/".startswith(f"{staging}/"):
+        raise ParameterError("staging_prefix", f"the table {prefix!r} lies inside {staging!r}", advice)

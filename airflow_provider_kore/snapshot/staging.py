@@ -10,11 +10,9 @@ each other.
 
 from __future__ import annotations
 
-import gzip
 import json
 import logging
 import re
-import secrets
 import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -28,15 +26,19 @@ from airflow_provider_kore.api.page import Page, Progress
 from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Usage
 from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
+from airflow_provider_kore.snapshot.chunks import LARGEST_CHUNK
 from airflow_provider_kore.snapshot.formats import ColumnSet
+from airflow_provider_kore.snapshot.layout import CHUNK
+from airflow_provider_kore.snapshot.seal import FIRST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.chunks import ChunkStore
     from airflow_provider_kore.snapshot.fields import FieldPolicies
+    from airflow_provider_kore.snapshot.seal import Seal
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +61,13 @@ That is not all that is read twice: the page that goes beyond it, those under wa
 one again.
 """
 
-_NAME = re.compile(
-    r"(?P<walk>[0-9a-f]{12})/(?P<start>\d{12})-(?P<end>\d{12})-(?P<writer>[0-9a-f]{8})-(?P<before>[0-9a-f]{8})\.jsonl\.gz"
-)
-_NOBODY: Final = "00000000"
+CHUNK_CHARACTERS: Final = 12 << 20
+"""At most so much text, and the rest of a page, is in no checkpoint, where contacts are long."""
+
+_NAME = re.compile(CHUNK)
 _SCHEMA_VERSION: Final = 1
+TOLERATED_FUTURE: Final = 86_400.0
+"""Seconds by which a walk's start may lie ahead: a clock that is off further has written no beginning."""
 _LINES_AT_ONCE: Final = 500
 _GZIP: Final = 31
 """What zlib calls a gzip file with the largest window."""
@@ -110,19 +114,43 @@ class WalkState:
             raise TypeError(f"not a walk's state: {err}") from None
 
 
+class _Beginning(NamedTuple):
+    """What the newest chunk of a walk tells whoever continues it."""
+
+    state: WalkState
+    columns: ColumnSet
+    fields_seen: frozenset[str]
+
+    @classmethod
+    def from_json(cls, head: Mapping[str, Any]) -> Self:
+        """Read a chunk's first line. Raises KeyError, TypeError, ValueError."""
+        seen = frozenset(head["fields_seen"])
+        return cls(WalkState.from_json(head["state"]), ColumnSet.from_json(head["columns"]), seen)
+
+
 class _Chunk(NamedTuple):
-    name: str
+    walk: str
     start: int
     end: int
-    writer: str
     before: str
-    """Who wrote the chunk that this one continues."""
+    """The seal of the chunk that this one continues."""
+    seal: str
+
+    @property
+    def about(self) -> str:
+        """What its seal is about, beside its bytes."""
+        return f"{self.walk}/{self.start:012d}-{self.end:012d}-{self.before}"
+
+    @property
+    def name(self) -> str:
+        """How it is stored."""
+        return f"{self.about}-{self.seal}.jsonl.gz"
 
 
 class _Write(NamedTuple):
     """A chunk that is being written."""
 
-    chunk: _Chunk
+    number: str
     rows: list[str]
     total: int | None
 
@@ -132,6 +160,7 @@ class Staging:
 
     Closing it after an error cuts a last chunk, whatever the error was: nothing that was fetched is lost.
 
+    :param seal: proves which chunks this run has written.
     :param typed_columns: whether the file's format has to know each column's type.
     :param on_chunk: called for each chunk that is read or about to be written; may raise to stop.
     :param on_cut: called after each checkpoint, with the offset behind it and the list's total.
@@ -142,6 +171,7 @@ class Staging:
         chunks: ChunkStore,
         clock: Clock,
         policies: FieldPolicies,
+        seal: Seal,
         *,
         typed_columns: bool,
         on_chunk: Callable[[], None],
@@ -150,15 +180,17 @@ class Staging:
         self._chunks = chunks
         self._clock = clock
         self._policies = policies
+        self._seal = seal
         self._typed_columns = typed_columns or not policies.unchanged
         self._on_chunk = on_chunk
         self._on_cut = on_cut
-        self._writer = secrets.token_hex(4)  # no two processes write the same name, so no chunk ever changes
+        self._cuts = 0
         self._chain: list[_Chunk] = []
         self._stale: list[str] = []
-        self._writes = Prefetcher[str, None](1, lambda: None)
+        self._writes = Prefetcher[str, _Chunk](1, lambda: None)
         self._written: _Write | None = None
         self._rows: list[str] = []
+        self._characters = 0
         self._born = 0.0
         self._keys: set[str] = set()
         self.columns = ColumnSet()
@@ -200,12 +232,8 @@ class Staging:
         :param oldest: seconds since the epoch; a walk that started before is no beginning of this one.
         """
         walks: dict[str, list[_Chunk]] = {}
-        for name in self._chunks.names():
-            if found := _NAME.fullmatch(name):
-                chunk = _Chunk(name, int(found["start"]), int(found["end"]), found["writer"], found["before"])
-                walks.setdefault(found["walk"], []).append(chunk)
-            else:
-                self._stale.append(name)
+        for chunk in self._there():
+            walks.setdefault(chunk.walk, []).append(chunk)
         longest: list[_Chunk] = []
         for chunks in walks.values():
             chain = self._usable(_chain(chunks), oldest)
@@ -217,15 +245,27 @@ class Staging:
         # Of the same walk, what lies beside the chain is an orphan's; it is cleaned up with the rest at the end.
         self._stale = [name for name in self._stale if name not in kept]
         self._chain = longest
-        self._take_state(longest[-1])
+        self._take(self._beginning(longest[-1]))
         return self.state
+
+    def _there(self) -> Iterator[_Chunk]:
+        """Yield the chunks that are there, as their names tell; what has any other name is not ours."""
+        for name in self._chunks.names():
+            if found := _NAME.fullmatch(name):
+                yield _Chunk(found["walk"], int(found["start"]), int(found["end"]), found["before"], found["tag"])
 
     def ids(self) -> Iterator[str]:
         """Yield the id of every contact in order, reading the chunks again.
 
         Raises CheckpointLostError if they do not hold what their names say.
         """
-        return (_id(row) for row in self.rows())
+        for row in self.rows():
+            try:
+                yield _id(row)
+            except (ValueError, KeyError):
+                raise CheckpointLostError(
+                    "A checkpoint holds a row that is no contact. The next try walks anew; please report this."
+                ) from None
 
     def begin(self, state: WalkState) -> None:
         """Begin a walk, and drop what an earlier one has left."""
@@ -254,6 +294,7 @@ class Staging:
         # No call between these two: Airflow's execution_timeout can come out of any.
         self._rows += rows
         self.state = state
+        self._characters += sum(map(len, rows))
 
     def _take_new_keys(self, page: Page) -> None:
         for record in page.records:
@@ -273,11 +314,12 @@ class Staging:
         most = min(CHUNK_ROWS, max(SMALLEST_CHUNK_ROWS, share))
         age = self._clock.monotonic() - self._born
         if (write := self._written) is not None and (
-            self._writes.is_done(write.chunk.name) or len(write.rows) + rows >= most or age >= AHEAD_SECONDS
+            self._writes.is_done(write.number) or len(write.rows) + rows >= most or age >= AHEAD_SECONDS
         ):
             self._settle()
         # The last third is what may be read while the chunk is being written.
-        if rows >= min(most, max(SMALLEST_CHUNK_ROWS, 2 * most // 3)) or age >= CHUNK_SECONDS:
+        large = rows >= min(most, max(SMALLEST_CHUNK_ROWS, 2 * most // 3)) or self._characters >= CHUNK_CHARACTERS
+        if large or age >= CHUNK_SECONDS:
             self._cut()
 
     def checkpoint(self) -> None:
@@ -290,10 +332,8 @@ class Staging:
         self._settle()
         if not self._rows:
             return
-        start, end = self.stored_until, self.next_offset
-        before = self._chain[-1].writer if self._chain else _NOBODY
+        before = self._chain[-1].seal if self._chain else FIRST
         self.state = replace(self.state, spent=self.spent(), usage=self.usage())
-        name = f"{self.state.walk_id}/{start:012d}-{end:012d}-{self._writer}-{before}.jsonl.gz"
         head = {
             "schema_version": _SCHEMA_VERSION,
             "rows": len(self._rows),
@@ -301,35 +341,39 @@ class Staging:
             "columns": self.columns.to_json(),
             "fields_seen": sorted(self.fields_seen),
         }
-        chunk = _Chunk(name, start, end, self._writer, before)
-        write = partial(self._write, name, [json.dumps(head), *self._rows])
+        chunk = _Chunk(self.state.walk_id, self.stored_until, self.next_offset, before, "")
+        self._cuts += 1
+        write = _Write(str(self._cuts), self._rows, self.state.progress.total)
+        job = partial(self._write, chunk, [json.dumps(head), *self._rows])
         # Nor between these two: no row may be in both, or in neither.
-        self._written, self._rows = _Write(chunk, self._rows, self.state.progress.total), []
-        self._writes.start(name, write)
+        self._written, self._rows = write, []
+        self._characters = 0
+        self._writes.start(write.number, job)
 
-    def _write(self, name: str, lines: list[str]) -> None:
-        self._chunks.write(name, _packed(lines))
+    def _write(self, chunk: _Chunk, lines: list[str]) -> _Chunk:
+        body = _packed(lines)
+        sealed = chunk._replace(seal=self._seal.of(chunk.about, body))
+        self._chunks.write(sealed.name, body)
+        return sealed
 
     def _settle(self) -> None:
         """Wait until the chunk that was cut is written: only then it is a checkpoint."""
         write = self._written
         if write is None:
             return
-        if write.chunk not in self._chain[-1:]:
-            written = False
-            try:
-                if write.chunk.name in self._writes:
-                    self._writes.take(write.chunk.name)
-                    written = True
-            finally:
-                if not written:  # the next cut tries again
-                    self._rows, self._written = write.rows + self._rows, None
-            if not written:
-                return
-            self._chain.append(write.chunk)
-        self._written = None
+        sealed: _Chunk | None = None
+        try:
+            if write.number in self._writes:
+                sealed = self._writes.take(write.number)
+        finally:
+            if sealed is None:  # the next cut tries again
+                self._rows, self._written = write.rows + self._rows, None
+        if sealed is None:
+            return
+        # Nor between these two, as above: a chunk that counts twice would be read twice.
+        self._chain, self._written = [*self._chain, sealed], None
         if self._on_cut:
-            self._on_cut(write.chunk.end, write.total)
+            self._on_cut(sealed.end, write.total)
 
     def rows(self) -> Iterator[str]:
         """Yield every row in order, reading the chunks again.
@@ -352,7 +396,7 @@ class Staging:
     def clean_up(self) -> None:
         """Delete every chunk of this run, those of an orphaned process too."""
         if self._chain or self._stale:
-            self._stale = [name for name in self._chunks.names() if name not in {chunk.name for chunk in self._chain}]
+            self._stale = [chunk.name for chunk in self._there() if chunk not in self._chain]
         self.discard()
 
     def _cut_last(self) -> None:
@@ -366,39 +410,51 @@ class Staging:
 
     def _usable(self, chain: list[_Chunk], oldest: float) -> list[_Chunk]:
         """Return the chain up to its newest chunk that is whole; an empty one if the walk is too old."""
+        youngest = self._clock.time() + TOLERATED_FUTURE
         while chain:
             try:
-                head, rows = self._read(chain[-1])
-                state = WalkState.from_json(head["state"])
-                sum(1 for _ in rows)
-            except (CheckpointLostError, KeyError, TypeError, ValueError):
+                state = self._beginning(chain[-1]).state
+            except CheckpointLostError as err:
+                log.warning("%s It is passed over.", err)
                 chain = chain[:-1]
                 continue
-            return chain if state.started >= oldest else []
+            return chain if oldest <= state.started <= youngest else []
         return []
 
-    def _take_state(self, chunk: _Chunk) -> None:
-        head, _ = self._read(chunk)
-        self.state = WalkState.from_json(head["state"])
-        self.columns = ColumnSet.from_json(head["columns"])
+    def _take(self, beginning: _Beginning) -> None:
+        self.state, self.columns = beginning.state, beginning.columns
         self._keys = set(self.columns.keys())
-        self.fields_seen = set(head["fields_seen"])  # type: ignore[call-overload]
+        self.fields_seen = set(beginning.fields_seen)
+
+    def _beginning(self, chunk: _Chunk) -> _Beginning:
+        """Return what a chunk tells of its walk. Raises CheckpointLostError."""
+        head, _ = self._read(chunk)
+        try:
+            return _Beginning.from_json(head)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise _damaged(chunk) from None
 
     def _read(self, chunk: _Chunk) -> tuple[dict[str, object], Iterator[str]]:
-        """Return a chunk's state, and its rows."""
+        """Return a chunk's state, and its rows. Raises CheckpointLostError if this run didn't write it so."""
+        body = self._chunks.read(chunk.name)
+        if len(body) > LARGEST_CHUNK or not self._seal.holds(chunk.about, body, chunk.seal):
+            raise _damaged(chunk)
         try:
-            text = gzip.decompress(self._chunks.read(chunk.name)).decode("utf-8")
-            first, *rows, last = text.split("\n")
+            first, *rows, last = _unpacked(body).split("\n")
             head = json.loads(first)
             damaged = last != "" or head["schema_version"] != _SCHEMA_VERSION or len(rows) != head["rows"]
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+        except (EOFError, zlib.error, ValueError, KeyError, TypeError, RecursionError):
             damaged = True
         if damaged:
-            raise CheckpointLostError(
-                f"The checkpoint {chunk.name} does not hold what was written. The next try walks anew; check what else "
-                "writes below the staging prefix."
-            )
+            raise _damaged(chunk)
         return head, iter(rows)
+
+
+def _damaged(chunk: _Chunk) -> CheckpointLostError:
+    return CheckpointLostError(
+        f"The checkpoint {chunk.name} is not one that this run wrote with this connection's secret. The next try walks "
+        "anew; if the secret has not been changed, check what else writes below the staging prefix."
+    )
 
 
 def _chain(chunks: list[_Chunk]) -> list[_Chunk]:
@@ -407,14 +463,14 @@ def _chain(chunks: list[_Chunk]) -> list[_Chunk]:
     An orphan and its retry may both have read the same offsets, of a list that changed in between: what one of them
     knows of the walk is true of its own chunks and of those that it has continued, never of the other's.
     """
-    written = {(chunk.end, chunk.writer): chunk for chunk in chunks}
+    written = {(chunk.end, chunk.seal): chunk for chunk in chunks}
     for last in sorted(chunks, key=lambda chunk: (chunk.end, chunk.name), reverse=True):
         chain: list[_Chunk] = []
         link: _Chunk | None = last
         while link is not None and link.start < link.end:
             chain.append(link)
             if link.start == 0:
-                return chain[::-1]
+                return chain[::-1] if link.before == FIRST else []
             link = written.get((link.start, link.before))
     return []
 
@@ -428,6 +484,15 @@ def _packed(lines: list[str]) -> bytes:
         for start in range(0, len(lines), _LINES_AT_ONCE)
     ]
     return b"".join([*packed, compressor.flush()])
+
+
+def _unpacked(body: bytes) -> str:
+    """Return the text of a chunk. Raises EOFError, zlib.error, ValueError."""
+    unpack = zlib.decompressobj(wbits=_GZIP)
+    text = unpack.decompress(body, LARGEST_CHUNK)
+    if not unpack.eof or unpack.unused_data:
+        raise EOFError
+    return text.decode("utf-8")
 
 
 def _id(row: str) -> str:

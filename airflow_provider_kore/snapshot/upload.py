@@ -102,22 +102,26 @@ def upload_file(
 
 
 def abort_leftovers(
-    store: ObjectStore, prefix: str, *, exact: bool = False, started_before: datetime | None = None
+    store: ObjectStore,
+    prefix: str,
+    is_ours: Callable[[str], bool] = lambda key: True,  # noqa: ARG005
+    *,
+    started_before: datetime | None = None,
 ) -> list[Upload]:
     """Abort the unfinished uploads that earlier tries left behind, and return them.
 
     Whoever still writes to one of them is fenced off: its next part or its commit meets
     :class:`~airflow_provider_kore.snapshot.store.UploadGone`.
 
-    :param prefix: keys that only this writer's own kind writes to, ending in ``/``, or one whole key with ``exact``.
-    :param exact: match ``prefix`` as a whole key; ``a/b`` would else match ``a/bc`` too.
+    :param prefix: where to look.
+    :param is_ours: whether a key is one that only this package writes to; uploads to any other are left alone.
     :param started_before: spare younger ones, and those of unknown age.
 
     Raises AccessRefused (permission ``s3:ListBucketMultipartUploads``) and what else the store raises.
     """
     aborted = []
     for upload in list(store.list_uploads(prefix)):
-        if exact and upload.key != prefix:
+        if not is_ours(upload.key):
             continue
         if started_before is not None and (upload.started is None or upload.started >= started_before):
             continue

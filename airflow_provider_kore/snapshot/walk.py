@@ -27,8 +27,14 @@ from typing import TYPE_CHECKING, Final
 from airflow_provider_kore.api.client import CampaignClient, Spent
 from airflow_provider_kore.api.ids import IdSet
 from airflow_provider_kore.api.page import Evidence, Page, PageAnswer, PageRequest, Progress
-from airflow_provider_kore.exceptions import DriftError, PaginationError, RequestRefusedError, StoppedError
-from airflow_provider_kore.snapshot.source import with_id
+from airflow_provider_kore.exceptions import (
+    DriftError,
+    OversizedError,
+    PaginationError,
+    RequestRefusedError,
+    StoppedError,
+)
+from airflow_provider_kore.snapshot.source import headline, with_id
 from airflow_provider_kore.snapshot.staging import Staging, WalkState
 
 if TYPE_CHECKING:
@@ -199,6 +205,7 @@ class Walk:
         pagination, staging = self._pagination, self._staging
         for served in self._client.iter_pages(self._call, pagination, ending=lambda: self._stopped):
             self._source.check(served)
+            self._check_length(served)
             page = with_id(served) if self._source.adds_id else served
             before = staging.state.progress
             if page.offset == 0:
@@ -219,6 +226,19 @@ class Walk:
         if self._stopped is not None:
             raise self._stopped
         return True
+
+    def _check_length(self, page: Page) -> None:
+        """End a walk over a list that is longer than its author expects: an endless one never ends by itself.
+
+        Raises OversizedError, as soon as the server tells.
+        """
+        most, rows = self._spec.max_rows, max(page.end, page.total or 0)
+        if rows > most:
+            name = f"max_{self._source.file_name}"
+            raise OversizedError(
+                f"{headline(self._source)} has {rows:,} {self._source.rows} or more, and {name} is {most:,}. Nothing "
+                f"was published. Look at the list in Kore.ai; if that is right, raise {name}."
+            )
 
     def _changed_before(self, first_page: Page) -> bool:
         """Begin anew if the list changed between the look at it and its first page, or just now; say whether it did.
@@ -255,12 +275,9 @@ class Walk:
         first_total = before.first_total
         if first_total is None or page.total is None or page.total == first_total:
             return
-        if page.total != before.total:
-            totals = (f"{before.total:,}", f"{page.total:,}")
-            log.info("The list grew from %s to %s %s while it is read.", *totals, self._source.rows)
-            if not self._growth_is_provable():
-                grown = f"totalResults went from {first_total} to {page.total}"
-                self._drifted(f"{grown}, and nothing proves that the new {self._source.rows} come last")
+        if page.total != before.total and not self._growth_is_provable():
+            grown = f"totalResults went from {first_total} to {page.total}"
+            self._drifted(f"{grown}, and nothing proves that the new {self._source.rows} come last")
         if page.offset >= first_total:
             self._expect(before.last_page, self._last_ids)
 

@@ -27,6 +27,7 @@ class CampaignsToS3Operator(SnapshotToS3Operator):
     :param s3_bucket: name of the bucket. (templated)
     :param s3_prefix: location of the table in the bucket. (templated)
     :param min_campaigns: fail rather than land fewer.
+    :param max_campaigns: fail rather than read more.
 
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
@@ -42,12 +43,16 @@ class CampaignsToS3Operator(SnapshotToS3Operator):
         s3_bucket: str,
         s3_prefix: str = "kore/campaigns",
         min_campaigns: int = 0,
+        max_campaigns: int = 5_000_000,
         **kwargs: Any,
     ) -> None:
-        super().__init__(s3_bucket=s3_bucket, s3_prefix=s3_prefix, min_rows=min_campaigns, **kwargs)
+        super().__init__(
+            s3_bucket=s3_bucket, s3_prefix=s3_prefix, min_rows=min_campaigns, max_rows=max_campaigns, **kwargs
+        )
         self.campaign_type = campaign_type
         self.filters = filters
         self.min_campaigns = min_campaigns
+        self.max_campaigns = max_campaigns
 
     def _source(self, hook: KoreCampaignHook) -> Source:
         from airflow_provider_kore.api.campaigns import CampaignQuery

@@ -28,6 +28,7 @@ class ContactListToS3Operator(SnapshotToS3Operator):
     :param s3_bucket: name of the bucket. (templated)
     :param s3_prefix: location of the table in the bucket. (templated)
     :param min_contacts: fail rather than land fewer.
+    :param max_contacts: fail rather than read more; an account holds at most 5,000,000 contacts.
 
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
@@ -43,17 +44,20 @@ class ContactListToS3Operator(SnapshotToS3Operator):
         s3_bucket: str,
         s3_prefix: str = "kore/contact_lists",
         min_contacts: int = 0,
+        max_contacts: int = 5_000_000,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             s3_bucket=s3_bucket,
             s3_prefix=s3_prefix,
             min_rows=min_contacts,
+            max_rows=max_contacts,
             partition={"contact_list_id": contact_list_id},
             **kwargs,
         )
         self.contact_list_id = contact_list_id
         self.min_contacts = min_contacts
+        self.max_contacts = max_contacts
 
     def _source(self, hook: KoreCampaignHook) -> Source:  # noqa: ARG002  # others need the connection
         from airflow_provider_kore.snapshot.source import ContactListSource

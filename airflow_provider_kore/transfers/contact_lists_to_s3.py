@@ -23,6 +23,7 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
     :param s3_bucket: name of the bucket. (templated)
     :param s3_prefix: location of the table in the bucket. (templated)
     :param min_contact_lists: fail rather than land fewer.
+    :param max_contact_lists: fail rather than read more.
 
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
@@ -35,10 +36,14 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
         s3_bucket: str,
         s3_prefix: str = "kore/contact_list_catalogue",
         min_contact_lists: int = 0,
+        max_contact_lists: int = 5_000_000,
         **kwargs: Any,
     ) -> None:
-        super().__init__(s3_bucket=s3_bucket, s3_prefix=s3_prefix, min_rows=min_contact_lists, **kwargs)
+        super().__init__(
+            s3_bucket=s3_bucket, s3_prefix=s3_prefix, min_rows=min_contact_lists, max_rows=max_contact_lists, **kwargs
+        )
         self.min_contact_lists = min_contact_lists
+        self.max_contact_lists = max_contact_lists
 
     def _source(self, hook: KoreCampaignHook) -> Source:
         from airflow_provider_kore.snapshot.catalogue_source import ContactListsSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from airflow.sdk import BaseOperator
 
@@ -14,6 +14,7 @@ from airflow_provider_kore.lineage import snapshot_lineage
 from airflow_provider_kore.links.snapshot import ManifestLink, SnapshotLink, push_links
 from airflow_provider_kore.metrics import send_metrics
 from airflow_provider_kore.retry_policy import set_retry_policy
+from airflow_provider_kore.task_errors import task_errors
 from airflow_provider_kore.task_state import ShownProgress
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.stop import Stop
     from airflow_provider_kore.snapshot.store import ObjectStore
+
+
+_OF_RUN: Final = ("start_date", "clear_number")
 
 
 class SnapshotToS3Operator(BaseOperator, ABC):
@@ -54,6 +58,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         (land it with ``consistent: false``).
     :param max_walks: how often it is walked at the most.
     :param min_rows: fail rather than land fewer; subclasses name it after what they land.
+    :param max_rows: fail rather than read more, so that an endless list ends; subclasses name it likewise.
     :param max_shrink: fail if more than this share of the last good snapshot's rows is missing; 1 allows all.
     :param fields: fields to keep, as a list or ``{"keep": […]}``, or to leave out, ``{"drop": […]}``.
     :param field_policies: ``{"phoneNumber": "hash", "firstName": "mask", …}``, applied before anything reaches S3.
@@ -102,6 +107,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         on_drift: str = "retry",
         max_walks: int = 3,
         min_rows: int = 0,
+        max_rows: int = 5_000_000,
         max_shrink: float = 0.99,
         fields: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         field_policies: Mapping[str, str] | None = None,
@@ -131,6 +137,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         self.on_drift = on_drift
         self.max_walks = max_walks
         self.min_rows = min_rows
+        self.max_rows = max_rows
         self.max_shrink = max_shrink
         self.fields = fields
         self.field_policies = field_policies
@@ -174,21 +181,19 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         return self._run(context, since=since if same_try and since is not None else time.time())
 
     def _run(self, context: Context, since: float) -> dict[str, Any]:
-        from airflow_provider_kore.exceptions import FatalError, PausedError
-        from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
+        from airflow_provider_kore.exceptions import PausedError
         from airflow_provider_kore.snapshot.stop import Stop
 
         self._stop = Stop()
         try:
-            try:
-                summary = self._take_snapshot(context, self._stop)
-            except PausedError as err:
-                self._stop.check()  # a task that was told to stop must not come back
-                self._pause(context, err, since)
-            self._stop.check()  # told at the very end: the snapshot stands, and the task still is no success
-            return summary  # noqa: TRY300  # an else would come behind the check
-        except FatalError as err:
-            raise AirflowFailException(str(err)) from err
+            with task_errors():
+                try:
+                    summary = self._take_snapshot(context, self._stop)
+                except PausedError as err:
+                    self._stop.check()  # a task that was told to stop must not come back
+                    self._pause(context, err, since)
+                self._stop.check()  # told at the very end: the snapshot stands, and the task still is no success
+                return summary
         finally:
             self._stop = None
 
@@ -312,15 +317,20 @@ class SnapshotToS3Operator(BaseOperator, ABC):
             on_drift=self.on_drift,
             max_walks=self.max_walks,
             min_rows=self.min_rows,
+            max_rows=self.max_rows,
             max_shrink=self.max_shrink,
             policies=self._policies(),
             rows_per_file=self.rows_per_file,
             staging_prefix=self.staging_prefix,
             staging_expiry=self.staging_expiry,
-            **run_parameters(context),
+            written_with=self._written_with(),
+            **run_parameters(context, self.retries),
         )
         spec.file_format.require(spec.compression)
         return spec
+
+    def _written_with(self) -> object:
+        return {str(name): str(value) for name, value in (self.s3_settings or {}).items()}
 
     def _policies(self) -> FieldPolicies:
         from airflow_provider_kore.snapshot.fields import FieldPolicies
@@ -371,8 +381,11 @@ def connect_s3(
     return S3Store(client, bucket, settings), S3Store(client, bucket, settings.for_staging()), console
 
 
-def run_parameters(context: Context) -> dict[str, Any]:
-    """Return what :class:`~airflow_provider_kore.snapshot.spec.SnapshotSpec` wants to know of a run and its try."""
+def run_parameters(context: Context, retries: int | None) -> dict[str, Any]:
+    """Return what :class:`~airflow_provider_kore.snapshot.spec.SnapshotSpec` wants to know of a run and its try.
+
+    :param retries: of the task.
+    """
     from airflow_provider_kore.snapshot.spec import RunKey
 
     ti = context["ti"]
@@ -385,10 +398,23 @@ def run_parameters(context: Context) -> dict[str, Any]:
             map_index=-1 if ti.map_index is None else ti.map_index,
         ),
         "try_number": ti.try_number,
-        # Clearing a task raises it by the tries so far (Airflow 3.0 to 3.3); a retry leaves it alone.
-        "generation": getattr(ti, "max_tries", None),
+        "generation": _generation(context, retries),
         "logical_date": logical_date.isoformat() if logical_date else None,
     }
+
+
+def _generation(context: Context, retries: int | None) -> str:
+    """Return what stays the same in each retry, and differs after each Clear and in each new run under an old id.
+
+    Clearing a task sets its ``max_tries`` to the tries so far plus its ``retries``; clearing a run that is over, and
+    creating one anew, sets the run's ``start_date``; and ``clear_number`` counts (Airflow 3.0 to 3.2: only clears of a
+    run that is over; 3.3: all). None of them is enough alone.
+    """
+    from airflow_provider_kore.snapshot.spec import digest
+
+    run: Any = context["dag_run"]
+    told = (getattr(context["ti"], "max_tries", None), retries, *(getattr(run, name, None) for name in _OF_RUN))
+    return digest([str(each) for each in told])
 
 
 def run_date(context: Context) -> str:

@@ -21,6 +21,7 @@ from airflow_provider_kore.api import pagination
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.exceptions import DriftError
 from airflow_provider_kore.snapshot.chunks import LocalChunks
+from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.walk import Walk, Walked
 
@@ -85,7 +86,9 @@ def walk(
     vendor = Vendor(clock, contacts, quirks, events)
     spec = SPECS[on_drift]
     client = CampaignClient(CONFIG, clock=clock, transport=Line(vendor, clock, seconds), in_flight=in_flight)
-    staging = Staging(LocalChunks(), clock, spec.policies, typed_columns=False, on_chunk=lambda: None)
+    staging = Staging(
+        LocalChunks(), clock, spec.policies, Seal(CONFIG, "here"), typed_columns=False, on_chunk=lambda: None
+    )
     walk = Walk(spec, client, staging, clock, lambda page: None)  # noqa: ARG005
     try:
         walk.start()

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import json
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from model_vendor import PRIVATE, append, edit, remove
-from model_world import OTHER_RUN, RUN, World
+from model_world import CONFIG, OTHER_RUN, RUN, World
 
 from airflow_provider_kore.exceptions import CheckpointLostError, DriftError
-from airflow_provider_kore.snapshot import chunks, staging
-from airflow_provider_kore.snapshot.chunks import LocalChunks
+from airflow_provider_kore.snapshot import staging
 from airflow_provider_kore.snapshot.fields import FieldPolicies
+from airflow_provider_kore.snapshot.layout import Layout
+from airflow_provider_kore.snapshot.seal import FIRST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
@@ -226,42 +232,148 @@ def test_a_slow_walk_is_checkpointed_by_time(monkeypatch: pytest.MonkeyPatch) ->
     assert staging.CHUNK_SECONDS < 10
 
 
-def test_a_walk_that_is_not_durable_stays_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[LocalChunks] = []
+def test_a_walk_that_is_not_durable_leaves_nothing_readable_however_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen: list[Path] = []
 
-    class Watched(LocalChunks):
-        def __init__(self) -> None:
-            super().__init__()
-            kept.append(self)
+    def look(process: Any, number: int) -> None:
+        seen.extend(path for path in tmp_path.rglob("*") if path.is_file())
 
-        def close(self) -> None:
-            assert self._folder is not None
-            folder = self._folder
-            super().close()
-            assert not folder.exists()
-
-    monkeypatch.setattr("airflow_provider_kore.snapshot.run.LocalChunks", Watched)
     world = World(contacts=30, parameters={"durable": False})
+    process = world.process(on_effect=look)
+    process.run()
+    world.hold(process)
+    assert seen == [], "a kill -9 would have left it behind"
+    assert not any("put kore/_staging" in effect for effect in process.effects)
+
+
+@pytest.mark.parametrize("orphan", ["1" * 32, "f" * 32], ids=["first by name", "last by name"])
+def test_what_two_processes_read_of_one_walk_is_never_mixed(orphan: str) -> None:
+    """The orphan's chunk in the middle holds the same offsets, perhaps of another list; nothing continued it."""
+    common, retry, ends = "8" * 32, "9" * 32, ("a" * 32, "b" * 32)
+    links = [(0, 4, FIRST, common), (4, 8, common, orphan), (4, 8, common, retry)]
+    links += [(8, 10, orphan, ends[0]), (8, 12, retry, ends[1])]
+    chunks_there = [staging._Chunk("0" * 12, *link) for link in links]
+    assert [chunk.seal for chunk in staging._chain(chunks_there)] == [common, retry, ends[1]]
+    without = [chunk for chunk in chunks_there if chunk.seal != retry]
+    assert [chunk.seal for chunk in staging._chain(without)] == [common, orphan, ends[0]]
+    assert staging._chain(chunks_there[1:]) == []
+
+
+# --- who may write to staging is not believed ---
+
+
+def forged(world: World, rows: int = 24) -> None:
+    """Put a chunk with invented contacts into staging, made as an attacker with write access would."""
+    real, body = max(world.staged().items())
+    head = json.loads(gzip.decompress(body).split(b"\n")[0])
+    head["rows"] = rows
+    head["state"]["progress"]["offset"] = rows
+    lines = [json.dumps(head), *(f'{{"_id": "cc-invented-{n}", "phoneNumber": "+1"}}' for n in range(rows))]
+    folder = real.rpartition("/")[0]
+    name = f"{0:012d}-{rows:012d}-{FIRST}-{'a' * 32}.jsonl.gz"
+    world.bucket.put(f"{folder}/{name}", gzip.compress("\n".join([*lines, ""]).encode()), content_type="x")
+
+
+def test_invented_contacts_in_staging_are_never_landed() -> None:
+    world = broken_off()
+    forged(world)
+    with world.listening() as log:
+        process = world.finish()
+    assert process.manifest is not None
+    assert all("invented" not in row["_id"] for row in world.rows(process))
+    assert any("is not one that this run wrote" in line for line in log.lines)
+    world.hold(process, leftovers=True)
+
+
+@pytest.mark.parametrize("exchanged", ["moved", "swapped", "another run's"])
+def test_a_chunk_is_believed_in_its_own_place_only(exchanged: str) -> None:
+    world = broken_off()
+    staged = world.staged()
+    first, last = sorted(staged)
+    if exchanged == "moved":
+        world.bucket.put(last.replace("8-", "9-", 1), staged[last], content_type="x")
+        world.bucket.delete([last])
+    elif exchanged == "swapped":
+        world.bucket.put(first, staged[last], content_type="x")
+    else:
+        theirs = broken_off(parameters={"run": OTHER_RUN})
+        for key, body in theirs.staged().items():
+            name = key.removeprefix(Layout(theirs.spec(), CONFIG.source).staging)
+            world.bucket.put(world.layout.staging + name, body, content_type="x")
+        world.bucket.delete([first, last])
+    assert resumed_from(world) in {None, 8}
+
+
+def test_checkpoints_of_another_secret_are_not_believed_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = broken_off()
+    monkeypatch.setattr("model_world.CONFIG", replace(CONFIG, client_secret="another" * 6))
+    with world.listening() as log:
+        process = world.finish()
+    assert process.manifest is not None
+    assert process.manifest.content["walk"]["resumed_from"] is None
+    assert any("if the secret has not been changed" in line for line in log.lines)
+
+
+@given(body=st.binary(max_size=300), keep=st.integers(0, 2000), name=st.sampled_from(["first", "last"]))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_damage_in_staging_comes_back_in_each_retry(body: bytes, keep: int, name: str) -> None:
+    world = broken_off()
+    key = (min if name == "first" else max)(world.staged())
+    world.bucket.put(key, world.staged()[key][:keep] + body, content_type="x")
+    world.hold(world.finish(tries=2))
+
+
+def test_a_bomb_in_staging_is_neither_unpacked_nor_read_whole() -> None:
+    world = broken_off()
+    key = max(world.staged())
+    world.bucket.put(key, gzip.compress(b"0" * (80 << 20)), content_type="x")
+    tracemalloc.start()
+    try:
+        assert resumed_from(world) == 8
+        assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_checkpoint_of_the_future_is_no_beginning() -> None:
+    world = broken_off()
+    world.clock.now -= 73 * 365 * DAY
+    assert resumed_from(world) is None
+
+
+def test_foreign_files_below_staging_stay() -> None:
+    world = broken_off()
+    ours = world.layout.staging
+    foreign = [
+        f"{ours}notes.txt",
+        f"{ours}0123456789ab/report.csv",
+        f"{world.layout.task_staging}model/weights.bin",
+        f"{world.layout.task_staging}{'0' * 16}-{'0' * 16}/other.jsonl.gz",
+    ]
+    for key in foreign:
+        world.bucket.put(key, b"not ours", content_type="x")
+    world.clock.now += 3 * DAY
+    world.finish(run=OTHER_RUN)
+    world.finish()
+    assert sorted(world.staged()) == sorted(foreign)
+
+
+def test_a_walk_that_is_still_going_on_keeps_its_oldest_chunks() -> None:
+    world = broken_off()
+    first, last = sorted(world.staged())
+    world.clock.now += 2 * DAY
+    world.bucket.put(last, world.staged()[last], content_type="x")
+    world.finish(run=OTHER_RUN)
+    assert sorted(world.staged()) == [first, last]
+
+
+def test_a_chunk_is_cut_before_long_contacts_fill_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "CHUNK_ROWS", 10_000)
+    monkeypatch.setattr(staging, "CHUNK_CHARACTERS", 500)
+    world = World(contacts=30)
     process = world.finish()
     world.hold(process)
-    assert kept
-    assert not any("put kore/_staging" in effect for effect in process.effects)
-    assert chunks.LocalChunks is LocalChunks
-
-
-@pytest.mark.parametrize("orphan", ["00000001", "ffffffff"], ids=["first by name", "last by name"])
-def test_what_two_processes_read_of_one_walk_is_never_mixed(orphan: str) -> None:
-    """The orphan's chunk in the middle holds the same offsets, perhaps of another list; nobody continued it."""
-    common, retry = "88888888", "99999999"
-    names = [
-        (0, 4, common, staging._NOBODY),
-        (4, 8, orphan, common),
-        (4, 8, retry, common),
-        (8, 10, orphan, orphan),
-        (8, 12, retry, retry),
-    ]
-    chunks_there = [staging._Chunk(f"{start}-{end}-{by}", start, end, by, before) for start, end, by, before in names]
-    assert [chunk.writer for chunk in staging._chain(chunks_there)] == [common, retry, retry]
-    without = [chunk for chunk in chunks_there if (chunk.start, chunk.writer) != (4, retry)]
-    assert [chunk.writer for chunk in staging._chain(without)] == [common, orphan, orphan]
-    assert staging._chain(chunks_there[1:]) == []
+    assert any("put kore/_staging" in effect for effect in process.effects)

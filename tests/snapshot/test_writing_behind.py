@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
-from model_world import FakeClock
+from model_world import CONFIG, FakeClock
 
 from airflow_provider_kore.api import prefetch
 from airflow_provider_kore.api.page import Page, Progress, Record, Records
 from airflow_provider_kore.exceptions import DriftError, StoreUnavailableError
 from airflow_provider_kore.snapshot import staging
 from airflow_provider_kore.snapshot.fields import FieldPolicies
+from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import CHUNK_SECONDS, Staging, WalkState
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Walker:
             chunks,
             self.clock,
             FieldPolicies(),
+            Seal(CONFIG, "here"),
             typed_columns=False,
             on_chunk=lambda: None,
             on_cut=lambda end, total: self.cuts.append(end),  # noqa: ARG005
