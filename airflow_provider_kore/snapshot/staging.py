@@ -28,10 +28,11 @@ from airflow_provider_kore.api.page import Page, Progress
 from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Usage
 from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
+from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.formats import ColumnSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from airflow_provider_kore.clock import Clock
@@ -150,7 +151,7 @@ class Staging:
         self._chunks = chunks
         self._clock = clock
         self._policies = policies
-        self._typed_columns = typed_columns or not policies.unchanged
+        self._typed_columns = typed_columns
         self._on_chunk = on_chunk
         self._on_cut = on_cut
         self._writer = secrets.token_hex(4)  # no two processes write the same name, so no chunk ever changes
@@ -160,9 +161,8 @@ class Staging:
         self._written: _Write | None = None
         self._rows: list[str] = []
         self._born = 0.0
-        self._keys: set[str] = set()
-        self.columns = ColumnSet()
-        self.fields_seen: set[str] = set()
+        self.columns = ColumnSet(typed=typed_columns)
+        self.fields = FieldCounts()
         self.state = WalkState(walk_id="", started=0.0)
         self.usage: Callable[[], tuple[Usage, ...]] = tuple
         """Tells what has been spent of the allowance, when a chunk is cut."""
@@ -230,36 +230,40 @@ class Staging:
     def begin(self, state: WalkState) -> None:
         """Begin a walk, and drop what an earlier one has left."""
         self.discard()
-        self.columns = ColumnSet()
-        self._keys = set()
-        self.fields_seen = set()
+        self.columns = ColumnSet(typed=self._typed_columns)
+        self.fields = FieldCounts()
         self.state = state
 
     def add(self, page: Page, progress: Progress) -> None:
         """Take in a page that was believed, after field policies.
 
         :param progress: what its walk knows now.
+
+        Raises ParameterError if a contact lacks a field that a policy names, and the author wants to fail then; or if
+        there are more fields than a table may have.
         """
         if not self._rows:
             self._born = self._clock.monotonic()
-        rows = page.records.texts
+        rows, fields = page.records.texts, self.fields
         if not self._policies.unchanged:
-            rows = [self._policies.apply(text, self.fields_seen) for text in rows]
-        if self._typed_columns:
+            fields = fields.copy()
+            rows = [self._policies.apply(text, fields) for text in rows]
+            fields.contacts += len(rows)
+            self._policies.check_missing(fields)
+        if self._typed_columns or not self._policies.unchanged:
             for text in rows:
                 self.columns.add(text)
-        elif not self._keys.issuperset(chain.from_iterable(page.records.values)):
-            self._take_new_keys(page)
+        elif not self.columns.covers(chain.from_iterable(page.records.values)):
+            self._take_new_names(page)
         state = replace(self.state, progress=progress, pages=self.state.pages + 1)
-        # No call between these two: Airflow's execution_timeout can come out of any.
+        # No call between these: Airflow's execution_timeout can come out of any.
         self._rows += rows
-        self.state = state
+        self.state, self.fields = state, fields
 
-    def _take_new_keys(self, page: Page) -> None:
+    def _take_new_names(self, page: Page) -> None:
         for record in page.records:
-            if not self._keys.issuperset(record.value):
+            if not self.columns.covers(record.value):
                 self.columns.add(record.text)
-                self._keys.update(record.value)
 
     def checkpoint_if_due(self, expected: int | None) -> None:
         """Cut a chunk if it is time to, and see to the one that is being written.
@@ -299,7 +303,7 @@ class Staging:
             "rows": len(self._rows),
             "state": self.state.to_json(),
             "columns": self.columns.to_json(),
-            "fields_seen": sorted(self.fields_seen),
+            "fields": self.fields.to_json(),
         }
         chunk = _Chunk(name, start, end, self._writer, before)
         write = partial(self._write, name, [json.dumps(head), *self._rows])
@@ -370,6 +374,7 @@ class Staging:
             try:
                 head, rows = self._read(chain[-1])
                 state = WalkState.from_json(head["state"])
+                self._take_counts(head)
                 sum(1 for _ in rows)
             except (CheckpointLostError, KeyError, TypeError, ValueError):
                 chain = chain[:-1]
@@ -380,9 +385,12 @@ class Staging:
     def _take_state(self, chunk: _Chunk) -> None:
         head, _ = self._read(chunk)
         self.state = WalkState.from_json(head["state"])
-        self.columns = ColumnSet.from_json(head["columns"])
-        self._keys = set(self.columns.keys())
-        self.fields_seen = set(head["fields_seen"])  # type: ignore[call-overload]
+        self._take_counts(head)
+
+    def _take_counts(self, head: Mapping[str, object]) -> None:
+        """Take on what a chunk's head says of its rows' fields. Raises ValueError, KeyError."""
+        columns = ColumnSet.from_json(head["columns"], typed=self._typed_columns)
+        self.columns, self.fields = columns, FieldCounts.from_json(head["fields"])
 
     def _read(self, chunk: _Chunk) -> tuple[dict[str, object], Iterator[str]]:
         """Return a chunk's state, and its rows."""

@@ -57,6 +57,8 @@ class SnapshotToS3Operator(BaseOperator, ABC):
     :param max_shrink: fail if more than this share of the last good snapshot's rows is missing; 1 allows all.
     :param fields: fields to keep, as a list or ``{"keep": […]}``, or to leave out, ``{"drop": […]}``.
     :param field_policies: ``{"phoneNumber": "hash", "firstName": "mask", …}``, applied before anything reaches S3.
+    :param on_missing_field: what to do about rows that lack a field that a policy names, as after a rename at the vendor:
+        ``warn`` (and count them in the manifest) or ``fail``.
     :param hash_conn_id: connection whose password is the key for ``hash``; its login, or else its id, names the key.
     :param rows_per_file: split the snapshot into files of so many rows; then the manifest is its commit.
     :param staging_prefix: where checkpoints go; None: beside the table, below ``_staging``.
@@ -105,6 +107,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         max_shrink: float = 0.99,
         fields: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         field_policies: Mapping[str, str] | None = None,
+        on_missing_field: str = "warn",
         hash_conn_id: str | None = None,
         rows_per_file: int | None = None,
         staging_prefix: str | None = None,
@@ -134,6 +137,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         self.max_shrink = max_shrink
         self.fields = fields
         self.field_policies = field_policies
+        self.on_missing_field = on_missing_field
         self.hash_conn_id = hash_conn_id
         self.rows_per_file = rows_per_file
         self.staging_prefix = staging_prefix
@@ -325,7 +329,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
     def _policies(self) -> FieldPolicies:
         from airflow_provider_kore.snapshot.fields import FieldPolicies
 
-        policies = FieldPolicies.parse(self.fields, self.field_policies)
+        policies = FieldPolicies.parse(self.fields, self.field_policies, self.on_missing_field)
         if not policies.needs_key or self.hash_conn_id is None:
             return policies.with_key(None, None)
         from airflow_provider_kore.hooks.airflow_versions import mask_secret
