@@ -230,7 +230,7 @@ def _instant(value: object) -> datetime:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST and value.isprintable()
 
 
 def _is_text_or_none(value: object) -> bool:
@@ -300,7 +300,7 @@ _RUN: Final[_Checks] = {
     "try_number": (False, _is_count),
     "generation": (False, lambda value: value is None or _is_count(value)),
 }
-_WALK: Final[_Checks] = {"started_at": (True, _is_instant), "ended_at": (False, _is_text)}
+_WALK: Final[_Checks] = {"started_at": (True, _is_instant), "ended_at": (False, _is_text_or_none)}
 _FILE: Final[_Checks] = {
     "key": (True, _is_text),
     "rows": (True, _is_count),

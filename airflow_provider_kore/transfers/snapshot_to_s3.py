@@ -57,8 +57,8 @@ class SnapshotToS3Operator(BaseOperator, ABC):
     :param max_shrink: fail if more than this share of the last good snapshot's rows is missing; 1 allows all.
     :param fields: fields to keep, as a list or ``{"keep": […]}``, or to leave out, ``{"drop": […]}``.
     :param field_policies: ``{"phoneNumber": "hash", "firstName": "mask", …}``, applied before anything reaches S3.
-    :param on_missing_field: what to do about rows that lack a field that a policy names, as after a rename at the vendor:
-        ``warn`` (and count them in the manifest) or ``fail``.
+    :param on_missing_field: what to do about rows that lack a field that a policy names, as after a vendor's rename:
+        ``warn`` (they are counted in the manifest, too) or ``fail``.
     :param hash_conn_id: connection whose password is the key for ``hash``; its login, or else its id, names the key.
     :param rows_per_file: split the snapshot into files of so many rows; then the manifest is its commit.
     :param staging_prefix: where checkpoints go; None: beside the table, below ``_staging``.

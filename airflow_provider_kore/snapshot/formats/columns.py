@@ -198,13 +198,14 @@ class ColumnSet:
             self._kinds[name] = kinds
             self._characters += len(name)
         elif self.typed:
-            many = len(self._kinds) >= MAX_COLUMNS
+            problem = (
+                f"the contacts have more than {MAX_COLUMNS:,} different fields"
+                if len(self._kinds) >= MAX_COLUMNS
+                else f"the names of the contacts' fields have more than {MAX_NAMES:,} characters"
+            )
             raise ParameterError(
                 "file_format",
-                f"the contacts have more than {MAX_COLUMNS:,} different fields, too many for a table's columns"
-                if many
-                else f"the names of the contacts' fields have more than {MAX_NAMES:,} characters, too many for a table's "
-                "columns",
+                f"{problem}, too many for a table's columns",
                 'use "jsonl", which has no columns, or name the ones you need: fields=["phoneNumber", …]',
             )
         else:

@@ -148,6 +148,6 @@ def naming_damage(format_name: str, read: Iterator[T]) -> Iterator[T]:
     else:
         return
     raise CorruptSnapshotError(
-        f"The stored {format_name} file is not what was written: {problem}, behind row {rows:,}. Don't use it; take the "
-        "snapshot again."
+        f"The stored {format_name} file is not what was written: {problem}, behind row {rows:,}. Don't use it; "
+        "take the snapshot again."
     )
