@@ -89,6 +89,6 @@ def _unwritable(file_format: Format) -> Iterator[None]:
     else:
         return
     raise CorruptSnapshotError(
-        f"A row cannot be written as {file_format.name} ({problem}). Nothing was published. Clear the task, which walks "
-        "anew; if it fails alike, please report this."
+        f"A row cannot be written as {file_format.name} ({problem}). Nothing was published. Clear the task, "
+        "which walks anew; if it fails alike, please report this."
     )

@@ -32,7 +32,7 @@ from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.formats import ColumnSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from airflow_provider_kore.clock import Clock
@@ -374,7 +374,8 @@ class Staging:
             try:
                 head, rows = self._read(chain[-1])
                 state = WalkState.from_json(head["state"])
-                self._take_counts(head)
+                ColumnSet.from_json(head["columns"])
+                FieldCounts.from_json(head["fields"])
                 sum(1 for _ in rows)
             except (CheckpointLostError, KeyError, TypeError, ValueError):
                 chain = chain[:-1]
@@ -385,12 +386,13 @@ class Staging:
     def _take_state(self, chunk: _Chunk) -> None:
         head, _ = self._read(chunk)
         self.state = WalkState.from_json(head["state"])
-        self._take_counts(head)
-
-    def _take_counts(self, head: Mapping[str, object]) -> None:
-        """Take on what a chunk's head says of its rows' fields. Raises ValueError, KeyError."""
-        columns = ColumnSet.from_json(head["columns"], typed=self._typed_columns)
-        self.columns, self.fields = columns, FieldCounts.from_json(head["fields"])
+        self.fields = FieldCounts.from_json(head["fields"])
+        self.columns = ColumnSet.from_json(head["columns"])
+        if self._typed_columns and not self.columns.typed:  # the format was another, and had no need to know them all
+            self.columns = ColumnSet()
+            for row in self.rows():
+                self.columns.add(row)
+        self.columns.typed = self._typed_columns
 
     def _read(self, chunk: _Chunk) -> tuple[dict[str, object], Iterator[str]]:
         """Return a chunk's state, and its rows."""

@@ -132,14 +132,12 @@ class ColumnSet:
         }
 
     @classmethod
-    def from_json(cls, value: object, *, typed: bool = True) -> Self:
+    def from_json(cls, value: object) -> Self:
         """Read what :meth:`to_json` returned.
-
-        :param typed: what the set is for. What was seen for no table cannot be continued for one, as kinds are missing.
 
         Raises ValueError if it is anything else.
         """
-        found = cls(typed=typed)
+        found = cls()
         columns = value.get("columns") if isinstance(value, Mapping) and value.get("version") == 1 else None
         if not isinstance(value, Mapping) or not isinstance(columns, list) or len(columns) > MAX_COLUMNS:
             raise _not_columns()
@@ -151,8 +149,7 @@ class ColumnSet:
                     found._begin(name, kinds)
                 case _:
                     raise _not_columns()
-        if typed and value.get("typed") is not True:
-            raise _not_columns()
+        found.typed = value.get("typed") is True
         found.truncated = value.get("truncated") is True
         return found
 
