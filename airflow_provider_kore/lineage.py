@@ -38,10 +38,10 @@ def snapshot_lineage(manifest: Mapping[str, Any], *, source: Source, base_url: s
     files = manifest["files"]
     columns = [
         SchemaDatasetFacetFields(name=column["name"], type=column.get("type"))
-        for column in (files[0]["columns"] if files else [])
+        for column in (files[0].get("columns", ()) if files else ())
     ]
     statistics = OutputStatisticsOutputDatasetFacet(
-        rowCount=sum(file["rows"] for file in files), size=sum(file["bytes"] for file in files)
+        rowCount=sum(file["rows"] for file in files), size=sum(file.get("bytes", 0) for file in files)
     )
     return OperatorLineage(
         inputs=[Dataset(namespace=f"kore://{urlsplit(base_url).netloc}", name=_path(manifest, source))],
@@ -59,4 +59,4 @@ def snapshot_lineage(manifest: Mapping[str, Any], *, source: Source, base_url: s
 def _path(manifest: Mapping[str, Any], source: Source) -> str:
     """Return a name for what was read: ``{account_id}/{stream_id}/contacts/contact_list_id=…``."""
     parts = [f"{key}={value}" for key, value in source.partition]
-    return "/".join([str(manifest["account_id"]), str(manifest["stream_id"]), source.file_name, *parts])
+    return "/".join([str(manifest.get("account_id")), str(manifest.get("stream_id")), source.file_name, *parts])

@@ -128,10 +128,10 @@ class ContactListChangesOperator(BaseOperator):
         manifest = find_changes(spec, store, stop)
         counts = ("added", "changed", "gone", "unchanged", "changes")
         summary = {
-            **{name: manifest.content[name] for name in counts},
+            **{name: manifest.content.get(name) for name in counts},
             "contact_list_id": self.contact_list_id,
             "snapshot_date": spec.output.snapshot_date,
-            "since": manifest.content["older"]["snapshot_date"],
+            "since": manifest.content.get("older", {}).get("snapshot_date"),
             "snapshot_id": manifest.snapshot_id,
             "bucket": store.bucket,
             "manifest_key": key,

@@ -52,7 +52,7 @@ def build(
     """
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="kore-") as spool:
         file = cast("BinaryIO", spool)
-        with temp_space():
+        with temp_space(), _unwritable(file_format):
             written = file_format.write(rows, file, compression=compression, columns=columns)
             file.flush()
         file.seek(0)
@@ -76,3 +76,19 @@ def build(
             )
         file.seek(0)
         yield BuiltFile(file=file, rows=read, columns=written.columns)
+
+
+@contextmanager
+def _unwritable(file_format: Format) -> Iterator[None]:
+    """Turn what an encoder says about a row into CorruptSnapshotError, without the row."""
+    try:
+        yield
+    except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError, NotImplementedError) as err:
+        # Only our own messages are free of the value: pyarrow quotes it.
+        problem = str(err) if type(err) is ValueError else type(err).__name__
+    else:
+        return
+    raise CorruptSnapshotError(
+        f"A row cannot be written as {file_format.name} ({problem}). Nothing was published. Clear the task, "
+        "which walks anew; if it fails alike, please report this."
+    )

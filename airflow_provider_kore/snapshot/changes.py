@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, Self, cast
 from airflow_provider_kore import __version__
 from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, IncomparableError, ParameterError
 from airflow_provider_kore.json_text import comparable, encode
+from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.formats import ColumnSet, parse_format
-from airflow_provider_kore.snapshot.formats.columns import milliseconds
+from airflow_provider_kore.snapshot.formats.columns import instant
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout, default_changes_prefix
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, look
@@ -174,14 +175,16 @@ def find_changes(spec: ChangesSpec, store: ObjectStore, stop: Stop | None = None
     its files are not what its manifest says; RetryableError if the same call may succeed later.
     """
     stop = stop or Stop()
-    layout = Layout(spec.output)
-    target = look(store, layout)  # before the sides are read: whoever publishes after this has read what is as new
-    published = check_target(spec.output, layout, target, store.bucket)
+    target = look(store, Layout(spec.output))  # before the sides are read: what is published after this is as new
+    newer = _proven(store, Layout(spec.snapshot), "snapshot_date")
+    older = _older(spec, store)
+    output = replace(spec.output, made_with=_of_sides(spec, older, newer))
+    layout = Layout(output)
+    layout.check_keys()
+    published = check_target(output, layout, target, store.bucket)
     if published is not None:
         log.info("This run has published %s changes already.", f"{published.rows:,}")
         return published
-    newer = _proven(store, Layout(spec.snapshot), "snapshot_date")
-    older = _older(spec, store)
     _check_same_kind(older, newer)
     loose = _retyped(older, newer)
     with tempfile.SpooledTemporaryFile(max_size=_MEMORY, prefix="kore-") as spool:
@@ -193,22 +196,22 @@ def find_changes(spec: ChangesSpec, store: ObjectStore, stop: Stop | None = None
                 stop.check()
                 for row in compare(_rows(before), _rows(after), found.counts, loose=loose, before=spec.before):
                     spool.write(encode(row + "\n"))
-        content = _describe(spec, older, newer, found.counts)
+        content = _describe(spec, older, newer, found.counts, recipe=layout.recipe)
         publisher = Publisher(
-            spec.output,
+            output,
             layout,
             store,
             stop,
             snapshot_id=content["snapshot_id"],
-            started=content["walk"]["started_at"],
+            started=newer.started_at,
         )
         manifest = publisher.publish(target, found, content)
     counts = found.counts
     log.info(
         "Contact list %s from %s to %s: %s added, %s changed, %s gone, %s unchanged; in s3://%s/%s.",
         spec.output.source.name,
-        older.content["snapshot_date"],
-        newer.content["snapshot_date"],
+        older.snapshot_date,
+        newer.snapshot_date,
         *(f"{number:,}" for number in (counts.added, counts.changed, counts.gone, counts.unchanged)),
         store.bucket,
         layout.partition,
@@ -247,7 +250,7 @@ def compare(
         if was is None:
             counts.added += 1
             yield _row(identifier, "added", row, None)
-        elif was == row or _content(was, loose) == _content(row, loose):
+        elif was == row or _say_the_same(was, row, loose):
             counts.unchanged += 1
         else:
             counts.changed += 1
@@ -255,6 +258,18 @@ def compare(
     for identifier, was in left.items():
         counts.gone += 1
         yield _row(identifier, "gone", None, was if before else None)
+
+
+def _say_the_same(was: str, row: str, loose: frozenset[str]) -> bool:
+    """Compare two contacts. Raises CorruptSnapshotError if one cannot be read."""
+    try:
+        return _content(was, loose) == _content(row, loose)
+    except (ValueError, RecursionError) as err:
+        problem = "nested too deeply" if isinstance(err, RecursionError) else str(err)
+    raise CorruptSnapshotError(
+        f"A contact of a snapshot that was to be compared cannot be read: {problem}. Nothing was published; take the "
+        "snapshot again."
+    )
 
 
 def _row(identifier: str, change: str, contact: str | None, before: str | None) -> str:
@@ -266,7 +281,9 @@ def _row(identifier: str, change: str, contact: str | None, before: str | None) 
 
 def _content(row: str, loose: frozenset[str]) -> dict[str, object]:
     """Return what a contact says. A field that is null says as much as one that is missing."""
-    found = cast("dict[str, object]", comparable(row))
+    found = comparable(row)
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")  # noqa: TRY004  # the row is wrong, not the program
     return {name: _loosely(value) if name in loose else value for name, value in found.items() if value is not None}
 
 
@@ -274,11 +291,18 @@ def _loosely(value: object) -> object:
     """Return the same for a string and for the number, time or boolean that it spells."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = str(value[0]) if isinstance(value, tuple) else str(value)
-    instant = milliseconds(text)
-    if instant is not None:
-        return ("at", instant)
-    return Decimal(text) if _number(text) else text
+    if not isinstance(value, (str, tuple)):
+        return value
+    text = str(value[0]) if isinstance(value, tuple) else value
+    at = instant(text)
+    if at is not None:
+        return ("at", at)
+    if not _number(text):
+        return text
+    try:
+        return Decimal(text)
+    except ArithmeticError:  # an exponent of more than 18 digits
+        return text
 
 
 def _twice() -> CorruptSnapshotError:
@@ -298,6 +322,14 @@ def _proven(store: ObjectStore, layout: Layout, parameter: str) -> Manifest:
         raise IncomparableError(
             f"The snapshot of {where} is not proven consistent, so contacts may be missing that are not gone. Take it "
             f"again while the list is quiet, or pass another {parameter}. Nothing was changed."
+        )
+    problem = found.manifest.problem(layout.partition, layout.spec.source.file_name)
+    if problem is None and not all(name in found.manifest.content for name in ("file_format", "compression")):
+        problem = "does not say its file_format and compression"
+    if problem is not None:
+        raise CorruptSnapshotError(
+            f"{where} is not the manifest of a snapshot of this list and day: it {problem}. Take the snapshot "
+            "again, and find out what else writes there. Nothing was changed."
         )
     return found.manifest
 
@@ -323,19 +355,25 @@ def _older(spec: ChangesSpec, store: ObjectStore) -> Manifest:
 
 def _check_same_kind(older: Manifest, newer: Manifest) -> None:
     """Refuse two snapshots in which the same contact need not look the same. Raises IncomparableError."""
-    differing = [_AS_WORDS[name] for name in _SAME if older.content.get(name) != newer.content.get(name)]
+    differing = [_AS_WORDS[name] for name in _SAME if _told(older, name) != _told(newer, name)]
     if differing:
         raise IncomparableError(
-            f"The snapshots of {older.content['snapshot_date']} and {newer.content['snapshot_date']} were made with "
+            f"The snapshots of {older.snapshot_date} and {newer.snapshot_date} were made with "
             f"different {' and different '.join(differing)}, so every contact would pass for changed. Take one of them "
             "again as the other was made, or compare from here on (since). Nothing was changed."
         )
 
 
+def _told(manifest: Manifest, name: str) -> object:
+    """Return what a manifest says of how its snapshot was made; how many contacts lack a field is no part of that."""
+    found = manifest.content.get(name)
+    return {key: value for key, value in found.items() if key != "missing"} if isinstance(found, dict) else found
+
+
 def _retyped(older: Manifest, newer: Manifest) -> frozenset[str]:
     """Return the columns whose type is another on either side, because their values are."""
     before, after = (
-        {column["name"]: column.get("type") for file in manifest.content["files"] for column in file["columns"]}
+        {column["name"]: column.get("type") for file in manifest.files for column in file.get("columns", ())}
         for manifest in (older, newer)
     )
     return frozenset(name for name in before.keys() & after.keys() if before[name] != after[name])
@@ -347,17 +385,20 @@ def _split(store: ObjectStore, manifest: Manifest, number: int, files: ExitStack
     for _ in range(number):
         bucket = tempfile.SpooledTemporaryFile(max_size=_MEMORY // number, prefix="kore-")  # noqa: SIM115  # next line
         buckets.append(cast("BinaryIO", files.enter_context(bucket)))
-    for file in manifest.content["files"]:
+    for file in manifest.files:
         rows = 0
         for identifier, row in _read(store, manifest, file, stop.check):
             if rows % _ROWS_AT_ONCE == 0:
                 stop.check()
             rows += 1
+            if rows > file["rows"]:
+                break
             name = encode(json.dumps(identifier))
             buckets[zlib.crc32(name) % number].write(name + b"\t" + encode(row) + b"\n")
         if rows != file["rows"]:
             raise CorruptSnapshotError(
-                f"s3://{store.bucket}/{file['key']} holds {rows:,} contacts, and its manifest says {file['rows']:,}. "
+                f"s3://{store.bucket}/{quoted(file['key'], 200)} holds {rows:,} contacts"
+                f"{' or more' if rows > file['rows'] else ''}, and its manifest says {file['rows']:,}. "
                 "Don't use it; take the snapshot again."
             )
     return buckets
@@ -385,15 +426,17 @@ def _fetched(
     store: ObjectStore, manifest: Manifest, file: dict[str, Any], on_block: Callable[[], None]
 ) -> Iterator[BinaryIO]:
     opened = store.get(file["key"])
+    size, most = 0, file.get("bytes")
     with tempfile.SpooledTemporaryFile(max_size=_MEMORY, prefix="kore-") as spool:
         sha = hashlib.sha256()
         if opened is not None:
             with opened as stream:
-                while block := stream.read(_MEMORY):
+                while (most is None or size <= most) and (block := stream.read(_MEMORY)):
                     on_block()
+                    size += len(block)
                     sha.update(block)
                     spool.write(block)
-        if opened is None or sha.hexdigest() != file["sha256"]:
+        if opened is None or sha.hexdigest() != file.get("sha256"):
             _blame(store, manifest, file["key"])
         spool.seek(0)
         yield cast("BinaryIO", spool)
@@ -404,20 +447,27 @@ def _blame(store: ObjectStore, manifest: Manifest, key: str) -> None:
     partition = key.rpartition("/")[0]
     now = read_manifest(store, f"{partition}/{MANIFEST_NAME}")
     if now is None or now.manifest.content != manifest.content:
-        raise DriftError(f"The snapshot in s3://{store.bucket}/{partition}/ was replaced while it was read. Try again.")
+        raise DriftError(
+            f"The snapshot in s3://{store.bucket}/{quoted(partition, 200)}/ was replaced while it was read. Try again."
+        )
     raise CorruptSnapshotError(
-        f"s3://{store.bucket}/{key} is missing, or not the file that its manifest describes. Don't use it; take the "
-        "snapshot again, and find out what else writes there."
+        f"s3://{store.bucket}/{quoted(key, 200)} is missing, or not the file that its manifest describes. Don't use "
+        "it; take the snapshot again, and find out what else writes there."
     )
 
 
-def _describe(spec: ChangesSpec, older: Manifest, newer: Manifest, counts: Counts) -> dict[str, Any]:
+def _of_sides(spec: ChangesSpec, older: Manifest, newer: Manifest) -> str:
+    """Return a name for what is compared, and how."""
+    return digest([older.snapshot_id, newer.snapshot_id, spec.before])
+
+
+def _describe(spec: ChangesSpec, older: Manifest, newer: Manifest, counts: Counts, *, recipe: str) -> dict[str, Any]:
     """Return the manifest of the changes without its files."""
     run = spec.output.run
     return {
         "schema_version": SCHEMA_VERSION,
         "provider_version": __version__,
-        "snapshot_id": digest([older.snapshot_id, newer.snapshot_id, spec.before]),
+        "snapshot_id": _of_sides(spec, older, newer),
         **{
             name: newer.content.get(name)
             for name in ("contact_list_id", "contact_list_name", "account_id", "stream_id")
@@ -439,12 +489,13 @@ def _describe(spec: ChangesSpec, older: Manifest, newer: Manifest, counts: Count
             "map_index": run.map_index,
             "try_number": spec.output.try_number,
             "generation": spec.output.generation,
+            "recipe": recipe,
             "logical_date": spec.output.logical_date,
             "digest": run.digest,
         },
         # Of two that publish the same partition, the one that compares the later walk wins.
-        "walk": {name: newer.content["walk"][name] for name in ("started_at", "ended_at")},
-        "fields": newer.content["fields"],
+        "walk": {name: newer.content["walk"].get(name) for name in ("started_at", "ended_at")},
+        "fields": newer.content.get("fields"),
         "file_format": spec.output.file_format.name,
         "compression": spec.output.compression,
         "warnings": [],
@@ -453,7 +504,7 @@ def _describe(spec: ChangesSpec, older: Manifest, newer: Manifest, counts: Count
 
 def _side(manifest: Manifest) -> dict[str, Any]:
     return {
-        "snapshot_date": manifest.content["snapshot_date"],
+        "snapshot_date": manifest.snapshot_date,
         "snapshot_id": manifest.snapshot_id,
         "contacts": manifest.rows,
         "keys": manifest.keys,

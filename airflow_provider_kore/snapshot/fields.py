@@ -11,17 +11,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from airflow_provider_kore.exceptions import ParameterError
 from airflow_provider_kore.json_text import spans
+from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["POLICIES", "FieldPolicies", "drop", "hash_value", "mask"]
+__all__ = ["ON_MISSING", "POLICIES", "FieldCounts", "FieldPolicies", "Seen", "drop", "hash_value", "mask"]
 
 _ID = "_id"
+_NAMES_SHOWN = 5
 _MASK = "****"
 _MASK_SHOWS = 2
 _MASK_HIDES_AT_LEAST = 4
@@ -63,6 +65,59 @@ POLICIES: Mapping[str, Callable[[str, bytes], str | None]] = MappingProxyType(
 """By the name that ``field_policies`` takes: raw text of a value and the key in, raw text out, or None for nothing."""
 
 
+ON_MISSING: Final = ("warn", "fail")
+"""What to do about a contact that has no field of a name that a policy wants to change."""
+
+
+class Seen(Protocol):
+    """Takes the names of one contact's fields, each of them once."""
+
+    def add(self, name: str, /) -> object:
+        """Take in one name."""
+        ...
+
+
+class FieldCounts:
+    """How many contacts have each field that the author named. Belongs to a walk, and is part of its checkpoints."""
+
+    __slots__ = ("contacts", "found")
+
+    def __init__(self, contacts: int = 0, found: Mapping[str, int] | None = None) -> None:
+        """Begin with nothing counted."""
+        self.contacts = contacts
+        """How many were looked at."""
+        self.found = dict(found or {})
+        """By name, how many of them have such a field; names that no contact has are left out."""
+
+    def copy(self) -> Self:
+        """Return the same counts, to be counted on apart from these."""
+        return type(self)(self.contacts, self.found)
+
+    def add(self, name: str) -> None:
+        """Count a field of one contact."""
+        self.found[name] = self.found.get(name, 0) + 1
+
+    def missing(self, names: Iterable[str]) -> dict[str, int]:
+        """Return how many contacts lack each of these fields, those that no contact lacks left out."""
+        lacking = {name: self.contacts - self.found.get(name, 0) for name in sorted(names)}
+        return {name: number for name, number in lacking.items() if number}
+
+    def to_json(self) -> dict[str, object]:
+        """Return what :meth:`from_json` reads."""
+        return {"contacts": self.contacts, "found": dict(sorted(self.found.items()))}
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Read what :meth:`to_json` returned. Raises ValueError for anything else."""
+        match value:
+            case {"contacts": int(contacts), "found": dict(found)} if contacts >= 0 and all(
+                isinstance(name, str) and isinstance(number, int) and 0 <= number <= contacts
+                for name, number in found.items()
+            ):
+                return cls(contacts, found)
+        raise ValueError("not the counts of fields")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldPolicies:
     """What happens to each field. Built by :meth:`parse`; the key is added where it is known, by :meth:`with_key`."""
@@ -73,20 +128,27 @@ class FieldPolicies:
     """Field to policy name."""
     key: bytes | None = field(default=None, repr=False)
     key_id: str | None = None
+    on_missing: str = "warn"
+    """One of :data:`ON_MISSING`."""
 
     @classmethod
-    def parse(cls, fields: object = None, field_policies: object = None) -> Self:
+    def parse(cls, fields: object = None, field_policies: object = None, on_missing_field: object = "warn") -> Self:
         """Check the operator's parameters of these names.
 
         :param fields: a list of the fields to keep, or ``{"keep": [...]}``, or ``{"drop": [...]}``; ``_id`` always
             stays. None keeps all.
         :param field_policies: field name to ``"hash"``, ``"mask"`` or ``"drop"``.
+        :param on_missing_field: ``"warn"``, or ``"fail"`` as soon as a contact lacks a field that a policy names.
 
         Field names are exact: ``" Priority"`` has its blank, ``phonenumber`` is not ``phoneNumber``. Only a contact's
         outermost members have names here.
 
         Raises ParameterError if a policy is unknown, two demands contradict each other, or ``_id`` is to be changed.
         """
+        if on_missing_field not in ON_MISSING:
+            raise ParameterError(
+                "on_missing_field", f"is {quoted(repr(on_missing_field))}", f"use {' or '.join(map(repr, ON_MISSING))}"
+            )
         keep, dropped = _parse_fields(fields)
         policies = _parse_policies(field_policies)
         for name in dropped:
@@ -105,7 +167,7 @@ class FieldPolicies:
                 if policy != "drop" and name not in keep:
                     raise _contradiction(name, f"not kept, yet field_policies wants {policy!r} for it")
             keep |= {_ID}
-        return cls(keep=keep, policies=policies)
+        return cls(keep=keep, policies=policies, on_missing=str(on_missing_field))
 
     @property
     def unchanged(self) -> bool:
@@ -145,11 +207,10 @@ class FieldPolicies:
             raise self._keyless(problem)
         return replace(self, key=key, key_id=key_id)
 
-    def apply(self, raw: str, seen: set[str] | None = None) -> str:
+    def apply(self, raw: str, seen: Seen | None = None) -> str:
         """Return the contact, a raw JSON object, as it may be stored.
 
-        :param seen: every named field this contact has is added to it, for :meth:`unseen`; sets of several chunks are
-            merged by union.
+        :param seen: every named field that this contact has is added to it, once.
 
         Raises ValueError if it is no JSON object, ParameterError if a field is to be hashed without a key.
         """
@@ -159,11 +220,13 @@ class FieldPolicies:
             raise self._keyless("there is no key")
         keep, policies, key = self.keep, self.policies, self.key or b""
         pieces: list[str] = []
+        has: set[str] = set()
         changed = False
         for name, start, value_start, end in spans(raw):
             policy = policies.get(name)
             named = policy is not None or (keep is not None and name in keep)
-            if named and seen is not None and name != _ID:
+            if named and seen is not None and name != _ID and name not in has:
+                has.add(name)
                 seen.add(name)
             if policy is not None:
                 value = POLICIES[policy](raw[value_start:end], key)
@@ -179,6 +242,27 @@ class FieldPolicies:
     def unseen(self, seen: Iterable[str]) -> list[str]:
         """Return the named fields that no contact had, sorted: most likely misspelt, and worth a warning."""
         return sorted(self.named.difference(seen))
+
+    def missing(self, counts: FieldCounts) -> dict[str, int]:
+        """Return how many contacts lack each field that a policy names, those that no contact lacks left out."""
+        return counts.missing(self.policies)
+
+    def check_missing(self, counts: FieldCounts) -> None:
+        """Raise ParameterError if a contact lacks a field that a policy names, and the author wants to fail then.
+
+        The vendor may have renamed it: under its new name no policy would hold it back.
+        """
+        missing = self.missing(counts) if self.on_missing == "fail" else {}
+        if not missing:
+            return
+        shown = [f"'{quoted(name)}' ({number:,} of them)" for name, number in missing.items()]
+        more = [f"{len(shown) - _NAMES_SHOWN} more"] if len(shown) > _NAMES_SHOWN else []
+        raise ParameterError(
+            "on_missing_field",
+            f"of the {counts.contacts:,} contacts that were read, some lack a field that a policy names: "
+            f"{', '.join(shown[:_NAMES_SHOWN] + more)}; nothing was published",
+            'look whether it was renamed in Kore.ai and name it anew, or pass "warn" if contacts may lack it',
+        )
 
     def describe(self) -> dict[str, object]:
         """Return what the manifest says about the policies: names, and of the key its id and a check value.
@@ -199,10 +283,10 @@ class FieldPolicies:
         }
 
     def _keyless(self, problem: str) -> ParameterError:
-        hashed = ", ".join(repr(name) for name, policy in self.policies.items() if policy == "hash")
+        hashed = [f"'{quoted(name)}'" for name, policy in self.policies.items() if policy == "hash"]
         return ParameterError(
             "field_policies",
-            f"{hashed} cannot be hashed: {problem}",
+            f"{', '.join(hashed[:_NAMES_SHOWN])} cannot be hashed: {problem}",
             f"name an Airflow connection that holds a key of at least {_SHORTEST_KEY} random bytes and a key id",
         )
 
@@ -215,7 +299,7 @@ def _text(raw: str) -> str | None:
 
 
 def _contradiction(name: str, problem: str) -> ParameterError:
-    return ParameterError("fields", f"{name!r} is {problem}", "say one thing about each field")
+    return ParameterError("fields", f"'{quoted(name)}' is {problem}", "say one thing about each field")
 
 
 def _parse_fields(fields: object) -> tuple[frozenset[str] | None, frozenset[str]]:
@@ -257,6 +341,8 @@ def _parse_policies(field_policies: object) -> dict[str, str]:
     for name, policy in field_policies.items():
         if not isinstance(policy, str) or policy not in POLICIES:
             raise ParameterError(
-                "field_policies", f"{name!r} has the unknown policy {policy!r}", f"use one of {allowed}"
+                "field_policies",
+                f"'{quoted(name)}' has the unknown policy {quoted(repr(policy))}",
+                f"use one of {allowed}",
             )
     return dict(field_policies)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
+import logging
+import re
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ShrunkError
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.store import ObjectStore
+
+log = logging.getLogger(__name__)
 
 LOOKED_AT = 10
 """How many manifests are read at the most in search of a consistent one."""
@@ -41,7 +46,7 @@ def check_guards(spec: SnapshotSpec, layout: Layout, store: ObjectStore, rows: i
     if missing > spec.max_shrink:
         raise ShrunkError(
             f"{has}, {missing:.1%} fewer than the "
-            f"{last.rows:,} of its last good snapshot ({last.content['snapshot_date']}), and max_shrink is "
+            f"{last.rows:,} of its last good snapshot ({last.snapshot_date or 'no date'}), and max_shrink is "
             f"{spec.max_shrink:g}. Nothing was replaced. Look at the list in Kore.ai; if that is right, raise "
             "max_shrink "
             "for this run (1 allows everything)."
@@ -51,17 +56,28 @@ def check_guards(spec: SnapshotSpec, layout: Layout, store: ObjectStore, rows: i
 def last_good(store: ObjectStore, prefix: str, source: Source) -> Manifest | None:
     """Return the manifest of the source's newest consistent snapshot, None if there is none.
 
+    Passed over is what is damaged, tells of another source, or names files that are not of its own folder. No more than
+    :data:`LOOKED_AT` manifests are read.
+
     :param prefix: below which all its snapshots are: ``Layout.list_prefix``.
     """
-    found = [each for each in store.list(prefix) if each.key.endswith(f"/{MANIFEST_NAME}")]
-    newest = sorted(
-        found, key=lambda each: (each.modified is not None and each.modified.timestamp(), each.key), reverse=True
+    is_manifest = re.compile(rf"{re.escape(prefix)}snapshot_date=\d{{4}}-\d\d-\d\d/{MANIFEST_NAME}", re.ASCII).fullmatch
+    newest = heapq.nlargest(
+        LOOKED_AT,
+        (each for each in store.list(prefix) if is_manifest(each.key)),
+        key=lambda each: (each.modified is not None and each.modified.timestamp(), each.key),
     )
-    for each in newest[:LOOKED_AT]:
+    for each in newest:
         try:
             published = read_manifest(store, each.key)
-        except CorruptSnapshotError:
+        except CorruptSnapshotError as err:
+            log.warning("Passed over: %s", err)
             continue
-        if published is not None and published.manifest.consistent and source.is_same(published.manifest.content):
-            return published.manifest
+        if published is None:
+            continue
+        manifest = published.manifest
+        if problem := manifest.problem(each.key.removesuffix(MANIFEST_NAME), source.file_name):
+            log.warning("s3://%s/%s is passed over: it %s.", store.bucket, each.key, problem)
+        elif manifest.consistent and source.is_same(manifest.content):
+            return manifest
     return None

@@ -1,20 +1,45 @@
 """The manifest: enough to audit a snapshot without opening it.
 
-It is written last, beside the object, and holds no contact data.
+It is written last, beside the object, and holds no contact data. Whatever lies in a bucket may have been put there by
+others: :meth:`Manifest.from_bytes` checks everything that the package reads of one, so that nothing is checked twice.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from airflow_provider_kore.exceptions import CorruptSnapshotError
+from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
+from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.formats import FORMATS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from airflow_provider_kore.snapshot.store import ObjectStore
 
 SCHEMA_VERSION: Final = 1
+
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of a manifest, written or read: some 50,000 files, and far more columns than a table may have."""
+
+MOST_VALUES: Final = 2_000_000
+"""Commas, colons and brackets in it: what is small as text may be large when it is read."""
+
+FUTURE: Final = timedelta(days=1)
+"""Beyond this, a walk that begins later than now is no matter of two clocks."""
+
+_LONGEST: Final = 1024
+"""Characters of a key, which S3 allows, and of any id."""
+
+_MOST_ROWS: Final = 2**53
+_COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
+"""What a manifest calls its rows, each after the kind of its snapshot."""
+
+_NOT_READ = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +52,16 @@ class Manifest:
     def snapshot_id(self) -> str:
         """What the object's metadata calls it, too."""
         return str(self.content["snapshot_id"])
+
+    @property
+    def snapshot_date(self) -> str:
+        """YYYY-MM-DD, the partition; empty if it does not say."""
+        return str(self.content.get("snapshot_date") or "")
+
+    @property
+    def files(self) -> list[dict[str, Any]]:
+        """What it says of each file; ``key`` and ``rows`` are never missing."""
+        return list(self.content["files"])
 
     @property
     def rows(self) -> int:
@@ -62,32 +97,95 @@ class Manifest:
         return found if isinstance(found, int) else 0
 
     @property
+    def started_at(self) -> str:
+        """When its walk began, ISO 8601, as it was written: two of ours compare as text."""
+        return str(self.content["walk"]["started_at"])
+
+    @property
+    def started(self) -> datetime:
+        """The same as a point in time."""
+        return _instant(self.content["walk"]["started_at"])
+
+    def started_in_future(self, now: float) -> bool:
+        """Say whether it claims to have begun more than a day after ``now``, in seconds since 1970.
+
+        Such a manifest is newer than every run to come, which would give way to it for ever.
+        """
+        return self.started - datetime.fromtimestamp(now, UTC) > FUTURE
+
+    @property
+    def list_updated_at(self) -> str | None:
+        """The list's ``updatedAt`` when it was read; None if it does not say, or is no snapshot of a list."""
+        found = self.content.get("list_updated_at")
+        return found if isinstance(found, str) and found else None
+
+    @property
     def keys(self) -> list[str]:
         """The keys of the snapshot's files."""
         return [str(file["key"]) for file in self.content["files"]]
 
+    def problem(self, partition: str, file_name: str) -> str | None:
+        """Say why this is not the manifest of a partition, in words that complete "it …"; None if it may be.
+
+        :param partition: the key prefix of the partition, ending with a slash.
+        :param file_name: what the names of its files begin with: ``contacts``.
+        """
+        for name, value in _values_of(partition).items():
+            told = self.content.get(name)
+            if told is not None and told != value:
+                return f"says {name} {quoted(told)!r}, and lies in {quoted(name)}={quoted(value)}"
+        own = _own_name(self.content, file_name)
+        for key in self.keys:
+            if not key.startswith(partition):
+                return f"names {quoted(key)!r}, which lies outside of its folder"
+            if not own(key.removeprefix(partition)):
+                return f"names {quoted(key)!r}, which is no file of a snapshot of {file_name.replace('_', ' ')}"
+        return None
+
     def to_bytes(self) -> bytes:
-        """Return what is stored."""
-        return (json.dumps(self.content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+        """Return what is stored.
+
+        All files of a snapshot have the same columns; where they would make the manifest too large to be read again,
+        only the first file says them.
+
+        Raises ParameterError if there are more files than a manifest can name.
+        """
+        body = _encoded(self.content)
+        if _too_large(body):
+            first, *others = self.content["files"]
+            without = [{name: value for name, value in file.items() if name != "columns"} for file in others]
+            body = _encoded({**self.content, "files": [first, *without]})
+        if _too_large(body):
+            raise ParameterError(
+                "rows_per_file",
+                f"makes {len(self.content['files']):,} files, more than a manifest of {MOST_BYTES:,} bytes can name",
+                "pass a larger number",
+            )
+        return body
 
     @classmethod
     def from_bytes(cls, body: bytes, where: str) -> Self:
         """Read what :meth:`to_bytes` returned.
 
+        :param where: its address, for the message.
+
         Raises CorruptSnapshotError if it is no manifest, or of a version this package doesn't know.
         """
-        try:
-            content = json.loads(body)
-            manifest = cls(content)
-            known = content["schema_version"] == SCHEMA_VERSION
-            _ = (manifest.snapshot_id, manifest.rows, manifest.consistent, manifest.run_digest, manifest.keys)
-        except (ValueError, KeyError, TypeError):
-            known = False
-        if not known:
+        problem = f"is larger than {MOST_BYTES:,} bytes" if _too_large(body) else None
+        content: Any = _NOT_READ
+        if problem is None:
+            try:
+                content = json.loads(body)
+            except (ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, integers of more than 4,300 digits
+                problem = "is no JSON"
+        if problem is None:
+            problem = _problem(content)
+        if problem is not None:
             raise CorruptSnapshotError(
-                f"{where} is no manifest that this version of the provider can read. Move it away if it is not needed."
+                f"{where} is no manifest that this version of the provider can read: it {problem}. Move it away if it "
+                "is not needed, and find out what else writes there."
             )
-        return manifest
+        return cls(content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +197,193 @@ class Published:
 
 
 def read_manifest(store: ObjectStore, key: str) -> Published | None:
-    """Return the manifest of a partition, None if it has none. Raises CorruptSnapshotError."""
+    """Return the manifest of a partition, None if it has none.
+
+    Reads no more than :data:`MOST_BYTES`. Raises CorruptSnapshotError.
+    """
     found = store.head(key)
-    opened = store.get(key) if found is not None else None
+    opened = store.get(key) if found is not None and found.size <= MOST_BYTES else None
+    where = f"s3://{store.bucket}/{key}"
+    if found is not None and found.size > MOST_BYTES:
+        return Published(manifest=Manifest.from_bytes(bytes(MOST_BYTES + 1), where), etag=found.etag)  # raises
     if found is None or opened is None:
         return None
     with opened as stream:
-        return Published(manifest=Manifest.from_bytes(stream.read(), f"s3://{store.bucket}/{key}"), etag=found.etag)
+        body = bytearray()
+        while len(body) <= MOST_BYTES and (block := stream.read(MOST_BYTES + 1 - len(body))):
+            body += block
+        return Published(manifest=Manifest.from_bytes(bytes(body), where), etag=found.etag)
 
 
-__all__ = ["Manifest", "Published", "read_manifest"]
+def _encoded(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+def _too_large(body: bytes) -> bool:
+    return len(body) > MOST_BYTES or sum(map(body.count, (b",", b":", b"[", b"{"))) > MOST_VALUES
+
+
+def _instant(value: object) -> datetime:
+    """Read a point in time. Raises ValueError if it is none, or has no offset."""
+    if not isinstance(value, str) or len(value) > len("2026-01-02T03:04:05.123456+00:00"):
+        raise ValueError
+    found = datetime.fromisoformat(value)
+    if found.utcoffset() is None:
+        raise ValueError
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:
+        raise ValueError from None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST and value.isprintable()
+
+
+def _is_text_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, str) and len(value) <= MOST_BYTES)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_ROWS
+
+
+def _is_boolean(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_instant(value: object) -> bool:
+    try:
+        _instant(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_date(value: object) -> bool:
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _are_columns(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(column, dict)
+        and isinstance(column.get("name"), str)
+        and (column.get("type") is None or isinstance(column["type"], str))
+        for column in value
+    )
+
+
+def _are_keys(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+_Checks = dict[str, "tuple[bool, Callable[[object], bool]]"]
+"""By name of a member, whether it must be there, and what it must be."""
+
+_SIDE: Final[_Checks] = {"snapshot_date": (True, _is_date), "snapshot_id": (True, _is_text), "keys": (False, _are_keys)}
+_CHECKS: Final[_Checks] = {
+    "snapshot_id": (True, _is_text),
+    "snapshot_date": (False, _is_date),
+    "consistent": (True, _is_boolean),
+    "run": (True, _is_object),
+    "walk": (True, _is_object),
+    "fields": (False, _is_object),
+    "list_updated_at": (False, _is_text_or_none),
+    "older": (False, _is_object),
+    "newer": (False, _is_object),
+    **dict.fromkeys(("account_id", "stream_id", "contact_list_id", "campaign_id"), (False, _is_text_or_none)),
+    **dict.fromkeys(("contact_list_name", "campaign_name", "campaign_type"), (False, _is_text_or_none)),
+    **dict.fromkeys((*_COUNTS, "added", "changed", "gone", "unchanged"), (False, _is_count)),
+}
+_RUN: Final[_Checks] = {
+    "digest": (True, _is_text),
+    "try_number": (False, _is_count),
+    "generation": (False, _is_text_or_none),
+    "recipe": (False, _is_text_or_none),
+}
+_WALK: Final[_Checks] = {"started_at": (True, _is_instant), "ended_at": (False, _is_text_or_none)}
+_FILE: Final[_Checks] = {
+    "key": (True, _is_text),
+    "rows": (True, _is_count),
+    "bytes": (False, _is_count),
+    "etag": (False, _is_text),
+    "checksum": (False, _is_text_or_none),
+    "sha256": (False, lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None),
+    "columns": (False, _are_columns),
+}
+
+
+def _problem(content: object) -> str | None:
+    """Return what is wrong with a manifest, in words that complete "it …"; None if nothing is."""
+    if not isinstance(content, dict):
+        return "is no JSON object"
+    version = content.get("schema_version")
+    if isinstance(version, bool) or version != SCHEMA_VERSION:
+        return f"has another schema_version than {SCHEMA_VERSION}"
+    found = (
+        _wrong(content, _CHECKS, "") or _wrong(content["run"], _RUN, "run.") or _wrong(content["walk"], _WALK, "walk.")
+    )
+    for side in ("older", "newer"):
+        found = found or _wrong(content.get(side, {}), _SIDE if side in content else {}, f"{side}.")
+    return found or _wrong_format(content) or _wrong_files(content)
+
+
+def _wrong(value: Mapping[str, object], checks: _Checks, where: str) -> str | None:
+    for name, (required, is_right) in checks.items():
+        if name not in value:
+            if required:
+                return f"has no {where}{name}"
+        elif not is_right(value[name]):
+            return f"has an impossible {where}{name}"
+    return None
+
+
+def _wrong_format(content: Mapping[str, object]) -> str | None:
+    name, compression = content.get("file_format"), content.get("compression")
+    if name is None and compression is None:
+        return None
+    if not isinstance(name, str) or name not in FORMATS or compression not in FORMATS[name].compressions:
+        return "has another file_format or compression than there are"
+    return None
+
+
+def _wrong_files(content: Mapping[str, object]) -> str | None:
+    files = content.get("files")
+    if not isinstance(files, list) or not files:
+        return "names no files"
+    keys: set[str] = set()
+    rows = 0
+    for number, file in enumerate(files):
+        if not isinstance(file, dict):
+            return f"has an impossible files[{number}]"
+        if found := _wrong(file, _FILE, f"files[{number}]."):
+            return found
+        keys.add(file["key"])
+        rows += file["rows"]
+    if len(keys) != len(files):
+        return "names a file twice"
+    if any(content[name] != rows for name in _COUNTS if name in content):
+        return "counts other rows than its files hold"
+    return None
+
+
+def _values_of(partition: str) -> dict[str, str]:
+    """Return the partition keys with their values, those of the innermost folders if a name comes twice."""
+    return {name: value for name, is_key, value in (part.partition("=") for part in partition.split("/")) if is_key}
+
+
+def _own_name(content: Mapping[str, Any], file_name: str) -> Callable[[str], object]:
+    """Return what matches the names of a snapshot's files: ``contacts.csv.gz``, or ``contacts-…-00000.csv.gz``."""
+    name, compression = content.get("file_format"), content.get("compression")
+    suffix = ".*" if name is None else re.escape(FORMATS[name].suffix(str(compression)))
+    return re.compile(rf"{re.escape(file_name)}(-[0-9A-Za-z-]+)?{suffix}", re.ASCII).fullmatch
+
+
+__all__ = ["MOST_BYTES", "Manifest", "Published", "read_manifest"]

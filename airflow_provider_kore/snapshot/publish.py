@@ -147,7 +147,7 @@ def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str
         )
     if foreign and target.manifest is not None:
         log.warning(
-            "The manifest in %s is a copy of another's: %s. It will be replaced; nothing that it names is touched.",
+            "The manifest in %s is not its own: it %s. It will be replaced; nothing that it names is touched.",
             where,
             _elsewhere(target.manifest.manifest, layout),
         )
@@ -193,11 +193,12 @@ def _is_whole(manifest: Manifest, target: Target, layout: Layout) -> bool:
 
 
 def _elsewhere(manifest: Manifest, layout: Layout) -> str | None:
-    """Say in words which file of a manifest is not this partition's; None if all are."""
-    for key in manifest.keys:
-        if not layout.is_published(key):
-            return f"it names {quoted(key, 200)}"
-    return None if manifest.keys else "it names no file"
+    """Say in words that complete "it …" why a manifest is not this partition's; None if it is."""
+    problem = manifest.problem(layout.partition, layout.spec.source.file_name)
+    if problem is not None:
+        return problem
+    strange = next((key for key in manifest.keys if not layout.is_published(key)), None)
+    return f"names {quoted(strange)!r}, which is no name that a snapshot's file is given" if strange else None
 
 
 def check_writable(spec: SnapshotSpec, layout: Layout, store: ObjectStore) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore import __version__
 from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, KoreError
+from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, delete_expired
 from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
@@ -171,9 +172,12 @@ def _describe(
 ) -> dict[str, Any]:
     """Return the manifest without its files."""
     source, state, evidence = spec.source, staging.state, walked.evidence
-    unseen = spec.policies.unseen(staging.fields_seen)
+    spec.policies.check_missing(staging.fields)  # of a walk whose checkpoints hold all of it, no page was added
+    unseen = spec.policies.unseen(staging.fields.found)
     warnings = [
-        f"No {source.row} has the field {name!r} that a field policy names." for name in unseen if evidence.contacts
+        f"No {source.row} has the field '{quoted(name)}' that a field policy names."
+        for name in unseen
+        if evidence.contacts
     ]
     warnings += source.warnings(walked.source_state, evidence)
     for warning in warnings:
@@ -218,7 +222,8 @@ def _describe(
             "rate_limit_wait_seconds": round(state.spent.waited, 3),
             "resumed_from": state.resumed_from,
         },
-        "fields": spec.policies.describe(),
+        "fields": {**spec.policies.describe(), "missing": spec.policies.missing(staging.fields)},
+        "columns_truncated": staging.columns.truncated,
         "file_format": spec.file_format.name,
         "compression": spec.compression,
         "warnings": warnings,

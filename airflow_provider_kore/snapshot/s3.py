@@ -101,7 +101,7 @@ class S3Store:
         """Write one object whole."""
         size, checksum = _measure(body, self._settings.checksum_algorithm)
         arguments = {
-            **self._written_with(content_type, metadata),
+            **self._made_with(content_type, metadata),
             **_condition_arguments(condition),
             **self._checksum_arguments(checksum),
         }
@@ -138,7 +138,7 @@ class S3Store:
         """Begin a multipart upload."""
         algorithm = self._settings.checksum_algorithm
         arguments = {
-            **self._written_with(content_type, metadata),
+            **self._made_with(content_type, metadata),
             "ChecksumAlgorithm": algorithm,
             "ChecksumType": "COMPOSITE" if algorithm == "SHA256" else "FULL_OBJECT",
         }
@@ -245,7 +245,7 @@ class S3Store:
         }
         return translate(ClientError(answer, "DeleteObjects"), self._call("DeleteObjects", refusal.get("Key", "")))
 
-    def _written_with(self, content_type: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    def _made_with(self, content_type: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
         check_metadata(metadata or {})
         return {"ContentType": content_type, "Metadata": dict(metadata or {}), **self._settings.on_write()}
 

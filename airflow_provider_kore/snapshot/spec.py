@@ -80,8 +80,8 @@ class SnapshotSpec:
     max_shrink: float = 0.99
     """Share of the last good snapshot's rows that may be missing; 1: all of them."""
     rows_per_file: int | None = None
-    written_with: str = ""
-    """A digest of how objects are written: encryption and the like."""
+    made_with: str = ""
+    """A digest of what else shapes what is published: how objects are written, or which snapshots are compared."""
     policies: FieldPolicies = field(repr=False)
 
     @property
@@ -98,7 +98,7 @@ class SnapshotSpec:
                 self.policies.describe(),
                 [self.file_format.name, self.compression, self.rows_per_file],
                 [self.on_drift, self.min_rows, self.max_rows],
-                self.written_with,
+                self.made_with,
             ]
         )
 
@@ -126,7 +126,7 @@ class SnapshotSpec:
         max_rows: object = LARGEST_ACCOUNT,
         max_shrink: object = 0.99,
         rows_per_file: object = None,
-        written_with: object = None,
+        made_with: object = None,
         policies: FieldPolicies | None = None,
     ) -> Self:
         """Check every parameter as a DAG's author wrote it, or as a template rendered it (then it is a string).
@@ -165,7 +165,7 @@ class SnapshotSpec:
                 if rows_per_file in (None, "")
                 else int(check_number("rows_per_file", rows_per_file, least=1, whole=True))
             ),
-            written_with="" if written_with is None else digest(written_with),
+            made_with="" if made_with is None else digest(made_with),
             policies=policies or FieldPolicies.parse(),
         )
 

@@ -27,6 +27,7 @@ from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Usage
 from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
 from airflow_provider_kore.snapshot.chunks import LARGEST_CHUNK
+from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.formats import ColumnSet
 from airflow_provider_kore.snapshot.layout import CHUNK
 from airflow_provider_kore.snapshot.seal import FIRST
@@ -119,13 +120,16 @@ class _Beginning(NamedTuple):
 
     state: WalkState
     columns: ColumnSet
-    fields_seen: frozenset[str]
+    fields: FieldCounts
 
     @classmethod
     def from_json(cls, head: Mapping[str, Any]) -> Self:
         """Read a chunk's first line. Raises KeyError, TypeError, ValueError."""
-        seen = frozenset(head["fields_seen"])
-        return cls(WalkState.from_json(head["state"]), ColumnSet.from_json(head["columns"]), seen)
+        return cls(
+            WalkState.from_json(head["state"]),
+            ColumnSet.from_json(head["columns"]),
+            FieldCounts.from_json(head["fields"]),
+        )
 
 
 class _Chunk(NamedTuple):
@@ -181,7 +185,7 @@ class Staging:
         self._clock = clock
         self._policies = policies
         self._seal = seal
-        self._typed_columns = typed_columns or not policies.unchanged
+        self._typed_columns = typed_columns
         self._on_chunk = on_chunk
         self._on_cut = on_cut
         self._cuts = 0
@@ -192,9 +196,8 @@ class Staging:
         self._rows: list[str] = []
         self._characters = 0
         self._born = 0.0
-        self._keys: set[str] = set()
-        self.columns = ColumnSet()
-        self.fields_seen: set[str] = set()
+        self.columns = ColumnSet(typed=typed_columns)
+        self.fields = FieldCounts()
         self.state = WalkState(walk_id="", started=0.0)
         self.usage: Callable[[], tuple[Usage, ...]] = tuple
         """Tells what has been spent of the allowance, when a chunk is cut."""
@@ -270,37 +273,41 @@ class Staging:
     def begin(self, state: WalkState) -> None:
         """Begin a walk, and drop what an earlier one has left."""
         self.discard()
-        self.columns = ColumnSet()
-        self._keys = set()
-        self.fields_seen = set()
+        self.columns = ColumnSet(typed=self._typed_columns)
+        self.fields = FieldCounts()
         self.state = state
 
     def add(self, page: Page, progress: Progress) -> None:
         """Take in a page that was believed, after field policies.
 
         :param progress: what its walk knows now.
+
+        Raises ParameterError if a contact lacks a field that a policy names, and the author wants to fail then; or if
+        there are more fields than a table may have.
         """
         if not self._rows:
             self._born = self._clock.monotonic()
-        rows = page.records.texts
+        rows, fields = page.records.texts, self.fields
         if not self._policies.unchanged:
-            rows = [self._policies.apply(text, self.fields_seen) for text in rows]
-        if self._typed_columns:
+            fields = fields.copy()
+            rows = [self._policies.apply(text, fields) for text in rows]
+            fields.contacts += len(rows)
+            self._policies.check_missing(fields)
+        if self._typed_columns or not self._policies.unchanged:
             for text in rows:
                 self.columns.add(text)
-        elif not self._keys.issuperset(chain.from_iterable(page.records.values)):
-            self._take_new_keys(page)
+        elif not self.columns.covers(chain.from_iterable(page.records.values)):
+            self._take_new_names(page)
         state = replace(self.state, progress=progress, pages=self.state.pages + 1)
-        # No call between these two: Airflow's execution_timeout can come out of any.
+        # No call between these: Airflow's execution_timeout can come out of any.
         self._rows += rows
-        self.state = state
+        self.state, self.fields = state, fields
         self._characters += sum(map(len, rows))
 
-    def _take_new_keys(self, page: Page) -> None:
+    def _take_new_names(self, page: Page) -> None:
         for record in page.records:
-            if not self._keys.issuperset(record.value):
+            if not self.columns.covers(record.value):
                 self.columns.add(record.text)
-                self._keys.update(record.value)
 
     def checkpoint_if_due(self, expected: int | None) -> None:
         """Cut a chunk if it is time to, and see to the one that is being written.
@@ -339,7 +346,7 @@ class Staging:
             "rows": len(self._rows),
             "state": self.state.to_json(),
             "columns": self.columns.to_json(),
-            "fields_seen": sorted(self.fields_seen),
+            "fields": self.fields.to_json(),
         }
         chunk = _Chunk(self.state.walk_id, self.stored_until, self.next_offset, before, "")
         self._cuts += 1
@@ -422,9 +429,12 @@ class Staging:
         return []
 
     def _take(self, beginning: _Beginning) -> None:
-        self.state, self.columns = beginning.state, beginning.columns
-        self._keys = set(self.columns.keys())
-        self.fields_seen = set(beginning.fields_seen)
+        self.state, self.columns, self.fields = beginning
+        if self._typed_columns and not self.columns.typed:  # the format was another, and had no need to know them all
+            self.columns = ColumnSet()
+            for row in self.rows():
+                self.columns.add(row)
+        self.columns.typed = self._typed_columns
 
     def _beginning(self, chunk: _Chunk) -> _Beginning:
         """Return what a chunk tells of its walk. Raises CheckpointLostError."""

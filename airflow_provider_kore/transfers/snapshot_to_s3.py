@@ -62,6 +62,8 @@ class SnapshotToS3Operator(BaseOperator, ABC):
     :param max_shrink: fail if more than this share of the last good snapshot's rows is missing; 1 allows all.
     :param fields: fields to keep, as a list or ``{"keep": […]}``, or to leave out, ``{"drop": […]}``.
     :param field_policies: ``{"phoneNumber": "hash", "firstName": "mask", …}``, applied before anything reaches S3.
+    :param on_missing_field: what to do about rows that lack a field that a policy names, as after a vendor's rename:
+        ``warn`` (they are counted in the manifest, too) or ``fail``.
     :param hash_conn_id: connection whose password is the key for ``hash``; its login, or else its id, names the key.
     :param rows_per_file: split the snapshot into files of so many rows; then the manifest is its commit.
     :param staging_prefix: where checkpoints go; None: beside the table, below ``_staging``.
@@ -111,6 +113,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         max_shrink: float = 0.99,
         fields: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         field_policies: Mapping[str, str] | None = None,
+        on_missing_field: str = "warn",
         hash_conn_id: str | None = None,
         rows_per_file: int | None = None,
         staging_prefix: str | None = None,
@@ -141,6 +144,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         self.max_shrink = max_shrink
         self.fields = fields
         self.field_policies = field_policies
+        self.on_missing_field = on_missing_field
         self.hash_conn_id = hash_conn_id
         self.rows_per_file = rows_per_file
         self.staging_prefix = staging_prefix
@@ -323,19 +327,19 @@ class SnapshotToS3Operator(BaseOperator, ABC):
             rows_per_file=self.rows_per_file,
             staging_prefix=self.staging_prefix,
             staging_expiry=self.staging_expiry,
-            written_with=self._written_with(),
+            made_with=self._made_with(),
             **run_parameters(context, self.retries),
         )
         spec.file_format.require(spec.compression)
         return spec
 
-    def _written_with(self) -> object:
+    def _made_with(self) -> object:
         return {str(name): str(value) for name, value in (self.s3_settings or {}).items()}
 
     def _policies(self) -> FieldPolicies:
         from airflow_provider_kore.snapshot.fields import FieldPolicies
 
-        policies = FieldPolicies.parse(self.fields, self.field_policies)
+        policies = FieldPolicies.parse(self.fields, self.field_policies, self.on_missing_field)
         if not policies.needs_key or self.hash_conn_id is None:
             return policies.with_key(None, None)
         from airflow_provider_kore.hooks.airflow_versions import mask_secret

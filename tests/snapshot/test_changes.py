@@ -443,3 +443,155 @@ def test_memory_does_not_grow_with_the_list(monkeypatch: pytest.MonkeyPatch) -> 
         tracemalloc.stop()
         assert (manifest.content["added"], manifest.content["gone"]) == (100, 100)
     assert peaks[1] < 2 * peaks[0]
+
+
+# --- Hostile sides --------------------------------------------------------------------------------------------------
+
+ODD = [
+    "6e1234567890123456789012",
+    "1e999999999999999999",
+    "-1e-999999999999999999",
+    "9" * 5_000,
+    "0." + "3" * 5_000,
+    "9999-12-31T23:59:59-23:59",
+    "0001-01-01T00:00:00+23:59",
+    "n/a",
+    "\ud800",
+    "",
+]
+odd_values = st.one_of(
+    st.sampled_from(ODD).map(json.dumps),
+    st.sampled_from([text for text in ODD if text[:1].isdigit() and "T" not in text]),
+    values.map(json.dumps),
+    st.sampled_from(["[" * 200 + "]" * 200, '{"a":' * 200 + "1" + "}" * 200]),
+)
+odd_rows = st.dictionaries(
+    st.sampled_from([f"cc-{number}" for number in range(4)]),
+    st.dictionaries(st.sampled_from(["a", "createdAt", "updatedAt"]), odd_values, max_size=3),
+    max_size=4,
+).map(
+    lambda found: [
+        "{" + ", ".join([f'"_id": "{id_}"', *(f'"{name}": {raw}' for name, raw in row.items())]) + "}"
+        for id_, row in found.items()
+    ]
+)
+
+
+@every_format
+@settings(deadline=None, max_examples=60)
+@given(older=odd_rows, newer=odd_rows)
+def test_whatever_contacts_say_on_two_days_they_are_compared(
+    file_format: str, older: list[str], newer: list[str]
+) -> None:
+    store = MemoryStore()
+    land(store, OLD, older, file_format=file_format)
+    land(store, NEW, newer, file_format=file_format)
+    manifest = find_changes(spec(), store)
+    before, after = ({row[9:13]: row for row in rows} for rows in (older, newer))
+    assert manifest.content["added"] == len(after.keys() - before.keys())
+    assert manifest.content["gone"] == len(before.keys() - after.keys())
+    assert manifest.content["unchanged"] >= sum(before.get(id_) == row for id_, row in after.items())
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_a_column_that_became_text_is_compared_by_what_it_says_whatever_that_is(text: str) -> None:
+    store = MemoryStore()
+    raw = json.dumps(text)
+    number = text if text[:1].isdigit() and "T" not in text else "1"
+    land(store, OLD, [f'{{"_id": "cc-1", "a": {number}}}', '{"_id": "cc-2", "a": 1}'], file_format="parquet")
+    land(store, NEW, [f'{{"_id": "cc-1", "a": {raw}}}', '{"_id": "cc-2", "a": 1}'], file_format="parquet")
+    found = landed(store)
+    assert "cc-2" not in found
+    assert ("cc-1" in found) == (number != text)
+
+
+def test_an_instant_that_was_stored_beyond_the_year_9999_is_the_text_that_it_was() -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    store = MemoryStore()
+    text = "9999-12-31T23:59:59.000-01:00"
+    rows = [json.dumps({"_id": "cc-1", "createdAt": text})]
+    land(store, OLD, rows, file_format="parquet")
+    land(store, NEW, rows, file_format="parquet")
+    body = io.BytesIO()  # as versions before wrote it
+    column = pa.array([253_402_304_399_000], pa.timestamp("ms", "UTC"))
+    parquet.write_table(pa.table({"_id": ["cc-1"], "createdAt": column}), body)
+    replace_file(store, OLD, body.getvalue(), columns=[{"name": "createdAt", "type": "timestamp[ms, UTC]"}])
+    assert landed(store) == {}
+
+
+def replace_file(store: MemoryStore, date: str, body: bytes, **told: Any) -> None:
+    """Put another file into a snapshot, and say so in its manifest."""
+    import hashlib
+
+    content = json.loads(store.bodies()[manifest_key(date)])
+    (file,) = content["files"]
+    store.put(file["key"], body, content_type="x/y")
+    file |= {"sha256": hashlib.sha256(body).hexdigest(), **told}
+    store.put(manifest_key(date), json.dumps(content).encode(), content_type="x/y")
+
+
+@every_format
+@pytest.mark.parametrize("body", [b"", b"\x00" * 100, b"PAR1PAR1", gzip.compress(b"[" * 99_999 + b"\n"), b"{}\n"])
+def test_a_side_whose_file_is_no_snapshot_is_one_error(file_format: str, body: bytes) -> None:
+    store = MemoryStore()
+    for date in (OLD, NEW):
+        land(store, date, [contact(1)], file_format=file_format)
+    replace_file(store, NEW, body, rows=1)
+    with pytest.raises(CorruptSnapshotError):
+        find_changes(spec(), store)
+    assert store.bodies("kore/lists_changes") == {}
+
+
+def test_a_file_of_more_rows_than_its_manifest_says_is_not_read_to_its_end() -> None:
+    store = MemoryStore()
+    land(store, OLD, [contact(1)])
+    land(store, NEW, [contact(1)])
+    bomb = b"".join(b'{"_id": "cc-%d"}\n' % number for number in range(100_000)) + b"no JSON\n"
+    replace_file(store, NEW, gzip.compress(bomb))
+    with pytest.raises(CorruptSnapshotError, match="holds 2 contacts or more, and its manifest says 1"):
+        find_changes(spec(), store)
+
+
+def test_a_file_of_more_bytes_than_its_manifest_says_is_not_fetched_to_its_end() -> None:
+    store = MemoryStore()
+    for date in (OLD, NEW):
+        land(store, date, [contact(1)])
+    replace_file(store, NEW, bytes(20 << 20), bytes=100)
+    with pytest.raises(CorruptSnapshotError, match="not the file that its manifest describes"):
+        find_changes(spec(), store)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"contact_list_id": "cl-2"}, "not the manifest of a snapshot of this list and day"),
+        ({"snapshot_date": "2025-01-01"}, "not the manifest of a snapshot of this list and day"),
+        ({"files": [{"key": "prod/contacts.jsonl.gz", "rows": 1}]}, "outside of its folder"),
+        ({"files": []}, "names no files"),
+        ({"files": [{"key": f"{manifest_key(NEW)[:-14]}contacts.jsonl.gz", "rows": 1}]}, "is missing, or not the file"),
+        ({"file_format": "xlsx"}, "another file_format"),
+        ({"compression": ["gzip"]}, "another file_format or compression"),
+        ({"file_format": "csv"}, "no file of a snapshot"),
+        ({"walk": None}, "impossible walk"),
+        ({"fields": 7}, "impossible fields"),
+    ],
+)
+def test_a_side_with_a_forged_manifest_is_one_error(changed: dict[str, Any], said: str) -> None:
+    store = MemoryStore()
+    land(store, OLD, [contact(1)])
+    land(store, NEW, [contact(1)])
+    content = json.loads(store.bodies()[manifest_key(NEW)])
+    store.put(manifest_key(NEW), json.dumps(content | changed).encode(), content_type="x/y")
+    with pytest.raises(CorruptSnapshotError, match=said):
+        find_changes(spec(), store)
+    assert store.bodies("kore/lists_changes") == {}
+
+
+def test_how_many_contacts_lack_a_field_is_no_other_way_to_make_a_snapshot() -> None:
+    store = MemoryStore()
+    policies = {"keep": None, "policies": {"a": "drop"}, "hash": None}
+    land(store, OLD, [contact(1)], fields=policies)
+    land(store, NEW, [contact(1)], fields=policies | {"missing": {"a": 1}})
+    assert landed(store) == {}

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.snapshot.fields import POLICIES, FieldPolicies
+from airflow_provider_kore.snapshot.fields import POLICIES, FieldCounts, FieldPolicies
 
 KEY = b"0123456789abcdef0123456789abcdef"
 CONTACT = '{"_id": "cc-1", "phoneNumber" :"+4915112345678","firstName":"Jos\\u00e9","n":1.10,"x":{"b":[1, 2]},"e":null}'
@@ -115,7 +115,7 @@ names = st.sampled_from(["a", "b", " Priority", "", 'quo"te', "é", "\ud800"])
 @given(st.dictionaries(names, values), st.dictionaries(names, st.sampled_from(sorted(POLICIES))), st.booleans())
 def test_policies_agree_with_a_model(contact: dict[str, object], wanted: dict[str, str], ascii_only: bool) -> None:
     raw = json.dumps({"_id": "cc-1", **contact}, ensure_ascii=ascii_only)
-    seen: set[str] = set()
+    seen = FieldCounts()
     chosen = FieldPolicies.parse(None, wanted).with_key(KEY, "k")
     out = json.loads(chosen.apply(raw, seen))
     assert list(out) == ["_id", *(name for name in contact if wanted.get(name) != "drop")]
@@ -127,8 +127,8 @@ def test_policies_agree_with_a_model(contact: dict[str, object], wanted: dict[st
         elif wanted[name] == "mask":
             assert out[name].startswith("****")
             assert len(out[name]) <= 6
-    assert seen == wanted.keys() & contact.keys()
-    assert chosen.unseen(seen) == sorted(wanted.keys() - contact.keys())
+    assert seen.found == dict.fromkeys(wanted.keys() & contact.keys(), 1)
+    assert chosen.unseen(seen.found) == sorted(wanted.keys() - contact.keys())
 
 
 def test_fields_that_no_contact_has_are_reported_over_all_chunks() -> None:
@@ -139,6 +139,48 @@ def test_fields_that_no_contact_has_are_reported_over_all_chunks() -> None:
     chosen.apply('{"_id": "cc-2", "lastName": "x"}', second)
     assert chosen.unseen(first) == ["lastName", "phonenumber"]
     assert chosen.unseen(first | second) == ["phonenumber"]
+
+
+def test_contacts_that_lack_a_field_are_counted_once_each_and_survive_a_checkpoint() -> None:
+    chosen = policies(["phoneNumber", "lastName", "n"], phoneNumber="hash", lastName="mask")
+    counts = FieldCounts()
+    for raw in (CONTACT, '{"_id": "cc-2", "lastName": null}', '{"_id": "cc-3", "phoneNumber": 1, "phoneNumber": 2}'):
+        chosen.apply(raw, counts)
+        counts.contacts += 1
+        counts = FieldCounts.from_json(json.loads(json.dumps(counts.to_json())))
+    assert chosen.missing(counts) == {"lastName": 3 - counts.found["lastName"], "phoneNumber": 1}
+    assert counts.found["phoneNumber"] == 2, "a key that stands twice in one contact counts once"
+    assert "n" not in chosen.missing(counts), "a field that is only kept may be missing: nothing leaks"
+
+
+def test_a_missing_field_fails_only_where_the_author_wants_that() -> None:
+    counts = FieldCounts(5, {"a": 4, "b": 5})
+    FieldPolicies.parse(None, {"a": "mask"}).check_missing(counts)
+    FieldPolicies.parse(None, {"b": "mask"}, "fail").check_missing(counts)
+    FieldPolicies.parse(["a", "zzz"], None, "fail").check_missing(counts)
+    for policy in ("mask", "drop"):
+        with pytest.raises(ParameterError, match=r"'a' \(1 of them\).*renamed"):
+            FieldPolicies.parse(None, {"a": policy}, "fail").check_missing(counts)
+    with pytest.raises(ParameterError, match="'on_missing_field': is 'ignore'; use 'warn' or 'fail'"):
+        FieldPolicies.parse(None, None, "ignore")
+
+
+def test_names_in_messages_are_escaped_and_shortened() -> None:
+    wanted = {f"\x1b[31m{number}" + "x" * 5_000: "mask" for number in range(50)}
+    with pytest.raises(ParameterError) as caught:
+        FieldPolicies.parse(None, wanted, "fail").check_missing(FieldCounts(1))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1_500
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, [], {}, {"contacts": 1}, {"contacts": -1, "found": {}}, {"contacts": 1, "found": {"a": 2}}]
+    + [{"contacts": 1, "found": found} for found in ([], {"a": "1"}, {"a": -1})],
+)
+def test_damaged_counts_are_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="not the counts of fields"):
+        FieldCounts.from_json(value)
 
 
 @pytest.mark.parametrize(

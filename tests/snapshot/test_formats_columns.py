@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -123,6 +124,40 @@ def test_too_many_columns_are_an_error_that_says_what_to_do() -> None:
         columns.add('{"one more": 1}')
     with pytest.raises(ParameterError, match=said):
         columns.merge(ColumnSet.of(['{"yet one": 1}']))
+
+
+def test_a_refused_contact_leaves_a_set_that_can_be_written_and_read_again() -> None:
+    columns = ColumnSet()
+    with pytest.raises(ParameterError, match="fields="):
+        columns.add(json.dumps({f"f{number}": 1 for number in range(MAX_COLUMNS + 1)}))
+    assert ColumnSet.from_json(json.loads(json.dumps(columns.to_json()))) == columns
+    with pytest.raises(ParameterError, match=r"names of the contacts' fields have more than 262,144 characters"):
+        ColumnSet.of([json.dumps({"x" * 1_000_000: 1})])
+
+
+def test_without_a_table_any_number_of_names_takes_bounded_memory() -> None:
+    columns = ColumnSet(typed=False)
+    tracemalloc.start()
+    for number in range(100_000):
+        columns.add(f'{{"name {number}": 1}}')
+    columns.add(json.dumps({"x" * 1_000_000: 1}))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert columns.truncated
+    assert columns.covers(["never seen"])
+    assert len(columns) == MAX_COLUMNS + 1
+    assert peak < 5_000_000
+    again = ColumnSet.from_json(json.loads(json.dumps(columns.to_json())))
+    assert (again, again.truncated, again.typed) == (columns, True, False)
+    assert not ColumnSet(typed=False).covers(["a"])
+
+
+@pytest.mark.parametrize(
+    "digits", ["6e1234567890123456789012", "1e999999999", "-1e-999999999", "9" * 5_000, "0." + "1" * 100_000, "-0"]
+)
+def test_no_number_is_too_large_to_have_a_type(digits: str) -> None:
+    found = dict(ColumnSet.of([f'{{"_id": "cc-1", "n": {digits}}}']).columns())
+    assert found["n"] == ("int64" if digits == "-0" else "string")
 
 
 def test_a_repr_shows_no_names() -> None:

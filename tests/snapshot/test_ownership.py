@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from model_vendor import LIST_ID, append
 from model_world import CONFIG, OTHER_RUN, RUN, World
 
-from airflow_provider_kore.exceptions import OversizedError, ParameterError, SnapshotExistsError
+from airflow_provider_kore.exceptions import CorruptSnapshotError, OversizedError, ParameterError, SnapshotExistsError
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.layout import Layout
 
@@ -49,7 +49,7 @@ def test_a_run_on_a_copy_of_production_leaves_production_alone(parameters: dict[
         process = world.finish(run=run, generation=1)
     assert world.bucket.bodies("kore/lists/") == production
     assert process.asked, "what was copied is not what this run has made"
-    assert any("copy of another's" in line for line in log.lines)
+    assert any("is not its own" in line for line in log.lines)
     world.hold(process)
 
 
@@ -82,13 +82,17 @@ def test_a_forged_manifest_deletes_nothing_that_it_names(parameters: dict[str, A
     stored = world.stored_manifest()
     assert stored is not None
     content = json.loads(stored.to_bytes())
-    content["files"].append({**content["files"][0], "key": named})
+    content["files"].append({**content["files"][0], "key": named, "rows": 0})
     world.bucket.put(world.layout.manifest, json.dumps(content).encode(), content_type="x")
     before = {}
     if named and named[0] == "s":
         world.bucket.put(named, b"not ours", content_type="x")
         before = {named: b"not ours"}
-    world.finish(generation=2)
+    if named:
+        world.finish(generation=2)
+    else:
+        with pytest.raises(CorruptSnapshotError, match="Move it away"):
+            world.finish(generation=2)
     assert {key: world.bucket.bodies()[key] for key in before} == before
 
 
@@ -209,7 +213,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "rows per file": {"rows_per_file": 5},
     "drift": {"on_drift": "fail"},
     "least": {"min_contacts": 3},
-    "encryption": {"written_with": {"encryption": "aws:kms"}},
+    "encryption": {"made_with": {"encryption": "aws:kms"}},
     "another Clear": {"generation": 2},
     "a run of the same id": {"generation": 2, "try_number": 1},
 }
@@ -263,7 +267,7 @@ def test_nothing_gives_way_to_a_snapshot_of_the_future(started: str, parameters:
     stored = world.stored_manifest()
     assert stored is not None
     content = json.loads(stored.to_bytes())
-    content["walk"]["started_at"] = started
+    content["walk"]["started_at"] = started if started.endswith("Z") else "2099-01-01T00:00:00.000Z"
     for key in [*stored.keys, world.layout.manifest]:
         found = world.bucket.head(key)
         assert found is not None

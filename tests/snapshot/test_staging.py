@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import tracemalloc
 from dataclasses import replace
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_vendor import PRIVATE, append, edit, remove
+from model_vendor import PRIVATE, Contact, append, edit, remove
 from model_world import CONFIG, OTHER_RUN, RUN, World
 
-from airflow_provider_kore.exceptions import CheckpointLostError, DriftError
+from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, ParameterError, ShrunkError
 from airflow_provider_kore.snapshot import staging
 from airflow_provider_kore.snapshot.fields import FieldPolicies
+from airflow_provider_kore.snapshot.formats import FORMATS
+from airflow_provider_kore.snapshot.formats.columns import MAX_COLUMNS
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.seal import FIRST
 
@@ -37,6 +40,13 @@ def broken_off(contacts: int = 30, **given: Any) -> World:
         if candidate.dies(at, "after") and candidate.checkpoint() == 16:
             return candidate
     raise AssertionError("no such point")
+
+
+def in_format(world: World, file_format: str) -> World:
+    """Change the task's format, and what its readers expect."""
+    world.parameters = {**world.parameters, "file_format": file_format}
+    world.layout = Layout(world.spec(), CONFIG.source)
+    return world
 
 
 def resumed_from(world: World, **changes: Any) -> int | None:
@@ -72,6 +82,9 @@ def test_checkpoints_are_never_mixed(changes: Mapping[str, Any]) -> None:
 
 def test_the_file_format_may_be_another_when_a_walk_is_continued() -> None:
     assert resumed_from(broken_off(parameters={"file_format": "csv"})) == 16
+    for before, after in itertools.permutations(FORMATS, 2):
+        world = in_format(broken_off(parameters={"file_format": before}), after)
+        assert resumed_from(world) == 16
 
 
 def test_a_beginning_that_is_too_old_is_no_beginning() -> None:
@@ -377,3 +390,115 @@ def test_a_chunk_is_cut_before_long_contacts_fill_memory(monkeypatch: pytest.Mon
     process = world.finish()
     world.hold(process)
     assert any("put kore/_staging" in effect for effect in process.effects)
+
+
+# --- More fields than a table has columns, and fields that contacts lack ----------------------------------------------
+
+
+def wide(monkeypatch: pytest.MonkeyPatch, per_contact: int, name: str = "field {}") -> None:
+    """Give each contact so many fields that no other one has."""
+    render = Contact.render
+
+    def wider(self: Contact, *, created_at: bool) -> str:
+        own = [f'"{name.format(f"{self.number} {n}")}": {n}' for n in range(per_contact)]
+        self.text = "{" + ", ".join([*own, render(self, created_at=created_at)[1:]])
+        return self.text
+
+    monkeypatch.setattr(Contact, "render", wider)
+
+
+def heads(world: World) -> list[bytes]:
+    return [gzip.decompress(body).partition(b"\n")[0] for body in world.staged().values()]
+
+
+@pytest.mark.parametrize("name", ["field {}", "{}" + "x" * 50_000], ids=["many", "long"])
+def test_jsonl_takes_any_number_of_fields_and_its_checkpoints_stay_small(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide(monkeypatch, 500 if name == "field {}" else 5, name)
+    world = broken_off()
+    assert max(map(len, heads(world))) < 400_000
+    process = world.finish()
+    assert process.manifest is not None
+    assert process.manifest.rows == 30
+    assert process.manifest.content["walk"]["resumed_from"] == 16
+    assert process.manifest.content["columns_truncated"] is True
+    listed = process.manifest.files[0]["columns"]
+    assert len(listed) <= MAX_COLUMNS + 1
+    assert len(json.dumps(listed)) < 400_000
+
+
+@pytest.mark.parametrize("way_out", ["fields", "jsonl"])
+@pytest.mark.parametrize("policies", [FieldPolicies.parse(), FieldPolicies.parse(None, {"phoneNumber": "mask"})])
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_a_table_of_too_many_columns_is_refused_as_soon_as_they_are_seen_and_spoils_no_other_try(
+    file_format: str, policies: FieldPolicies, way_out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide(monkeypatch, 150)
+    world = World(contacts=40, parameters={"page_size": 4, "policies": policies, "file_format": file_format})
+    for _ in range(2):
+        before = world.vendor.requests
+        with pytest.raises(ParameterError, match=r"more than 2,000 different fields.*jsonl.*fields=\["):
+            world.process().run()
+        assert world.vendor.requests - before < 10, "of the first 16 contacts"
+    if way_out == "fields":
+        process = world.finish(policies=FieldPolicies.parse(["phoneNumber"]))
+    else:
+        process = in_format(world, "jsonl").finish()
+    assert process.manifest is not None
+    assert process.manifest.rows == 40
+
+
+def test_a_table_is_refused_where_a_walk_without_columns_has_seen_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide(monkeypatch, 150)
+    world = broken_off()
+    requests = world.vendor.requests
+    with pytest.raises(ParameterError, match="more than 2,000 different fields"):
+        in_format(world, "parquet").process().run()
+    assert world.vendor.requests - requests < 2
+    in_format(world, "jsonl")
+    assert world.finish().manifest.rows == 30  # type: ignore[union-attr]
+
+
+def test_contacts_that_lack_a_field_are_counted_over_all_tries() -> None:
+    policies = FieldPolicies.parse(None, {"phoneNumber": "mask", "phone": "drop"})
+    world = broken_off(parameters={"policies": policies})
+    manifest = world.finish().manifest
+    assert manifest is not None
+    assert manifest.content["walk"]["resumed_from"] == 16
+    assert manifest.content["fields"]["missing"] == {"phone": 30}
+    assert manifest.content["warnings"] == ["No contact has the field 'phone' that a field policy names."]
+
+
+def test_a_field_that_was_renamed_in_mid_list_is_counted_or_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    render = Contact.render
+
+    def renamed(self: Contact, *, created_at: bool) -> str:
+        found = render(self, created_at=created_at)
+        self.text = found if self.number < 20 else found.replace('"phoneNumber"', '"phone_number"')
+        return self.text
+
+    monkeypatch.setattr(Contact, "render", renamed)
+    wanted = {"phoneNumber": "mask"}
+    world = World(contacts=60, parameters={"page_size": 4, "policies": FieldPolicies.parse(None, wanted)})
+    assert world.finish().manifest.content["fields"]["missing"] == {"phoneNumber": 40}  # type: ignore[union-attr]
+    strict = FieldPolicies.parse(None, wanted, "fail")
+    world = World(contacts=60, parameters={"page_size": 4, "policies": strict})
+    for _ in range(2):
+        before = world.vendor.requests
+        with pytest.raises(
+            ParameterError, match=r"on_missing_field.*'phoneNumber' \(4 of them\).*nothing was published"
+        ):
+            world.process().run()
+        assert world.vendor.requests - before < 10, "of the first 24 contacts"
+    assert world.seen == []
+
+
+def test_a_walk_that_was_finished_with_a_warning_is_not_published_by_a_try_that_wants_to_fail() -> None:
+    wanted = {"phone": "drop"}
+    world = World(contacts=20, parameters={"page_size": 4, "policies": FieldPolicies.parse(None, wanted)})
+    with pytest.raises(ShrunkError):
+        world.process(min_contacts=50).run()
+    with pytest.raises(ParameterError, match="'phone' \\(20 of them\\)"):
+        world.process(policies=FieldPolicies.parse(None, wanted, "fail")).run()
+    assert world.seen == []

@@ -25,6 +25,9 @@ might look like one today only, and a column that changes its type between two s
 MAX_COLUMNS = 2_000
 """More different fields than any list of people has; beyond it a table's own bookkeeping would outgrow its rows."""
 
+MAX_NAMES = 256 * 1024
+"""Characters of all names together, for the same reason: a field's name may be as long as a page."""
+
 # What was seen in a column. One bit each; a union of chunks is the bitwise or.
 NULL = 1
 STRING = 2
@@ -48,6 +51,9 @@ KINDS_OF_TYPE = {
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+FIRST_INSTANT = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+LAST_INSTANT = (datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+"""Milliseconds since 1970: beyond these years a time has no name that every reader knows."""
 _timestamp = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3}0*)?(Z|[+-]\d\d:\d\d)", re.ASCII).fullmatch
 
 
@@ -60,13 +66,21 @@ class Column(NamedTuple):
 
 
 class ColumnSet:
-    """The fields of some rows in the order they were first seen, and the kinds of values each one held."""
+    """The fields of some rows in the order they were first seen, and the kinds of values each one held.
 
-    __slots__ = ("_kinds",)
+    :param typed: whether a table is made of them, which needs every name and every kind. If not, names beyond
+        :data:`MAX_COLUMNS` or :data:`MAX_NAMES` are left out, and :attr:`truncated` says so.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_characters", "_kinds", "truncated", "typed")
+
+    def __init__(self, *, typed: bool = True) -> None:
         """Begin with nothing seen."""
+        self.typed = typed
+        self.truncated = False
+        """Whether fields were seen that are not among these."""
         self._kinds: dict[str, int] = {}
+        self._characters = 0
 
     @classmethod
     def of(cls, rows: Iterable[str]) -> Self:
@@ -79,26 +93,43 @@ class ColumnSet:
     def add(self, raw: str) -> None:
         """Take in one contact, a raw JSON object.
 
-        Raises ParameterError beyond :data:`MAX_COLUMNS` fields, ValueError if it is no JSON object.
+        Raises ParameterError for more fields than a table may have, and knows as many as before; ValueError if it is
+        no JSON object.
         """
+        if self.truncated:
+            return
         kinds = self._kinds
         for name, cell in cells(raw).items():
             seen = STRING if cell.__class__ is str and name not in TIMESTAMPS else kind_of(name, cell)
-            kinds[name] = kinds.get(name, 0) | seen
-        self._check()
+            if name in kinds:
+                kinds[name] |= seen
+            else:
+                self._begin(name, seen)
 
     def merge(self, other: ColumnSet) -> None:
-        """Take in what another set has seen; its new names come behind the known ones.
+        """Take in what another set has seen; its new names come after the known ones.
 
-        Raises ParameterError beyond :data:`MAX_COLUMNS` fields.
+        Raises ParameterError for more fields than a table may have.
         """
         for name, kinds in other._kinds.items():
-            self._kinds[name] = self._kinds.get(name, 0) | kinds
-        self._check()
+            if name in self._kinds:
+                self._kinds[name] |= kinds
+            else:
+                self._begin(name, kinds)
+        self.truncated = self.truncated or other.truncated
+
+    def covers(self, names: Iterable[str]) -> bool:
+        """Return whether a contact of these fields could add no name."""
+        return self.truncated or all(map(self._kinds.__contains__, names))
 
     def to_json(self) -> dict[str, object]:
         """Return what :meth:`from_json` reads; a few bytes per column."""
-        return {"version": 1, "columns": [[name, kinds] for name, kinds in self._kinds.items()]}
+        return {
+            "version": 1,
+            "typed": self.typed,
+            "truncated": self.truncated,
+            "columns": [[name, kinds] for name, kinds in self._kinds.items()],
+        }
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -108,13 +139,18 @@ class ColumnSet:
         """
         found = cls()
         columns = value.get("columns") if isinstance(value, Mapping) and value.get("version") == 1 else None
-        for column in columns if isinstance(columns, list) else [None]:
+        if not isinstance(value, Mapping) or not isinstance(columns, list) or len(columns) > MAX_COLUMNS:
+            raise _not_columns()
+        for column in columns:
             match column:
-                case [str(name), int(kinds)] if 0 < kinds <= ANYTHING:
-                    found._kinds[name] = kinds
+                case [str(name), int(kinds)] if (
+                    0 < kinds <= ANYTHING and name not in found._kinds and found._fits(name)
+                ):
+                    found._begin(name, kinds)
                 case _:
-                    raise ValueError("not a summary of columns, or one of another version")
-        found._check()
+                    raise _not_columns()
+        found.typed = value.get("typed") is True
+        found.truncated = value.get("truncated") is True
         return found
 
     def keys(self) -> list[str]:
@@ -150,13 +186,31 @@ class ColumnSet:
         """Return the number of columns; their names are the customer's."""
         return f"<ColumnSet of {len(self)} columns>"
 
-    def _check(self) -> None:
-        if len(self._kinds) > MAX_COLUMNS:
+    def _fits(self, name: str) -> bool:
+        return len(self._kinds) < MAX_COLUMNS and self._characters + len(name) <= MAX_NAMES
+
+    def _begin(self, name: str, kinds: int) -> None:
+        """Take in a new name, or none: what is written into a checkpoint can be read again."""
+        if self._fits(name):
+            self._kinds[name] = kinds
+            self._characters += len(name)
+        elif self.typed:
+            problem = (
+                f"the contacts have more than {MAX_COLUMNS:,} different fields"
+                if len(self._kinds) >= MAX_COLUMNS
+                else f"the names of the contacts' fields have more than {MAX_NAMES:,} characters"
+            )
             raise ParameterError(
                 "file_format",
-                f"the contacts have more than {MAX_COLUMNS:,} different fields, too many for a table's columns",
-                'use "jsonl", which has no columns, or name the ones you need in "fields"',
+                f"{problem}, too many for a table's columns",
+                'use "jsonl", which has no columns, or name the ones you need: fields=["phoneNumber", …]',
             )
+        else:
+            self.truncated = True
+
+
+def _not_columns() -> ValueError:
+    return ValueError("not a summary of columns, or one of another version")
 
 
 def kind_of(name: str, cell: Cell) -> int:
@@ -175,9 +229,15 @@ def kind_of(name: str, cell: Cell) -> int:
 def milliseconds(text: str) -> int | None:
     """Return the milliseconds since 1970 of an ISO 8601 point in time that has an offset and no finer fraction.
 
-    None if the text is anything else: a column of timestamps must lose nothing. (``+05:30`` is read as the instant it
-    names, the offset itself is not kept.)
+    None if the text is anything else, or its instant lies outside of the years 1 to 9999 of UTC: a column of timestamps
+    must lose nothing. (``+05:30`` is read as the instant it names, the offset itself is not kept.)
     """
+    found = instant(text)
+    return found if found is not None and FIRST_INSTANT <= found <= LAST_INSTANT else None
+
+
+def instant(text: str) -> int | None:
+    """Return the same for any year: an offset can bring a time of the year 9999 into the next."""
     if not _timestamp(text):
         return None
     try:
@@ -253,7 +313,7 @@ def _kind_of_number(digits: str) -> int:
         return INTEGER if -(2**63) <= number < 2**63 else LONG
     try:
         exact = Decimal(repr(float(digits))) == Decimal(digits)
-    except ArithmeticError:  # an exponent beyond even Decimal
+    except (ArithmeticError, ValueError):  # an exponent beyond even Decimal
         return LONG
     return FLOAT if exact else LONG
 

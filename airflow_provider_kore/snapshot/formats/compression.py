@@ -24,6 +24,9 @@ GZIP_LEVEL = 6
 
 _BLOCK = 256 * 1024
 
+LONGEST_LINE = 64 * 1024 * 1024
+"""Bytes. No answer of the API is as long; what claims to be is a bomb, and would fill the memory."""
+
 
 class Sink(Protocol):
     """Takes bytes."""
@@ -147,18 +150,28 @@ def decompressed(file: BinaryIO, compression: str) -> Source:
 def lines(source: Source) -> Iterator[bytes]:
     r"""Return the lines of a text that ends with ``\n``, each without it.
 
-    Raises EOFError if the last one is not ended.
+    Raises EOFError if the last one is not ended, ValueError beyond :data:`LONGEST_LINE`.
     """
     pending: list[bytes] = []
+    length = 0
     while block := source.read(_BLOCK):
         first, *others = block.split(b"\n")
         pending.append(first)
+        length += len(first)
+        if length > LONGEST_LINE:
+            raise too_long()
         if others:
             yield b"".join(pending)
             pending = [others.pop()]
+            length = len(pending[0])
             yield from others
     if any(pending):
         raise EOFError
+
+
+def too_long() -> ValueError:
+    """Return the error for a row that goes beyond :data:`LONGEST_LINE`."""
+    return ValueError(f"a row is longer than {LONGEST_LINE:,} bytes")
 
 
 def require_pyarrow(parameter: str, wanted: str, instead: str) -> None:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_kore.json_text import Cell, Nested, Number, cells, encode, join
 from airflow_provider_kore.snapshot.formats.columns import ID, Column, ColumnSet, id_of
-from airflow_provider_kore.snapshot.formats.compression import CompressedText, compressed, decompressed, lines
+from airflow_provider_kore.snapshot.formats.compression import (
+    LONGEST_LINE,
+    CompressedText,
+    compressed,
+    decompressed,
+    lines,
+    too_long,
+)
 from airflow_provider_kore.snapshot.formats.layout import FileInfo, columns_of, naming_damage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from airflow_provider_kore.snapshot.formats.compression import Source
 
 _ROWS_AT_ONCE = 500
-_LONGEST_FIELD = 2**31 - 1
+_LONGEST_FIELD = LONGEST_LINE
 """Characters. The csv module refuses more than 131,072 unless told otherwise, for the whole process."""
 _next_field = re.compile(r'"([^"]*(?:""[^"]*)*)"|([^",]*)').match
 
@@ -81,14 +89,17 @@ def _read_rows(file: BinaryIO, compression: str) -> Iterator[tuple[str, str]]:
 def _records(source: Source) -> Iterator[list[str]]:
     """Yield the fields of each record as JSON; a field that is not even quotes is the empty text."""
     pending: list[str] = []
-    quotes = 0
+    quotes = length = 0
     for line in lines(source):
+        length += len(line)
+        if length > LONGEST_LINE:
+            raise too_long()
         text = line.decode("utf-8")
         pending.append(text)
         quotes += text.count('"')
         if quotes % 2 == 0:  # an odd number: a quoted value goes on behind this line break
             yield _fields("\n".join(pending).removesuffix("\r"))
-            pending, quotes = [], 0
+            pending, quotes, length = [], 0, 0
     if pending:
         raise EOFError
 
@@ -109,15 +120,32 @@ def _fields(record: str) -> list[str]:
 def _read_ids(file: BinaryIO, compression: str) -> Iterator[str]:
     if csv.field_size_limit() < _LONGEST_FIELD:
         csv.field_size_limit(_LONGEST_FIELD)
-    text = (line.decode("utf-8") + "\n" for line in lines(decompressed(file, compression)))
+    text = _Text(decompressed(file, compression))
     table = csv.reader(text, strict=True)
     header = next(table, [])
     if header[:1] != [ID]:
         raise ValueError(f"its header doesn't begin with {ID}")
     for row in table:
+        text.length = 0
         if len(row) != len(header):
             raise ValueError("a row has more or fewer fields than the header")
         yield id_of({ID: row[0]})
+
+
+class _Text(Iterator[str]):
+    """The lines of a file, of which one record may have several, but not any number."""
+
+    def __init__(self, source: Source) -> None:
+        self._lines = lines(source)
+        self.length = 0
+        """Bytes of the record at hand."""
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.length += len(line)
+        if self.length > LONGEST_LINE:
+            raise too_long()
+        return line.decode("utf-8") + "\n"
 
 
 def _on_one_line(name: str) -> str:

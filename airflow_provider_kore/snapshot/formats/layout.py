@@ -8,13 +8,26 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
-from airflow_provider_kore.exceptions import CorruptSnapshotError
+from airflow_provider_kore.exceptions import CorruptSnapshotError, KoreError
 from airflow_provider_kore.snapshot.formats.columns import Column, ColumnSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 T = TypeVar("T")
+
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    NotImplementedError,
+    RecursionError,
+    MemoryError,
+)
+"""What decoders raise about bytes that nobody wrote on purpose: JSON, UTF-8, ``csv``, ``datetime``, and pyarrow, whose
+errors are kinds of ValueError, TypeError, KeyError, IndexError, NotImplementedError and MemoryError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +131,15 @@ def naming_damage(format_name: str, read: Iterator[T]) -> Iterator[T]:
         for found in read:
             yield found
             rows += 1
+    except KoreError:
+        raise  # the file's own: a store
     except EOFError:
         problem = "it is cut short"
     except (zlib.error, gzip.BadGzipFile):
         problem = "its compression is damaged"
     except csv.Error:
         problem = "its quoting is damaged"
-    except ValueError as err:  # JSON, UTF-8 and pyarrow's ArrowInvalid
+    except _UNREADABLE as err:
         problem = str(err) if type(err) is ValueError else f"it cannot be decoded ({type(err).__name__})"
     except OSError as err:
         if type(err) is not OSError or err.errno is not None:
@@ -133,5 +148,6 @@ def naming_damage(format_name: str, read: Iterator[T]) -> Iterator[T]:
     else:
         return
     raise CorruptSnapshotError(
-        f"The stored {format_name} file is not what was written: {problem}, behind row {rows:,}."
+        f"The stored {format_name} file is not what was written: {problem}, behind row {rows:,}. Don't use it; "
+        "take the snapshot again."
     )

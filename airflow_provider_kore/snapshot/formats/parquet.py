@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, BinaryIO, cast
+from datetime import UTC, datetime, timedelta, timezone
+from math import isfinite
+from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_kore.json_text import Cell, cells
+from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.formats.columns import (
+    FIRST_INSTANT,
     ID,
     KINDS_OF_TYPE,
+    LAST_INSTANT,
     ColumnSet,
     id_of,
     kind_of,
@@ -38,6 +42,8 @@ CHARACTERS_PER_GROUP = 16 * 1024 * 1024
 """A row group is held in memory until it is whole: it ends with its 10,000th row, or earlier after so much JSON."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(hours=23, minutes=59)
+"""The largest offset that a time may have."""
 
 
 class Parquet:
@@ -107,32 +113,69 @@ def _read_rows(file: BinaryIO) -> Iterator[tuple[str, str]]:
         for column in batch.columns:
             is_time = pa.types.is_timestamp(column.type)
             values = (column.cast(pa.int64()) if is_time else column).to_pylist()
-            columns.append([None if value is None else _spell(value, is_time=is_time) for value in values])
+            spell = _spell_instant if is_time else _spell
+            columns.append([None if value is None else spell(value) for value in values])
         for identifier, row in zip(batch.column(0).to_pylist(), zip(*columns, strict=True), strict=True):
             members = (f"{name}: {value}" for name, value in zip(names, row, strict=True) if value is not None)
             yield id_of({ID: identifier}), "{" + ", ".join(members) + "}"
 
 
-def _spell(value: object, *, is_time: bool) -> str:
+def _spell(value: object) -> str:
     """Return a value of a column as JSON; a double that is whole as the integer that it may have been."""
-    if is_time:
-        instant = _EPOCH + timedelta(milliseconds=cast("int", value))
-        return f'"{instant.isoformat(timespec="milliseconds").removesuffix("+00:00")}Z"'
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
-        return str(int(value))
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError("a number is not finite")
+        if value.is_integer() and abs(value) <= 2**53:
+            return str(int(value))
     return json.dumps(value)
+
+
+def _spell_instant(milliseconds: int) -> str:
+    """Return a point in time as JSON: with ``Z``, or where it then had another year than 1 to 9999, with an offset."""
+    offset = -_DAY if milliseconds > LAST_INSTANT else _DAY if milliseconds < FIRST_INSTANT else timedelta()
+    try:
+        local = _EPOCH.replace(tzinfo=None) + (timedelta(milliseconds=milliseconds) + offset)
+    except OverflowError:
+        raise ValueError("a time is outside of the years 1 to 9999") from None
+    text = local.replace(tzinfo=timezone(offset)).isoformat(timespec="milliseconds")
+    return f'"{text.removesuffix("+00:00")}Z"' if not offset else f'"{text}"'
 
 
 def _batches(file: BinaryIO) -> Iterator[pa.RecordBatch]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(Borrowed(file), page_checksum_verification=True) as table:
-        if table.schema_arrow.names[:1] != [ID]:
-            raise ValueError(f"its first column isn't {ID}")
+        _check_schema(table.schema_arrow)
         # One group after the other: over all of them, Arrow keeps what it has read of each until the end.
         for group in range(table.num_row_groups):
             yield from table.iter_batches(ROWS_PER_GROUP, row_groups=[group], use_threads=False)
             _give_back()
+
+
+def _check_schema(schema: pa.Schema) -> None:
+    """Refuse what :class:`Parquet` never writes, and would not be read as it was meant. Raises ValueError."""
+    if schema.names[:1] != [ID]:
+        raise ValueError(f"its first column isn't {ID}")
+    if len(set(schema.names)) != len(schema.names):
+        raise ValueError("two of its columns have the same name")
+    ours = set(_arrow_types().values())
+    for number, field in enumerate(schema):
+        if field.type not in ours:
+            raise ValueError(f"its column {number + 1} has a type that snapshots don't have ({quoted(field.type)})")
+
+
+def _arrow_types() -> dict[str, pa.DataType]:
+    """Return Arrow's types by the names of ours."""
+    import pyarrow as pa
+
+    return {
+        "string": pa.string(),
+        "json": pa.string(),
+        "int64": pa.int64(),
+        "double": pa.float64(),
+        "boolean": pa.bool_(),
+        "timestamp[ms, UTC]": pa.timestamp("ms", "UTC"),
+    }
 
 
 def _give_back() -> None:
@@ -148,14 +191,7 @@ class _Table:
     def __init__(self, known: ColumnSet) -> None:
         import pyarrow as pa
 
-        types = {
-            "string": pa.string(),
-            "json": pa.string(),
-            "int64": pa.int64(),
-            "double": pa.float64(),
-            "boolean": pa.bool_(),
-            "timestamp[ms, UTC]": pa.timestamp("ms", "UTC"),
-        }
+        types = _arrow_types()
         self.columns = known.columns()
         self.schema: pa.Schema = pa.schema([(column.name, types[column.type]) for column in self.columns])
         self._keys = known.keys()

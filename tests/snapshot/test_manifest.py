@@ -1,0 +1,265 @@
+"""What lies in a manifest's place is checked once: after that, nothing that the package reads of it can surprise."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_store import MemoryStore
+
+from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
+from airflow_provider_kore.snapshot.guards import LOOKED_AT, last_good
+from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest, read_manifest
+from airflow_provider_kore.snapshot.source import ContactListSource
+
+TABLE = "t/contact_list_id=cl-1/"
+PARTITION = f"{TABLE}snapshot_date=2026-01-02/"
+SOURCE = ContactListSource(contact_list_id="cl-1")
+GONE = object()
+
+
+def content(**changed: Any) -> dict[str, Any]:
+    """Return a whole manifest, with members changed or gone; ``walk__started_at`` is one of a member."""
+    found: dict[str, Any] = {
+        "schema_version": 1,
+        "snapshot_id": "0123456789ab",
+        "contact_list_id": "cl-1",
+        "snapshot_date": "2026-01-02",
+        "contacts": 3,
+        "consistent": True,
+        "list_updated_at": "2026-01-01T00:00:00Z",
+        "run": {"digest": "0123456789abcdef", "try_number": 1, "generation": "0"},
+        "walk": {"started_at": "2026-01-02T04:00:00.000Z", "ended_at": "2026-01-02T05:00:00.000Z"},
+        "fields": {"keep": None, "policies": {}, "hash": None, "missing": {}},
+        "file_format": "jsonl",
+        "compression": "gzip",
+        "files": [
+            {
+                "key": f"{PARTITION}contacts.jsonl.gz",
+                "bytes": 17,
+                "rows": 3,
+                "etag": '"x"',
+                "sha256": "0" * 64,
+                "columns": [{"name": "_id"}],
+            }
+        ],
+    }
+    for path, value in changed.items():
+        inner = found
+        *outer, name = path.split("__")
+        for step in outer:
+            inner = inner[int(step)] if step.isdigit() else inner[step]
+        if value is GONE:
+            del inner[name]
+        else:
+            inner[name] = value
+    return found
+
+
+def parse(value: object) -> Manifest:
+    return Manifest.from_bytes(json.dumps(value).encode(), "s3://lake/x")
+
+
+def test_ours_is_read_as_it_was_written() -> None:
+    manifest = Manifest.from_bytes(Manifest(content()).to_bytes(), "s3://lake/x")
+    assert manifest.content == content()
+    assert (manifest.rows, manifest.snapshot_date, manifest.try_number) == (3, "2026-01-02", 1)
+    assert manifest.started.isoformat() == "2026-01-02T04:00:00+00:00"
+    assert manifest.problem(PARTITION, "contacts") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *((path, GONE) for path in ("schema_version", "snapshot_id", "consistent", "run", "walk", "files")),
+        *((path, GONE) for path in ("run__digest", "walk__started_at", "files__0__key", "files__0__rows")),
+        *(("files__0__rows", value) for value in (-1, True, 3.0, "3", None, 2**60, [3])),
+        *(("contacts", value) for value in (-1, True, 3.0, "3", 4, 10**400)),
+        *(("files", value) for value in ([], {}, "x", [1], [[]], None)),
+        *(("files__0__key", value) for value in ("", 7, None, "x" * 1025, "a\nb", "\ud800")),
+        *(("files__0__columns", value) for value in ({}, [1], [{"name": 1}], [{}], [{"name": "a", "type": 1}])),
+        *(("files__0__sha256", value) for value in (7, "", "Z" * 64, None)),
+        ("files__0__bytes", -1),
+        ("files__0__etag", 7),
+        *(
+            ("walk__started_at", value)
+            for value in ("", "yesterday", 1767312000, None, "2026-01-02", "2026-01-02T04:00:00")
+        ),
+        ("walk__started_at", "0001-01-01T00:00:00+23:00"),
+        *(("snapshot_date", value) for value in ("20260102", "2026-13-01", 7, "2026-W01-5")),
+        *(("run", value) for value in ([], "x", None)),
+        *(("run__try_number", value) for value in ("1", -1, True)),
+        ("run__generation", 0),
+        *(("consistent", value) for value in ("true", 1, None)),
+        *(("schema_version", value) for value in (True, 2, "1")),
+        *(("file_format", value) for value in ("xlsx", 7, ["jsonl"])),
+        *(("compression", value) for value in ("snappy", 7, None, {})),
+        ("list_updated_at", 7),
+        ("contact_list_id", ["cl-1"]),
+        ("older", {}),
+        ("newer", {"snapshot_id": "x", "snapshot_date": 7}),
+        ("fields", []),
+    ],
+)
+def test_what_is_missing_or_of_another_kind_is_said_with_what_to_do(path: str, value: object) -> None:
+    with pytest.raises(CorruptSnapshotError, match=r"s3://lake/x is no manifest .*: it .*Move it away"):
+        parse(content(**{path: value}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff\xfe\xff",
+        b'{"schema_version": 1',
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"schema_version": ' + b"9" * 5_000 + b"}",
+        b"[" + b"1," * 3_000_000 + b"1]",
+        b" " * (MOST_BYTES + 1),
+    ],
+    ids=lambda body: f"{len(body)} bytes",
+)
+def test_no_bytes_end_in_anything_but_one_error(body: bytes) -> None:
+    with pytest.raises(CorruptSnapshotError, match="Move it away"):
+        Manifest.from_bytes(body, "s3://lake/x")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**20),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+PATHS = [
+    *content(),
+    *(f"run__{name}" for name in content()["run"]),
+    *(f"walk__{name}" for name in content()["walk"]),
+    *(f"files__0__{name}" for name in content()["files"][0]),
+    "older",
+    "newer",
+    "changes",
+    "campaign_status",
+]
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(PATHS), json_values | st.just(GONE), max_size=3), st.floats(0, 2e9))
+def test_what_is_believed_can_be_asked_everything(changed: dict[str, object], now: float) -> None:
+    try:
+        found = content(**changed)
+    except (KeyError, TypeError):
+        return  # two changes that contradict each other
+    try:
+        manifest = parse(found)
+    except CorruptSnapshotError:
+        return
+    assert manifest.rows == sum(file["rows"] for file in manifest.files) >= 0
+    assert manifest.keys
+    for text in (manifest.snapshot_id, manifest.run_digest, manifest.started_at, *manifest.keys):
+        assert text.isprintable()
+    assert isinstance(manifest.started_in_future(now), bool)
+    assert isinstance(manifest.problem(PARTITION, "contacts"), str | None)
+    assert isinstance(manifest.list_updated_at, str | None)
+    assert isinstance(manifest.try_number, int)
+    assert isinstance(manifest.generation, str | None)
+
+
+def test_a_start_in_the_far_future_is_told_from_two_clocks_that_differ() -> None:
+    now = 1_767_326_400.0  # 2026-01-02T04:00:00Z
+    assert not parse(content()).started_in_future(now)
+    assert not parse(content(walk__started_at="2026-01-03T03:59:00Z")).started_in_future(now)
+    assert parse(content(walk__started_at="2099-01-01T00:00:00Z")).started_in_future(now)
+    assert parse(content(walk__started_at="9999-12-31T23:59:59Z")).started_in_future(now)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"files__0__key": "prod/contact_list_id=cl-1/snapshot_date=2026-01-02/contacts.jsonl.gz"}, "outside"),
+        ({"files__0__key": f"{TABLE}snapshot_date=2026-01-01/contacts.jsonl.gz"}, "outside"),
+        ({"files__0__key": f"{PARTITION}contacts_quality_report.json"}, "no file of a snapshot"),
+        ({"files__0__key": f"{PARTITION}contacts.csv.gz"}, "no file of a snapshot"),
+        ({"files__0__key": f"{PARTITION}contacts-a/b.jsonl.gz"}, "no file of a snapshot"),
+        ({"files__0__key": f"{PARTITION}_manifest.json"}, "no file of a snapshot"),
+        ({"contact_list_id": "cl-2"}, "says contact_list_id 'cl-2', and lies in"),
+        ({"snapshot_date": "2026-01-01"}, "says snapshot_date '2026-01-01', and lies in"),
+    ],
+)
+def test_a_manifest_of_elsewhere_is_foreign_and_says_why(changed: dict[str, object], said: str) -> None:
+    assert said in str(parse(content(**changed)).problem(PARTITION, "contacts"))
+
+
+def test_names_of_several_files_are_own_ones() -> None:
+    key = f"{PARTITION}contacts-0123456789ab-89abcdef-00000.jsonl.gz"
+    assert parse(content(files__0__key=key)).problem(PARTITION, "contacts") is None
+
+
+def test_no_more_of_an_object_is_read_than_a_manifest_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    store.put("m", b"x" * (MOST_BYTES + 1), content_type="x/y")
+    monkeypatch.setattr(MemoryStore, "get", lambda *_: pytest.fail("it was fetched"))
+    with pytest.raises(CorruptSnapshotError, match="larger than 16,777,216 bytes"):
+        read_manifest(store, "m")
+    assert read_manifest(store, "n") is None
+
+
+def test_a_manifest_that_is_written_can_be_read_however_many_files_and_columns_there_are() -> None:
+    columns = [{"name": f"field {number}", "type": "string"} for number in range(2_000)]
+    file = content()["files"][0] | {"rows": 1, "columns": columns}
+    files = [
+        file | {"key": f"{PARTITION}contacts-0123456789ab-89abcdef-{number:05d}.jsonl.gz"} for number in range(300)
+    ]
+    body = Manifest(content(files=files, contacts=300)).to_bytes()
+    manifest = Manifest.from_bytes(body, "s3://lake/x")
+    assert (manifest.rows, len(manifest.keys)) == (300, 300)
+    assert manifest.files[0]["columns"] == columns
+    assert "columns" not in manifest.files[1]
+    many = [{"key": f"{PARTITION}contacts-{'x' * 900}-{number}.jsonl.gz", "rows": 1} for number in range(20_000)]
+    with pytest.raises(ParameterError, match=r"rows_per_file.*20,000 files"):
+        Manifest(content(files=many)).to_bytes()
+
+
+# --- The last good snapshot -----------------------------------------------------------------------------------------
+
+
+def put(store: MemoryStore, date: str, body: bytes | None = None, **changed: Any) -> None:
+    partition = f"{TABLE}snapshot_date={date}/"
+    found = content(snapshot_date=date, files__0__key=f"{partition}contacts.jsonl.gz")
+    for name, value in changed.items():
+        found[name] = value
+    store.put(f"{partition}_manifest.json", body or json.dumps(found).encode(), content_type="x/y")
+
+
+def test_the_last_good_snapshot_is_never_a_foreign_or_damaged_one() -> None:
+    store = MemoryStore()
+    put(store, "2026-01-01", snapshot_id="good")
+    put(store, "2026-01-02", contact_list_id="cl-2")
+    put(store, "2026-01-03", snapshot_date="2026-01-01")
+    put(store, "2026-01-04", files=[])
+    put(store, "2026-01-05", b"[" * 100_000)
+    put(store, "2026-01-06", files=content()["files"])
+    put(store, "2026-01-07", walk=7)
+    store.put(
+        f"{TABLE}backup/snapshot_date=2026-01-08/_manifest.json",
+        store.bodies()[f"{TABLE}snapshot_date=2026-01-01/_manifest.json"],
+        content_type="x/y",
+    )
+    found = last_good(store, TABLE, SOURCE)
+    assert found is not None
+    assert found.snapshot_id == "good"
+
+
+def test_no_more_than_ten_manifests_are_read_in_search_of_a_good_one() -> None:
+    store = MemoryStore()
+    put(store, "2026-01-01")
+    for day in range(2, 25):
+        put(store, f"2026-01-{day:02d}", b"{}")
+    before = len([each for each in store.effects if each.name == "get"])
+    assert last_good(store, TABLE, SOURCE) is None
+    assert len([each for each in store.effects if each.name == "get"]) - before <= LOOKED_AT
