@@ -34,7 +34,7 @@ def task_errors() -> Iterator[None]:
         )
     else:
         return
-    raise failure  # outside the except: the context's text and frames would be logged, too
+    raise failure from None  # or a log shows the sentence twice, and what the error held
 
 
 def _place(err: BaseException) -> str:

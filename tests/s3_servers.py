@@ -28,7 +28,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
 REGION = "eu-central-1"
@@ -61,7 +61,11 @@ class S3Server:
 
     def user(self, *actions: str) -> tuple[str, str]:
         """Return the key of a new user who may do only this, on servers that check."""
-        return _user(self.url, actions)
+        return _user(self.url, _allow(*actions))
+
+    def user_under(self, *statements: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the key of a new user under a policy of these statements, on servers that check."""
+        return _user(self.url, *statements)
 
     def bucket(self) -> str:
         """Return a new, empty bucket."""
@@ -90,12 +94,15 @@ def _session(key: tuple[str, str], token: str | None) -> Any:
     )
 
 
-def _user(url: str, actions: tuple[str, ...]) -> tuple[str, str]:
+def _allow(*actions: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+
+
+def _user(url: str, *statements: Mapping[str, Any]) -> tuple[str, str]:
     iam = _client("iam", url, ROOT_KEY, 2)
     name = f"user-{uuid.uuid4().hex}"
-    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
     iam.create_user(UserName=name)
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    policy = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
     iam.put_user_policy(UserName=name, PolicyName="only-this", PolicyDocument=policy)
     key = iam.create_access_key(UserName=name)["AccessKey"]
     return key["AccessKeyId"], key["SecretAccessKey"]
@@ -170,11 +177,11 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def moto_auth_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A moto of its own that checks signatures and policies."""
     with _running("moto-auth", _moto_command, lambda _: {}, tmp_path_factory.mktemp("moto-auth")) as url:
-        keys = {"all": _user(url, ("s3:*", "iam:*"))}
+        keys = {"all": _user(url, _allow("s3:*", "iam:*"))}
         request = urllib.request.Request(  # noqa: S310 - our own server
             f"{url}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"}, method="POST"
         )
-        made = [_user(url, (action,)) for action in ("s3:GetObject", "s3:PutObject", "s3:ListBucket")]
+        made = [_user(url, _allow(action)) for action in ("s3:GetObject", "s3:PutObject", "s3:ListBucket")]
         keys |= dict(zip(("s3:GetObject", "s3:PutObject", "s3:ListBucket"), made, strict=True))
         urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
         yield _MotoAuth("moto", url, *keys["all"], users=keys)
@@ -209,7 +216,7 @@ def ministack_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Ser
     folder = tmp_path_factory.mktemp("ministack")
     with _running("ministack", lambda _: [python, "-c", _MINISTACK], environment, folder) as url:
         # the root key's signature is not checked there, a user's is
-        yield S3Server("ministack", url, *_user(url, ("s3:*",)))
+        yield S3Server("ministack", url, *_user(url, _allow("s3:*")))
 
 
 def _moto_command(port: int) -> list[str]:

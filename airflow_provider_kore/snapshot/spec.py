@@ -97,7 +97,7 @@ class SnapshotSpec:
                 self.source.identity,
                 self.policies.describe(),
                 [self.file_format.name, self.compression, self.rows_per_file],
-                [self.on_drift, self.min_rows, self.max_rows],
+                [self.on_drift, self.policies.on_missing, self.min_rows, self.max_rows],
                 self.made_with,
             ]
         )

@@ -407,18 +407,20 @@ def run_parameters(context: Context, retries: int | None) -> dict[str, Any]:
     }
 
 
-def _generation(context: Context, retries: int | None) -> str:
+def _generation(context: Context, retries: int | None) -> str | None:
     """Return what stays the same in each retry, and differs after each Clear and in each new run under an old id.
 
     Clearing a task sets its ``max_tries`` to the tries so far plus its ``retries``; clearing a run that is over, and
     creating one anew, sets the run's ``start_date``; and ``clear_number`` counts (Airflow 3.0 to 3.2: only clears of a
-    run that is over; 3.3: all). None of them is enough alone.
+    run that is over; 3.3: all). None of them is enough alone. None if Airflow does not tell.
     """
     from airflow_provider_kore.snapshot.spec import digest
 
     run: Any = context["dag_run"]
-    told = (getattr(context["ti"], "max_tries", None), retries, *(getattr(run, name, None) for name in _OF_RUN))
-    return digest([str(each) for each in told])
+    tries = getattr(context["ti"], "max_tries", None)
+    if tries is None:
+        return None
+    return digest([str(each) for each in (tries, retries, *(getattr(run, name, None) for name in _OF_RUN))])
 
 
 def run_date(context: Context) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -48,12 +51,15 @@ def snapshot(kore: Simulator) -> Callable[..., Manifest]:
     found = kore.connection
     config = ApiConfig.parse(host=found["host"], login=found["login"], password=found["password"], extra=found["extra"])
 
-    def take(client: Any, bucket: str, *, settings: S3Settings | None = None, run_id: str = "run-1") -> Manifest:
+    def take(
+        client: Any, bucket: str, *, settings: S3Settings | None = None, run_id: str = "run-1", **parameters: Any
+    ) -> Manifest:
         spec = SnapshotSpec.parse(
             source=ContactListSource(contact_list_id="cl-1"),
             s3_prefix="lake/contacts",
             snapshot_date="2026-01-02",
             run=RunKey(dag_id="d", run_id=run_id, task_id="t"),
+            **parameters,
         )
         settings = settings or S3Settings()
         with CampaignClient(config) as kore_client:
@@ -88,6 +94,43 @@ def test_a_snapshot_lands_without_the_permissions_to_tidy_up_and_says_so(
     with caplog.at_level(logging.WARNING):
         assert snapshot(role, bucket).rows == CONTACTS
     assert missing in caplog.text
+
+
+def printed_policy(bucket: str) -> list[dict[str, Any]]:
+    """Return the statements of the least policy as docs/s3.md prints it, for this bucket."""
+    text = (Path(__file__).parents[2] / "docs" / "s3.md").read_text(encoding="utf-8")
+    found = re.search(r"```json\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    statements: list[dict[str, Any]] = json.loads(found[1].replace("my-bucket", bucket))["Statement"]
+    return statements
+
+
+@pytest.mark.parametrize("parameters", [{}, {"rows_per_file": 500}], ids=["one file", "several files"])
+def test_the_printed_policy_is_enough_and_the_row_for_several_files_is_true(
+    parameters: dict[str, Any],
+    ministack_server: S3Server,
+    snapshot: Callable[..., Manifest],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bucket = ministack_server.bucket()
+    statements = printed_policy(bucket)
+    role = ministack_server.client(key=ministack_server.user_under(*statements))
+    with caplog.at_level(logging.WARNING):
+        first = snapshot(role, bucket, **parameters)
+        snapshot(role, bucket, run_id="run-2", **parameters)
+    there = {found["Key"] for found in role.list_objects_v2(Bucket=bucket, Prefix="lake/contacts/")["Contents"]}
+    if not parameters:
+        assert caplog.text == ""
+        return
+    assert "s3:DeleteObject" in caplog.text
+    assert set(first.keys) <= there, "without the row of the second table they stay, and the log says so"
+    statements[0]["Action"].append("s3:DeleteObject")
+    role = ministack_server.client(key=ministack_server.user_under(*statements))
+    caplog.clear()
+    last = snapshot(role, bucket, run_id="run-3", **parameters)
+    there = {found["Key"] for found in role.list_objects_v2(Bucket=bucket, Prefix="lake/contacts/")["Contents"]}
+    assert there == {*last.keys, last.keys[0].rpartition("/")[0] + "/_manifest.json"}
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_every_object_is_written_as_the_company_wants_it(

@@ -314,7 +314,8 @@ def test_a_later_writer_while_we_read_back_is_not_our_corruption() -> None:
 def test_leftovers_are_found_and_aborted(store: ObjectStore) -> None:
     mine = [store.create_upload(key, content_type=TYPE) for key in ("dir/k", "dir/k", "dir/k2")]
     others = store.create_upload("elsewhere", content_type=TYPE)
-    assert {one.upload_id for one in abort_leftovers(store, "dir/k", lambda key: key == "dir/k")} == {u.upload_id for u in mine[:2]}
+    aborted = abort_leftovers(store, "dir/k", lambda key: key == "dir/k")
+    assert {one.upload_id for one in aborted} == {u.upload_id for u in mine[:2]}
     assert {one.upload_id for one in abort_leftovers(store, "dir/")} == {mine[2].upload_id}
     assert [one.upload_id for one in store.list_uploads("")] == [others.upload_id]
 

@@ -1,0 +1,52 @@
+"""What leaves an operator, whatever happens in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_kore.exceptions import ParameterError, StoppedError, UnforeseenError
+from airflow_provider_kore.hooks.airflow_versions import AirflowFailException, AirflowSkipException
+from airflow_provider_kore.task_errors import task_errors
+
+if TYPE_CHECKING:
+    from bench import Bench
+
+PRIVATE = "+15550001111"
+
+
+@pytest.mark.parametrize(
+    "kind", [TypeError, KeyError, ZeroDivisionError, RecursionError, MemoryError, UnicodeError, StopIteration, OSError]
+)
+def test_an_error_that_was_not_foreseen_is_told_without_what_it_held(kind: type[Exception]) -> None:
+    with pytest.raises(UnforeseenError) as caught, task_errors():
+        raise kind(PRIVATE)
+    assert kind.__name__ in str(caught.value)
+    assert PRIVATE not in str(caught.value)
+    assert caught.value.__suppress_context__, "the log would show what it held"
+
+
+def test_what_no_retry_can_help_fails_the_task_with_one_sentence() -> None:
+    with pytest.raises(AirflowFailException, match="Parameter 'x': is wrong; say it right") as caught, task_errors():
+        raise ParameterError("x", "is wrong", "say it right")
+    assert caught.value.__suppress_context__, "the log would show the sentence twice"
+
+
+@pytest.mark.parametrize(
+    "error", [StoppedError("stopped"), AirflowSkipException("skip"), KeyboardInterrupt(), SystemExit(1)]
+)
+def test_all_else_passes_as_it_is(error: BaseException) -> None:
+    with pytest.raises(type(error)) as caught, task_errors():
+        raise error
+    assert caught.value is error
+
+
+def test_the_place_is_one_in_this_package(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **named: Any) -> None:
+        raise AttributeError(PRIVATE)
+
+    monkeypatch.setattr("airflow_provider_kore.snapshot.run.check_guards", fail)
+    with pytest.raises(UnforeseenError, match=r"AttributeError at snapshot/run\.py:\d+") as caught:
+        bench.run()
+    assert PRIVATE not in str(caught.value)
