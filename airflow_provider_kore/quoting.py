@@ -14,8 +14,8 @@ _READ_AT_MOST: Final = 10_000
 def quoted(value: object, most: int = MOST_SHOWN) -> str:
     r"""Return the text of a value on one line of printable characters, shortened to ``most`` of them.
 
-    Control characters, line breaks, terminal sequences, marks that turn the direction of writing, invisible characters
-    and lone surrogates become escapes such as ``\n``, ``\x1b`` and ``\u202e``, and a backslash becomes two: what is shown
+    Control characters, line breaks, terminal sequences, marks that turn the direction of writing, invisible ones
+    and lone surrogates become escapes such as ``\n``, ``\x1b``, ``\u202e``, and a backslash becomes two: what is shown
     can be told from what was sent. It puts no quotation marks around it. Never raises: a value whose ``str`` fails is
     shown by the name of its type.
     """

@@ -259,9 +259,9 @@ class FieldPolicies:
         more = [f"{len(shown) - _NAMES_SHOWN} more"] if len(shown) > _NAMES_SHOWN else []
         raise ParameterError(
             "on_missing_field",
-            f"of the {counts.contacts:,} contacts that were read, some lack a field that a policy names: "
+            f"of the {counts.contacts:,} rows that were read, some lack a field that a policy names: "
             f"{', '.join(shown[:_NAMES_SHOWN] + more)}; nothing was published",
-            'look whether it was renamed in Kore.ai and name it anew, or pass "warn" if contacts may lack it',
+            'look whether it was renamed in Kore.ai and name it anew, or pass "warn" if rows may lack it',
         )
 
     def describe(self) -> dict[str, object]:

@@ -71,13 +71,13 @@ def last_good(store: ObjectStore, prefix: str, source: Source) -> Manifest | Non
         try:
             published = read_manifest(store, each.key)
         except CorruptSnapshotError as err:
-            log.warning("Passed over: %s", err)
+            log.info("Passed over: %s", err)  # a sensor looks every minute
             continue
         if published is None:
             continue
         manifest = published.manifest
         if problem := manifest.problem(each.key.removesuffix(MANIFEST_NAME), source.file_name):
-            log.warning("s3://%s/%s is passed over: it %s.", store.bucket, each.key, problem)
+            log.info("s3://%s/%s is passed over: it %s.", store.bucket, each.key, problem)
         elif manifest.consistent and source.is_same(manifest.content):
             return manifest
     return None

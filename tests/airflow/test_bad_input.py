@@ -114,6 +114,14 @@ def test_missing_connection_with_the_key_for_hashes(bench: Bench) -> None:
     refused(bench, "hash_nowhere.*isn't defined", requests=0, field_policies=policies, hash_conn_id="hash_nowhere")
 
 
+def test_a_field_that_contacts_lack_under_the_name_that_a_policy_knows(bench: Bench) -> None:
+    refused(bench, "on_missing_field.*ignore", "'warn' or 'fail'", requests=0, on_missing_field="ignore")
+    policies = {"phone": "mask"}
+    refused(bench, "'phone'", "nothing was published", "renamed", field_policies=policies, on_missing_field="fail")
+    assert bench.objects() == []
+    bench.run(field_policies=policies)
+
+
 # --- Parameters -----------------------------------------------------------------------------------------------------
 
 

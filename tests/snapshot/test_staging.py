@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_vendor import PRIVATE, Contact, append, edit, remove
-from model_world import CONFIG, OTHER_RUN, RUN, World
+from model_world import CONFIG, OTHER_RUN, RUN, Died, World
 
 from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, ParameterError, ShrunkError
 from airflow_provider_kore.snapshot import staging
@@ -26,6 +26,8 @@ from airflow_provider_kore.snapshot.seal import FIRST
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from airflow_provider_kore.snapshot.fields import Seen
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
@@ -502,3 +504,24 @@ def test_a_walk_that_was_finished_with_a_warning_is_not_published_by_a_try_that_
     with pytest.raises(ParameterError, match="'phone' \\(20 of them\\)"):
         world.process(policies=FieldPolicies.parse(None, wanted, "fail")).run()
     assert world.seen == []
+
+
+def test_a_page_that_was_cut_off_while_policies_were_applied_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    policies = FieldPolicies.parse(None, {"phone": "drop"})
+    world = World(contacts=30, parameters={"policies": policies})
+    apply = FieldPolicies.apply
+    calls = itertools.count()
+
+    def told_to_end(self: FieldPolicies, raw: str, seen: Seen | None = None) -> str:
+        if next(calls) == 14:
+            raise Died
+        return apply(self, raw, seen)
+
+    monkeypatch.setattr(FieldPolicies, "apply", told_to_end)
+    with pytest.raises(Died):
+        world.process().run()
+    assert world.checkpoint() == 12
+    manifest = world.finish().manifest
+    assert manifest is not None
+    assert manifest.content["walk"]["resumed_from"] == 12
+    assert manifest.content["fields"]["missing"] == {"phone": 30}
