@@ -13,6 +13,9 @@ from airflow_provider_kore.operators.contact_list_changes import ContactListChan
 log = logging.getLogger(__name__)
 
 CONTACT_LISTS = AssetAlias("kore_contact_lists")
+BUCKETS = ["kore-demo"]  # who triggers chooses among these, and no other bucket
+OWNER = None  # "123456789012": your AWS account; S3 then refuses a bucket of any other
+ID = r"^[A-Za-z0-9_-]{1,100}$"
 
 
 @task
@@ -40,8 +43,8 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params={
-        "contact_list_id": Param("cl-demo", type="string", description="By hand: id of the contact list."),
-        "s3_bucket": Param("kore-demo", type="string", description="By hand: bucket that holds its snapshots."),
+        "contact_list_id": Param("cl-demo", type="string", pattern=ID, description="By hand: id of the contact list."),
+        "s3_bucket": Param(BUCKETS[0], enum=BUCKETS, description="By hand: bucket that holds its snapshots."),
         "snapshot_date": Param(None, type=["null", "string"], format="date", description="By hand; empty: today."),
     },
     tags=["kore"],
@@ -50,6 +53,7 @@ with DAG(
     changes = ContactListChangesOperator.partial(
         task_id="changes",
         s3_prefix="kore/contact_lists",
+        s3_settings={"expected_bucket_owner": OWNER},
         aws_conn_id="aws_default",
         outlets=[AssetAlias("kore_contact_list_changes")],
         map_index_template="{{ task.contact_list_id }}",
