@@ -26,9 +26,7 @@ with DAG(
     },
     params={
         "campaign_id": Param("cd-demo", type="string", pattern=ID, description="Id of the campaign."),
-        "contact_list_id": Param(
-            "cl-demo", type="string", pattern=ID, description="Id of the contact list that it calls."
-        ),
+        "contact_list_id": Param("cl-demo", type="string", pattern=ID, description="Id of the list that it calls."),
         "s3_bucket": Param(BUCKETS[0], enum=BUCKETS, description="Bucket that the snapshots land in."),
     },
     tags=["kore"],

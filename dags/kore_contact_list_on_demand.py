@@ -28,7 +28,6 @@ def asked(*, params: dict[str, Any], logical_date: datetime | None = None) -> li
             f"The API can't tell how the list was on {date}. Tick another_day to file it there all the same."
         )
     given = {name: params[name] for name in ("contact_list_id", "s3_bucket", "file_format")}
-    # No "keep": who may trigger may not unmask. That takes a change of this file.
     return [{**given, "snapshot_date": date, "field_policies": {"phoneNumber": params["phone_numbers"]}}]
 
 
@@ -40,7 +39,7 @@ with DAG(
         "contact_list_id": Param("cl-demo", type="string", pattern=ID, title="Contact list", description="Its id."),
         "s3_bucket": Param(BUCKETS[0], enum=BUCKETS, title="Bucket", description="Where the snapshot lands."),
         "file_format": Param("jsonl", enum=["jsonl", "csv", "parquet"], title="Format"),
-        "phone_numbers": Param("mask", enum=["mask", "hash", "drop"], title="Phone numbers"),
+        "phone_numbers": Param("mask", enum=["mask", "hash", "drop"], title="Phone numbers"),  # no "keep"
         "snapshot_date": Param(None, type=["null", "string"], format="date", title="Date", description="Empty: today."),
         "another_day": Param(default=False, type="boolean", title="File it under another day than today"),
     },
