@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.exceptions import FatalError, RetryableError
 from airflow_provider_kore.hooks.airflow_versions import RetryDecision, RetryPolicy
@@ -12,8 +13,25 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
 
+LONGEST_WAIT: Final = 21_600.0
+"""Seconds (six hours) that a server's ``Retry-After`` is obeyed for at the most: it can't park a task for years."""
+
+
+def bounded_wait(asked: object, most: float = LONGEST_WAIT) -> float | None:
+    """Return the seconds to wait, whatever was asked for: from 0 to ``most``; None if it is no number."""
+    if (
+        isinstance(asked, bool)
+        or not isinstance(asked, int | float)
+        or (isinstance(asked, float) and math.isnan(asked))
+    ):
+        return None
+    return float(min(max(asked, 0), most))
+
+
 class KoreRetryPolicy(RetryPolicy):
     """Fail at once where no retry can help, and wait as long as the server has asked to.
+
+    At most six hours, though, and the task's ``max_retry_delay`` where it has one.
 
     All other errors, and a wait that the task's ``retry_delay`` covers, are left to the task's own settings. A policy
     adds no retries: the task's ``retries`` says how many there are.
@@ -29,12 +47,13 @@ class KoreRetryPolicy(RetryPolicy):
         """Decide; Airflow calls this on the worker, after a try has failed."""
         if isinstance(exception, FatalError):
             return RetryDecision.fail(reason=f"No retry can help: {type(exception).__name__}")
-        if isinstance(exception, RetryableError) and exception.retry_after is not None:
-            asked = timedelta(seconds=exception.retry_after)
+        wait = bounded_wait(exception.retry_after) if isinstance(exception, RetryableError) else None
+        if wait is not None:
             task = context.get("task") if context else None
-            if task is None or asked > task.retry_delay:
+            wait = min(wait, _seconds(getattr(task, "max_retry_delay", None), LONGEST_WAIT))
+            if task is None or wait > _seconds(getattr(task, "retry_delay", None), 0.0):
                 return RetryDecision.retry(
-                    delay=asked, reason=f"The server asked to wait {exception.retry_after:.0f} s"
+                    delay=timedelta(seconds=wait), reason=f"The server asked to wait {wait:.0f} s"
                 )
         return RetryDecision.default()
 
@@ -46,6 +65,11 @@ class KoreRetryPolicy(RetryPolicy):
     def deserialize(cls, data: dict[str, object]) -> KoreRetryPolicy:  # noqa: ARG003 - Airflow's signature
         """Return a policy."""
         return cls()
+
+
+def _seconds(delay: object, otherwise: float) -> float:
+    found = bounded_wait(delay.total_seconds() if isinstance(delay, timedelta) else delay, math.inf)
+    return otherwise if found is None else found
 
 
 def set_retry_policy(operator: BaseOperator) -> None:

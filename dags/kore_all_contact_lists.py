@@ -8,6 +8,9 @@ from airflow.sdk import DAG, AssetAlias, Param, task
 
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
+BUCKETS = ["kore-demo"]  # who triggers chooses among these, and no other bucket
+OWNER = None  # "123456789012": your AWS account; S3 then refuses a bucket of any other
+
 
 @task
 def contact_list_ids() -> list[str]:
@@ -29,13 +32,14 @@ with DAG(
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(hours=1),
     },
-    params={"s3_bucket": Param("kore-demo", type="string", description="Bucket that the snapshots land in.")},
+    params={"s3_bucket": Param(BUCKETS[0], enum=BUCKETS, description="Bucket that the snapshots land in.")},
     tags=["kore"],
     doc_md=__doc__,
 ):
     ContactListToS3Operator.partial(
         task_id="snapshot",
         s3_bucket="{{ params.s3_bucket }}",
+        s3_settings={"expected_bucket_owner": OWNER},
         s3_prefix="kore/contact_lists",
         kore_conn_id="kore_default",
         aws_conn_id="aws_default",

@@ -10,6 +10,10 @@ from airflow_provider_kore.sensors.campaign import CampaignStatusSensor
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
+BUCKETS = ["kore-demo"]  # who triggers chooses among these, and no other bucket
+OWNER = None  # "123456789012": your AWS account; S3 then refuses a bucket of any other
+ID = r"^[A-Za-z0-9_-]{1,100}$"
+
 with DAG(
     dag_id="kore_campaign_results",
     schedule=None,  # whoever starts the campaign starts a run, with its ids
@@ -21,9 +25,9 @@ with DAG(
         "max_retry_delay": timedelta(hours=1),
     },
     params={
-        "campaign_id": Param("cd-demo", type="string", description="Id of the campaign."),
-        "contact_list_id": Param("cl-demo", type="string", description="Id of the contact list that it calls."),
-        "s3_bucket": Param("kore-demo", type="string", description="Bucket that the snapshots land in."),
+        "campaign_id": Param("cd-demo", type="string", pattern=ID, description="Id of the campaign."),
+        "contact_list_id": Param("cl-demo", type="string", pattern=ID, description="Id of the list that it calls."),
+        "s3_bucket": Param(BUCKETS[0], enum=BUCKETS, description="Bucket that the snapshots land in."),
     },
     tags=["kore"],
     doc_md=__doc__,
@@ -40,6 +44,7 @@ with DAG(
         task_id="results",
         campaign_id="{{ params.campaign_id }}",
         s3_bucket="{{ params.s3_bucket }}",
+        s3_settings={"expected_bucket_owner": OWNER},
         kore_conn_id="kore_default",
         aws_conn_id="aws_default",
     )
@@ -47,6 +52,7 @@ with DAG(
         task_id="contacts",
         contact_list_id="{{ params.contact_list_id }}",
         s3_bucket="{{ params.s3_bucket }}",
+        s3_settings={"expected_bucket_owner": OWNER},
         kore_conn_id="kore_default",
         aws_conn_id="aws_default",
     )

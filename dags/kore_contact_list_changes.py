@@ -11,18 +11,20 @@ from airflow.sdk import DAG, AssetAlias, Param, task
 from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
 
 log = logging.getLogger(__name__)
-
 CONTACT_LISTS = AssetAlias("kore_contact_lists")
+BUCKETS = ["kore-demo"]  # who triggers chooses among these, and no other bucket
+OWNER = None  # "123456789012": your AWS account; S3 then refuses a bucket of any other
+ID = r"^[A-Za-z0-9_-]{1,100}$"
 
 
 @task
 def landed(*, params: dict[str, Any] | None = None, triggering_asset_events: Any = None) -> list[dict[str, str]]:
     """Return which snapshots are new and proven consistent; of a run by hand, the one that its parameters name."""
-    events = triggering_asset_events.get(CONTACT_LISTS, []) if triggering_asset_events else []
-    snapshots = [event.extra for event in events]
+    snapshots = [event.extra for event in (triggering_asset_events or {}).get(CONTACT_LISTS, [])]
     if not snapshots and params:
         return [{name: params[name] for name in ("contact_list_id", "s3_bucket", "snapshot_date") if params[name]}]
-    found = {(one["bucket"], one["contact_list_id"], one["snapshot_date"]) for one in snapshots if one["consistent"]}
+    ours = [one for one in snapshots if one["consistent"] and one["bucket"] in BUCKETS]  # anybody can send an event
+    found = {(one["bucket"], one["contact_list_id"], one["snapshot_date"]) for one in ours}
     return [dict(zip(("s3_bucket", "contact_list_id", "snapshot_date"), one, strict=True)) for one in sorted(found)]
 
 
@@ -40,8 +42,8 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params={
-        "contact_list_id": Param("cl-demo", type="string", description="By hand: id of the contact list."),
-        "s3_bucket": Param("kore-demo", type="string", description="By hand: bucket that holds its snapshots."),
+        "contact_list_id": Param("cl-demo", type="string", pattern=ID, description="By hand: id of the contact list."),
+        "s3_bucket": Param(BUCKETS[0], enum=BUCKETS, description="By hand: bucket that holds its snapshots."),
         "snapshot_date": Param(None, type=["null", "string"], format="date", description="By hand; empty: today."),
     },
     tags=["kore"],
@@ -50,6 +52,7 @@ with DAG(
     changes = ContactListChangesOperator.partial(
         task_id="changes",
         s3_prefix="kore/contact_lists",
+        s3_settings={"expected_bucket_owner": OWNER},
         aws_conn_id="aws_default",
         outlets=[AssetAlias("kore_contact_list_changes")],
         map_index_template="{{ task.contact_list_id }}",

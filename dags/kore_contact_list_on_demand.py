@@ -13,6 +13,10 @@ from airflow.sdk import DAG, Param, task
 
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
+BUCKETS = ["kore-demo"]  # who triggers chooses among these, and no other bucket
+OWNER = None  # "123456789012": your AWS account; S3 then refuses a bucket of any other
+ID = r"^[A-Za-z0-9_-]{1,100}$"
+
 
 @task(retries=0)
 def asked(*, params: dict[str, Any], logical_date: datetime | None = None) -> list[dict[str, Any]]:
@@ -24,8 +28,7 @@ def asked(*, params: dict[str, Any], logical_date: datetime | None = None) -> li
             f"The API can't tell how the list was on {date}. Tick another_day to file it there all the same."
         )
     given = {name: params[name] for name in ("contact_list_id", "s3_bucket", "file_format")}
-    policy = params["phone_numbers"]
-    return [{**given, "snapshot_date": date, "field_policies": {} if policy == "keep" else {"phoneNumber": policy}}]
+    return [{**given, "snapshot_date": date, "field_policies": {"phoneNumber": params["phone_numbers"]}}]
 
 
 with DAG(
@@ -33,10 +36,10 @@ with DAG(
     schedule=None,
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     params={
-        "contact_list_id": Param("cl-demo", type="string", minLength=1, title="Contact list", description="Its id."),
-        "s3_bucket": Param("kore-demo", type="string", title="Bucket", description="Where the snapshot lands."),
+        "contact_list_id": Param("cl-demo", type="string", pattern=ID, title="Contact list", description="Its id."),
+        "s3_bucket": Param(BUCKETS[0], enum=BUCKETS, title="Bucket", description="Where the snapshot lands."),
         "file_format": Param("jsonl", enum=["jsonl", "csv", "parquet"], title="Format"),
-        "phone_numbers": Param("keep", enum=["keep", "hash", "mask", "drop"], title="Phone numbers"),
+        "phone_numbers": Param("mask", enum=["mask", "hash", "drop"], title="Phone numbers"),  # no "keep"
         "snapshot_date": Param(None, type=["null", "string"], format="date", title="Date", description="Empty: today."),
         "another_day": Param(default=False, type="boolean", title="File it under another day than today"),
     },
@@ -45,6 +48,7 @@ with DAG(
 ):
     ContactListToS3Operator.partial(
         task_id="snapshot",
+        s3_settings={"expected_bucket_owner": OWNER},
         s3_prefix="kore/on_demand",  # a table of its own: the daily one has one format and one policy
         hash_conn_id="kore_hash_key",
         kore_conn_id="kore_default",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
     from airflow.sdk import BaseHook, BaseOperator, Context, RetryDecision, RetryPolicy
     from airflow.sdk.exceptions import (
@@ -93,19 +94,23 @@ def default_deferrable() -> bool:
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
-async def in_triggerer(look_up: Callable[[], T]) -> T:
+async def in_triggerer(look_up: Callable[[], T], executor: Executor | None = None) -> T:
     """Call what looks up connections, from a trigger: where they are to be had, and without keeping others waiting.
 
-    That is one of asgiref's threads, from which Airflow finds its way back to the triggerer's event loop. But 3.0.0,
-    and whichever of its successors keep its protocol, read the answer from a pipe that their loop reads, too: either
+    That is a thread which asgiref has started, from which Airflow finds its way back to the triggerer's event loop
+    (3.0.6 and 3.1 ask asgiref for that loop; later ones know it). It must not be cancelled while it asks: on 3.0.6 and
+    3.1 the answer would be taken for that of the next request. But 3.0.0, and whichever of its successors keep its
+    protocol, read the answer from a pipe that their loop reads, too: either
     may get it, and a thread that doesn't waits for ever, with all triggers behind it. There the loop's own thread must
     ask, while nobody else does; its supervisor answers within milliseconds.
+
+    :param executor: whose thread to use; None: the event loop's own, which everything in a triggerer shares.
     """
     comms = getattr(sys.modules.get("airflow.sdk.execution_time.task_runner"), "SUPERVISOR_COMMS", None)
     if comms is None or not (hasattr(comms, "get_message") and hasattr(comms, "lock")):
         from asgiref.sync import sync_to_async
 
-        called: T = await sync_to_async(look_up, thread_sensitive=False)()
+        called: T = await sync_to_async(look_up, thread_sensitive=False, executor=executor)()  # type: ignore[arg-type]
         return called
     while comms.lock.locked():
         await asyncio.sleep(0.01)

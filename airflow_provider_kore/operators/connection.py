@@ -39,9 +39,12 @@ class KoreConnectionCheckOperator(BaseOperator):
         from airflow_provider_kore.exceptions import FatalError
         from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
         from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+        from airflow_provider_kore.hooks.unexpected import guarded
 
         try:
-            sentence = KoreCampaignHook(self.kore_conn_id).check_connection()
+            sentence = guarded(
+                "The check of the connection", lambda: KoreCampaignHook(self.kore_conn_id).check_connection()
+            )
         except FatalError as err:
             raise AirflowFailException(str(err)) from err
         self.log.info(sentence)

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_kore.hooks.airflow_versions import default_deferrable
-from airflow_provider_kore.retry_policy import set_retry_policy
+from airflow_provider_kore.retry_policy import bounded_wait, set_retry_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
 
-    from airflow_provider_kore.exceptions import RetryableError
     from airflow_provider_kore.triggers.poll import PollTrigger, Sight
 
 GRACE = 120.0
 """Seconds that a trigger has to tell that its deadline has passed, before Airflow takes it for lost."""
+
+LONGEST = 31_622_400.0
+"""Seconds (366 days) of the longest interval and the longest timeout."""
 
 
 class PollSensor(BaseSensorOperator, ABC):
@@ -50,7 +52,9 @@ class PollSensor(BaseSensorOperator, ABC):
         deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, **kwargs)
+        if kwargs.get("timeout") is not None:
+            kwargs["timeout"] = _duration("timeout", kwargs["timeout"])
+        super().__init__(poke_interval=_duration("poke_interval", poke_interval), **kwargs)
         self.kore_conn_id = kore_conn_id
         self.max_failures = max_failures
         self.deferrable = default_deferrable() if deferrable is None else deferrable
@@ -68,6 +72,7 @@ class PollSensor(BaseSensorOperator, ABC):
         Raises AirflowFailException where no retry can help, AirflowSensorTimeout at the deadline, RetryableError after
         ``max_failures``.
         """
+        self._skipping(self._check_durations)
         if not self.deferrable:
             return super().execute(context)
         deadline = time.time() + self.timeout
@@ -104,16 +109,36 @@ class PollSensor(BaseSensorOperator, ABC):
         from airflow_provider_kore import exceptions
         from airflow_provider_kore.hooks.airflow_versions import AirflowFailException, AirflowSensorTimeout
 
-        outcome, message = event["outcome"], event["message"]
-        if outcome == "found":
+        told = event if isinstance(event, dict) else {}
+        outcome, message, summary = told.get("outcome"), told.get("message"), told.get("summary")
+        message = _one_line(message) if isinstance(message, str) and message else None
+        if outcome == "found" and message and isinstance(summary, dict):
             self.log.info(message)
-            return event["summary"]
-        if outcome == "too_late":
+            return summary
+        if outcome == "too_late" and message:
             raise AirflowSensorTimeout(f"{message} The timeout of {self.timeout:.0f} s is over.")
-        if event["fatal"]:
+        if outcome == "failed" and message and told.get("fatal"):
             raise AirflowFailException(message)
-        kind: type[RetryableError] = getattr(exceptions, event["error"])
-        raise kind(message, event["retry_after"])
+        if outcome == "failed" and message:
+            kind = getattr(exceptions, str(told.get("error")), None)
+            if not (isinstance(kind, type) and issubclass(kind, exceptions.RetryableError)):
+                kind = exceptions.RetryableError
+            raise kind(message, bounded_wait(told.get("retry_after")))
+        raise exceptions.RetryableError(
+            "The trigger told something that this task cannot read. Install the same version of "
+            "airflow-provider-kore for workers and triggerers; the next try looks anew."
+        )
+
+    def _check_durations(self) -> None:
+        """Raise AirflowFailException for those that no clock can count, before anything waits for them."""
+        from airflow_provider_kore.exceptions import ParameterError
+        from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
+
+        try:
+            for name in ("poke_interval", "timeout"):
+                setattr(self, name, _seconds(name, getattr(self, name)))
+        except ParameterError as err:
+            raise AirflowFailException(str(err)) from err
 
     def _make_trigger(self, deadline: float) -> PollTrigger:
         from airflow_provider_kore.snapshot.spec import check_number
@@ -129,18 +154,21 @@ class PollSensor(BaseSensorOperator, ABC):
         """Return what there is to see; None if that could not be found out, but may be next time."""
         from airflow_provider_kore.exceptions import FatalError, RetryableError
         from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
+        from airflow_provider_kore.hooks.unexpected import guarded
 
+        most = 1
         try:
             trigger = self._make_trigger(deadline)
-            sight = trigger.look(trigger.connect())
+            most = trigger.max_failures
+            sight = guarded("The look", lambda: trigger.look(trigger.connect()))
         except FatalError as err:
             raise AirflowFailException(str(err)) from err
         except RetryableError as err:
             self._failures += 1
-            if self._failures >= trigger.max_failures:
+            if self._failures >= most:
                 raise
-            self._not_before = time.time() + (err.retry_after or 0.0)
-            self.log.warning("%s (Failure %d of %d.)", err, self._failures, trigger.max_failures)
+            self._not_before = time.time() + (bounded_wait(err.retry_after) or 0.0)
+            self.log.warning("%s (Failure %d of %d.)", err, self._failures, most)
             return None
         self._failures = 0
         self.log.info(sight.sentence)
@@ -173,8 +201,33 @@ def check_statuses(parameter: str, given: object, known: Sequence[str], *, least
 
     statuses = [given] if isinstance(given, str) else given
     if not isinstance(statuses, list | tuple | set | frozenset) or len(statuses) < least:
-        raise ParameterError(parameter, f"is {given!r}", f"use {', '.join(known)}")
-    unknown = [repr(each) for each in statuses if each not in known]
+        raise ParameterError(parameter, f"is {_shown(given)}", f"use {', '.join(known)}")
+    unknown = [_shown(each) for each in statuses if each not in known][:5]
     if unknown:
         raise ParameterError(parameter, f"there is no status {', '.join(unknown)}", f"use {', '.join(known)}")
     return list(statuses)
+
+
+def _shown(given: object) -> str:
+    return f"{given!r}"[:80]
+
+
+def _duration(parameter: str, given: Any) -> Any:
+    """Return an interval as Airflow takes it. Raises ParameterError for one that Airflow would fall over."""
+    return given if isinstance(given, timedelta) else _seconds(parameter, given)
+
+
+def _seconds(parameter: str, given: object) -> float:
+    """Return a number of seconds that clocks and dates can count. Raises ParameterError."""
+    from airflow_provider_kore.snapshot.spec import check_number
+
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    try:
+        return check_number(parameter, seconds, least=0.0, most=LONGEST)
+    except OverflowError:  # a whole number of hundreds of digits
+        return check_number(parameter, "inf", least=0.0, most=LONGEST)
+
+
+def _one_line(text: str) -> str:
+    """Return text for a log: of an event that anything may have written."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:2000])

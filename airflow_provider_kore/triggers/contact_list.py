@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kore.triggers.poll import PollTrigger, Sight, told_status
+from airflow_provider_kore.triggers.poll import LONGEST_TEXT, PollTrigger, Sight, is_short_text, told_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +58,14 @@ class ContactListTrigger(PollTrigger):
         self.s3_prefix = s3_prefix
         self.aws_conn_id = aws_conn_id
 
+    def patience(self, hooks: Hooks) -> float:
+        """As for other looks, and where S3 is asked for a listing and a read, as long as its client may take."""
+        return super().patience(hooks) + (0.0 if hooks.s3 is None else 150.0)
+
+    @property
+    def _lane(self) -> tuple[str, ...]:
+        return (*super()._lane, *(() if self.s3_bucket is None else (str(self.aws_conn_id),)))
+
     def connect(self) -> Hooks:
         """Look up the connections, that to S3 only where snapshots are asked for."""
         hooks = super().connect()
@@ -103,8 +111,13 @@ class ContactListTrigger(PollTrigger):
                 f"The answer for contact list {self.contact_list_id} tells no updatedAt, so nobody knows whether it "
                 "has changed. Leave s3_bucket out to wait only until it is ready."
             )
+        if not is_short_text(updated):
+            raise ContractError(
+                f"The answer for contact list {self.contact_list_id} tells an updatedAt that is longer than "
+                f"{LONGEST_TEXT} characters or not printable. Check the connection's host and api_version."
+            )
         last = self._last_snapshot(s3)
-        content = {} if last is None else last.content
+        content = {} if last is None else _checked(last.content)
         landed = content.get("list_updated_at")
         summary = {
             **summary,
@@ -137,3 +150,17 @@ class ContactListTrigger(PollTrigger):
         prefix = list_prefix(check_prefix("s3_prefix", self.s3_prefix), source)
         bucket = check_bucket(self.s3_bucket)
         return last_good(S3Store(s3.get_conn(), bucket), prefix, source)
+
+
+def _checked(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest whose texts may be shown. Raises CorruptSnapshotError."""
+    from airflow_provider_kore.exceptions import CorruptSnapshotError
+
+    told = content.get("list_updated_at")
+    texts = [content.get("snapshot_id"), content.get("snapshot_date"), *([] if told is None else [told])]
+    if not all(is_short_text(text) for text in texts):
+        raise CorruptSnapshotError(
+            "The manifest of the list's newest snapshot has no usable snapshot_id, snapshot_date or list_updated_at. "
+            "Look at it in S3, and move it away if this provider did not write it."
+        )
+    return content

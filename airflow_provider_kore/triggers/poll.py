@@ -13,9 +13,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_kore.exceptions import ContractError, FatalError, KoreError, RetryableError
 from airflow_provider_kore.hooks.airflow_versions import in_triggerer
+from airflow_provider_kore.hooks.unexpected import explain, guarded
+from airflow_provider_kore.retry_policy import bounded_wait
+from airflow_provider_kore.triggers.threads import bounded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from concurrent.futures import Executor
 
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
@@ -26,6 +30,18 @@ LEAST_INTERVAL: Final = 1.0
 
 LONGEST_BACKOFF: Final = 1800.0
 """Seconds between two looks that fail at the most, unless the interval is longer or the server names more."""
+
+LONGEST_INTERVAL: Final = 31_622_400.0
+"""Seconds (366 days) between two looks, and from the first to the deadline, at the most."""
+
+LAST_LOOK: Final = 10.0
+"""Seconds past its deadline that a look is waited for at the most."""
+
+TO_CONNECT: Final = 60.0
+"""Seconds that looking up the connections may take, wherever Airflow keeps them."""
+
+LONGEST_TEXT: Final = 100
+"""Characters of a status or an instant that a server tells: what is longer is neither."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,20 +110,20 @@ class PollTrigger(BaseTrigger, ABC):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event; its payload is that of :func:`found`, :func:`failed` or :func:`too_late`."""
-        from asgiref.sync import sync_to_async
-
-        delay = random.uniform(0.0, self._interval)  # noqa: S311
         failures = 0
+        delay = random.uniform(0.0, self._interval)  # noqa: S311
         while True:
-            await asyncio.sleep(max(0.0, min(delay, self.deadline - time.time())))
-            last = time.time() >= self.deadline
+            await asyncio.sleep(max(0.0, min(delay, self._left)))
+            last = self._left <= 0
             try:
-                hooks = await in_triggerer(self.connect)
-                sight = await sync_to_async(self.look, thread_sensitive=False)(hooks)
+                sight = await self._see()
             except RetryableError as err:
                 failures += 1
                 delay = self._backoff(failures, err)
-                if last or failures >= self.max_failures or time.time() + (err.retry_after or 0) > self.deadline:
+                if self._left <= 0:
+                    yield TriggerEvent(too_late(str(err)))
+                    return
+                if failures >= self.max_failures or (bounded_wait(err.retry_after) or 0.0) > self._left:
                     yield TriggerEvent(failed(err, failures))
                     return
                 self.log.warning(
@@ -117,23 +133,59 @@ class PollTrigger(BaseTrigger, ABC):
             except FatalError as err:
                 yield TriggerEvent(failed(err))
                 return
+            except Exception as err:  # noqa: BLE001 - whatever it is, a task waits for the event
+                yield TriggerEvent(failed(explain("The look", err)))
+                return
             if sight.found:
                 yield TriggerEvent(found(sight))
                 return
             if last:
-                yield TriggerEvent(too_late(sight))
+                yield TriggerEvent(too_late(sight.sentence))
                 return
             failures = 0
             delay = self._interval * random.uniform(0.9, 1.1)  # noqa: S311
             self.log.info("%s Looking again in %.0f s.", sight.sentence, delay)
 
+    async def _see(self) -> Sight:
+        """Look once, in threads of our own, until a bound. Raises KoreError."""
+        from asgiref.sync import sync_to_async
+
+        async def look_up(executor: Executor) -> Hooks:
+            return await in_triggerer(lambda: guarded("Looking up the connections", self.connect), executor)
+
+        hooks = await bounded(self._lane, "Looking up the connections", self._bound(TO_CONNECT), look_up)
+
+        async def see(executor: Executor) -> Sight:
+            look: Any = sync_to_async(guarded, thread_sensitive=False, executor=executor)  # type: ignore[call-overload]
+            sight: Sight = await look("The look", lambda: self.look(hooks))
+            return sight
+
+        return await bounded(self._lane, "The look", self._bound(self.patience(hooks)), see)
+
+    def patience(self, hooks: Hooks) -> float:
+        """Return the seconds that a look may take: what the connection allows for an answer, and a margin."""
+        return min(hooks.kore.config.timeout, 300.0) + 30.0
+
+    @property
+    def _lane(self) -> tuple[str, ...]:
+        """Which looks hang together."""
+        return (self.kore_conn_id,)
+
+    @property
+    def _left(self) -> float:
+        """Seconds until the deadline; a clock that was set wrong, or a deadline that is none, can't make it a year."""
+        return bounded_wait(self.deadline - time.time(), LONGEST_INTERVAL) or 0.0
+
+    def _bound(self, patience: float) -> float:
+        return min(patience, self._left + LAST_LOOK)
+
     @property
     def _interval(self) -> float:
-        return max(LEAST_INTERVAL, self.poke_interval)
+        return max(LEAST_INTERVAL, bounded_wait(self.poke_interval, LONGEST_INTERVAL) or 0.0)
 
     def _backoff(self, failures: int, err: RetryableError) -> float:
-        backoff = min(self._interval * 2.0 ** (failures - 1), max(LONGEST_BACKOFF, self._interval))
-        return max(backoff, err.retry_after or 0.0) * random.uniform(1.0, 1.1)  # noqa: S311
+        backoff = min(self._interval * 2.0 ** min(failures - 1, 32), max(LONGEST_BACKOFF, self._interval))
+        return max(backoff, bounded_wait(err.retry_after) or 0.0) * random.uniform(1.0, 1.1)  # noqa: S311
 
 
 def found(sight: Sight) -> dict[str, Any]:
@@ -150,13 +202,18 @@ def failed(err: KoreError, failures: int = 1) -> dict[str, Any]:
         "error": type(err).__name__,
         "message": message,
         "fatal": fatal,
-        "retry_after": None if fatal else getattr(err, "retry_after", None),
+        "retry_after": None if fatal else bounded_wait(getattr(err, "retry_after", None)),
     }
 
 
-def too_late(sight: Sight) -> dict[str, Any]:
-    """Return the payload for a deadline that has passed."""
-    return {"outcome": "too_late", "message": sight.sentence}
+def too_late(sentence: str) -> dict[str, Any]:
+    """Return the payload for a deadline that has passed: what the last look saw, or why it saw nothing."""
+    return {"outcome": "too_late", "message": sentence}
+
+
+def is_short_text(value: object) -> bool:
+    """Say whether text of a server may be shown as it is: one printable line, of at most 100 characters."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT and value.isprintable()
 
 
 def told_status(told: Mapping[str, object], asked: str, what: str) -> str:
@@ -172,6 +229,8 @@ def told_status(told: Mapping[str, object], asked: str, what: str) -> str:
         problem = "is about another one"
     elif not isinstance(status, str) or not status:
         problem = "tells no status"
+    elif not is_short_text(status):
+        problem = f"tells a status that is longer than {LONGEST_TEXT} characters or not printable"
     else:
         return status
     raise ContractError(f"The answer for {what} {problem}. Check the id, and the connection's api_version.")

@@ -227,6 +227,32 @@ def test_the_examples_are_short_enough_to_copy() -> None:
     assert all(len(file.read_text().splitlines()) <= 60 for file in files)
 
 
+STRANGERS: list[dict[str, Any]] = [
+    {"s3_bucket": "somebody-elses"},
+    {"s3_bucket": ["kore-demo"]},
+    {"contact_list_id": "../cl-1"},
+    {"contact_list_id": ""},
+    {"campaign_id": "cd 1"},
+    {"phone_numbers": "keep"},
+]
+
+
+@pytest.mark.parametrize("conf", STRANGERS, ids=str)
+def test_who_may_trigger_may_not_choose_any_bucket_nor_unmask(airflow_home: Path, conf: dict[str, Any]) -> None:
+    import copy
+
+    from run_dags import dag_bag
+
+    (name,) = conf
+    asked = [dag for dag in dag_bag(str(ROOT / "dags")).dags.values() if name in dag.params]
+    assert asked
+    for dag in asked:
+        params = copy.deepcopy(dag.params)
+        params.validate()  # the form as it is will do
+        with pytest.raises(Exception, match=r"Invalid input for param|is not one of|does not match"):
+            params.update(conf)  # validates
+
+
 @pytest.mark.parametrize("run", EXAMPLES)
 def test_the_examples_succeed(played: Played, run: str) -> None:
     assert played.report["runs"][run]["state"] == "success", played.log[-4000:]

@@ -80,6 +80,20 @@ def test_everything_else_is_left_to_the_tasks_own_settings(error: Exception) -> 
     assert (decision.action.value, decision.retry_delay) == ("default", None)
 
 
+@pytest.mark.requires_airflow("3.3")
+@pytest.mark.parametrize("asked", [999_999_999.0, 1e300, float("inf"), 10**400])
+def test_no_server_parks_a_task_for_longer_than_six_hours_or_the_tasks_own_most(asked: float) -> None:
+    error = RateLimitedError("The allowance is spent.", retry_after=asked)
+    assert decide(error).retry_delay == timedelta(hours=6)
+    assert decide(error, snapshot(max_retry_delay=timedelta(hours=1))).retry_delay == timedelta(hours=1)
+
+
+@pytest.mark.requires_airflow("3.3")
+@pytest.mark.parametrize("asked", [float("nan"), -1.0, "soon", True])
+def test_what_is_no_time_is_left_to_the_tasks_own_settings(asked: object) -> None:
+    assert decide(ServerError("The server failed.", retry_after=asked)).action.value == "default"  # type: ignore[arg-type]
+
+
 def test_a_server_that_names_a_long_delay_is_not_asked_again_in_the_same_try(bench: Bench) -> None:
     """What it named reaches Airflow with the error, for a policy to read."""
     with (

@@ -1,0 +1,151 @@
+"""Threads of our own for what may hang, so that nothing else in a triggerer waits for it, such as look-ups of names.
+
+asyncio's default executor is shared by everything in a triggerer (``getaddrinfo`` among it) and has some eight threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from airflow_provider_kore.exceptions import UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable
+
+T = TypeVar("T")
+
+MOST: Final = 16
+"""Threads of one lane, those that hang among them."""
+
+MOST_HANGING: Final = 8
+"""Threads of one lane that nobody waits for any more, from which on no new one is started."""
+
+MOST_OF_ALL: Final = 128
+"""Threads of all lanes."""
+
+ASKED_AGAIN: Final = 0.05
+"""Seconds between two looks for a free thread."""
+
+_lock = threading.Lock()
+_running: Counter[Hashable] = Counter()
+_hanging: Counter[Hashable] = Counter()
+_left: set[asyncio.Future[Any]] = set()
+"""What goes on without anybody waiting: asyncio itself holds a task by a weak reference only."""
+
+
+class OneThread(Executor):
+    """A daemon thread for one call, and its place among those of its lane until that call has ended.
+
+    A daemon, so that a triggerer can exit while it hangs.
+    """
+
+    def __init__(self, lane: Hashable) -> None:
+        self._lane = lane
+        self._used = False
+        self._ended = False
+        self._abandoned = False
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Start the thread. Raises RuntimeError if the system has none left."""
+        future: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                result = fn(*args, **kwargs)
+            except Exception as err:  # noqa: BLE001 - handed on
+                error: BaseException = err
+            except BaseException as err:  # noqa: BLE001 - SystemExit in a future would end the event loop
+                error = RuntimeError(type(err).__name__)
+            else:
+                self.end()
+                future.set_result(result)
+                return
+            self.end()
+            future.set_exception(error)
+
+        self._used = True
+        future.set_running_or_notify_cancel()
+        threading.Thread(target=work, name=f"kore-look {self._lane}", daemon=True).start()
+        return future
+
+    def abandon(self) -> None:
+        """Note that nobody waits any more; gives the place back where no thread was ever needed."""
+        if not self._used:
+            self.end()
+        with _lock:
+            if not self._ended and not self._abandoned:
+                self._abandoned = True
+                _hanging[self._lane] += 1
+
+    def end(self) -> None:
+        """Give the place back."""
+        with _lock:
+            if self._ended:
+                return
+            self._ended = True
+            for counter, counted in ((_running, True), (_hanging, self._abandoned)):
+                counter[self._lane] -= counted
+                if not counter[self._lane]:
+                    del counter[self._lane]
+
+
+def hanging(lane: Hashable) -> int:
+    """Return how many threads of a lane hang."""
+    with _lock:
+        return _hanging[lane]
+
+
+async def bounded(lane: Hashable, what: str, seconds: float, work: Callable[[OneThread], Awaitable[T]]) -> T:
+    """Await what may run in a thread, but not for longer than its bound, whatever the thread does.
+
+    What is not waited for any more goes on by itself, is not cancelled (half an exchange with Airflow's supervisor
+    would spoil the next one) and keeps its place until it ends.
+
+    :param lane: what hangs together: those of one lane share :data:`MOST` threads, and can't take another's.
+    :param what: what is done, for messages: ``The look at campaign cd-1``.
+    :param work: is given the executor to use.
+
+    Raises UnreachableError at the bound, and at once if too many of the lane hang; and what the work raises.
+    """
+    ends = time.monotonic() + seconds
+    thread = await _place(lane, what, seconds, ends)
+    try:
+        task: asyncio.Future[T] = asyncio.ensure_future(work(thread))
+        _left.add(task)
+        task.add_done_callback(_forget)
+        await asyncio.wait({task}, timeout=max(0.0, ends - time.monotonic()))
+        if task.done():
+            return task.result()
+    finally:
+        thread.abandon()
+    raise UnreachableError(
+        f"{what} did not end within {seconds:.0f} s, and is not waited for any longer. If the server is just slow, "
+        "lower the connection's timeout field, so that it says what it waits for."
+    )
+
+
+async def _place(lane: Hashable, what: str, seconds: float, ends: float) -> OneThread:
+    while True:
+        with _lock:
+            if _hanging[lane] >= MOST_HANGING:
+                raise UnreachableError(
+                    f"{what} was not begun: {_hanging[lane]} earlier ones over the same connection still hang. Check "
+                    "the server, and what stands in between."
+                )
+            if _running[lane] < MOST and _running.total() < MOST_OF_ALL:
+                _running[lane] += 1
+                return OneThread(lane)
+        if time.monotonic() >= ends:
+            raise UnreachableError(f"{what} was not begun: all threads for looks were taken for {seconds:.0f} s.")
+        await asyncio.sleep(ASKED_AGAIN)
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    _left.discard(task)
+    if not task.cancelled():
+        task.exception()  # was seen, so asyncio doesn't complain that nobody asked for it
