@@ -13,7 +13,6 @@ The branch says what to do next, the leaf what went wrong::
     │   ├── StoreUnavailableError     S3 did not answer, or answered 5xx
     │   ├── TempSpaceError            no room left in the folder for temporary files
     │   ├── PausedError               a wait that is longer than the caller wants to sit out
-    │   ├── UnforeseenError           an error of another kind, which is for us to look into
     │   └── StoppedError              the task was told to stop; what was fetched is checkpointed
     └── FatalError                    no retry can help: a person has to change something
         ├── ConnectionNotFoundError   Airflow has no connection of this id
@@ -75,7 +74,6 @@ __all__ = [
     "SupersededError",
     "TempSpaceError",
     "TlsError",
-    "UnforeseenError",
     "UnreachableError",
     "WrongStatusError",
 ]
@@ -143,10 +141,6 @@ class PausedError(RetryableError):
     """
 
 
-class UnforeseenError(RetryableError):
-    """An error that this package did not foresee; the message says where, and nothing of what it held."""
-
-
 class StoppedError(RetryableError):
     """The task was told to stop. What it had fetched is checkpointed, nothing was published."""
 
@@ -161,15 +155,16 @@ class ConfigError(FatalError):
     :param field: the field as the connection form labels it.
     :param problem: what is wrong with it, without the value of a secret.
     :param advice: what to write instead.
+    :param connection: which connection, for the beginning of the sentence.
     """
 
-    def __init__(self, field: str, problem: str, advice: str) -> None:
-        super().__init__(field, problem, advice)
+    def __init__(self, field: str, problem: str, advice: str, connection: str = "Kore connection") -> None:
+        super().__init__(field, problem, advice, connection)
         self.field = field
 
     def __str__(self) -> str:
-        field, problem, advice = self.args
-        return f"Kore connection, field {field!r}: {problem}; {advice}{'' if str(advice).endswith('?') else '.'}"
+        field, problem, advice, connection = self.args
+        return f"{connection}, field {field!r}: {problem}; {advice}{'' if str(advice).endswith('?') else '.'}"
 
 
 class ParameterError(FatalError):
@@ -186,7 +181,7 @@ class ParameterError(FatalError):
 
     def __str__(self) -> str:
         parameter, problem, advice = self.args
-        return f"Parameter {parameter!r}: {problem}; {advice}."
+        return f"Parameter {parameter!r}: {problem}; {advice}{'' if str(advice).endswith('?') else '.'}"
 
 
 class CredentialsError(FatalError):

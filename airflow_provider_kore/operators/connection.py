@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_provider_kore.retry_policy import set_retry_policy
+from airflow_provider_kore.task_errors import task_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,16 +37,13 @@ class KoreConnectionCheckOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:  # noqa: ARG002 - Airflow's signature
         """Return the sentence. Raises AirflowFailException where no retry can help, RetryableError where one can."""
-        from airflow_provider_kore.exceptions import FatalError
-        from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
         from airflow_provider_kore.hooks.campaign import KoreCampaignHook
-        from airflow_provider_kore.hooks.unexpected import guarded
+        from airflow_provider_kore.parameters import check_text, refuse_templates
 
-        try:
-            sentence = guarded(
-                "The check of the connection", lambda: KoreCampaignHook(self.kore_conn_id).check_connection()
-            )
-        except FatalError as err:
-            raise AirflowFailException(str(err)) from err
-        self.log.info(sentence)
-        return sentence
+        with task_errors("Checking the connection"):
+            refuse_templates({"kore_conn_id": self.kore_conn_id})
+            sentence = KoreCampaignHook(
+                check_text("kore_conn_id", self.kore_conn_id, "kore_default")
+            ).check_connection()
+            self.log.info(sentence)
+            return sentence

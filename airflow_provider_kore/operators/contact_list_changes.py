@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
@@ -11,7 +11,7 @@ from airflow_provider_kore.links.snapshot import ManifestLink, push_links
 from airflow_provider_kore.retry_policy import set_retry_policy
 from airflow_provider_kore.snapshot.layout import default_changes_prefix
 from airflow_provider_kore.task_errors import task_errors
-from airflow_provider_kore.transfers.snapshot_to_s3 import connect_s3, manifest_key, run_date, run_parameters
+from airflow_provider_kore.transfers.snapshot_to_s3 import manifest_key, run_date, run_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -54,8 +54,12 @@ class ContactListChangesOperator(BaseOperator):
         "changes_prefix",
         "snapshot_date",
         "since",
+        "before",
         "replace",
+        "s3_settings",
+        "aws_conn_id",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"s3_settings": "json"}
     ui_color = "#d9ead3"
     operator_extra_links: Collection[BaseOperatorLink] = (ManifestLink(),)
 
@@ -99,7 +103,7 @@ class ContactListChangesOperator(BaseOperator):
 
         self._stop = Stop()
         try:
-            with task_errors():
+            with task_errors("Comparing the snapshots"):
                 return self._compare(context, self._stop)
         finally:
             self._stop = None
@@ -110,8 +114,11 @@ class ContactListChangesOperator(BaseOperator):
             self._stop.request()
 
     def _compare(self, context: Context, stop: Stop) -> dict[str, Any]:
+        from airflow_provider_kore.hooks.s3 import open_bucket
+        from airflow_provider_kore.parameters import refuse_templates
         from airflow_provider_kore.snapshot.changes import ChangesSpec, find_changes
 
+        refuse_templates({name: getattr(self, name) for name in self.template_fields})
         spec = ChangesSpec.parse(
             contact_list_id=self.contact_list_id,
             s3_prefix=self.s3_prefix,
@@ -122,9 +129,9 @@ class ContactListChangesOperator(BaseOperator):
             replace=self.replace,
             **run_parameters(context, self.retries),
         )
-        store, _, console = connect_s3(self.s3_bucket, self.aws_conn_id, self.s3_settings)
-        key = manifest_key(spec.output)
-        push_links(self, context["ti"], {ManifestLink: console.object_url(store.bucket, key)})
+        bucket = open_bucket(self.s3_bucket, self.aws_conn_id, self.s3_settings)
+        store, key = bucket.store, manifest_key(spec.output)
+        push_links(self, context["ti"], {ManifestLink: bucket.console.object_url(store.bucket, key)})
         manifest = find_changes(spec, store, stop)
         counts = ("added", "changed", "gone", "unchanged", "changes")
         summary = {

@@ -141,7 +141,7 @@ class PollSensor(BaseSensorOperator, ABC):
             raise AirflowFailException(str(err)) from err
 
     def _make_trigger(self, deadline: float) -> PollTrigger:
-        from airflow_provider_kore.snapshot.spec import check_number
+        from airflow_provider_kore.parameters import check_number
 
         return self._trigger(
             kore_conn_id=self.kore_conn_id,
@@ -219,7 +219,7 @@ def _duration(parameter: str, given: Any) -> Any:
 
 def _seconds(parameter: str, given: object) -> float:
     """Return a number of seconds that clocks and dates can count. Raises ParameterError."""
-    from airflow_provider_kore.snapshot.spec import check_number
+    from airflow_provider_kore.parameters import check_number
 
     seconds = given.total_seconds() if isinstance(given, timedelta) else given
     try:

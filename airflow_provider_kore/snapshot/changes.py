@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, Self, cast
 from airflow_provider_kore import __version__
 from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, IncomparableError, ParameterError
 from airflow_provider_kore.json_text import comparable, encode
+from airflow_provider_kore.parameters import check_boolean, check_date
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.formats import ColumnSet, parse_format
@@ -29,14 +30,7 @@ from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout, default
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, look
 from airflow_provider_kore.snapshot.source import ContactListSource
-from airflow_provider_kore.snapshot.spec import (
-    RunKey,
-    SnapshotSpec,
-    check_boolean,
-    check_date,
-    check_prefix,
-    digest,
-)
+from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec, check_prefix, digest
 from airflow_provider_kore.snapshot.stop import Stop
 
 if TYPE_CHECKING:

@@ -6,11 +6,19 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import date
 from typing import TYPE_CHECKING, Final, Self
 
 from airflow_provider_kore.api.page import check_page_size
 from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.parameters import (
+    check_boolean,
+    check_choice,
+    check_count,
+    check_date,
+    check_number,
+    is_missing,
+    shown,
+)
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.formats import Format, parse_format
 
@@ -134,11 +142,10 @@ class SnapshotSpec:
         Raises ParameterError, which names the parameter.
         """
         prefix = check_prefix("s3_prefix", s3_prefix)
-        staging = (
-            default_staging_prefix(prefix) if staging_prefix is None else check_prefix("staging_prefix", staging_prefix)
-        )
+        default = staging_prefix is None or staging_prefix == "None"
+        staging = default_staging_prefix(prefix) if default else check_prefix("staging_prefix", staging_prefix)
         _check_apart(prefix, staging)
-        least = int(check_number(f"min_{source.file_name}", min_rows, least=0, whole=True))
+        least = check_count(f"min_{source.file_name}", min_rows, least=0, default=0)
         checked_format, checked_compression = parse_format(file_format, compression)
         return cls(
             source=source,
@@ -151,20 +158,16 @@ class SnapshotSpec:
             generation=None if generation is None else str(generation),
             logical_date=logical_date,
             replace=check_boolean("replace", replace),
-            page_size=check_page_size(page_size),
+            page_size=None if is_missing(page_size) else check_page_size(page_size),
             durable=check_boolean("durable", durable),
             staging_prefix=staging,
             staging_expiry=check_number("staging_expiry", staging_expiry, least=0.0),
             on_drift=check_choice("on_drift", on_drift, ON_DRIFT),
-            max_walks=int(check_number("max_walks", max_walks, least=1, whole=True)),
+            max_walks=check_count("max_walks", max_walks, least=1, default=3),
             min_rows=least,
-            max_rows=int(check_number(f"max_{source.file_name}", max_rows, least=max(1, least), whole=True)),
+            max_rows=check_count(f"max_{source.file_name}", max_rows, least=max(1, least), default=LARGEST_ACCOUNT),
             max_shrink=check_number("max_shrink", max_shrink, least=0.0, most=1.0),
-            rows_per_file=(
-                None
-                if rows_per_file in (None, "")
-                else int(check_number("rows_per_file", rows_per_file, least=1, whole=True))
-            ),
+            rows_per_file=check_count("rows_per_file", rows_per_file, least=1, default=0) or None,
             made_with="" if made_with is None else digest(made_with),
             policies=policies or FieldPolicies.parse(),
         )
@@ -182,14 +185,15 @@ def check_bucket(value: object) -> str:
 def check_prefix(parameter: str, value: object) -> str:
     """Return a key prefix without a slash at its end. Raises ParameterError."""
     if not isinstance(value, str):
-        raise ParameterError(parameter, f"is {value!r}", "pass a string such as 'kore/contact_lists'")
+        raise ParameterError(parameter, f"is {shown(value)}", "pass a string such as 'kore/contact_lists'")
     advice = "pass a path such as 'kore/contact_lists'"
     if value.startswith("/"):
-        raise ParameterError(parameter, f"{value!r} begins with a slash, which S3 takes for an empty folder", advice)
+        problem = f"{shown(value)} begins with a slash, which S3 takes for an empty folder"
+        raise ParameterError(parameter, problem, advice)
     parts = value.rstrip("/").split("/") if value else []
     if any(part in {"", ".", ".."} for part in parts):
         raise ParameterError(
-            parameter, f"{value!r} has an empty, '.' or '..' part, which many readers resolve or refuse", advice
+            parameter, f"{shown(value)} has an empty, '.' or '..' part, which many readers resolve or refuse", advice
         )
     if not value.isprintable():
         raise ParameterError(parameter, "holds a control character", advice)
@@ -207,51 +211,6 @@ def default_staging_prefix(prefix: str) -> str:
     """
     parent, _, name = prefix.rpartition("/")
     return "/".join(part for part in (parent, "_staging", name) if part)
-
-
-def check_date(parameter: str, value: object) -> str:
-    """Return a date as YYYY-MM-DD. Raises ParameterError."""
-    text = str(value).strip()
-    try:
-        # fromisoformat alone would take 20260102 and 2026-W01-5 as well
-        day = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) else None
-    except ValueError:
-        day = None
-    if day is None:
-        raise ParameterError(parameter, f"is {value!r}", "pass a date as YYYY-MM-DD, or leave it out for the run's own")
-    return day.isoformat()
-
-
-def check_boolean(parameter: str, value: object) -> bool:
-    """Return a boolean, also one that a template rendered to a string. Raises ParameterError."""
-    if isinstance(value, bool):
-        return value
-    found = {"true": True, "false": False}.get(str(value).strip().lower())
-    if found is None:
-        raise ParameterError(parameter, f"is {value!r}", "pass True or False")
-    return found
-
-
-def check_choice(parameter: str, value: object, choices: tuple[str, ...]) -> str:
-    """Return one of the choices. Raises ParameterError."""
-    if value not in choices:
-        raise ParameterError(parameter, f"is {value!r}", f"pass one of {', '.join(choices)}")
-    return str(value)
-
-
-def check_number(
-    parameter: str, value: object, *, least: float, most: float = float("inf"), whole: bool = False
-) -> float:
-    """Return a number within bounds. Raises ParameterError."""
-    try:
-        number = float("nan") if isinstance(value, bool) else float(str(value))
-    except ValueError:
-        number = float("nan")
-    if not least <= number <= most or number == float("inf") or (whole and not number.is_integer()):
-        kind = "a whole number" if whole else "a number"
-        bounds = f"{least:g} or more" if most == float("inf") else f"from {least:g} to {most:g}"
-        raise ParameterError(parameter, f"is {value!r}", f"pass {kind}, {bounds}")
-    return number
 
 
 def _check_apart(prefix: str, staging: str) -> None:

@@ -32,7 +32,12 @@ class CampaignContactsToS3Operator(SnapshotToS3Operator):
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
 
-    template_fields: Sequence[str] = ("campaign_id", *SnapshotToS3Operator.template_fields)
+    template_fields: Sequence[str] = (
+        "campaign_id",
+        "min_contacts",
+        "max_contacts",
+        *SnapshotToS3Operator.template_fields,
+    )
     asset_alias = "kore_campaign_contacts"
 
     def __init__(

@@ -32,7 +32,13 @@ class CampaignsToS3Operator(SnapshotToS3Operator):
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
 
-    template_fields: Sequence[str] = ("campaign_type", "filters", *SnapshotToS3Operator.template_fields)
+    template_fields: Sequence[str] = (
+        "campaign_type",
+        "filters",
+        "min_campaigns",
+        "max_campaigns",
+        *SnapshotToS3Operator.template_fields,
+    )
     asset_alias = "kore_campaigns"
 
     def __init__(

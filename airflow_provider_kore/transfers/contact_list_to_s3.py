@@ -33,7 +33,12 @@ class ContactListToS3Operator(SnapshotToS3Operator):
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
 
-    template_fields: Sequence[str] = ("contact_list_id", *SnapshotToS3Operator.template_fields)
+    template_fields: Sequence[str] = (
+        "contact_list_id",
+        "min_contacts",
+        "max_contacts",
+        *SnapshotToS3Operator.template_fields,
+    )
     operator_extra_links = (*SnapshotToS3Operator.operator_extra_links, ContactListLink())
     asset_alias = "kore_contact_lists"
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
     from airflow_provider_kore.snapshot.source import Source
 
@@ -28,6 +30,7 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
 
+    template_fields: Sequence[str] = ("min_contact_lists", "max_contact_lists", *SnapshotToS3Operator.template_fields)
     asset_alias = "kore_contact_list_catalogue"
 
     def __init__(

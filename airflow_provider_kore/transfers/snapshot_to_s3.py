@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.stop import Stop
-    from airflow_provider_kore.snapshot.store import ObjectStore
 
+
+LONGEST_TRY: Final = 31_622_400.0
+"""Seconds (366 days) that a try, or a wait, may be allowed to take."""
 
 _OF_RUN: Final = ("start_date", "clear_number")
 
@@ -89,7 +91,26 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         "file_format",
         "compression",
         "replace",
+        "page_size",
+        "on_drift",
+        "min_rows",
+        "max_rows",
+        "max_shrink",
+        "fields",
+        "field_policies",
+        "rows_per_file",
+        "staging_prefix",
+        "s3_settings",
+        "deferrable",
+        "hash_conn_id",
+        "kore_conn_id",
+        "aws_conn_id",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "fields": "json",
+        "field_policies": "json",
+        "s3_settings": "json",
+    }
     ui_color = "#d9ead3"
     operator_extra_links: Collection[BaseOperatorLink] = (SnapshotLink(), ManifestLink())
     asset_alias: ClassVar[str] = "kore_snapshots"
@@ -190,7 +211,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
 
         self._stop = Stop()
         try:
-            with task_errors():
+            with task_errors("Taking the snapshot"):
                 try:
                     summary = self._take_snapshot(context, self._stop)
                 except PausedError as err:
@@ -236,32 +257,37 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         """Return the seconds from which on a wait is deferred; None: never."""
         from airflow_provider_kore.exceptions import ParameterError
         from airflow_provider_kore.hooks.airflow_versions import default_deferrable
-        from airflow_provider_kore.snapshot.spec import check_number
+        from airflow_provider_kore.parameters import check_boolean, check_number, is_missing
 
-        longest = check_number("defer_after", self.defer_after, least=0.0)
-        check_number("deadline", self.deadline, least=1.0)
-        if self.deferrable and not spec.durable:
+        longest = check_number("defer_after", self.defer_after, least=0.0, most=LONGEST_TRY)
+        self.deadline = check_number("deadline", self.deadline, least=1.0, most=LONGEST_TRY)
+        chosen = None if is_missing(self.deferrable) else check_boolean("deferrable", self.deferrable)
+        if chosen and not spec.durable:
             raise ParameterError("deferrable", "needs durable=True", "a walk continues from checkpoints in S3")
-        wanted = default_deferrable() if self.deferrable is None else self.deferrable
+        wanted = default_deferrable() if chosen is None else chosen
         return longest if wanted and spec.durable else None
 
     def _take_snapshot(self, context: Context, stop: Stop) -> dict[str, Any]:
         from airflow_provider_kore.clock import SystemClock
         from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+        from airflow_provider_kore.hooks.s3 import open_bucket
+        from airflow_provider_kore.parameters import check_text, refuse_templates
         from airflow_provider_kore.snapshot.run import take_snapshot
         from airflow_provider_kore.snapshot.stop import StoppableClock
 
-        hook = KoreCampaignHook(self.kore_conn_id)
+        refuse_templates({name: getattr(self, name) for name in self.template_fields})
+        hook = KoreCampaignHook(check_text("kore_conn_id", self.kore_conn_id, "kore_default"))
         spec = self._spec(context, hook)
-        store, staging_store = self._stores()
+        bucket = open_bucket(self.s3_bucket, self.aws_conn_id, self.s3_settings)
+        store = bucket.store
         progress = ShownProgress(context)
         clock = StoppableClock(SystemClock(), stop)
         ti = context["ti"]
         with hook.connect(clock=clock, stop=stop, pause_after=self._pause_after(spec)) as client:
-            push_links(self, ti, self._links(spec, client.config))
+            push_links(self, ti, self._links(spec, client.config, bucket.console))
             try:
                 manifest = take_snapshot(
-                    spec, client, store, clock, stop, staging_store=staging_store, on_checkpoint=progress.checkpoint
+                    spec, client, store, clock, stop, staging_store=bucket.staging, on_checkpoint=progress.checkpoint
                 )
             finally:
                 send_metrics(client.spent, dag_id=ti.dag_id, task_id=ti.task_id)
@@ -291,10 +317,10 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         """Tell OpenLineage what was read and written; its Airflow provider calls this when a try has ended."""
         return snapshot_lineage(**self._lineage) if self._lineage else None
 
-    def _links(self, spec: SnapshotSpec, config: ApiConfig) -> dict[type[BaseOperatorLink], str]:
+    def _links(self, spec: SnapshotSpec, config: ApiConfig, console: S3Console) -> dict[type[BaseOperatorLink], str]:
         from airflow_provider_kore.snapshot.layout import Layout
 
-        layout, console = Layout(spec), self._console
+        layout = Layout(spec)
         return {
             SnapshotLink: console.folder_url(self.s3_bucket, layout.partition),
             ManifestLink: console.object_url(self.s3_bucket, layout.manifest),
@@ -334,13 +360,16 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         return spec
 
     def _made_with(self) -> object:
-        return {str(name): str(value) for name, value in (self.s3_settings or {}).items()}
+        return str(self.s3_settings or "")
 
     def _policies(self) -> FieldPolicies:
+        from airflow_provider_kore.parameters import is_missing, structure
         from airflow_provider_kore.snapshot.fields import FieldPolicies
 
-        policies = FieldPolicies.parse(self.fields, self.field_policies, self.on_missing_field)
-        if not policies.needs_key or self.hash_conn_id is None:
+        policies = FieldPolicies.parse(
+            structure("fields", self.fields), structure("field_policies", self.field_policies), self.on_missing_field
+        )
+        if not policies.needs_key or self.hash_conn_id is None or is_missing(self.hash_conn_id):
             return policies.with_key(None, None)
         from airflow_provider_kore.hooks.airflow_versions import mask_secret
         from airflow_provider_kore.hooks.connections import find_connection
@@ -350,39 +379,6 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         if key:
             mask_secret(key)
         return policies.with_key(key.encode(), connection.login or self.hash_conn_id)
-
-    def _stores(self) -> tuple[ObjectStore, ObjectStore]:
-        """Return the bucket twice: as the snapshot is written to it, and as checkpoints are."""
-        store, staging_store, self._console = connect_s3(self.s3_bucket, self.aws_conn_id, self.s3_settings)
-        return store, staging_store
-
-
-def connect_s3(
-    s3_bucket: object, aws_conn_id: str | None, s3_settings: Mapping[str, Any] | None
-) -> tuple[ObjectStore, ObjectStore, S3Console]:
-    """Return the bucket twice, as results are written to it and as checkpoints are, and its console.
-
-    Raises ParameterError.
-    """
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-    from airflow_provider_kore.exceptions import ParameterError
-    from airflow_provider_kore.links.s3_console import S3Console
-    from airflow_provider_kore.snapshot.s3 import S3Store
-    from airflow_provider_kore.snapshot.s3_settings import S3Settings
-    from airflow_provider_kore.snapshot.spec import check_bucket
-
-    bucket = check_bucket(s3_bucket)
-    try:
-        settings = S3Settings(**(s3_settings or {}))
-    except TypeError:
-        raise ParameterError(
-            "s3_settings", "has a key that is no setting", f"use {', '.join(S3Settings.__dataclass_fields__)}"
-        ) from None
-    hook = S3Hook(aws_conn_id=aws_conn_id)
-    client = hook.get_conn()
-    console = S3Console.of(client, hook.conn_config.extra_config)
-    return S3Store(client, bucket, settings), S3Store(client, bucket, settings.for_staging()), console
 
 
 def run_parameters(context: Context, retries: int | None) -> dict[str, Any]:

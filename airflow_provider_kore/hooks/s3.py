@@ -1,0 +1,176 @@
+"""An Airflow connection to S3, turned into a bucket; what AWS's libraries refuse while that is set up, in our words."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kore.exceptions import (
+    ConfigError,
+    CredentialsError,
+    FatalError,
+    KoreError,
+    StoreUnavailableError,
+    TlsError,
+)
+from airflow_provider_kore.hooks.connections import find_connection
+from airflow_provider_kore.hooks.unexpected import explain
+from airflow_provider_kore.quoting import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_kore.links.s3_console import S3Console
+    from airflow_provider_kore.snapshot.store import ObjectStore
+
+DEFAULT_CONN_ID = "aws_default"
+"""Without a connection of this id, boto3 looks for credentials by itself, as Airflow's own operators let it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bucket, as results are written to it and as checkpoints are, and the console that shows it."""
+
+    store: ObjectStore
+    staging: ObjectStore
+    console: S3Console
+
+
+def open_bucket(s3_bucket: object, aws_conn_id: str | None, s3_settings: Mapping[str, Any] | str | None) -> Bucket:
+    """Look up the connection and make a client; sends nothing to S3.
+
+    Raises ParameterError, ConnectionNotFoundError, ConfigError, CredentialsError, TlsError, StoreUnavailableError.
+    """
+    from airflow_provider_kore.links.s3_console import S3Console
+    from airflow_provider_kore.snapshot.s3 import S3Store
+    from airflow_provider_kore.snapshot.s3_parameters import parse_settings
+    from airflow_provider_kore.snapshot.spec import check_bucket
+
+    bucket = check_bucket(s3_bucket)
+    settings = parse_settings(s3_settings)
+    client, extra = connect(aws_conn_id)
+    return Bucket(
+        store=S3Store(client, bucket, settings),
+        staging=S3Store(client, bucket, settings.for_staging()),
+        console=S3Console.of(client, extra),
+    )
+
+
+def connect(aws_conn_id: str | None) -> tuple[Any, Mapping[str, object]]:
+    """Return a boto3 client, and the connection's extra.
+
+    A connection of another id than the default must exist: without it another identity would be used, unasked.
+    """
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    if aws_conn_id is not None and aws_conn_id != DEFAULT_CONN_ID:
+        find_connection(aws_conn_id)
+    try:
+        hook = S3Hook(aws_conn_id=aws_conn_id)
+        _check_bundle(hook.verify, aws_conn_id)
+        return hook.get_conn(), hook.conn_config.extra_config
+    except KoreError:
+        raise
+    except Exception as err:  # noqa: BLE001 - of botocore, boto3, Airflow, the standard library
+        error = _explain(err, aws_conn_id or "boto3's own")
+    # Raised outside the except: botocore's texts hold account ids, roles and URLs.
+    raise error
+
+
+def _check_bundle(verify: object, conn_id: str | None) -> None:
+    """Refuse a CA bundle that is not there: botocore would find out at the first request, and call it a network error."""
+    for field, path in (("verify", verify), ("AWS_CA_BUNDLE", os.environ.get("AWS_CA_BUNDLE"))):
+        if isinstance(path, str) and path and not Path(path).exists():
+            raise ConfigError(
+                field,
+                f"names the CA bundle {quoted(path)}, which does not exist here",
+                "use a path that exists on every worker",
+                connection=f"The AWS connection {conn_id!r}",
+            )
+
+
+def _explain(err: Exception, conn_id: str) -> KoreError:
+    """Say which setting is wrong."""
+    from botocore import exceptions as boto
+
+    where = f"The AWS connection {conn_id!r}"
+    if isinstance(err, boto.ClientError):
+        return explain_refusal(err, where)
+    for kinds, field, problem, advice in _SETTINGS:
+        if isinstance(err, tuple(getattr(boto, kind) for kind in kinds if hasattr(boto, kind))):
+            return ConfigError(field, problem, advice, connection=where)
+    if isinstance(err, boto.SSLError):
+        return TlsError(
+            f"{where}: the certificate of AWS's token service or endpoint cannot be verified. Check verify."
+        )
+    if isinstance(err, (boto.ConnectionError, boto.HTTPClientError)):
+        return StoreUnavailableError(
+            f"{where}: AWS's token service does not answer ({type(err).__name__}). Check endpoint_url, region_name and "
+            "the network, then try again."
+        )
+    if isinstance(err, (ValueError, TypeError, AttributeError, KeyError, NotImplementedError)):
+        return FatalError(
+            f"{where} cannot be used ({type(err).__name__}). Check its extra: endpoint_url (https://host:port, or left "
+            "out on AWS), region_name, role_arn, assume_role_method, profile_name, verify, config_kwargs and "
+            "service_config."
+        )
+    return explain(where, err)
+
+
+def explain_refusal(err: Any, where: str) -> KoreError:
+    """Say what AWS's token service has refused."""
+    code = str(err.response.get("Error", {}).get("Code", ""))
+    status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    operation = str(getattr(err, "operation_name", "a call"))
+    if code in {"Throttling", "ThrottlingException", "InternalFailure", "ServiceUnavailable"} or status >= 500:  # noqa: PLR2004
+        return StoreUnavailableError(f"{where}: AWS's token service cannot do {operation} now. Try again later.")
+    reason = code if code.isalnum() and len(code) <= 64 else "no reason given"  # noqa: PLR2004
+    return CredentialsError(
+        f"{where}: AWS refuses {operation} ({reason}). Check role_arn, external_id and the login, and that the role "
+        "trusts this identity."
+    )
+
+
+_SETTINGS = (
+    (("ProfileNotFound",), "profile_name", "names a profile that this worker does not have", "add it, or leave it out"),
+    (
+        ("NoRegionError", "InvalidRegionError", "UnknownRegionError"),
+        "region_name",
+        "is missing, or no region",
+        "use one such as eu-central-1",
+    ),
+    (
+        ("InvalidEndpointConfigurationError", "UnknownEndpointError", "EndpointVariantError"),
+        "endpoint_url",
+        "is impossible",
+        "use https://host:port, or leave it out on AWS",
+    ),
+    (
+        ("ConfigNotFound", "ConfigParseError", "InvalidConfigError"),
+        "profile_name",
+        "leads to an AWS configuration file that cannot be read",
+        "correct that file",
+    ),
+    (
+        ("ProxyConnectionError", "InvalidProxiesConfigError"),
+        "proxies",
+        "leads to a proxy that does not work",
+        "check config_kwargs and the proxy variables of the worker",
+    ),
+    (
+        (
+            "UnknownSignatureVersionError",
+            "UnsupportedSignatureVersionError",
+            "InvalidS3AddressingStyleError",
+            "InvalidMaxRetryAttemptsError",
+            "InvalidRetryModeError",
+            "InvalidRetryConfigurationError",
+        ),
+        "config_kwargs",
+        "has a value that botocore refuses",
+        "see botocore's Config",
+    ),
+)
+"""Which setting of the connection is wrong, by botocore's exceptions."""
