@@ -1,0 +1,51 @@
+"""Text that others chose (the server, a bucket, a file), made fit for an error, a log line, an event or XCom."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MOST_SHOWN: Final = 80
+"""Characters of a quoted text at the most: enough for any id or instant."""
+
+_READ_AT_MOST: Final = 10_000
+"""Characters that are looked at: a server's string may have millions."""
+
+
+def quoted(value: object, most: int = MOST_SHOWN) -> str:
+    r"""Return the text of a value on one line of printable characters, shortened to ``most`` of them.
+
+    Control characters, line breaks, terminal sequences, marks that turn the direction of writing, invisible ones
+    and lone surrogates become escapes such as ``\n``, ``\x1b``, ``\u202e``, and a backslash becomes two: what is shown
+    can be told from what was sent. It puts no quotation marks around it. Never raises: a value whose ``str`` fails is
+    shown by the name of its type.
+    """
+    text = _text_of(value)
+    shown: list[str] = []
+    length = 0
+    for character in text:
+        piece = _printable(character)
+        length += len(piece)
+        if length > most:
+            while shown and sum(map(len, shown)) > most - 1:
+                shown.pop()
+            return "".join(shown) + "…"
+        shown.append(piece)
+    return "".join(shown)
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, str):
+        return str.__str__(value[:_READ_AT_MOST])
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value[:_READ_AT_MOST]).decode("utf-8", "backslashreplace")
+    try:
+        return str(value)[:_READ_AT_MOST]
+    except Exception:  # noqa: BLE001 - integers of 5,000 digits, foreign objects: an error message must not fail
+        return f"<{type(value).__name__}>"
+
+
+def _printable(character: str) -> str:
+    if character == "\\":
+        return "\\\\"
+    # Not printable are controls, format characters (bidi, zero width), surrogates, private use and odd spaces.
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
