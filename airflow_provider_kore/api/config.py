@@ -334,6 +334,18 @@ def secrets_of(config: ApiConfig) -> list[str]:
     return sorted(filter(None, found))
 
 
+def risks_of(config: ApiConfig) -> list[str]:
+    """Return a sentence for each protection that a connection does without."""
+    if is_loopback(config.base_url):
+        return []
+    risks = []
+    if config.verify is False:
+        risks.append("verify is false, so anybody in between may read and change what is sent.")
+    if config.base_url.startswith("http:"):
+        risks.append("allow_http is set, so tokens and contacts travel unencrypted.")
+    return risks
+
+
 def is_loopback(base_url: str) -> bool:
     """Say whether a URL leads to this very machine."""
     return _is_loopback(urlsplit(base_url).hostname or "")

@@ -175,9 +175,12 @@ class KoreCampaignHook(BaseHook):
         :param pause_after: seconds; instead of waiting longer, raise PausedError.
         """
         from airflow_provider_kore.api.client import MOST_IN_FLIGHT
+        from airflow_provider_kore.api.config import risks_of
         from airflow_provider_kore.api.transport import RequestsTransport
         from airflow_provider_kore.snapshot.stop import StoppableTransport
 
+        for warning in risks_of(self.config):
+            self.log.warning("Kore connection %r: %s", self.kore_conn_id, warning)
         transport = StoppableTransport(RequestsTransport(self.config, clock, connections=MOST_IN_FLIGHT), stop)
         return self._client(self.config, clock=clock, transport=transport, pause_after=pause_after)
 

@@ -14,7 +14,7 @@ from test_transport import config, http, outcome_of, serving
 from airflow_provider_kore.api import client as client_module
 from airflow_provider_kore.api.answers import parse_object, parse_page
 from airflow_provider_kore.api.client import CampaignClient
-from airflow_provider_kore.api.config import secrets_of
+from airflow_provider_kore.api.config import risks_of, secrets_of
 from airflow_provider_kore.api.diagnosis import check_connection
 from airflow_provider_kore.api.paging import campaign_contacts, contacts_of
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
@@ -126,3 +126,16 @@ def test_a_masker_learns_a_key_in_each_form_and_the_proxys_password_alone() -> N
     found = secrets_of(settings)
     assert {pem, "AAAA", "BBBB", pem.replace("\n", "\\n"), "p%40ss", "p@ss", settings.proxy, "k" * 16} <= set(found)
     assert "-----BEGIN PRIVATE KEY-----" not in found
+
+
+@pytest.mark.parametrize(
+    ("url", "verify", "risks"),
+    [
+        ("https://a.test", True, 0),
+        ("https://a.test", False, 1),
+        ("http://a.test", False, 2),
+        ("http://[::1]", False, 0),
+    ],
+)
+def test_protections_that_a_connection_does_without_are_named(url: str, verify: bool, risks: int) -> None:
+    assert len(risks_of(config(url, verify=verify))) == risks
