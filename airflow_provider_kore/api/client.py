@@ -358,7 +358,8 @@ class CampaignClient:
         after = self.get_campaign_status(campaign_id).get("status")
         if before != after:
             raise DriftError(
-                f"The list changed while it was read: the campaign went from {_told(before)} to {_told(after)}."
+                f"The list changed while it was read: the campaign's status went from {_told(before)} to "
+                f"{_told(after)}."
             )
 
     def _details(
