@@ -89,6 +89,11 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "URL of a proxy, http://host:port. Empty: as HTTPS_PROXY says.",
         "schema": {"type": ["string", "null"], "format": "password"},
     },
+    "id_key": {
+        "label": "Id key",
+        "description": "Key of the ids that are made for call results, 16 characters or more. Keep it for ever.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
     "contact_list_url": {
         "label": "Contact list URL",
         "description": "Address of a list in Kore.ai's web console, with {contact_list_id} in it, for a link on tasks.",

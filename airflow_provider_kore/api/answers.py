@@ -16,6 +16,14 @@ from airflow_provider_kore.exceptions import ContractError
 if TYPE_CHECKING:
     from airflow_provider_kore.api.endpoints import Endpoint
 
+_LARGEST_COUNT: Final = 10**15
+"""No list is so long; a larger number is none that can be believed, or calculated with."""
+
+MOST_VALUES: Final = 500_000
+"""Values in one answer at the most. Each costs some 100 bytes, even one of two bytes of JSON; a page has some 2,000."""
+
+_WORTH_COUNTING: Final = 256 * 1024
+
 Identify = Callable[[Mapping[str, object]], str | None]
 """Makes an id of an item."""
 
@@ -55,6 +63,7 @@ def parse_page(body: bytes) -> Mapping[str, object]:
 
     Raises ValueError if it is no JSON, json_text.ShapeError if it is JSON of another shape.
     """
+    _check_amount(body)
     page = _parse_usual_page(body)
     return _parse(body, _SCAN_PAGE) if page is None else page
 
@@ -93,8 +102,18 @@ def parse_object(body: bytes) -> Mapping[str, object]:
 
 
 def _parse(body: bytes, scan: json_text.Scanner) -> Mapping[str, object]:
+    _check_amount(body)
     payload = json_text.parse(json_text.decode(body), scan)
     return payload if isinstance(payload, dict) else {}
+
+
+def _check_amount(body: bytes) -> None:
+    """Raise ContractError if parsing this would cost many times its length."""
+    if len(body) > _WORTH_COUNTING and sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ContractError(
+            f"An answer holds more than {MOST_VALUES:,} values. Lower page_size, and check that host is the Kore.ai "
+            "environment."
+        )
 
 
 def page_answer(
@@ -173,7 +192,7 @@ def _count(value: object) -> int | None:
         value = int(value)
     if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value.strip()):
         value = int(value)
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, int) and 0 <= value <= _LARGEST_COUNT else None
 
 
 def _flag(value: object) -> bool | None:

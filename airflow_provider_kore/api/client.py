@@ -19,7 +19,14 @@ from airflow_provider_kore.api.page import PageRequest, check_page_size
 from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Allowance
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
-from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, RequestsTransport, Transport
+from airflow_provider_kore.api.transport import (
+    LARGEST_BODY,
+    HttpRequest,
+    HttpResponse,
+    RequestsTransport,
+    TooLargeError,
+    Transport,
+)
 from airflow_provider_kore.clock import Clock, SystemClock
 from airflow_provider_kore.exceptions import (
     ContractError,
@@ -33,6 +40,7 @@ from airflow_provider_kore.exceptions import (
     RetryableError,
     ServerError,
 )
+from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,6 +63,14 @@ LONG_WAIT: Final = 5.0
 MOST_IN_FLIGHT: Final = 32
 """Requests under way at the same time at the most: what hides 50 ms of latency twice over."""
 
+
+MEMORY: Final = 32 * 1024 * 1024
+"""Bytes that pages which are read ahead may take, parsed."""
+
+_PARSED: Final = 12
+"""Times a body's length that its page takes: the body, its items' texts, and their values."""
+
+_SMALLEST_LIMIT: Final = 64 * 1024
 
 WORTH_READING_AHEAD: Final = 0.005
 """Seconds of latency from which on pages are read ahead: below that, threads cost more than they hide."""
@@ -140,6 +156,10 @@ class CampaignClient:
         self._clock = clock or SystemClock()
         self._transport = transport or RequestsTransport(config, self._clock, connections=in_flight)
         self._retry = retry or RetryPolicy()
+        self._refusal: RateLimitedError | None = None
+        """What the last answer was, if it was a refusal for the rate."""
+        self._largest = 0
+        """Bytes of the largest body so far."""
         self._tokens = TokenSource(config, self._clock, on_token)
         self._accepted = False
         self._lock = threading.Lock()
@@ -216,7 +236,10 @@ class CampaignClient:
         if request not in ahead:
             return self.get_page(call, request)
         ask = call.ask(request)
-        payload = self._send(self._call(call, ask), self._retry, first=lambda: ahead.take(request))
+        try:
+            payload = self._send(self._call(call, ask), self._retry, first=lambda: ahead.take(request))
+        except TooLargeError:  # for a page that was read ahead, perhaps
+            return self.get_page(call, request)
         return call.read(payload, ask)
 
     def _read_ahead(
@@ -225,20 +248,26 @@ class CampaignClient:
         """Ask for the pages that are going to be next, as far as help and the allowance go."""
         worth_it = self._in_flight > 1 and self._latency >= WORTH_READING_AHEAD
         # What is under way is kept also when the server turns out to be so fast that no more is worth it.
-        planned = pagination.planned(ahead.depth) if worth_it or len(ahead) else []
+        depth = min(ahead.depth, MEMORY // (_PARSED * max(1, self._largest)))
+        planned = pagination.planned(depth) if depth and (worth_it or len(ahead)) else []
         ahead.keep(planned)
         for request in planned if worth_it and ahead.ending is None else ():
             if request in ahead:
                 continue
             if self.allowance.book() > 0:
                 return
-            ahead.start(request, self._prepare(self._call(call, call.ask(request))))
+            ahead.start(request, self._prepare(self._call(call, call.ask(request)), self._most_ahead))
 
     @property
     def _most_in_flight(self) -> int:
         burst = self.allowance.limit
         # Where a limit sets the pace, a few at a time are as fast in the end, and meet fewer refusals when it is spent.
         return self._in_flight if burst is None else max(1, min(self._in_flight, burst // 15))
+
+    @property
+    def _most_ahead(self) -> int:
+        """Bytes that the body of a page which is read ahead may have; a longer one is asked for again in its turn."""
+        return min(LARGEST_BODY, max(_SMALLEST_LIMIT, 2 * self._largest))
 
     def _idle(self) -> None:
         self._clock.sleep(0.0)  # a clock that can be stopped looks whether it is
@@ -259,7 +288,9 @@ class CampaignClient:
         yield from self.iter_pages(call, pagination)
         after = self.get_contact_list(contact_list_id).get("updatedAt")
         if before != after:
-            raise DriftError(f"The list changed while it was read: its updatedAt went from {before} to {after}.")
+            raise DriftError(
+                f"The list changed while it was read: its updatedAt went from {_told(before)} to {_told(after)}."
+            )
 
     def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
         """Fetch one page, as the server gave it."""
@@ -292,7 +323,9 @@ class CampaignClient:
             yield page
         after = self.get_newest_update(query)
         if before != after:
-            raise DriftError(f"The list changed while it was read: the newest updatedAt went from {before} to {after}.")
+            raise DriftError(
+                f"The list changed while it was read: the newest updatedAt went from {_told(before)} to {_told(after)}."
+            )
 
     def get_newest_update(self, query: CampaignQuery) -> str | None:
         """Return the newest ``updatedAt`` of the campaigns, which any change of one moves; None if that is not told.
@@ -325,7 +358,8 @@ class CampaignClient:
         after = self.get_campaign_status(campaign_id).get("status")
         if before != after:
             raise DriftError(
-                f"The list changed while it was read: the campaign's status went from {before} to {after}."
+                f"The list changed while it was read: the campaign's status went from {_told(before)} to "
+                f"{_told(after)}."
             )
 
     def _details(
@@ -430,6 +464,7 @@ class CampaignClient:
         :param refusal: why the request is not sent at once, if it was sent before.
         :param patience: seconds to wait after a refusal.
         """
+        refusal = refusal or self._refusal  # a page that was read ahead may have met it
         waited = 0.0
         while (wait := self.allowance.book()) > 0:
             if refusal is not None and waited + wait > patience:
@@ -439,7 +474,7 @@ class CampaignClient:
                     "%s Next request in %.0f s, at %s UTC.",
                     refusal or f"The allowance of {self.allowance} is spent.",
                     wait,
-                    datetime.fromtimestamp(self._clock.time() + wait, UTC).strftime("%H:%M:%S"),
+                    _instant(self._clock.time(), wait),
                 )
             self._wait(wait, "the allowance is spent")
             self._spend(waited=wait)
@@ -457,7 +492,7 @@ class CampaignClient:
         if seconds > 0:
             self._clock.sleep(seconds)
 
-    def _prepare(self, call: _Call) -> Callable[[], Mapping[str, object]]:
+    def _prepare(self, call: _Call, largest: int | None = None) -> Callable[[], Mapping[str, object]]:
         """Return the exchange of a booked request, which any thread may make once."""
         self._spend(requests=1)
         request = HttpRequest(
@@ -475,6 +510,7 @@ class CampaignClient:
                 "User-Agent": "airflow-provider-kore",
             },
             body=call.body,
+            largest=largest,
         )
         return partial(self._exchange, request, call, self._clock.monotonic())
 
@@ -483,12 +519,14 @@ class CampaignClient:
         try:
             response = self._transport.send(request)
             self._latency = min(self._latency, self._clock.monotonic() - started)
+            self._largest = max(self._largest, len(response.body))
             self._spend(bytes=len(response.body))
             return self._judge(response, call.what, call.parse)
         except RateLimitedError as err:
             refusal = err
             raise
         finally:
+            self._refusal = refusal
             if refusal is None:
                 self.allowance.settle()
             else:
@@ -549,15 +587,26 @@ class CampaignClient:
         )
 
 
+def _instant(now: float, wait: float) -> str:
+    """Return the time of day after a wait; the date as well where that is not today."""
+    then = datetime.fromtimestamp(now + wait, UTC)
+    today = then.date() == datetime.fromtimestamp(now, UTC).date()
+    return then.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
+
+
 def check_filters(query: CampaignQuery, page: Page) -> None:
     """Raise ContractError if a page holds a campaign that was not asked for."""
     for record in page.records:
         name = query.contradicts(record.value)
         if name is not None:
             raise ContractError(
-                f"The server ignores the filter {name!r}: campaign {record.id} does not pass it. Leave the filter out, "
-                "and ask Kore.ai support about it."
+                f"The server ignores the filter {name!r}: campaign {quoted(record.id)} does not pass it. Leave "
+                "the filter out, and ask Kore.ai support about it."
             )
+
+
+def _told(value: object) -> str:
+    return quoted(value, 40)
 
 
 def _text(body: bytes) -> str:

@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_kore.exceptions import ConfigError
+from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +21,18 @@ ALGORITHMS: Final = ("HS256", "HS512", "RS256", "RS512")
 
 LARGEST_RESERVE: Final = 0.95
 """With more than that left to others, a list would never be read."""
+
+LONGEST_TIMEOUT: Final = 3600.0
+"""Seconds; a page takes less than one."""
+
+LONGEST_LIFETIME: Final = 86_400.0
+"""Seconds; a token that is good for longer is a second password."""
+
+MOST_REQUESTS: Final = 1_000_000_000
+"""In a window; beyond that, write 0: unlimited."""
+
+LEAST_ID_KEY: Final = 16
+"""Bytes of a key that nobody guesses."""
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -59,6 +72,8 @@ class ApiConfig:
     verify: bool | str = True
     """Verify the server's certificate; a path names the CA bundle to verify it with."""
     proxy: str | None = field(default=None, repr=False)
+    id_key: str = field(default="", repr=False)
+    """Key of the ids that are made for call results; empty: they are digests without a key."""
     contact_list_url: str | None = None
     """How a contact list's address in Kore.ai's web console looks, with ``{contact_list_id}`` in it.
 
@@ -102,15 +117,16 @@ class ApiConfig:
             api_version=_choice("api_version", given.get("api_version", "v2"), ("v2", "v1")),
             jwt_algorithm=algorithm,
             jwt_subject=_text("jwt_subject", given.get("jwt_subject", "airflow"), "any name"),
-            token_lifetime=_number("token_lifetime", given.get("token_lifetime", 300), least=5),
+            token_lifetime=_number("token_lifetime", given.get("token_lifetime", 300), least=5, most=LONGEST_LIFETIME),
             send_jti=bool(read("send_jti", _boolean, default=False)),
             requests_per_minute=_count("requests_per_minute", given.get("requests_per_minute", 60), least=0),
             requests_per_hour=_count("requests_per_hour", given.get("requests_per_hour", 0), least=0),
             reserve=_share("reserve", given.get("reserve", 0)),
             even_pacing=bool(read("even_pacing", _boolean, default=False)),
             page_size=_count("page_size", given["page_size"], least=1) if "page_size" in given else None,
-            timeout=_number("timeout", given.get("timeout", 30), least=0.001),
+            timeout=_number("timeout", given.get("timeout", 30), least=0.001, most=LONGEST_TIMEOUT),
             verify=_verify(given.get("verify", True)),
+            id_key=_id_key(given.get("id_key")),
             proxy=_proxy(given.get("proxy")),
             contact_list_url=_console_url("contact_list_url", given.get("contact_list_url")),
         )
@@ -123,6 +139,7 @@ FIELDS: Final = frozenset(
         "api_version",
         "contact_list_url",
         "even_pacing",
+        "id_key",
         "jwt_algorithm",
         "jwt_subject",
         "page_size",
@@ -144,10 +161,10 @@ def _refuse_unknown(extra: Mapping[str, object]) -> None:
     for name in extra:
         if name in FIELDS:
             continue
-        snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+        snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)[:100]).lower()
         near = difflib.get_close_matches(snake, FIELDS, n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(sorted(FIELDS))}"
-        raise ConfigError(name, "is no field of this connection's extra", advice)
+        raise ConfigError(quoted(name), "is no field of this connection's extra", advice)
 
 
 def _text(name: str, value: object, what: str) -> str:
@@ -169,7 +186,7 @@ def _choice(name: str, value: object, choices: tuple[str, ...]) -> str:
     for choice in choices:
         if isinstance(value, str) and value.strip().lower() == choice.lower():
             return choice
-    raise ConfigError(name, f"is {value!r}", f"use one of {', '.join(choices)}")
+    raise ConfigError(name, f"is {_shown(value)}", f"use one of {', '.join(choices)}")
 
 
 def _boolean(name: str, value: object) -> bool:
@@ -178,20 +195,22 @@ def _boolean(name: str, value: object) -> bool:
     text = str(value).strip().lower()
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
-    raise ConfigError(name, f"is {value!r}", "use true or false")
+    raise ConfigError(name, f"is {_shown(value)}", "use true or false")
 
 
-def _number(name: str, value: object, *, least: float) -> float:
+def _number(name: str, value: object, *, least: float, most: float) -> float:
     number = _parse_number(value)
-    if not least <= number < float("inf"):
-        raise ConfigError(name, f"is {value!r}", f"use a number of seconds, {least:g} or more, or leave it out")
+    if number > most:
+        raise ConfigError(name, f"is '{quoted(value)}'", f"use a number of seconds, {most:,.0f} at the most")
+    if not least <= number:
+        raise ConfigError(name, f"is {_shown(value)}", f"use a number of seconds, {least:g} or more, or leave it out")
     return number
 
 
 def _share(name: str, value: object) -> float:
     number = _parse_number(value)
     if not 0 <= number <= LARGEST_RESERVE:
-        raise ConfigError(name, f"is {value!r}", f"use a number from 0 to {LARGEST_RESERVE}, such as 0.25")
+        raise ConfigError(name, f"is {_shown(value)}", f"use a number from 0 to {LARGEST_RESERVE}, such as 0.25")
     return number
 
 
@@ -199,17 +218,24 @@ def _parse_number(value: object) -> float:
     """Return a number, not-a-number for anything else."""
     try:
         return float("nan") if isinstance(value, bool) else float(str(value))
-    except ValueError:
+    except (ValueError, OverflowError):
         return float("nan")
+
+
+def _shown(value: object) -> str:
+    """Return a value as Python writes it, on one short line."""
+    return f"'{quoted(value)}'" if isinstance(value, str) else quoted(value)
 
 
 def _count(name: str, value: object, *, least: int) -> int:
     text = str(value).strip()
     if isinstance(value, float) and value.is_integer():
         text = str(int(value))
-    if isinstance(value, bool) or not re.fullmatch(r"[+-]?\d{1,18}", text) or int(text) < least:
+    if isinstance(value, bool) or not re.fullmatch(r"[+-]?\d{1,18}", text) or not least <= int(text) <= MOST_REQUESTS:
         unlimited = " (0 says unlimited)" if least == 0 else ""
-        raise ConfigError(name, f"is {value!r}", f"use a whole number, {least} or more{unlimited}, or leave it out")
+        raise ConfigError(
+            name, f"is {_shown(value)}", f"use a whole number, {least} or more{unlimited}, or leave it out"
+        )
     return int(text)
 
 
@@ -236,6 +262,13 @@ def _secret(value: str | None, algorithm: str) -> str:
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
 
 
+def _id_key(value: object) -> str:
+    text = "" if value is None else str(value)
+    if text and len(text.encode("utf-8", "surrogatepass")) < LEAST_ID_KEY:
+        raise ConfigError("id_key", "is too short", f"use {LEAST_ID_KEY} random characters or more, or leave it out")
+    return text
+
+
 def _verify(value: object) -> bool | str:
     if isinstance(value, bool):
         return value
@@ -245,7 +278,7 @@ def _verify(value: object) -> bool | str:
     if not Path(text).exists():
         raise ConfigError(
             "verify",
-            f"names the CA bundle {text!r}, which does not exist here",
+            f"names the CA bundle '{quoted(text)}', which does not exist here",
             "use true, false, or a path that exists on every worker",
         )
     return text
@@ -287,6 +320,37 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def secrets_of(config: ApiConfig) -> list[str]:
+    """Return what a secrets masker should know, in every form in which it may appear: a key also line by line."""
+    found = {config.client_secret, config.client_secret.strip()}
+    if not config.jwt_algorithm.startswith("HS"):
+        lines = [line for line in config.client_secret.splitlines() if line and not line.startswith("-----")]
+        found |= {*lines, "".join(lines), config.client_secret.replace("\n", "\\n")}
+    if config.proxy:
+        password = urlsplit(config.proxy).password
+        found |= {config.proxy, *((password, unquote(password)) if password else ())}
+    if config.id_key:
+        found.add(config.id_key)
+    return sorted(filter(None, found))
+
+
+def risks_of(config: ApiConfig) -> list[str]:
+    """Return a sentence for each protection that a connection does without."""
+    if is_loopback(config.base_url):
+        return []
+    risks = []
+    if config.verify is False:
+        risks.append("verify is false, so anybody in between may read and change what is sent.")
+    if config.base_url.startswith("http:"):
+        risks.append("allow_http is set, so tokens and contacts travel unencrypted.")
+    return risks
+
+
+def is_loopback(base_url: str) -> bool:
+    """Say whether a URL leads to this very machine."""
+    return _is_loopback(urlsplit(base_url).hostname or "")
+
+
 def _base_url(host: str | None, port: int | str | None, schema: str | None, *, allow_http: bool) -> str:
     advice = "use the environment URL, such as https://platform.kore.ai"
     if not host or not host.strip():
@@ -305,7 +369,7 @@ def _base_url(host: str | None, port: int | str | None, schema: str | None, *, a
     loopback = _is_loopback(name)
     scheme = (scheme or schema or ("http" if loopback else "https")).strip().lower()
     if scheme not in {"http", "https"}:
-        raise ConfigError("host" if separator else "schema", f"has the scheme {scheme!r}", "use https")
+        raise ConfigError("host" if separator else "schema", f"has the scheme '{quoted(scheme)}'", "use https")
     if scheme == "http" and not loopback and not allow_http:
         raise ConfigError(
             "host", "is plain http, which would send tokens and contacts in the clear", "use https, or set allow_http"

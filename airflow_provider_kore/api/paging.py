@@ -119,11 +119,14 @@ def campaigns(query: CampaignQuery, *, sort_by: str = "createdAt", order: str = 
 def campaign_contacts(campaign_id: str, config: ApiConfig) -> PagedCall:
     """Return the call for the call results of a campaign, one per contact.
 
-    They carry no id. One is made of ``uniqueId`` and ``phoneNumber``, as a digest under the connection's secret:
-    whoever sees it cannot find the number by trying all there are. Two contacts that share both cannot be told from one
+    They carry no id. One is made of ``uniqueId`` and ``phoneNumber``, as a digest under the connection's ``id_key``.
+    Without one, anyone who sees the id can find the number by trying all there are. The client secret has no part in
+    it: whoever sees ids could test guesses of it. Two contacts that share both cannot be told from one
     that was sent twice, so they are an error.
     """
-    key = hmac.digest(config.client_secret.encode(), f"call results of {campaign_id}".encode(), hashlib.sha256)
+    key = hmac.digest(
+        config.id_key.encode("utf-8", "surrogatepass"), f"call results of {campaign_id}".encode(), hashlib.sha256
+    )
     return PagedCall(
         endpoint=endpoints.CAMPAIGN_CONTACTS,
         identifier=campaign_id,

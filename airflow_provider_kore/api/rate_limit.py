@@ -40,6 +40,9 @@ MOST_WINDOWS: Final = 2
 SHORTEST_PAUSE: Final = 1.0
 """Seconds of silence after a refusal at the least: ``Retry-After: 0`` is not leave to hammer."""
 
+LONGEST_PAUSE: Final = 6 * 3600.0
+"""Seconds of silence after a refusal at the most, whatever the server asks for."""
+
 JITTER: Final = 0.5
 """Seconds by which those who were refused together come back apart, at the most."""
 
@@ -243,7 +246,7 @@ class Allowance:
                 if (window.name == "hourly") == hourly:
                     served = window.refuse(started, now, self._uniform)
             if retry_after is not None:
-                pause = max(SHORTEST_PAUSE, retry_after)
+                pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, retry_after))
             elif served:
                 pause = SHORTEST_PAUSE  # the own places that come free are what there is to wait for
             else:

@@ -25,9 +25,14 @@ from airflow_provider_kore.exceptions import (
     ScopeError,
     ServerError,
 )
+from airflow_provider_kore.quoting import quoted
+
+LONGEST_RETRY_AFTER: Final = 6 * 3600.0
+"""Seconds that a server may ask to wait: beyond that it is a mistake, and a task is not parked for years."""
 
 _REDIRECTION = 3
 _CLIENT_ERROR = 4
+_LONGEST_HEADER = 300
 _WORTH_A_RETRY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
 _RATE_LIMIT = re.compile(
     r"exceeded the (per-minute|hourly) rate limit|rate limit for this api has been reached", re.IGNORECASE
@@ -89,12 +94,15 @@ def rate_limit(
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that ``Retry-After`` names (a number or a date), None if there is none that makes sense."""
-    value = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
-        return float(value)
+    """Return the seconds that ``Retry-After`` names (a number or a date), None if there is none that makes sense.
+
+    Never more than :data:`LONGEST_RETRY_AFTER`.
+    """
+    value = headers.get("Retry-After", "").strip()[:_LONGEST_HEADER]
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return min(float(value), LONGEST_RETRY_AFTER)
     date = parse_date(value)
-    return None if date is None else max(0.0, date - now)
+    return None if date is None else min(max(0.0, date - now), LONGEST_RETRY_AFTER)
 
 
 @lru_cache(maxsize=2)  # a server's ``Date`` changes once in a second
@@ -103,11 +111,11 @@ def parse_date(value: str | None) -> float | None:
     if not value:
         return None
     try:
-        date = email.utils.parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
+        date = email.utils.parsedate_to_datetime(value[:_LONGEST_HEADER])
+        # HTTP knows no other zone than GMT, named or not.
+        return (date.replace(tzinfo=UTC) if date.tzinfo is None else date).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
-    # HTTP knows no other zone than GMT, named or not.
-    return (date.replace(tzinfo=UTC) if date.tzinfo is None else date).timestamp()
 
 
 def clock_sentence(skew: float) -> str:
@@ -187,7 +195,7 @@ def _codes(payload: object) -> set[str]:
         return set()
     errors = payload.get("errors")
     parts = [payload, *(errors if isinstance(errors, list) else [errors])]
-    return {str(part["code"]) for part in parts if isinstance(part, Mapping) and "code" in part}
+    return {quoted(part["code"]) for part in parts if isinstance(part, Mapping) and "code" in part}
 
 
 _OF_TOKENS: Final = ("jwt expired", "invalid jwt", "invalid sdk credentials", "scope is incorrect")

@@ -7,8 +7,10 @@ none of which this API wants, and costs three times as much a page.
 
 from __future__ import annotations
 
+import http.client
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote_plus, urlencode
 
@@ -17,7 +19,18 @@ import urllib3
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_kore.exceptions import KoreError, MalformedResponseError, TlsError, UnreachableError
+from airflow_provider_kore.api import unpack
+from airflow_provider_kore.api.config import is_loopback
+from airflow_provider_kore.api.unpack import CutError, Unpacker
+from airflow_provider_kore.api.watchdog import Exchange, Watchdog, watch_connections
+from airflow_provider_kore.exceptions import (
+    ContractError,
+    KoreError,
+    MalformedResponseError,
+    TlsError,
+    UnreachableError,
+)
+from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +38,27 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.clock import Clock
 
-LARGEST_BODY = 64 * 1024 * 1024
-"""Bytes of the largest body that is read; a page of contacts has some 20 kB."""
+LARGEST_BODY = 8 * 1024 * 1024
+"""Bytes of the largest body that is read, unpacked; a page of contacts has some 20 kB."""
 
 _AT_ONCE = 64 * 1024
+
+# Which errors come from odd bytes in the headers or from odd time-outs is different from version to version.
+_TROUBLE = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+    OverflowError,
+    AttributeError,
+    KeyError,
+)
+
+
+class TooLargeError(ContractError):
+    """A success whose body is larger than is read."""
+
 
 _quote = lru_cache(quote_plus)
 
@@ -42,6 +72,8 @@ class HttpRequest:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes | None = None
+    largest: int | None = None
+    """Bytes that the answer's body may have; None: LARGEST_BODY."""
 
     def __repr__(self) -> str:
         return f"HttpRequest({self.method} {self.url})"
@@ -66,7 +98,8 @@ class Transport(Protocol):
     def send(self, request: HttpRequest) -> HttpResponse:
         """Exchange one request for one whole answer, whatever its status.
 
-        Raises UnreachableError, TlsError, MalformedResponseError (the body was cut).
+        Raises UnreachableError, TlsError, MalformedResponseError (the body was cut, or packed in a way that was not
+        asked for), TooLargeError.
         """
         ...
 
@@ -92,14 +125,16 @@ class RequestsTransport:
     def __init__(self, config: ApiConfig, clock: Clock, *, connections: int = 1) -> None:
         self._clock = clock
         self._timeout = config.timeout
+        self._watchdog = Watchdog(config.timeout)
         self._timeouts = urllib3.Timeout(connect=config.timeout, read=config.timeout)
         self._host = config.base_url
         self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
         with requests.Session() as session:
             given = {config.base_url.partition("://")[0]: config.proxy} if config.proxy else {}
             # Adds HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE, where the connection leaves them open.
-            settings = session.merge_environment_settings(config.base_url, given, None, config.verify, None)
-        self._proxies = settings["proxies"]
+            settings = session.merge_environment_settings(config.base_url, dict(given), None, config.verify, None)
+        # What a proxy calls localhost is another machine, to which nobody wants to send a token.
+        self._proxies = given if is_loopback(config.base_url) else settings["proxies"]
         self._verify: bool | str = settings["verify"] if settings["verify"] is not None else True
         self._route: _Route | None = None
 
@@ -110,29 +145,45 @@ class RequestsTransport:
             target = f"{target}?{urlencode(request.query, quote_via=_quote)}"
         deadline = self._clock.monotonic() + self._timeout
         error: KoreError
-        try:
-            # Two threads may both find it: it is the same pool.
-            route = self._route or self._find_route()
-            raw = route.pool.urlopen(
-                request.method,
-                route.before_path + target,
-                body=request.body,
-                headers=request.headers,
-                retries=self._adapter.max_retries,
-                timeout=self._timeouts,
-                redirect=False,
-                assert_same_host=False,
-                preload_content=False,
-                decode_content=False,
-            )
+        with self._watchdog.watching() as exchange:
             try:
-                return HttpResponse(status=raw.status, headers=raw.headers, body=self._read(raw, deadline))
-            finally:
-                raw.close()  # read to its end, it has given its connection back by itself
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as err:
-            error = self._explain(err)
+                return self._exchange(request, target, exchange, deadline)
+            except KoreError as err:
+                error = err
+                error.__context__ = None
+            except _TROUBLE as err:
+                error = self._late() if exchange.expired else self._explain(err)
         # Raised outside the except: the original's frames and text may hold the token or a proxy's password.
         raise error
+
+    def _exchange(self, request: HttpRequest, target: str, exchange: Exchange, deadline: float) -> HttpResponse:
+        # Two threads may both find it: it is the same pool.
+        route = self._route or self._find_route()
+        raw = route.pool.urlopen(
+            request.method,
+            route.before_path + target,
+            body=request.body,
+            headers=request.headers,
+            retries=self._adapter.max_retries,
+            timeout=self._timeouts,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        try:
+            body = self._read(raw, deadline, request.largest or LARGEST_BODY)
+            if exchange.expired:  # where a body ends with its connection, its end looks like any other
+                raise requests.Timeout
+            return HttpResponse(status=raw.status, headers=raw.headers, body=body)
+        finally:
+            raw.close()  # read to its end, it has given its connection back by itself
+
+    def _late(self) -> KoreError:
+        return UnreachableError(
+            f"{self._host} did not finish its answer within {self._timeout:g} s. If it is just slow, raise the "
+            "connection's timeout field."
+        )
 
     def close(self) -> None:
         """See :meth:`Transport.close`."""
@@ -148,31 +199,42 @@ class RequestsTransport:
         else:  # requests 2.31
             pool = adapter.get_connection(somewhere.url, self._proxies)
         adapter.cert_verify(pool, somewhere.url, self._verify, None)
+        watch_connections(pool)
         # A proxy of plain HTTP is asked for the whole URL.
         before_path = adapter.request_url(somewhere, self._proxies).removesuffix("/")
         self._route = _Route(pool, before_path)
         return self._route
 
-    def _read(self, raw: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-        """Read the body, but no longer than until the deadline: each single read may be within its own time-out."""
-        chunks: list[bytes] = []
+    def _read(self, raw: urllib3.BaseHTTPResponse, deadline: float, largest: int) -> bytes:
+        """Read the body, within its limit, as no version of urllib3 unpacks it."""
+        encoding = str(raw.headers.get("Content-Encoding", ""))
+        try:
+            unpacker = Unpacker(encoding, largest)
+        except KeyError:
+            raise MalformedResponseError(
+                f"{self._host} sent a body packed as '{quoted(encoding)}', which was not asked for. "
+                "Check what stands between here and the connection's host."
+            ) from None
         size = 0
-        packed = "Content-Encoding" in raw.headers
-        while chunk := raw.read1(_AT_ONCE, decode_content=True):
-            chunks.append(chunk)
-            size += len(chunk)
-            if self._clock.monotonic() > deadline:
-                raise requests.Timeout
-            if size > LARGEST_BODY:
-                raise MalformedResponseError(
-                    f"{self._host} sent a body of more than {LARGEST_BODY:,} bytes. Check that host is the Kore.ai "
-                    "environment."
-                )
-            if raw.closed and not packed:
-                break  # that was all of it
-        if raw.length_remaining:
-            raise urllib3.exceptions.IncompleteRead(size, raw.length_remaining)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        try:
+            while piece := raw.read(_AT_ONCE, decode_content=False):
+                size += len(piece)
+                unpacker.feed(piece)
+                if self._clock.monotonic() > deadline:
+                    raise requests.Timeout
+                if raw.closed:
+                    break  # that was all of it
+            if raw.length_remaining:
+                raise urllib3.exceptions.IncompleteRead(size, raw.length_remaining)
+            return unpacker.end()
+        except CutError:
+            raise urllib3.exceptions.DecodeError from None
+        except unpack.TooLargeError:
+            kind = TooLargeError if raw.status == HTTPStatus.OK else MalformedResponseError
+            raise kind(
+                f"{self._host} sent a body of more than {largest:,} bytes. Lower page_size, and check that host is the "
+                "Kore.ai environment."
+            ) from None
 
     def _explain(self, err: Exception) -> KoreError:
         found = _chain(err)
@@ -231,7 +293,8 @@ _REASONS: tuple[_Reason, ...] = (
     (  # behind the two above, which urllib3 counts among its time-outs
         (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError),
         UnreachableError,
-        "{host} did not answer within {timeout:g} s. If it is just slow, raise the connection's timeout field.",
+        "{host} did not finish its answer within {timeout:g} s. If it is just slow, raise the connection's timeout "
+        "field.",
     ),
     (
         (urllib3.exceptions.IncompleteRead, urllib3.exceptions.DecodeError),

@@ -63,7 +63,7 @@ class KoreCampaignHook(BaseHook):
         Raises :class:`~airflow_provider_kore.exceptions.ConfigError`, which names the field, and
         :class:`~airflow_provider_kore.exceptions.ConnectionNotFoundError`.
         """
-        from airflow_provider_kore.api.config import ApiConfig
+        from airflow_provider_kore.api.config import ApiConfig, secrets_of
 
         connection = find_connection(self.kore_conn_id)
         if connection.password:
@@ -76,9 +76,8 @@ class KoreCampaignHook(BaseHook):
             password=connection.password,
             extra=connection.extra_dejson,
         )
-        mask_secret(config.client_secret)
-        if config.proxy:
-            mask_secret(config.proxy)
+        for secret in secrets_of(config):
+            mask_secret(secret)
         return config
 
     @cached_property
@@ -176,9 +175,12 @@ class KoreCampaignHook(BaseHook):
         :param pause_after: seconds; instead of waiting longer, raise PausedError.
         """
         from airflow_provider_kore.api.client import MOST_IN_FLIGHT
+        from airflow_provider_kore.api.config import risks_of
         from airflow_provider_kore.api.transport import RequestsTransport
         from airflow_provider_kore.snapshot.stop import StoppableTransport
 
+        for warning in risks_of(self.config):
+            self.log.warning("Kore connection %r: %s", self.kore_conn_id, warning)
         transport = StoppableTransport(RequestsTransport(self.config, clock, connections=MOST_IN_FLIGHT), stop)
         return self._client(self.config, clock=clock, transport=transport, pause_after=pause_after)
 
@@ -214,7 +216,7 @@ class KoreCampaignHook(BaseHook):
             config,
             clock=clock,
             transport=transport,
-            on_token=mask_token,
+            on_token=None if config.send_jti else mask_token,
             in_flight=MOST_IN_FLIGHT,
             pause_after=pause_after,
         )

@@ -22,7 +22,7 @@ from airflow_provider_kore.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_kore.links.s3_console import S3Console
+    from airflow_provider_kore.hooks.s3_console import S3Console
     from airflow_provider_kore.snapshot.store import ObjectStore
 
 DEFAULT_CONN_ID = "aws_default"
@@ -43,7 +43,7 @@ def open_bucket(s3_bucket: object, aws_conn_id: str | None, s3_settings: Mapping
 
     Raises ParameterError, ConnectionNotFoundError, ConfigError, CredentialsError, TlsError, StoreUnavailableError.
     """
-    from airflow_provider_kore.links.s3_console import S3Console
+    from airflow_provider_kore.hooks.s3_console import S3Console
     from airflow_provider_kore.snapshot.s3 import S3Store
     from airflow_provider_kore.snapshot.s3_parameters import parse_settings
     from airflow_provider_kore.snapshot.spec import check_bucket
@@ -80,7 +80,7 @@ def connect(aws_conn_id: str | None) -> tuple[Any, Mapping[str, object]]:
 
 
 def _check_bundle(verify: object, conn_id: str | None) -> None:
-    """Refuse a CA bundle that is not there: botocore would find out at the first request, and call it a network error."""
+    """Refuse a CA bundle that is not there: botocore finds out at the first request, and calls it a network error."""
     for field, path in (("verify", verify), ("AWS_CA_BUNDLE", os.environ.get("AWS_CA_BUNDLE"))):
         if isinstance(path, str) and path and not Path(path).exists():
             raise ConfigError(

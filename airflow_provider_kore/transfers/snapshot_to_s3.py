@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.exceptions import PausedError
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
-    from airflow_provider_kore.links.s3_console import S3Console
+    from airflow_provider_kore.hooks.s3_console import S3Console
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.spec import SnapshotSpec

@@ -37,6 +37,7 @@ FULL = {
     "timeout": 10,
     "verify": False,
     "proxy": "http://user:pass@proxy.example:3128",
+    "id_key": "k" * 16,
     "contact_list_url": "https://platform.kore.ai/lists/{contact_list_id}",
     "allow_http": True,
 }
@@ -162,6 +163,7 @@ IMPOSSIBLE: dict[str, list[Any]] = {
     "timeout": [0, -1, "long", "nan"],
     "verify": ["/no/such/bundle.pem", "perhaps"],
     "proxy": ["proxy.example", "ftp://proxy.example:1", "http:///nowhere"],
+    "id_key": ["short", "k" * 15],
     "contact_list_url": ["https://platform.kore.ai/lists", "lists/{contact_list_id}", "javascript:{contact_list_id}"],
     "allow_http": ["sometimes", 7],
     "host": [None, "", "https://", "ftp://kore.example", "https://kore example", "https://kore.example/?a=b"],

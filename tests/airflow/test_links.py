@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from airflow_provider_kore.links.s3_console import S3Console
+from airflow_provider_kore.hooks.s3_console import S3Console
 from airflow_provider_kore.links.snapshot import ContactListLink, ManifestLink, SnapshotLink
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 

@@ -149,7 +149,7 @@ def test_a_proxy_that_works(kore: Simulator, connect: Callable[..., Any]) -> Non
 
 def test_a_server_that_does_not_answer_in_time(kore: Simulator, connect: Callable[..., Any]) -> None:
     with kore.fault("latency", seconds=2.0):
-        check_failure(connect(timeout=0.3), r"did not answer within 0.3 s", "timeout field")
+        check_failure(connect(timeout=0.3), r"did not finish its answer within 0.3 s", "timeout field")
 
 
 def test_a_wrong_secret(kore: Simulator, connect: Callable[..., Any]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from landing import assert_clear
 
-from airflow_provider_kore.api.config import ALGORITHMS, FIELDS, ApiConfig
+from airflow_provider_kore.api.config import ALGORITHMS, FIELDS, LONGEST_LIFETIME, LONGEST_TIMEOUT, ApiConfig
 from airflow_provider_kore.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def test_a_count(field: str, number: int, spelling: Any) -> None:
 @pytest.mark.parametrize("field", SECONDS)
 @given(number=st.floats(-10, 10**6), spelling=st.sampled_from([float, str, "{} ".format]))
 def test_seconds(field: str, number: float, spelling: Any) -> None:
-    if number < SECONDS[field]:
+    if not SECONDS[field] <= number <= {"timeout": LONGEST_TIMEOUT, "token_lifetime": LONGEST_LIFETIME}[field]:
         refused(field, **{field: spelling(number)})
     else:
         assert getattr(parsed(**{field: spelling(number)}), field) == number

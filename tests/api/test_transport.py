@@ -26,7 +26,7 @@ from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
 from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
-from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, RequestsTransport
+from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, RequestsTransport, TooLargeError
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import KoreError, MalformedResponseError, TlsError, UnreachableError
 from airflow_provider_kore.simulator import Simulator
@@ -307,8 +307,9 @@ def test_a_body_without_measure_is_left(zipped: bool, monkeypatch: pytest.Monkey
     answer = http(gzip.compress(body), "200 OK", "Content-Encoding: gzip") if zipped else http(body)
     with serving(lambda *_: answer) as server:
         error = failure(server.url)
-    assert isinstance(error, MalformedResponseError)
+    assert isinstance(error, TooLargeError)
     assert "more than 100,000 bytes" in str(error)
+    assert "page_size" in str(error)
 
 
 # --- Connections -----------------------------------------------------------------------------------------------------

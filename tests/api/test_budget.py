@@ -1,0 +1,141 @@
+"""What one answer, and all that are under way, may take; and what is told to the secrets masker."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from clocks import ImpatientClock
+from landing import config_of
+from test_transport import config, http, outcome_of, serving
+
+from airflow_provider_kore.api import client as client_module
+from airflow_provider_kore.api.answers import parse_object, parse_page
+from airflow_provider_kore.api.client import CampaignClient
+from airflow_provider_kore.api.config import risks_of, secrets_of
+from airflow_provider_kore.api.diagnosis import check_connection
+from airflow_provider_kore.api.paging import campaign_contacts, contacts_of
+from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
+from airflow_provider_kore.exceptions import ContractError, KoreError, RateLimitedError
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.simulator import Simulator
+
+
+@pytest.mark.parametrize("parse", [parse_page, parse_object])
+@pytest.mark.parametrize("filler", [b"[],", b"{},", b"0,", b'"",'])
+def test_json_that_costs_many_times_its_length_is_refused_before_it_is_parsed(parse: object, filler: bytes) -> None:
+    body = b'{"status":"success","data":{"results":[' + filler * 600_000 + b"[]]}}"
+    with pytest.raises(ContractError, match="page_size"):
+        parse(body)  # type: ignore[operator]
+
+
+def test_reading_ahead_takes_fewer_pages_the_larger_they_are(kore: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    kore.configure(latency=0.02, requests_per_minute=0)
+    kore.add_list("cl-1", contacts=4_000)
+    depths: list[int] = []
+    planned = client_module.paging.OffsetPagination.planned
+
+    def spy(self: object, depth: int) -> list[object]:
+        depths.append(depth)
+        return planned(self, depth)  # type: ignore[arg-type, return-value]
+
+    monkeypatch.setattr(client_module.paging.OffsetPagination, "planned", spy)
+    settings = config_of(kore.connection, requests_per_minute=0)
+    with CampaignClient(settings, clock=ImpatientClock(), in_flight=32) as client:
+        read = sum(len(page.records) for page in client.iter_pages(contacts_of("cl-1")))
+        largest = client._largest
+    assert read == 4_000
+    most = max(depths)
+    depths.clear()
+    monkeypatch.setattr(client_module, "MEMORY", 2 * 12 * largest)
+    with CampaignClient(settings, clock=ImpatientClock(), in_flight=32) as client:
+        assert sum(len(page.records) for page in client.iter_pages(contacts_of("cl-1"))) == 4_000
+    assert max(depths) <= 2 < most
+
+
+@pytest.mark.parametrize("total", [10**400, 1e300, -5, "9" * 400, True, None, [], {}])
+def test_a_total_that_cannot_be_is_no_total(total: object) -> None:
+    page = {"status": "success", "data": {"results": [{"_id": "c"}], "totalResults": total, "hasMore": False}}
+    with serving(lambda *_: http(json.dumps(page).encode())) as server:
+        client = CampaignClient(config(server.url), clock=ImpatientClock(), retry=NO_RETRIES)
+        found = outcome_or_pages(client)
+    assert found is None or isinstance(found, KoreError)
+
+
+def outcome_or_pages(client: CampaignClient) -> object:
+    try:
+        list(client.iter_pages(contacts_of("cl-1")))
+    except KoreError as err:
+        return err
+    return None
+
+
+def test_a_refusal_of_a_page_read_ahead_is_waited_for_with_the_same_patience() -> None:
+    answer = http(b"{}", "429 Too Many Requests", "Retry-After: 999999999")
+    with serving(lambda *_: answer) as server:
+        clock = ImpatientClock()
+        client = CampaignClient(config(server.url), clock=clock, retry=RetryPolicy(longest_rate_wait=60.0))
+        for _ in range(2):  # the second asks anew, while the first one's refusal still holds
+            assert isinstance(outcome_of(lambda: client.get_contact_list("cl-1")), RateLimitedError)
+    assert clock.slept == []
+    assert len(server.requests) == 1
+
+
+def test_the_log_names_the_day_of_a_wait_that_ends_on_another() -> None:
+    assert client_module._instant(86_000.0, 100.0) == "23:55:00"
+    assert client_module._instant(86_000.0, 500.0) == "1970-01-02 00:01:40"
+
+
+def test_a_check_is_short_whatever_the_timeout_says() -> None:
+    seen: list[float] = []
+
+    def connect(settings: object) -> CampaignClient:
+        seen.append(settings.timeout)  # type: ignore[attr-defined]
+        raise RateLimitedError("enough")
+
+    with pytest.raises(RateLimitedError):
+        check_connection(config("http://127.0.0.1:1", timeout=3600.0), connect)  # type: ignore[arg-type]
+    assert seen == [5.0]
+
+
+@pytest.mark.parametrize(("algorithm", "length"), [("HS256", 31), ("HS512", 63)])
+def test_a_secret_that_can_be_guessed_gets_a_warning_in_the_check(algorithm: str, length: int) -> None:
+    body = b'{"status":"success","data":[]}'
+    with serving(lambda *_: http(body)) as server:
+        settings = config(server.url, jwt_algorithm=algorithm, client_secret="s" * length)
+        assert "Warning: the client secret is shorter" in check_connection(settings, CampaignClient)
+        strong = replace(settings, client_secret="s" * (length + 1))
+        assert "Warning" not in check_connection(strong, CampaignClient)
+
+
+def test_ids_made_for_call_results_tell_nothing_about_the_client_secret() -> None:
+    one, other = config("http://a.test"), config("http://a.test", client_secret="t" * 64)
+    assert campaign_contacts("c", one).id_key == campaign_contacts("c", other).id_key
+    keyed = replace(one, id_key="k" * 16)
+    assert campaign_contacts("c", keyed).id_key != campaign_contacts("c", one).id_key
+
+
+def test_a_masker_learns_a_key_in_each_form_and_the_proxys_password_alone() -> None:
+    pem = "-----BEGIN PRIVATE KEY-----\nAAAA\nBBBB\n-----END PRIVATE KEY-----\n"
+    settings = config(
+        "http://a.test", jwt_algorithm="RS256", client_secret=pem, proxy="http://u:p%40ss@h:1", id_key="k" * 16
+    )
+    found = secrets_of(settings)
+    assert {pem, "AAAA", "BBBB", pem.replace("\n", "\\n"), "p%40ss", "p@ss", settings.proxy, "k" * 16} <= set(found)
+    assert "-----BEGIN PRIVATE KEY-----" not in found
+
+
+@pytest.mark.parametrize(
+    ("url", "verify", "risks"),
+    [
+        ("https://a.test", True, 0),
+        ("https://a.test", False, 1),
+        ("http://a.test", False, 2),
+        ("http://[::1]", False, 0),
+    ],
+)
+def test_protections_that_a_connection_does_without_are_named(url: str, verify: bool, risks: int) -> None:
+    assert len(risks_of(config(url, verify=verify))) == risks
