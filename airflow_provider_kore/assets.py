@@ -16,7 +16,7 @@ from airflow.sdk import Asset, AssetAlias
 from airflow_provider_kore.hooks.airflow_versions import is_partitioned_at_runtime, is_unmapped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow.sdk import BaseOperator, Context
 
@@ -30,6 +30,17 @@ def snapshot_uri(bucket: str, prefix: str, partition: Mapping[str, str]) -> str:
     """
     parts = [prefix.strip("/"), *(f"{key}={value}" for key, value in partition.items())]
     return f"s3://{bucket}/{quote('/'.join(part for part in parts if part), safe='/=')}"
+
+
+def named_outlets(kwargs: dict[str, Any]) -> Collection[Asset | AssetAlias] | None:
+    """Take the outlets out of an operator's arguments: those of its author, or of the DAG's defaults; None: neither.
+
+    They are no parameter of its signature, for a mapped task takes the default there for what its author said, and
+    then fails before it begins (3.3).
+    """
+    named = kwargs.pop("outlets", None)
+    found: Collection[Asset | AssetAlias] | None = named
+    return (kwargs.get("default_args") or {}).get("outlets") if found is None else found
 
 
 def default_outlets(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_kore.assets import default_outlets, emit_events, snapshot_uri
+from airflow_provider_kore.assets import default_outlets, emit_events, named_outlets, snapshot_uri
 from airflow_provider_kore.links.snapshot import ManifestLink, push_links
 from airflow_provider_kore.retry_policy import set_retry_policy
 from airflow_provider_kore.snapshot.layout import default_changes_prefix
@@ -16,7 +16,7 @@ from airflow_provider_kore.transfers.snapshot_to_s3 import manifest_key, run_dat
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from airflow.sdk import Asset, AssetAlias, BaseOperatorLink, Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_provider_kore.snapshot.stop import Stop
 
@@ -76,9 +76,9 @@ class ContactListChangesOperator(BaseOperator):
         replace: bool = True,
         s3_settings: Mapping[str, Any] | None = None,
         aws_conn_id: str | None = "aws_default",
-        outlets: Collection[Asset | AssetAlias] | None = None,
         **kwargs: Any,
     ) -> None:
+        outlets = named_outlets(kwargs)
         super().__init__(outlets=outlets, **kwargs)
         self.contact_list_id = contact_list_id
         self.s3_bucket = s3_bucket

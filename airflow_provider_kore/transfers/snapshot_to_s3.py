@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_kore.assets import default_outlets, emit_events, snapshot_uri
+from airflow_provider_kore.assets import default_outlets, emit_events, named_outlets, snapshot_uri
 from airflow_provider_kore.lineage import snapshot_lineage
 from airflow_provider_kore.links.snapshot import ManifestLink, SnapshotLink, push_links
 from airflow_provider_kore.metrics import send_metrics
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
-    from airflow.sdk import Asset, AssetAlias, BaseOperatorLink, Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.exceptions import PausedError
@@ -145,10 +145,10 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         deadline: float = 86_400.0,
         kore_conn_id: str = "kore_default",
         aws_conn_id: str | None = "aws_default",
-        outlets: Collection[Asset | AssetAlias] | None = None,
         partition: Mapping[str, object] | None = None,
         **kwargs: Any,
     ) -> None:
+        outlets = named_outlets(kwargs)
         super().__init__(outlets=outlets, **kwargs)
         self.s3_bucket = s3_bucket
         self.s3_prefix = s3_prefix
