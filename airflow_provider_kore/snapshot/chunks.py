@@ -127,6 +127,20 @@ class LocalChunks:
         self._places = {}
 
 
+def check_temp_space() -> None:
+    """Make a temporary file and drop it, to find out before the walk whether it can be done. Raises TempSpaceError."""
+    with temp_space(), tempfile.TemporaryFile(prefix="kore-") as file:
+        file.write(b"x")
+        file.flush()
+
+
+def _temporary_folder() -> str:
+    try:
+        return f", {tempfile.gettempdir()},"
+    except OSError:  # there is none
+        return ""
+
+
 class temp_space:  # noqa: N801  # used as a statement, as contextlib.suppress is
     """Turn a full or unwritable folder for temporary files into TempSpaceError."""
 
@@ -142,9 +156,10 @@ class temp_space:  # noqa: N801  # used as a statement, as contextlib.suppress i
             errno.EROFS,
             errno.EACCES,
             errno.ENOENT,
+            errno.ENOTDIR,
         }:
             raise TempSpaceError(
-                f"The folder for temporary files, {tempfile.gettempdir()}, is full or cannot be written "
+                f"The folder for temporary files{_temporary_folder()} is full, missing or cannot be written "
                 f"({error.strerror}). Free some space, or point TMPDIR at a larger disk. What was read is kept."
             ) from None
 

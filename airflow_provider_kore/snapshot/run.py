@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kore import __version__
 from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, KoreError
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, delete_expired
+from airflow_provider_kore.snapshot.chunks import (
+    ChunkStore,
+    LocalChunks,
+    StoredChunks,
+    check_temp_space,
+    delete_expired,
+)
 from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
@@ -56,6 +62,7 @@ def take_snapshot(
     stop = stop or Stop()
     layout = Layout(spec, client.config.source)
     layout.check_keys()
+    check_temp_space()
     seal = Seal(client.config, layout.staging)
     target = look(store, layout)
     published = check_target(spec, layout, target, store.bucket)
