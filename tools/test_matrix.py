@@ -1,9 +1,9 @@
 """Run the suite on every supported pair of Airflow and Python, one pair after the other.
 
-`make test` runs everything on the newest pair. Here every minor meets the suite on its newest Python, without what
-brings an Airflow of its own (``once``) and without long searches to which Airflow makes no difference (``exhaustive``).
-On a minor's other Pythons, what runs an operator in Airflow is run and nothing else: the core meets each Python on some
-pair, the oldest with the lowest versions of everything. Options behind ``--`` go to pytest.
+`make test` runs everything on the newest pair, and `--lowest` the core on the lowest version of everything. The core
+imports no Airflow, which an import contract holds, so another minor meets only what touches Airflow: on its newest
+Python all of that but what brings an Airflow of its own (``once``), on its other Pythons what runs an operator.
+Options after ``--`` go to pytest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MATRIX = {
 NEWEST_AIRFLOW = "3.3"
 SCOPES: dict[str, tuple[str, ...]] = {
     "all": ("-m", "not once and not soak"),
-    "no search": ("-m", "not once and not soak and not exhaustive"),
+    "airflow": ("-m", "not once and not soak and not exhaustive", "tests/airflow", "tests/packaging", "tests/system"),
     "neither": ("-m", "not once and not soak and not system and not exhaustive"),
     "operator": (
         *("-m", "not once and not soak and not system"),
@@ -114,7 +114,7 @@ def scope(minor: str, python: str, pythons: list[str]) -> str:
     """Return how much of the suite a pair runs; ``pythons`` are those of its minor, the newest first."""
     if python != pythons[0]:
         return "operator"
-    return "all" if minor == NEWEST_AIRFLOW else "no search"
+    return "all" if minor == NEWEST_AIRFLOW else "airflow"
 
 
 def run(pair: Pair, options: list[str]) -> Outcome:

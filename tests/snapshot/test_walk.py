@@ -121,3 +121,14 @@ def test_a_walk_is_let_go_of_before_its_snapshot_is_published() -> None:
     world = World(contacts=30)
     world.process(on_effect=look).run()
     assert alive == [0]
+
+
+def test_growth_is_told_in_the_progress_line_and_not_once_per_page() -> None:
+    events = {at: [append(1)] for at in range(4, 40)}
+    world = World(contacts=120, events=events, request_seconds=2.0)
+    with world.listening() as log:
+        world.hold(world.finish())
+    told = [line for line in log.lines if "since the walk began" in line]
+    assert told, "the progress line says by how much the list grew"
+    assert len(told) <= 1 + world.vendor.requests * 2.0 / 10
+    assert not any(line.startswith("The list grew") for line in log.lines)
