@@ -47,6 +47,9 @@ LIMITS: Final = (5, 10, 20, 25, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 50
 UNKNOWN_LIST: Final = "cl-00000000-0000-4000-8000-000000000000"
 """An id of the documented form that no list has."""
 
+_WIDE: Final = 20
+"""Contacts with which the end of a list is looked at, at the least, if the server gives so many."""
+
 _PAGING: Final = ("skip", "limit", "hasMore", "totalPages", "totalResults")
 _NOT_AN_ANSWER: Final = (RateLimitedError, MalformedResponseError, UnreachableError)
 _NOT_ABOUT_THE_REQUEST: Final = (*_NOT_AN_ANSWER, CredentialsError, ScopeError, NotFoundError)
@@ -232,6 +235,7 @@ class _Explorer:
             self._look_at_unknown_list()
             if self.seen.chosen is not None:
                 self._search_limit()
+                self._look_at_counted_end()
             self._look_at_other_version()
         except _OutOfRequestsError:
             self.seen.out_of_requests = True
@@ -282,14 +286,16 @@ class _Explorer:
         if contact_list_id is not None:
             self._look_at_first_page(contact_list_id)
             return
-        for identifier in sorted(filter(_is_id, (each.get("_id") for each in self.seen.catalogue)), key=self._promise)[
-            :2
-        ]:
-            self.seen.pages.clear()
+        known = filter(_is_id, [each.get("_id") for each in self.seen.catalogue])
+        looks: list[tuple[str, list[PageLook]]] = []
+        for identifier in sorted(known, key=self._promise)[:2]:
+            self.seen.pages = []
             self._look_at_first_page(str(identifier))
-            first = self.seen.pages[0]
-            if first.rows > 1 and (first.count("limit") or 0) <= first.rows:
-                return  # a full page: there may be more
+            looks.append((str(identifier), self.seen.pages))
+            if _has_more_pages(self.seen.pages[0]):
+                return
+        if looks:
+            self.seen.chosen, self.seen.pages = max(looks, key=lambda look: look[1][0].rows)
 
     def _promise(self, identifier: object) -> tuple[bool, bool, int]:
         """Sort those first that have more contacts than the largest page, the shorter ones before the longer."""
@@ -328,13 +334,31 @@ class _Explorer:
 
     def _look_at_end(self) -> None:
         """Look at both sides of where the totals say that the list ends."""
-        from airflow_provider_kore.api.explore_facts import claimed_length, length, skip_honoured
+        from airflow_provider_kore.api.explore_facts import claimed_length, length
+
+        claimed = claimed_length(self.seen)
+        if claimed and length(self.seen) != claimed:
+            self._look_around(claimed)
+
+    def _look_at_counted_end(self) -> None:
+        """Look where the catalogue says that the list ends, if it ends elsewhere than its total says."""
+        from airflow_provider_kore.api.explore_facts import claimed_length, length
+
+        count = as_count((self.seen.entry or {}).get("totalRecordCount"))
+        if count and count != claimed_length(self.seen) and length(self.seen) is None:
+            self._look_around(count)
+
+    def _look_around(self, offset: int) -> None:
+        from airflow_provider_kore.api.explore_facts import skip_honoured
 
         first = self.seen.pages[0]
-        claimed = claimed_length(self.seen)
-        if not first.rows or not skip_honoured(self.seen) or not claimed or length(self.seen) == claimed:
+        if not first.rows or not skip_honoured(self.seen):
             return
-        self._look(max(0, claimed - (first.rows + 1) // 2), None)
+        size, limit = first.rows, None
+        longest = max((page.rows for page in self.seen.pages if page.limit == LARGEST), default=0)
+        if size < _WIDE <= longest:
+            size = limit = _WIDE
+        self._look(max(0, offset - (size + 1) // 2), limit)
 
     def _look_at_list(self) -> None:
         """Read the list's own ``updatedAt``, and the catalogue again if that differs: it may just have moved."""
@@ -417,6 +441,12 @@ def _page_look(skip: int, limit: int | None, reply: Reply) -> PageLook:
         nested={name: inner[name] for name in _PAGING if name in inner},
         top={name: payload[name] for name in _PAGING if name in payload},
     )
+
+
+def _has_more_pages(page: PageLook) -> bool:
+    """Return whether a first page hints at a second one."""
+    full = page.rows > 1 and (page.count("limit") or 0) <= page.rows
+    return page.rows > 0 and (full or page.said("hasMore") is True or (page.count("totalResults") or 0) > page.rows)
 
 
 def _is_id(value: object) -> bool:

@@ -10,7 +10,7 @@ from statistics import median
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_kore.api.explore import LARGEST, as_count
+from airflow_provider_kore.api.explore import LARGEST, LIMITS, as_count
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
@@ -127,6 +127,13 @@ def claimed_length(seen: Seen) -> int | None:
     return as_count((seen.entry or {}).get("totalRecordCount")) or None
 
 
+def _longest(seen: Seen) -> int:
+    """Return how many contacts there are at the least, by the pages, or by total and catalogue where these agree."""
+    total = seen.pages[0].count("totalResults")
+    agree = total is not None and total == as_count((seen.entry or {}).get("totalRecordCount"))
+    return max(at_least(seen), (total or 0) if agree else 0)
+
+
 def _first(seen: Seen) -> PageLook | None:
     return seen.pages[0] if seen.pages and seen.pages[0].rows else None
 
@@ -142,6 +149,8 @@ def _moves(seen: Seen) -> int:
 def _size(seen: Seen, page: PageLook) -> int:
     """Return how long a full page of this request is: by its echo, or by the longest page that was asked for so."""
     longest = max(each.rows for each in _pages(seen) if each.limit == page.limit)
+    if page.limit is not None and page.limit <= max(each.rows for each in _pages(seen) if each.limit is not None):
+        return page.limit  # a larger one was served
     echo = page.count("limit") or 0
     return max(longest, echo) if page.limit is None or echo <= page.limit else longest
 
@@ -158,7 +167,7 @@ def _missing(seen: Seen) -> _Told:
     return _open("the list is empty" if seen.pages else _NO_REQUEST)
 
 
-_NO_REQUEST: Final = "no request was left for it"
+_NO_REQUEST: Final = "no request was left"
 
 
 # --- Pages ------------------------------------------------------------------------------------------------------------
@@ -170,8 +179,7 @@ def default_limit(seen: Seen) -> _Told:
     if first is None:
         return _missing(seen)
     echo = first.count("limit")
-    longer = max(at_least(seen), claimed_length(seen) or 0) > first.rows
-    if longer or (echo == first.rows):
+    if _longest(seen) > first.rows or echo == first.rows:
         return _told(f"{first.rows:,} contacts", default_limit=first.rows)
     if echo is not None and echo > first.rows:
         return _told(f"{echo:,}, as its echo says; the list is shorter", default_limit=echo)
@@ -200,8 +208,7 @@ def _served_limit(seen: Seen, first: PageLook, big: PageLook, small: PageLook | 
     if big.rows >= LARGEST:
         return _told(f"{LARGEST:,} are served; more was not asked for", limit_handling="honour")
     echo = big.count("limit")
-    longer = max(at_least(seen), 0 if length(seen) is not None else claimed_length(seen) or 0) > big.rows
-    if longer or echo == big.rows:
+    if _longest(seen) > big.rows or echo == big.rows:
         return _told(
             f"{big.rows:,}: a larger one is cut to it (limit={LARGEST})", limit_handling="clamp", max_limit=big.rows
         )
@@ -223,11 +230,16 @@ def _refused_limit(by_limit: Mapping[int, PageLook], big: PageLook, small: PageL
         return _told(f"any limit is refused: {how}, for which the simulator has no setting")
     best = max(limit for limit, page in by_limit.items() if page.served)
     refused = min(limit for limit, page in by_limit.items() if not page.served)
-    handling = {400: "reject_400", 412: "reject_412"}.get(status)
     words = f"{best:,} is served, {refused:,} is refused: {how}"
-    if handling is None:
-        return _told(f"{words}, for which the simulator has no setting", max_limit=best)
-    return _told(words, limit_handling=handling, max_limit=best)
+    ladder = (1, *LIMITS, LARGEST)
+    found: dict[str, object] = {}
+    if ladder.index(refused) == ladder.index(best) + 1:
+        found["max_limit"] = best
+    else:
+        words += f"; {_NO_REQUEST} to look between them"
+    if status in (400, 412):
+        return _told(words, limit_handling=f"reject_{status}", **found)
+    return _told(f"{words}; the simulator has no setting for this refusal", **found)
 
 
 def skip_handling(seen: Seen) -> _Told:
@@ -384,6 +396,8 @@ def catalogue_updated_at(seen: Seen) -> _Told:
         return _told("missing in the catalogue", catalogue_updated_at="missing")
     if own is None:
         return _open("missing in the list's own details")
+    if told == own == seen.details.get("createdAt"):
+        return _open("the list has not changed since it was made")
     if told == own:
         return _told("the list's", catalogue_updated_at="list")
     if told == seen.details.get("createdAt"):
@@ -419,6 +433,8 @@ def record_count(seen: Seen) -> _Told:
     count = as_count(seen.entry["totalRecordCount"])
     if count != 0:
         contacts = length(seen)
+        if contacts is None and not skip_honoured(seen) and count == seen.pages[0].count("totalResults"):
+            contacts = count
         if contacts is None:
             return _open("the end of the list was not seen")
         if count != contacts:
