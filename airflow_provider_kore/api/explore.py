@@ -7,14 +7,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints
 from airflow_provider_kore.api.answers import parse_object
 from airflow_provider_kore.api.client import CampaignClient
+from airflow_provider_kore.api.explore_facts import facts_of
+from airflow_provider_kore.api.explore_seen import (
+    LARGEST,
+    LIMITS,
+    PageLook,
+    Reply,
+    Seen,
+    as_count,
+    claimed_length,
+    length,
+    skip_honoured,
+)
 from airflow_provider_kore.api.retry import NO_RETRIES
 from airflow_provider_kore.clock import Clock, SystemClock
 from airflow_provider_kore.exceptions import (
@@ -38,12 +50,6 @@ if TYPE_CHECKING:
 MOST_REQUESTS: Final = 12
 """Requests of one exploration at the most: a fifth of a minute's allowance."""
 
-LARGEST: Final = 1000
-"""The largest ``limit`` that is asked for: a page of some 300 kB."""
-
-LIMITS: Final = (5, 10, 20, 25, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 500)
-"""Limits among which the largest is searched where a larger one is refused: four requests find it."""
-
 UNKNOWN_LIST: Final = "cl-00000000-0000-4000-8000-000000000000"
 """An id of the documented form that no list has."""
 
@@ -53,76 +59,6 @@ _WIDE: Final = 20
 _PAGING: Final = ("skip", "limit", "hasMore", "totalPages", "totalResults")
 _NOT_AN_ANSWER: Final = (RateLimitedError, MalformedResponseError, UnreachableError)
 _NOT_ABOUT_THE_REQUEST: Final = (*_NOT_AN_ANSWER, CredentialsError, ScopeError, NotFoundError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """One answer. Its repr holds no body."""
-
-    status: int
-    seconds: float
-    payload: Mapping[str, object] | None = field(repr=False)
-    """None if it is no JSON object."""
-    error: KoreError | None
-    """What the client makes of it; None for a success."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageLook:
-    """What is kept of a page of contacts."""
-
-    skip: int
-    limit: int | None
-    """As asked for; None: it was left to the server."""
-    reply: Reply = field(repr=False)
-    ids: tuple[object, ...] = field(default=(), repr=False)
-    created: tuple[str, ...] = field(default=(), repr=False)
-    """``createdAt`` of its contacts; empty if one of them has none."""
-    nested: Mapping[str, object] = field(default_factory=dict)
-    """Paging fields in ``data``."""
-    top: Mapping[str, object] = field(default_factory=dict)
-    """Paging fields beside it."""
-
-    @property
-    def served(self) -> bool:
-        """Whether it is a page at all, and no refusal."""
-        return self.reply.error is None
-
-    @property
-    def rows(self) -> int:
-        """Contacts on it."""
-        return len(self.ids)
-
-    def said(self, name: str) -> object:
-        """Return a paging field, wherever it is; None if it is not there."""
-        return self.nested.get(name, self.top.get(name))
-
-    def count(self, name: str) -> int | None:
-        """Return a paging field that is a whole number, also one in a string; None otherwise."""
-        return as_count(self.said(name))
-
-
-@dataclass(slots=True, kw_only=True)
-class Seen:
-    """Everything the answers have told so far."""
-
-    api_version: str
-    catalogue: Sequence[Mapping[str, object]] = field(default=(), repr=False)
-    """Per list ``_id``, ``status``, ``source``, ``updatedAt``, ``totalRecordCount``."""
-    chosen: str | None = field(default=None, repr=False)
-    """The id of the list whose pages are looked at."""
-    details: Mapping[str, object] | None = field(default=None, repr=False)
-    """``createdAt`` and ``updatedAt`` of that list as it tells them itself."""
-    pages: list[PageLook] = field(default_factory=list)
-    unknown: Reply | None = None
-    other_version: Reply | None = None
-    limit_headers: dict[str, str] = field(default_factory=dict)
-    out_of_requests: bool = False
-
-    @property
-    def entry(self) -> Mapping[str, object] | None:
-        """The catalogue's entry of the chosen list; None if it has none."""
-        return next((each for each in self.catalogue if each.get("_id") == self.chosen), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +127,6 @@ def explore(
     Raises KoreError if the connection does not work, or stops working: a refused token, a spent allowance, an answer
     that is none; ParameterError for an impossible id or number.
     """
-    from airflow_provider_kore.api.explore_facts import facts_of
     from airflow_provider_kore.api.transport import RequestsTransport
 
     if not 1 <= most_requests <= MOST_REQUESTS:
@@ -267,9 +202,7 @@ class _Explorer:
                 self.seen.limit_headers[name] = value
 
     def _look_at_catalogue(self) -> None:
-        reply = self._ask(
-            self._client, endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}"
-        )
+        reply = self._ask(self._client, endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}")
         if reply.error is not None or reply.payload is None:
             raise reply.error or _no_array()
         data = reply.payload.get("data")
@@ -334,23 +267,17 @@ class _Explorer:
 
     def _look_at_end(self) -> None:
         """Look at both sides of where the totals say that the list ends."""
-        from airflow_provider_kore.api.explore_facts import claimed_length, length
-
         claimed = claimed_length(self.seen)
         if claimed and length(self.seen) != claimed:
             self._look_around(claimed)
 
     def _look_at_counted_end(self) -> None:
         """Look where the catalogue says that the list ends, if it ends elsewhere than its total says."""
-        from airflow_provider_kore.api.explore_facts import claimed_length, length
-
         count = as_count((self.seen.entry or {}).get("totalRecordCount"))
         if count and count != claimed_length(self.seen) and length(self.seen) is None:
             self._look_around(count)
 
     def _look_around(self, offset: int) -> None:
-        from airflow_provider_kore.api.explore_facts import skip_honoured
-
         first = self.seen.pages[0]
         if not first.rows or not skip_honoured(self.seen):
             return
@@ -395,9 +322,7 @@ class _Explorer:
 
     def _look_at_other_version(self) -> None:
         other = replace(self._config, api_version="v1" if self._config.api_version == "v2" else "v2")
-        client = CampaignClient(
-            other, transport=self._counting, retry=NO_RETRIES, allowance=self._client.allowance
-        )
+        client = CampaignClient(other, transport=self._counting, retry=NO_RETRIES, allowance=self._client.allowance)
         self.seen.other_version = self._ask(
             client, endpoints.CONTACT_LISTS, what=f"the catalogue on {other.api_version}", body=b"{}"
         )
@@ -410,13 +335,6 @@ class _Explorer:
         _look_at_list,
     )
     """What is asked about the chosen list, in this order, after its first page."""
-
-
-def as_count(value: object) -> int | None:
-    """Return a whole number from 0 on, also one in a string; None for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 16:  # noqa: PLR2004
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _page_look(skip: int, limit: int | None, reply: Reply) -> PageLook:
