@@ -121,7 +121,7 @@ def explore(
     """Ask an environment what the vendor's pages leave open.
 
     :param contact_list_id: whose pages to look at; None: a list of the catalogue that promises most.
-    :param most_requests: from 1 to 12; no request is sent twice, and the connection's limits are obeyed.
+    :param most_requests: from 1 to 12, whatever is sent again included; the connection's limits are obeyed.
     :param transport: how to reach the server; None: requests.
 
     Raises KoreError if the connection does not work, or stops working: a refused token, a spent allowance, an answer
