@@ -125,9 +125,9 @@ def _by_source(seen: Seen, *, right: bool) -> Told:
     """Say what lists of both kinds tell: those that are fed over an API, and those that come from files."""
     counts: dict[bool, set[bool]] = {True: set(), False: set()}
     for each in seen.catalogue:
-        counts[each.get("source") in _API_SOURCES].add(bool(as_count(each.get("totalRecordCount"))))
+        counts[str(each.get("source")) in _API_SOURCES].add(bool(as_count(each.get("totalRecordCount"))))
     fed, filed = counts[True], counts[False]
-    if (seen.entry or {}).get("source") in _API_SOURCES:
+    if str((seen.entry or {}).get("source")) in _API_SOURCES:
         if right:
             return told("right, although the list is fed over an API", record_count="right")
         if True in filed:

@@ -320,6 +320,37 @@ def test_nothing_of_a_contact_a_list_or_a_secret_is_shown(kore: Simulator) -> No
         assert "(not shown)" in text
 
 
+class _Odd(_Replaces):
+    """A real exchange whose numbers, texts and flags are all replaced by one value."""
+
+    def __init__(self, config: ApiConfig, value: object) -> None:
+        super().__init__(config)
+        self._value = value
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        answer = self._real.send(request)
+        body = json.dumps(self._odd(json.loads(answer.body))).encode()
+        return HttpResponse(status=answer.status, headers=answer.headers, body=body)
+
+    def _odd(self, told: Any, key: str = "") -> Any:
+        if isinstance(told, dict):
+            return {name: self._odd(each, name) for name, each in told.items()}
+        if isinstance(told, list):
+            return [self._odd(each) for each in told]
+        return told if key == "_id" or told == "success" else self._value
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], [[]], {}, {"a": []}, -1, 1.5, 10**400, True, "x" * 300, "9" * 5_000, "\ud800"]
+)
+def test_values_of_any_type_end_in_facts(value: object, shared_kore: Simulator) -> None:
+    fill(shared_kore)
+    config = config_of(shared_kore)
+    findings = explore(config, transport=_Odd(config, value), clock=ImpatientClock())
+    as_text(findings).encode()
+    assert with_changes(Settings(), findings.settings)
+
+
 # --- Which list -------------------------------------------------------------------------------------------------------
 
 
