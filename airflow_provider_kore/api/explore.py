@@ -268,8 +268,11 @@ class _Explorer:
     def _look_at_end(self) -> None:
         """Look at both sides of where the totals say that the list ends."""
         claimed = claimed_length(self.seen)
+        longest = max((page.rows for page in self.seen.pages), default=0)
         if claimed and length(self.seen) != claimed:
             self._look_around(claimed)
+        elif not claimed and longest and skip_honoured(self.seen):
+            self._look(longest, None)  # is there more than the longest page?
 
     def _look_at_counted_end(self) -> None:
         """Look where the catalogue says that the list ends, if it ends elsewhere than its total says."""

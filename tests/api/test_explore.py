@@ -191,6 +191,12 @@ def same(name: str, settings: Settings, told: dict[str, object], contacts: int) 
     }.get(name, False)
 
 
+def test_a_list_that_tells_nothing_of_its_length_is_cut_to_the_largest_page(shared_kore: Simulator) -> None:
+    fill(shared_kore, default_limit=1, max_limit=7, echo=False, total="missing", record_count="zero")
+    told = explored(shared_kore, contact_list_id="cl-main").settings
+    assert (told["limit_handling"], told["max_limit"]) == ("clamp", 7)
+
+
 def test_what_it_prints_starts_a_simulator_that_behaves_so(shared_kore: Simulator) -> None:
     from airflow_provider_kore.simulator.__main__ import _parser, _simulator
 
