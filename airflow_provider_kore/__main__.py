@@ -6,6 +6,9 @@ import argparse
 import logging
 import sys
 
+_USAGE_ERROR = 2
+_MOST_REQUESTS = 12
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Return the exit status: 0 the connection works, 1 it does not, 2 a mistake on the command line."""
@@ -21,7 +24,26 @@ def main(arguments: list[str] | None = None) -> int:
         "Exit status: 0 it works, 1 it does not.",
     )
     check.add_argument("--conn-id", default="kore_default", help="Airflow connection (default: %(default)s)")
-    return _check(parser.parse_args(arguments).conn_id)
+    explore = commands.add_parser(
+        "explore",
+        help="learn what the vendor leaves open",
+        description="With at most 12 read requests, learn what the vendor's pages leave open (largest limit, order, "
+        "totals, …), and print it as settings of the simulator, without contact data, ready for an issue. "
+        "Exit status: 0 learned, 1 the connection does not work, 2 a mistake on the command line.",
+    )
+    explore.add_argument("--conn-id", default="kore_default", help="Airflow connection (default: %(default)s)")
+    explore.add_argument("--contact-list-id", help="list whose pages to look at (default: one of the catalogue)")
+    explore.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    explore.add_argument(
+        "--most-requests",
+        type=int,
+        default=_MOST_REQUESTS,
+        choices=range(1, _MOST_REQUESTS + 1),
+        metavar="N",
+        help="requests at the most, 1 to %(default)s (default: %(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    return _check(options.conn_id) if options.command == "check" else _explore(options)
 
 
 def _check(conn_id: str) -> int:
@@ -34,6 +56,33 @@ def _check(conn_id: str) -> int:
     works, sentence = KoreCampaignHook(conn_id).test_connection()
     (sys.stdout if works else sys.stderr).write(f"{sentence}\n")
     return 0 if works else 1
+
+
+def _explore(options: argparse.Namespace) -> int:
+    """Print what was learned on standard output, or one line on standard error."""
+    logging.disable(logging.WARNING)
+    from airflow_provider_kore.api.explore import explore
+    from airflow_provider_kore.api.explore_report import as_json, as_text
+    from airflow_provider_kore.exceptions import KoreError, ParameterError
+    from airflow_provider_kore.hooks.airflow_versions import search_metadata_database
+    from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+
+    search_metadata_database()
+    try:
+        config = KoreCampaignHook(options.conn_id).config
+        findings = explore(config, contact_list_id=options.contact_list_id, most_requests=options.most_requests)
+    except ParameterError as err:
+        _, _, advice = err.args
+        sys.stderr.write(f"--contact-list-id: {advice}\n")
+        return _USAGE_ERROR
+    except KoreError as err:
+        sys.stderr.write(f"{' '.join(str(err).split())}\n")
+        return 1
+    except Exception as err:  # noqa: BLE001 - whose text may hold what nobody wants in an issue
+        sys.stderr.write(f"An error that was not foreseen ended this: {type(err).__name__}.\n")
+        return 1
+    sys.stdout.write(as_json(findings) if options.json else as_text(findings))
+    return 0
 
 
 if __name__ == "__main__":

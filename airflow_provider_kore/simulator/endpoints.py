@@ -43,14 +43,14 @@ def contact_list(state: State, call: Call, shape: Callable[[Page], Page]) -> Ans
     record = state.lists.get(call.target_id)
     if record is None:
         return _unknown_id(state, call, shape)
-    return success("Contact list retrieved successfully", json.dumps(record.fields()))
+    return success("Contact list retrieved successfully", json.dumps(record.fields(state.settings)))
 
 
 def contact_lists(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:  # noqa: ARG001  # not paged
     """``POST …/contactList/getAllListDetails``, which is not paged."""
     if not call.query.get("type"):
         raise RefusedError(412, INVALID_ARGUMENTS, "no type")
-    items = [record.catalogue_fields() for record in state.lists.values()]
+    items = [record.catalogue_fields(state.settings) for record in state.lists.values()]
     return success("Contact lists retrieved successfully", json.dumps(items))
 
 

@@ -54,6 +54,11 @@ class Allowance:
         self._counted.append(now)
         return None
 
+    def left(self, now: float, settings: Settings) -> int:
+        """Count the requests that the short window has room for."""
+        since = now - settings.minute_seconds
+        return max(0, settings.requests_per_minute - sum(each > since for each in self._counted))
+
     def _wait(self, now: float, allowed: int, seconds: float) -> float:
         # The window is full exactly if the request `allowed` places back is still inside.
         if len(self._counted) < allowed:

@@ -97,6 +97,7 @@ class Service:
                 answer = refusal(err.status, err.message, err.reason, settings)
             for armed in struck:
                 answer = armed.fault.deliver(answer)
+            answer = self._with_limit_headers(answer, settings)
             answer = _with_server_clock(answer, settings)
             self.journal.add(_record(call, arrived, answer, struck), settings.minute_seconds)
             return answer
@@ -144,6 +145,14 @@ class Service:
         if settings.require_content_type and content_type != "application/json":
             raise RefusedError(412, INVALID_ARGUMENTS, "Content-Type")
         return app
+
+    def _with_limit_headers(self, answer: Answer, settings: Settings) -> Answer:
+        if settings.limit_headers == "none":
+            return answer
+        left = self._allowances.setdefault(settings.account_id, Allowance()).left(time.monotonic(), settings)
+        told = {"Limit": settings.requests_per_minute, "Remaining": left}
+        headers = ((f"{settings.limit_headers}-{name}", str(value)) for name, value in told.items())
+        return replace(answer, headers=(*answer.headers, *headers))
 
     def _strike(self, call: Call, settings: Settings) -> list[ArmedFault]:
         if not self.armed:

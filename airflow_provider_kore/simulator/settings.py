@@ -58,6 +58,8 @@ class Settings:
     :param rate_limit_body: the JSON around the text.
     :param retry_after: header ``Retry-After``: empty for none, ``wait`` for the seconds until a request is free,
         ``date`` for the same as an HTTP date; anything else is sent as it is.
+    :param limit_headers: headers of every answer that tell the short window's limit and what is left of it:
+        ``X-RateLimit-Limit`` and ``-Remaining``, ``RateLimit-Limit`` and ``-Remaining``, or ``none``.
 
     Pages (vendor: the request side of ``getAllContacts`` is unwritten):
 
@@ -83,6 +85,10 @@ class Settings:
 
     :param ids: contact ids ``ascending`` in order of creation, or ``random``-looking. For lists added from now on.
     :param updated_at_moves: a change of a list's contacts moves the list's ``updatedAt``.
+    :param catalogue_updated_at: ``updatedAt`` in the catalogue: the ``list``'s own, ``stale`` (it stays at the list's
+        creation), or ``missing``.
+    :param record_count: ``totalRecordCount``: ``by_source`` is right for lists from files and 0 for those that are fed
+        over an API, as in the vendor's sample; or always ``right``, ``zero``, ``missing``.
     :param add_contacts_delay: seconds until contacts that were pushed with ``addContacts`` appear.
     :param add_contacts_requests: requests until they appear; both must have passed.
 
@@ -122,6 +128,7 @@ class Settings:
     rate_limit_message: Literal["window", "minute", "hour", "generic"] = "window"
     rate_limit_body: Literal["errors", "status", "message"] = "errors"
     retry_after: str = ""
+    limit_headers: Literal["none", "X-RateLimit", "RateLimit"] = "none"
 
     default_limit: int = 50
     max_limit: int = 50
@@ -140,6 +147,8 @@ class Settings:
 
     ids: Literal["ascending", "random"] = "ascending"
     updated_at_moves: bool = True
+    catalogue_updated_at: Literal["list", "stale", "missing"] = "list"
+    record_count: Literal["by_source", "right", "zero", "missing"] = "by_source"
     add_contacts_delay: float = 1.0
     add_contacts_requests: int = 0
 

@@ -33,15 +33,16 @@ class ListRecord:
         if settings.updated_at_moves:
             self.updated_ms = max(now_ms(), self.updated_ms + 1)
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self, settings: Settings) -> dict[str, Any]:
         """``data`` of one contact list, as ``GET …/contactList/{contactListId}`` answers."""
         source = self.details.get("source", "localDrive")
-        return {
+        # The vendor's sample shows 0 for lists that are fed over an API.
+        unknown = settings.record_count == "zero" or (settings.record_count == "by_source" and source in _API_SOURCES)
+        found = {
             "_id": self.list_id,
             "name": self.name,
             "description": "",
-            # The vendor's sample shows 0 for lists that are fed over an API.
-            "totalRecordCount": 0 if source in _API_SOURCES else len(self.contacts),
+            "totalRecordCount": 0 if unknown else len(self.contacts),
             "status": "Ready",
             "mapping": {"phoneNumber": "phoneNumber"},
             "isListInUse": False,
@@ -61,10 +62,18 @@ class ListRecord:
             "isDefault": False,
             **self.details,
         }
+        if settings.record_count == "missing":
+            del found["totalRecordCount"]
+        return found
 
-    def catalogue_fields(self) -> dict[str, Any]:
+    def catalogue_fields(self, settings: Settings) -> dict[str, Any]:
         """One item of ``getAllListDetails``, which shows less than the list's own page."""
-        return {name: value for name, value in self.fields().items() if name not in _ONLY_IN_ONE_LIST}
+        found = self.fields(settings)
+        if settings.catalogue_updated_at == "stale":
+            found["updatedAt"] = found["createdAt"]
+        elif settings.catalogue_updated_at == "missing":
+            del found["updatedAt"]
+        return {name: value for name, value in found.items() if name not in _ONLY_IN_ONE_LIST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +147,7 @@ class State:
             held.add(contacts, born_ms=FIRST_CREATED_MS)
         record = ListRecord(list_id, name or f"List {list_id}", held, dict(details))
         if columns and "columns" not in details:
-            record.details["columns"] = [*record.fields()["columns"], *columns]
+            record.details["columns"] = [*record.fields(self.settings)["columns"], *columns]
         self.lists[list_id] = record
         return record
 

@@ -81,7 +81,7 @@ def served(name: str, kore: Simulator) -> list[dict[str, Any]]:
         case "call results":
             return kore.campaign_results("cd-1")
         case "contact lists":
-            return [record.catalogue_fields() for record in state.lists.values()]
+            return [record.catalogue_fields(state.settings) for record in state.lists.values()]
     return [campaign.fields() for campaign in state.campaigns.values() if campaign.type == name.split(maxsplit=1)[0]]
 
 
