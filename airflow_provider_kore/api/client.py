@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints, paging, refusals
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_NEWEST: Final = 5
+_NEWEST: Final = 10
 """Campaigns that are looked at to find the newest: enough to see whether they are sorted."""
 
 LONG_WAIT: Final = 5.0
@@ -112,6 +112,15 @@ class _Call:
     parse: Callable[[bytes], Mapping[str, object]]
 
 
+class _Way(NamedTuple):
+    """One of the ways to ask that the vendor's pages leave open."""
+
+    account: bool
+    """Whether ``accountId`` is in the query."""
+    wording: int
+    """Which of :attr:`PagedCall.wordings`."""
+
+
 class CampaignClient:
     """Reads the Campaign API of one application.
 
@@ -142,6 +151,8 @@ class CampaignClient:
         self._retry = retry or RetryPolicy()
         self._tokens = TokenSource(config, self._clock, on_token)
         self._accepted = False
+        self._worked: dict[str, _Way] = {}
+        """How each endpoint was asked when it answered, by the endpoint's name."""
         self._lock = threading.Lock()
         self._latency = float("inf")
         """Seconds of the fastest answer."""
@@ -215,8 +226,9 @@ class CampaignClient:
     ) -> PageAnswer:
         if request not in ahead:
             return self.get_page(call, request)
-        ask = call.ask(request)
-        payload = self._send(self._call(call, ask), self._retry, first=lambda: ahead.take(request))
+        known = self._known_way(call.endpoint)
+        ask = call.ask(request, known.wording)
+        payload = self._send(self._paged(call, ask, known), self._retry, first=lambda: ahead.take(request))
         return call.read(payload, ask)
 
     def _read_ahead(
@@ -232,7 +244,8 @@ class CampaignClient:
                 continue
             if self.allowance.book() > 0:
                 return
-            ahead.start(request, self._prepare(self._call(call, call.ask(request))))
+            known = self._known_way(call.endpoint)
+            ahead.start(request, self._prepare(self._paged(call, call.ask(request, known.wording), known)))
 
     @property
     def _most_in_flight(self) -> int:
@@ -263,11 +276,11 @@ class CampaignClient:
 
     def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
         """Fetch one page, as the server gave it."""
-        ask = call.ask(request)
-        payload = self.send(
-            call.endpoint, call.identifier, query=ask.query, body=ask.body, what=ask.what, parse=call.parse
-        )
-        return call.read(payload, ask)
+
+        def attempt(way: _Way) -> Mapping[str, object]:
+            return self._send(self._paged(call, call.ask(request, way.wording), way), self._retry)
+
+        return call.read(self._any_way(call.endpoint, len(call.wordings), attempt), call.ask(request))
 
     def get_contact_list(self, contact_list_id: str) -> Mapping[str, object]:
         """Return the details of one contact list, with the vendor's field names.
@@ -278,7 +291,14 @@ class CampaignClient:
 
     def get_campaign_status(self, campaign_id: str) -> Mapping[str, object]:
         """Return ``id``, ``name`` and ``status`` of a campaign. Raises NotFoundError if there is none."""
-        return self._details(endpoints.CAMPAIGN_STATUS, campaign_id, what=f"campaign {campaign_id}", body=b"{}")
+        return self._details(endpoints.CAMPAIGN_STATUS, campaign_id, what=f"campaign {campaign_id}")
+
+    def get_campaign(self, campaign_id: str) -> Mapping[str, object]:
+        """Return the details of a voice or SMS campaign, with the vendor's field names.
+
+        Documented for v2 only. Raises NotFoundError if there is none.
+        """
+        return self._details(endpoints.CAMPAIGN, campaign_id, what=f"campaign {campaign_id}")
 
     def iter_campaign_pages(self, query: CampaignQuery) -> Iterator[Page]:
         """Yield the pages of an application's campaigns, the oldest first, and prove at the end that none has changed.
@@ -328,10 +348,8 @@ class CampaignClient:
                 f"The list changed while it was read: the campaign's status went from {before} to {after}."
             )
 
-    def _details(
-        self, endpoint: Endpoint, identifier: str, *, what: str, body: bytes | None = None
-    ) -> Mapping[str, object]:
-        answer = self.send(endpoint, identifier, what=what, body=body)
+    def _details(self, endpoint: Endpoint, identifier: str, *, what: str) -> Mapping[str, object]:
+        answer = self.send(endpoint, identifier, what=what)
         data = answer.get("data")
         if "data" in answer and data in (None, {}, []):
             raise NotFoundError(
@@ -348,7 +366,7 @@ class CampaignClient:
 
     def get_contact_lists(self) -> list[Mapping[str, object]]:
         """Return the details of all contact lists of the application, with the vendor's field names."""
-        data = self.send(endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}").get("data")
+        data = self.send(endpoints.CONTACT_LISTS, what="the catalogue of contact lists").get("data")
         if isinstance(data, Mapping):
             data = data.get("results")
         if not isinstance(data, list) or not all(isinstance(item, Mapping) for item in data):
@@ -359,9 +377,7 @@ class CampaignClient:
 
     def check(self) -> int:
         """Make one cheap authenticated call, without retries; return the number of contact lists it saw."""
-        data = self.send(
-            endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}", retry=NO_RETRIES
-        ).get("data")
+        data = self.send(endpoints.CONTACT_LISTS, what="the catalogue of contact lists", retry=NO_RETRIES).get("data")
         return len(data) if isinstance(data, list) else 0
 
     def send(
@@ -382,13 +398,61 @@ class CampaignClient:
         Raises RetryableError when the retries are used up, FatalError at once, PausedError where that is asked for.
         """
         url = endpoints.url(self.config, endpoint, identifier)
-        call = _Call(endpoint.method, url, {**endpoint.query, **(query or {})}, body, what, parse)
-        return self._send(call, retry or self._retry)
+        body = endpoint.body.get(self.config.api_version) if body is None else body
 
-    def _call(self, call: PagedCall, ask: Ask) -> _Call:
+        def attempt(way: _Way) -> Mapping[str, object]:
+            asked = {**self._account(way), **endpoint.query, **(query or {})}
+            return self._send(_Call(endpoint.method, url, asked, body, what, parse), retry or self._retry)
+
+        return self._any_way(endpoint, 1, attempt)
+
+    def _paged(self, call: PagedCall, ask: Ask, way: _Way) -> _Call:
         endpoint = call.endpoint
         url = endpoints.url(self.config, endpoint, call.identifier)
-        return _Call(endpoint.method, url, {**endpoint.query, **ask.query}, ask.body, ask.what, call.parse)
+        query = {**self._account(way), **endpoint.query, **ask.query}
+        return _Call(endpoint.method, url, query, ask.body, ask.what, call.parse)
+
+    def _account(self, way: _Way) -> Mapping[str, str]:
+        return {"accountId": self.config.account_id} if way.account else {}
+
+    def _known_way(self, endpoint: Endpoint) -> _Way:
+        """Return the way in which a server has answered, until then that of the vendor's page."""
+        documented = endpoint.account_in_query[self.config.api_version]
+        return self._worked.get(endpoint.name, _Way(account=documented is not False, wording=0))
+
+    def _any_way(
+        self, endpoint: Endpoint, wordings: int, attempt: Callable[[_Way], Mapping[str, object]]
+    ) -> Mapping[str, object]:
+        """Ask as documented; where the documents leave a choice and that is refused, in the other ways.
+
+        The way that worked is kept as long as the client lives. A refusal that none of them avoids is the first one.
+        """
+        first = self._known_way(endpoint)
+        ways = [first]
+        if endpoint.name not in self._worked:
+            # What each page's sample has is sent; only what it lacks may be missing, or be too much.
+            certain = endpoint.account_in_query[self.config.api_version] is True
+            accounts = (True,) if certain else (first.account, not first.account)
+            ways = [_Way(account=account, wording=wording) for account in accounts for wording in range(wordings)]
+        refusal: RequestRefusedError | CredentialsError | None = None
+        account_missed = False
+        for way in ways:
+            if account_missed and not way.account:
+                continue
+            try:
+                payload = attempt(way)
+            except RequestRefusedError as err:
+                refusal = refusal or err
+            except CredentialsError as err:
+                # A missing account may be told as a token that is not good; one that is there is no reason to ask on.
+                refusal = refusal or err
+                if way.account:
+                    break
+                account_missed = True
+            else:
+                self._worked[endpoint.name] = way
+                return payload
+        raise refusal or ContractError(f"There is no way to ask for {endpoint.name}.")
 
     def _send(
         self, call: _Call, retry: RetryPolicy, first: Callable[[], Mapping[str, object]] | None = None
@@ -463,8 +527,7 @@ class CampaignClient:
         request = HttpRequest(
             method=call.method,
             url=call.url,
-            # v2 also wants the account in the query; v1 has it in the header only, and ignores it here.
-            query={"accountId": self.config.account_id, **call.query},
+            query=call.query,
             headers={
                 "auth": self._tokens.token(),
                 "iid": self.config.stream_id,

@@ -43,7 +43,7 @@ class ListRecord:
             # The vendor's sample shows 0 for lists that are fed over an API.
             "totalRecordCount": 0 if source in _API_SOURCES else len(self.contacts),
             "status": "Ready",
-            "mapping": {"phoneNumber": "phoneNumber"},
+            "mapping": {"firstName": "firstName", "phoneNumber": "phoneNumber"},
             "isListInUse": False,
             "listType": "call",
             "campaignInUse": [],

@@ -178,7 +178,7 @@ def test_a_campaign_that_is_deleted_while_waiting_fails_with_the_same_sentence(b
         ({"campaign_id": "cd 1/2"}, "holds a character that no Kore.ai id has"),
         ({"status": "Complete"}, "Parameter 'status': there is no status 'Complete'; use Active, Completed"),
         ({"status": []}, r"Parameter 'status': is \[\]"),
-        ({"failed_statuses": ["Halted"]}, "Parameter 'failed_statuses': there is no status 'Halted'"),
+        ({"failed_statuses": ["Stoped"]}, "Parameter 'failed_statuses': there is no status 'Stoped'"),
         ({"max_failures": 0}, "Parameter 'max_failures'"),
         ({"kore_conn_id": "kore_nowhere"}, "kore_nowhere"),
     ],

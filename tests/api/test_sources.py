@@ -368,7 +368,7 @@ def test_the_manifest_tells_the_campaigns_status(kore: Simulator, status: str) -
 def test_a_server_that_does_not_sort_costs_the_witness(kore: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_kore.simulator import endpoints
 
-    monkeypatch.setattr(endpoints, "_sorted", lambda found, _sort_by: found)
+    monkeypatch.setattr(endpoints, "_sorted", lambda found, *_: found)
     landing = Landing(kore, source=source_of("voice campaigns", kore))
     content = landing.take().content
     assert landing.rows == served("voice campaigns", kore)
@@ -467,7 +467,10 @@ def test_an_unknown_campaign_is_an_error(kore: Simulator, setting: str) -> None:
         ("voice", {"state": "Active"}, "filters", "dialing_mode"),
         ("voice", {"status": "active"}, "filters", "Rescheduled"),
         ("voice", {"status": []}, "filters", "leave the filter out"),
+        ("voice", {"status": "Complete"}, "filters", "did you mean 'Completed'"),
         ("voice", {"priority": [None]}, "filters", "leave the filter out"),
+        ("voice", {"priority": "high"}, "filters", "numbers"),
+        ("voice", {"start_date": "0001-01-01T00:00:00+05:00"}, "filters", "YYYY-MM-DD"),
         ("voice", {"start_date": "01.02.2026"}, "filters", "YYYY-MM-DD"),
         ("voice", {"end_date": "2026-02-30"}, "filters", "YYYY-MM-DD"),
         ("voice", {"start_date": "2026-02-02", "end_date": "2026-01-01"}, "filters", "exchange"),
@@ -493,9 +496,11 @@ def test_a_campaign_id_that_is_none_is_refused(campaign_id: str) -> None:
         ({"status": "Active"}, 44),
         ({"status": ["Active", "Completed"]}, 131),
         ({"status": ["Paused"]}, 0),
-        ({"priority": 2, "dialing_mode": "preview"}, 130),
+        ({"priority": 2, "dialing_mode": "Preview"}, 130),
         ({"start_date": "2026-01-01", "end_date": "2026-01-01"}, 130),
+        ({"priority": ["2", 7], "dialing_mode": ["Agentless", "Preview"]}, 130),
         ({"start_date": "2026-01-01T00:01:00.000Z", "end_date": "2026-12-31"}, 71),
+        ({"start_date": "2026-01-01T01:01:00+01:00", "end_date": "2026-12-31T00:00:00.1234Z"}, 71),
     ],
 )
 def test_filters_let_pass_what_they_say(kore: Simulator, filters: dict[str, Any], expected: int) -> None:
