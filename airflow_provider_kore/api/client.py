@@ -15,6 +15,7 @@ from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints, paging, refusals
 from airflow_provider_kore.api.answers import parse_object
 from airflow_provider_kore.api.auth import TokenSource
+from airflow_provider_kore.api.campaigns import CampaignQuery
 from airflow_provider_kore.api.page import PageRequest, check_page_size
 from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Allowance
@@ -37,7 +38,6 @@ from airflow_provider_kore.exceptions import (
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from airflow_provider_kore.api.campaigns import CampaignQuery
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
     from airflow_provider_kore.api.page import Page, PageAnswer
@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 
 _NEWEST: Final = 10
 """Campaigns that are looked at to find the newest: enough to see whether they are sorted."""
+
+_LOOKED_THROUGH: Final = 100
+"""Campaigns among which one is looked for: a page."""
 
 LONG_WAIT: Final = 5.0
 """Seconds from which on a wait is worth a line in the log."""
@@ -319,18 +322,49 @@ class CampaignClient:
 
         It is what the first page tells when the server sorts by it; one that doesn't sort tells nothing.
         """
-        call = paging.campaigns(query, sort_by="updatedAt", order="desc")
-        try:
-            answer = self.get_page(call, PageRequest(0, _NEWEST))
-        except RequestRefusedError:  # for the limit, perhaps
-            answer = self.get_page(call, PageRequest(0, None))
+        answer = self._newest_campaigns(query, _NEWEST)
         told = [value.get("updatedAt") for value in answer.records.values]
         instants = [each for each in told if isinstance(each, str) and each]
         sorts = len(instants) == len(told) and instants == sorted(instants, reverse=True)
         return instants[0] if instants and sorts else None
 
+    def _newest_campaigns(self, query: CampaignQuery, number: int) -> PageAnswer:
+        """Return so many of the campaigns, those that changed last if the server sorts by that."""
+        call = paging.campaigns(query, sort_by="updatedAt", order="desc")
+        try:
+            return self.get_page(call, PageRequest(0, number))
+        except RequestRefusedError:  # for the limit, perhaps
+            return self.get_page(call, PageRequest(0, None))
+
+    def find_campaign(self, campaign_id: str) -> Mapping[str, object]:
+        """Return what the API tells of the instance of a campaign, in one request or two; empty if nothing.
+
+        A campaign that is started again, and each recurrence, is a new instance. ``campaignInstanceUpdatedAt`` is in
+        the list of campaigns only, of which the voice campaigns that changed last are looked at. What that does not
+        tell, the campaign's details may (v2).
+        """
+        answer = self._newest_campaigns(CampaignQuery.parse(), _LOOKED_THROUGH)
+        fields = endpoints.CAMPAIGNS.id_fields
+        found = [value for value in answer.records.values if campaign_id in [value.get(name) for name in fields]]
+        told: Mapping[str, object] = found[0] if found else {}
+        if told.get("campaignInstanceUpdatedAt") or self.config.api_version != "v2":
+            return told
+        return {**self.get_campaign(campaign_id), **told}
+
+    def look_at_campaign(self, campaign_id: str) -> Mapping[str, object]:
+        """Return ``name`` and ``status`` of a campaign, and what is told of its instance: :meth:`find_campaign`.
+
+        One request if it is among the campaigns that changed last, else two. Raises NotFoundError if there is none.
+        """
+        told: Mapping[str, object] = {}
+        try:
+            told = self.find_campaign(campaign_id)
+        except (ContractError, RequestRefusedError, NotFoundError) as err:
+            log.info("Which run of campaign %s this is cannot be had: %s", campaign_id, err)
+        return told if told.get("status") else {**told, **self.get_campaign_status(campaign_id)}
+
     def iter_campaign_contact_pages(self, campaign_id: str, *, page_size: int | None = None) -> Iterator[Page]:
-        """Yield the pages of a campaign's call results, one per contact, and prove at the end that its status stayed.
+        """Yield the pages of a campaign's call results, one per contact, and prove that status and instance stayed.
 
         What a call that is still going on changes in a page that has been read is not noticed.
 
@@ -340,13 +374,15 @@ class CampaignClient:
         """
         call = paging.campaign_contacts(campaign_id, self.config)
         pagination = call.pagination(page_size=check_page_size(page_size) or self.config.page_size)
-        before = self.get_campaign_status(campaign_id).get("status")
+        before = self.look_at_campaign(campaign_id)
         yield from self.iter_pages(call, pagination)
-        after = self.get_campaign_status(campaign_id).get("status")
-        if before != after:
-            raise DriftError(
-                f"The list changed while it was read: the campaign's status went from {before} to {after}."
-            )
+        after = self.look_at_campaign(campaign_id)
+        for what in ("status", "campaignInstanceUpdatedAt"):
+            if before.get(what) != after.get(what):
+                raise DriftError(
+                    f"The list changed while it was read: the campaign's {what} went from {before.get(what)} to "
+                    f"{after.get(what)}."
+                )
 
     def _details(self, endpoint: Endpoint, identifier: str, *, what: str) -> Mapping[str, object]:
         answer = self.send(endpoint, identifier, what=what)

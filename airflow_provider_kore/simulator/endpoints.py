@@ -123,7 +123,7 @@ def campaign_results(state: State, call: Call, shape: Callable[[Page], Page]) ->
 
 
 def interaction_details(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:  # noqa: ARG001
-    """``POST …/analytics/account/{account}/v2/interactionDetails``: another API's; offset is a page, and there is no status.
+    """``POST …/analytics/account/{account}/v2/interactionDetails``, another API's; offset is a page.
 
     One record per call result of every campaign; no more than the page shows.
     """

@@ -304,7 +304,7 @@ CHANGES = {
     "campaign edited": ("voice campaigns", "newest updatedAt went from"),
     "campaign removed": ("voice campaigns", "totalResults went from 131 to 130"),
     "campaign exchanged": ("voice campaigns", "went from"),
-    "campaign completes": ("call results", "the campaign's status went from Completed to Stopped"),
+    "campaign completes": ("call results", r"the campaign's status went from Completed .* to Stopped"),
     "result added": ("call results", "totalResults went from 250 to 251"),
 }
 
