@@ -114,6 +114,12 @@ def test_a_campaign_that_is_completed_defers_nothing(bench: Bench) -> None:
     assert [request.endpoint for request in bench.kore.requests] == ["campaign_status"]
 
 
+def test_a_status_that_no_page_lists_can_be_waited_for_and_passed_by(bench: Bench) -> None:
+    bench.kore.add_campaign("cd-1", status="Run as emergency")
+    rerun = when_asked(bench.kore, 3, lambda: bench.kore.set_campaign_status("cd-1", "Rerun"))
+    assert end(campaign_sensor(status=["Rerun"]), rerun)["campaign_status"] == "Rerun"
+
+
 def test_the_sensor_ends_when_the_campaign_does(bench: Bench) -> None:
     bench.kore.add_campaign("cd-1", status="Active")
     completed = when_asked(bench.kore, 3, lambda: bench.kore.set_campaign_status("cd-1", "Completed"))

@@ -377,6 +377,63 @@ def test_a_server_that_does_not_sort_costs_the_witness(kore: Simulator, monkeypa
     assert "which campaign changed last" in content["warnings"][0]
 
 
+@pytest.mark.parametrize("settings", [{"sort_by_name": "required"}, {"sort_by_name": "refused"}])
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("account", ["ignored", "required", "refused"])
+def test_what_the_pages_leave_open_costs_a_refusal_and_no_witness(
+    kore: Simulator, settings: dict[str, Any], version: str, account: str
+) -> None:
+    kore.configure(account_in_query=account, **settings)
+    for name in SOURCES:
+        landing = Landing(kore, source=source_of(name, kore))
+        kore.forget_requests()
+        content = landing.take({"api_version": version}).content
+        assert without_made_id(name, landing.rows) == served(name, kore)
+        assert content["walk"]["requests"] - content["walk"]["pages"] <= 9
+        if name == "voice campaigns":
+            assert content["newest_updated_at"] == LATER
+            assert "updated_at" in content["witnesses"]["agreed"]
+
+
+@pytest.mark.parametrize("named", ["like instants", "against them", "at random"])
+def test_a_server_that_sorts_by_name_first_is_not_believed_to_sort_by_instant(kore: Simulator, named: str) -> None:
+    kore.configure(sort_by_order="name_first")
+    for number in range(CAMPAIGNS):
+        kore.remove_campaign(f"cd-voice-{number}")
+    kore.remove_campaign("cd-1")
+    for number in range(40):
+        instant = f"2026-01-01T00:00:{number:02d}.000Z"
+        order = {"like instants": number, "against them": 99 - number, "at random": number * 37 % 41}[named]
+        kore.add_campaign(f"cd-{number}", name=f"Week {order:02d}", createdAt=instant, updatedAt=instant)
+    landing = Landing(kore, source=source_of("voice campaigns", kore))
+    content = landing.take().content
+    assert sorted(row["_id"] for row in landing.rows) == sorted(f"cd-{number}" for number in range(40))
+    assert content["newest_updated_at"] in {None, "2026-01-01T00:00:39.000Z"}
+
+
+@pytest.mark.parametrize("status", ["Rerun", "Run as emergency", "Archived"])
+def test_a_status_that_no_page_lists_is_passed_on(
+    kore: Simulator, status: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kore.add_campaign("cd-rare", status=status, dialingMode="Agentless")
+    landing = Landing(kore, source=source_of("voice campaigns", kore, {"status": status, "dialing_mode": "Agentless"}))
+    landing.take()
+    assert [row["_id"] for row in landing.rows] == ["cd-rare"]
+    assert f"The status '{status}'" in caplog.text
+
+
+def test_filters_go_as_the_vendor_spells_them() -> None:
+    query = CampaignQuery.parse(
+        "voice", {"priority": ["5", 1, "1"], "start_date": "2025-12-01", "end_date": "2025-12-04"}
+    )
+    assert query.body == {
+        "type": "voice",
+        "startDate": "2025-12-01T00:00:00.000Z",
+        "endDate": "2025-12-04T23:59:59.999Z",
+        "filters": {"priority": [1, 5]},
+    }
+
+
 # --- Misfortune ------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,8 @@ from airflow_provider_kore.simulator import pytest_plugin
 if TYPE_CHECKING:
     import pytest
 
-sys.path.append(str(Path(__file__).parent))
+for folder in (Path(__file__).parent, Path(__file__).parents[1] / "snapshot"):
+    sys.path.append(str(folder))
 
 
 def pytest_configure(config: pytest.Config) -> None:
