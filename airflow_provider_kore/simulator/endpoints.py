@@ -6,7 +6,7 @@ import json
 import re
 import time
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _INTERACTION_DATE = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?", re.ASCII)
 _INTERACTIONS_LIMIT = 100
 _INTERACTIONS_OFFSET = 10
+_DIRECTIONS = ("Inbound", "Outbound", "Both")
 _FILTERS = ("status", "priority", "dialingMode")
 
 _RESULTS_LIMIT = 100
@@ -72,6 +73,8 @@ def campaigns(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer
     unknown = asked.keys() - {"type", "skip", "limit", "page", "startDate", "endDate", "sortBy", "filters"}
     if unknown:
         raise RefusedError(412, INVALID_ARGUMENTS, "a field that is not documented")
+    if any(isinstance(asked.get(name), str) and asked[name] for name in ("skip", "limit", "page")):
+        raise RefusedError(412, INVALID_ARGUMENTS, "a number as text")
     found = [campaign.fields() for campaign in state.campaigns.values() if campaign.type == asked["type"]]
     found = _sorted(_filtered(found, asked), _object(asked, "sortBy"), state.settings)
     if state.settings.campaign_instance == "missing":
@@ -107,6 +110,8 @@ def campaign_results(state: State, call: Call, shape: Callable[[Page], Page]) ->
     campaign = state.campaigns.get(call.target_id)
     if campaign is None:
         return _unknown_id(state, call, shape)
+    if any(isinstance(call.fields.get(name), str) for name in ("page", "limit")):
+        raise RefusedError(412, INVALID_ARGUMENTS, "a number as text")
     number = whole_number(call.fields.get("page", 1), least=1) or 1
     limit = whole_number(call.fields.get("limit", 50), least=1) or 1
     if limit > _RESULTS_LIMIT:
@@ -130,6 +135,12 @@ def interaction_details(state: State, call: Call, shape: Callable[[Page], Page])
     asked = call.fields
     if not all(_INTERACTION_DATE.fullmatch(str(asked.get(name))) for name in ("startDate", "endDate")):
         raise RefusedError(412, INVALID_ARGUMENTS, "date")
+    try:
+        start, end = (datetime.fromisoformat(asked[name]) for name in ("startDate", "endDate"))
+    except ValueError:
+        raise RefusedError(412, INVALID_ARGUMENTS, "date") from None
+    if not start <= end <= start + timedelta(days=7) or asked.get("direction", "Both") not in _DIRECTIONS:
+        raise RefusedError(412, INVALID_ARGUMENTS, "date or direction")
     offset = whole_number(call.query.get("offset"), least=0) or 0
     limit = whole_number(call.query.get("limit"), least=1) or _INTERACTIONS_LIMIT
     if limit > _INTERACTIONS_LIMIT or offset > _INTERACTIONS_OFFSET:

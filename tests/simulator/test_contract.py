@@ -105,6 +105,7 @@ def test_voice_campaigns_carry_underscore_id_and_sms_campaigns_id(kore, call):
         {"type": "voice", "endDate": "2025-12-09T00:00:00Z"},
         {"type": "voice", "endDate": "2025-02-30T00:00:00.000Z"},
         {"type": "voice", "offset": 0},
+        {"type": "voice", "limit": "10"},
         {"type": "voice", "limit": 0},
         {"type": "voice", "page": 0},
     ],
@@ -148,7 +149,10 @@ def test_call_results_can_be_given(kore, call):
     assert data["results"] == [{"phoneNumber": "1", "dialerOutcome": "Busy"}]
 
 
-@pytest.mark.parametrize("body", [{"limit": 101}, {"limit": 0}, {"page": 0}, {"limit": "many"}, {"limit": True}])
+@pytest.mark.parametrize(
+    "body",
+    [{"limit": 101}, {"limit": 0}, {"page": 0}, {"limit": "many"}, {"limit": "10"}, {"page": ""}, {"limit": True}],
+)
 def test_call_results_refuse_a_limit_outside_1_to_100(kore, call, refusal_of, body):
     kore.add_campaign("cd-1", results=123)
     response = call.post("cd-1/status", body, view="contacts")
@@ -238,6 +242,10 @@ def test_a_status_that_moves_may_move_the_instance(kore, call):
         ({"offset": "11"}, {}),
         ({}, {"startDate": "2026-02-16T00:00:00Z"}),
         ({}, {"endDate": None}),
+        ({}, {"endDate": "2026-02-24"}),
+        ({}, {"endDate": "2026-02-15 07:20:15"}),
+        ({}, {"endDate": "2026-02-30"}),
+        ({}, {"direction": "Sideways"}),
     ],
 )
 def test_interaction_details_keep_their_bounds(kore, call, query, body):
