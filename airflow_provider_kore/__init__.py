@@ -33,7 +33,13 @@ def get_provider_info() -> dict[str, object]:
             {"integration-name": "Kore.ai", "python-modules": ["airflow_provider_kore.hooks.campaign"]},
         ],
         "operators": [
-            {"integration-name": "Kore.ai", "python-modules": ["airflow_provider_kore.operators.connection"]},
+            {
+                "integration-name": "Kore.ai",
+                "python-modules": [
+                    "airflow_provider_kore.operators.connection",
+                    "airflow_provider_kore.operators.contact_list_changes",
+                ],
+            },
         ],
         "sensors": [
             {

@@ -213,7 +213,7 @@ class PaginationError(ContractError):
 
 
 class SnapshotExistsError(FatalError):
-    """``replace=False``, and the partition holds a snapshot that another run published."""
+    """``replace=False`` and a snapshot that another run published, or call results that the vendor has no more."""
 
 
 class SupersededError(FatalError):

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final, Self
 
 from airflow_provider_kore.exceptions import ParameterError
 
+log = logging.getLogger(__name__)
+
 CAMPAIGN_TYPES: Final = ("voice", "sms")
 """One of them has to be named (docs.kore.ai, get all campaign details)."""
 
 STATUSES: Final = ("Active", "Completed", "Ready", "Paused", "Preparing", "Stopped", "Scheduled", "Rescheduled")
-"""What the vendor documents as a campaign's ``status``."""
+"""What the vendor documents as a campaign's ``status``. Its UI knows more (*Rerun*, *Run as emergency*)."""
+
+_MISSPELT: Final = 0.85
+"""How alike (0 to 1) a status that is not documented and one that is must be to count as a slip of the pen."""
 
 _LISTS: Final = {"status": "status", "priority": "priority", "dialing_mode": "dialingMode"}
 _DATES: Final = {"start_date": "startDate", "end_date": "endDate"}
@@ -54,15 +61,19 @@ class CampaignQuery:
             if filters.get(name) is not None:
                 checked[name] = _values(name, filters[name]) if name in _LISTS else _date(name, filters[name])
         start, end = checked.get("start_date"), checked.get("end_date")
-        if start is not None and end is not None and str(start)[:10] > str(end)[:10]:
+        if start is not None and end is not None and _instant("start_date", start) > _instant("end_date", end):
             raise ParameterError("filters", f"begins on {start} and ends on {end}", "exchange the two dates")
         return cls(campaign_type=str(campaign_type), filters=MappingProxyType(checked))
 
     @property
     def body(self) -> dict[str, object]:
         """The query as the vendor spells it."""
-        lists = {_LISTS[name]: list(value) for name, value in self.filters.items() if name in _LISTS}
-        dates = {_DATES[name]: value for name, value in self.filters.items() if name in _DATES}
+        lists: dict[str, list[object]] = {
+            _LISTS[name]: [*(map(int, value) if name == "priority" else value)]
+            for name, value in self.filters.items()
+            if name in _LISTS
+        }
+        dates = {_DATES[name]: _instant(name, value) for name, value in self.filters.items() if name in _DATES}
         return {"type": self.campaign_type, **dates, **({"filters": lists} if lists else {})}
 
     def describe(self) -> dict[str, object]:
@@ -88,20 +99,58 @@ def _values(name: str, given: object) -> tuple[str, ...]:
     if not all(isinstance(value, (str, int)) and not isinstance(value, bool) for value in values) or "" in texts:
         raise ParameterError("filters", f"{name!r} is {given!r}", advice)
     if name == "status":
-        unknown = [value for value in texts if value not in STATUSES]
-        if unknown:
-            raise ParameterError(
-                "filters", f"no campaign has the status {', '.join(map(repr, unknown))}", f"use {', '.join(STATUSES)}"
-            )
+        check_spelling("filters", texts, STATUSES)
+    if name == "priority":
+        if not all(re.fullmatch(r"-?[0-9]{1,9}", text) for text in texts):
+            raise ParameterError("filters", f"{name!r} is {given!r}", "pass numbers such as 1, or leave the filter out")
+        texts = sorted({str(int(text)) for text in texts})
     return tuple(texts)
+
+
+def check_spelling(parameter: str, values: Sequence[str], documented: Sequence[str]) -> None:
+    """Refuse a value that is a misspelt documented one; any other is taken as it is, with a warning.
+
+    The vendor's UI knows statuses that no page lists, so one that is not documented may well exist.
+
+    Raises ParameterError.
+    """
+    by_lower = {known.lower(): known for known in documented}
+    for value in values:
+        if value in documented:
+            continue
+        close = get_close_matches(value.strip().lower(), by_lower, n=1, cutoff=_MISSPELT)
+        if close:
+            raise ParameterError(
+                parameter,
+                f"there is no status {value!r}",
+                f"use {', '.join(documented)}; did you mean {by_lower[close[0]]!r}",
+            )
+        log.warning(
+            "The status %r of parameter %r is none of the documented ones (%s). It is taken as it is.",
+            value,
+            parameter,
+            ", ".join(documented),
+        )
+
+
+def _instant(name: str, value: object) -> str:
+    """Return a date of the filters as the vendor spells it: ``2025-12-01T00:00:00.000Z``. A last day is in."""
+    text = str(value)
+    if len(text) == _DAY:
+        return f"{text}T{'23:59:59.999' if name == 'end_date' else '00:00:00.000'}Z"
+    moment = datetime.fromisoformat(text).astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_DAY: Final = len("2025-12-01")
 
 
 def _date(name: str, given: object) -> str:
     text = str(given).strip()
     try:
         good = bool(re.fullmatch(r"\d{4}-\d{2}-\d{2}(T[0-9:.]+(Z|[+-]\d{2}:\d{2}))?", text))
-        datetime.fromisoformat(text)
-    except ValueError:
+        datetime.fromisoformat(_instant(name, text))
+    except (ValueError, OverflowError):
         good = False
     if not good:
         raise ParameterError(

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints, paging, refusals
 from airflow_provider_kore.api.answers import parse_object
 from airflow_provider_kore.api.auth import TokenSource
+from airflow_provider_kore.api.campaigns import CampaignQuery
 from airflow_provider_kore.api.page import PageRequest, check_page_size
 from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Allowance
@@ -45,7 +46,6 @@ from airflow_provider_kore.quoting import quoted
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from airflow_provider_kore.api.campaigns import CampaignQuery
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
     from airflow_provider_kore.api.page import Page, PageAnswer
@@ -54,8 +54,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_NEWEST: Final = 5
+_NEWEST: Final = 10
 """Campaigns that are looked at to find the newest: enough to see whether they are sorted."""
+
+_LOOKED_THROUGH: Final = 100
+"""Campaigns among which one is looked for: a page."""
 
 LONG_WAIT: Final = 5.0
 """Seconds from which on a wait is worth a line in the log."""
@@ -128,6 +131,15 @@ class _Call:
     parse: Callable[[bytes], Mapping[str, object]]
 
 
+class _Way(NamedTuple):
+    """One of the ways to ask that the vendor's pages leave open."""
+
+    account: bool
+    """Whether ``accountId`` is in the query."""
+    wording: int
+    """Which of :attr:`PagedCall.wordings`."""
+
+
 class CampaignClient:
     """Reads the Campaign API of one application.
 
@@ -162,6 +174,8 @@ class CampaignClient:
         """Bytes of the largest body so far."""
         self._tokens = TokenSource(config, self._clock, on_token)
         self._accepted = False
+        self._worked: dict[str, _Way] = {}
+        """How each endpoint was asked when it answered, by the endpoint's name."""
         self._lock = threading.Lock()
         self._latency = float("inf")
         """Seconds of the fastest answer."""
@@ -235,9 +249,10 @@ class CampaignClient:
     ) -> PageAnswer:
         if request not in ahead:
             return self.get_page(call, request)
-        ask = call.ask(request)
+        known = self._known_way(call.endpoint)
+        ask = call.ask(request, known.wording)
         try:
-            payload = self._send(self._call(call, ask), self._retry, first=lambda: ahead.take(request))
+            payload = self._send(self._paged(call, ask, known), self._retry, first=lambda: ahead.take(request))
         except TooLargeError:  # for a page that was read ahead, perhaps
             return self.get_page(call, request)
         return call.read(payload, ask)
@@ -256,7 +271,9 @@ class CampaignClient:
                 continue
             if self.allowance.book() > 0:
                 return
-            ahead.start(request, self._prepare(self._call(call, call.ask(request)), self._most_ahead))
+            known = self._known_way(call.endpoint)
+            ask = call.ask(request, known.wording)
+            ahead.start(request, self._prepare(self._paged(call, ask, known), self._most_ahead))
 
     @property
     def _most_in_flight(self) -> int:
@@ -294,11 +311,11 @@ class CampaignClient:
 
     def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
         """Fetch one page, as the server gave it."""
-        ask = call.ask(request)
-        payload = self.send(
-            call.endpoint, call.identifier, query=ask.query, body=ask.body, what=ask.what, parse=call.parse
-        )
-        return call.read(payload, ask)
+
+        def attempt(way: _Way) -> Mapping[str, object]:
+            return self._send(self._paged(call, call.ask(request, way.wording), way), self._retry)
+
+        return call.read(self._any_way(call.endpoint, len(call.wordings), attempt), call.ask(request))
 
     def get_contact_list(self, contact_list_id: str) -> Mapping[str, object]:
         """Return the details of one contact list, with the vendor's field names.
@@ -309,7 +326,14 @@ class CampaignClient:
 
     def get_campaign_status(self, campaign_id: str) -> Mapping[str, object]:
         """Return ``id``, ``name`` and ``status`` of a campaign. Raises NotFoundError if there is none."""
-        return self._details(endpoints.CAMPAIGN_STATUS, campaign_id, what=f"campaign {campaign_id}", body=b"{}")
+        return self._details(endpoints.CAMPAIGN_STATUS, campaign_id, what=f"campaign {campaign_id}")
+
+    def get_campaign(self, campaign_id: str) -> Mapping[str, object]:
+        """Return the details of a voice or SMS campaign, with the vendor's field names.
+
+        Documented for v2 only. Raises NotFoundError if there is none.
+        """
+        return self._details(endpoints.CAMPAIGN, campaign_id, what=f"campaign {campaign_id}")
 
     def iter_campaign_pages(self, query: CampaignQuery) -> Iterator[Page]:
         """Yield the pages of an application's campaigns, the oldest first, and prove at the end that none has changed.
@@ -332,18 +356,49 @@ class CampaignClient:
 
         It is what the first page tells when the server sorts by it; one that doesn't sort tells nothing.
         """
-        call = paging.campaigns(query, sort_by="updatedAt", order="desc")
-        try:
-            answer = self.get_page(call, PageRequest(0, _NEWEST))
-        except RequestRefusedError:  # for the limit, perhaps
-            answer = self.get_page(call, PageRequest(0, None))
+        answer = self._newest_campaigns(query, _NEWEST)
         told = [value.get("updatedAt") for value in answer.records.values]
         instants = [each for each in told if isinstance(each, str) and each]
         sorts = len(instants) == len(told) and instants == sorted(instants, reverse=True)
         return instants[0] if instants and sorts else None
 
+    def _newest_campaigns(self, query: CampaignQuery, number: int) -> PageAnswer:
+        """Return so many of the campaigns, those that changed last if the server sorts by that."""
+        call = paging.campaigns(query, sort_by="updatedAt", order="desc")
+        try:
+            return self.get_page(call, PageRequest(0, number))
+        except RequestRefusedError:  # for the limit, perhaps
+            return self.get_page(call, PageRequest(0, None))
+
+    def find_campaign(self, campaign_id: str) -> Mapping[str, object]:
+        """Return what the API tells of the instance of a campaign, in one request or two; empty if nothing.
+
+        A campaign that is started again, and each recurrence, is a new instance. ``campaignInstanceUpdatedAt`` is in
+        the list of campaigns only, of which the voice campaigns that changed last are looked at. What that does not
+        tell, the campaign's details may (v2).
+        """
+        answer = self._newest_campaigns(CampaignQuery.parse(), _LOOKED_THROUGH)
+        fields = endpoints.CAMPAIGNS.id_fields
+        found = [value for value in answer.records.values if campaign_id in [value.get(name) for name in fields]]
+        told: Mapping[str, object] = found[0] if found else {}
+        if told.get("campaignInstanceUpdatedAt") or self.config.api_version != "v2":
+            return told
+        return {**self.get_campaign(campaign_id), **told}
+
+    def look_at_campaign(self, campaign_id: str) -> Mapping[str, object]:
+        """Return ``name`` and ``status`` of a campaign, and what is told of its instance: :meth:`find_campaign`.
+
+        One request if it is among the campaigns that changed last, else two. Raises NotFoundError if there is none.
+        """
+        told: Mapping[str, object] = {}
+        try:
+            told = self.find_campaign(campaign_id)
+        except (ContractError, RequestRefusedError, NotFoundError) as err:
+            log.info("Which run of campaign %s this is cannot be had: %s", campaign_id, err)
+        return told if told.get("status") else {**told, **self.get_campaign_status(campaign_id)}
+
     def iter_campaign_contact_pages(self, campaign_id: str, *, page_size: int | None = None) -> Iterator[Page]:
-        """Yield the pages of a campaign's call results, one per contact, and prove at the end that its status stayed.
+        """Yield the pages of a campaign's call results, one per contact, and prove that status and instance stayed.
 
         What a call that is still going on changes in a page that has been read is not noticed.
 
@@ -353,19 +408,18 @@ class CampaignClient:
         """
         call = paging.campaign_contacts(campaign_id, self.config)
         pagination = call.pagination(page_size=check_page_size(page_size) or self.config.page_size)
-        before = self.get_campaign_status(campaign_id).get("status")
+        before = self.look_at_campaign(campaign_id)
         yield from self.iter_pages(call, pagination)
-        after = self.get_campaign_status(campaign_id).get("status")
-        if before != after:
-            raise DriftError(
-                f"The list changed while it was read: the campaign's status went from {_told(before)} to "
-                f"{_told(after)}."
-            )
+        after = self.look_at_campaign(campaign_id)
+        for what in ("status", "campaignInstanceUpdatedAt"):
+            if before.get(what) != after.get(what):
+                raise DriftError(
+                    f"The list changed while it was read: the campaign's {what} went from {_told(before.get(what))} "
+                    f"to {_told(after.get(what))}."
+                )
 
-    def _details(
-        self, endpoint: Endpoint, identifier: str, *, what: str, body: bytes | None = None
-    ) -> Mapping[str, object]:
-        answer = self.send(endpoint, identifier, what=what, body=body)
+    def _details(self, endpoint: Endpoint, identifier: str, *, what: str) -> Mapping[str, object]:
+        answer = self.send(endpoint, identifier, what=what)
         data = answer.get("data")
         if "data" in answer and data in (None, {}, []):
             raise NotFoundError(
@@ -382,7 +436,7 @@ class CampaignClient:
 
     def get_contact_lists(self) -> list[Mapping[str, object]]:
         """Return the details of all contact lists of the application, with the vendor's field names."""
-        data = self.send(endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}").get("data")
+        data = self.send(endpoints.CONTACT_LISTS, what="the catalogue of contact lists").get("data")
         if isinstance(data, Mapping):
             data = data.get("results")
         if not isinstance(data, list) or not all(isinstance(item, Mapping) for item in data):
@@ -393,9 +447,7 @@ class CampaignClient:
 
     def check(self) -> int:
         """Make one cheap authenticated call, without retries; return the number of contact lists it saw."""
-        data = self.send(
-            endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}", retry=NO_RETRIES
-        ).get("data")
+        data = self.send(endpoints.CONTACT_LISTS, what="the catalogue of contact lists", retry=NO_RETRIES).get("data")
         return len(data) if isinstance(data, list) else 0
 
     def send(
@@ -416,13 +468,61 @@ class CampaignClient:
         Raises RetryableError when the retries are used up, FatalError at once, PausedError where that is asked for.
         """
         url = endpoints.url(self.config, endpoint, identifier)
-        call = _Call(endpoint.method, url, {**endpoint.query, **(query or {})}, body, what, parse)
-        return self._send(call, retry or self._retry)
+        body = endpoint.body.get(self.config.api_version) if body is None else body
 
-    def _call(self, call: PagedCall, ask: Ask) -> _Call:
+        def attempt(way: _Way) -> Mapping[str, object]:
+            asked = {**self._account(way), **endpoint.query, **(query or {})}
+            return self._send(_Call(endpoint.method, url, asked, body, what, parse), retry or self._retry)
+
+        return self._any_way(endpoint, 1, attempt)
+
+    def _paged(self, call: PagedCall, ask: Ask, way: _Way) -> _Call:
         endpoint = call.endpoint
         url = endpoints.url(self.config, endpoint, call.identifier)
-        return _Call(endpoint.method, url, {**endpoint.query, **ask.query}, ask.body, ask.what, call.parse)
+        query = {**self._account(way), **endpoint.query, **ask.query}
+        return _Call(endpoint.method, url, query, ask.body, ask.what, call.parse)
+
+    def _account(self, way: _Way) -> Mapping[str, str]:
+        return {"accountId": self.config.account_id} if way.account else {}
+
+    def _known_way(self, endpoint: Endpoint) -> _Way:
+        """Return the way in which a server has answered, until then that of the vendor's page."""
+        documented = endpoint.account_in_query[self.config.api_version]
+        return self._worked.get(endpoint.name, _Way(account=documented is not False, wording=0))
+
+    def _any_way(
+        self, endpoint: Endpoint, wordings: int, attempt: Callable[[_Way], Mapping[str, object]]
+    ) -> Mapping[str, object]:
+        """Ask as documented; where the documents leave a choice and that is refused, in the other ways.
+
+        The way that worked is kept as long as the client lives. A refusal that none of them avoids is the first one.
+        """
+        first = self._known_way(endpoint)
+        ways = [first]
+        if endpoint.name not in self._worked:
+            # What each page's sample has is sent; only what it lacks may be missing, or be too much.
+            certain = endpoint.account_in_query[self.config.api_version] is True
+            accounts = (True,) if certain else (first.account, not first.account)
+            ways = [_Way(account=account, wording=wording) for account in accounts for wording in range(wordings)]
+        refusal: RequestRefusedError | CredentialsError | None = None
+        account_missed = False
+        for way in ways:
+            if account_missed and not way.account:
+                continue
+            try:
+                payload = attempt(way)
+            except RequestRefusedError as err:
+                refusal = refusal or err
+            except CredentialsError as err:
+                # A missing account may be told as a token that is not good; one that is there is no reason to ask on.
+                refusal = refusal or err
+                if way.account:
+                    break
+                account_missed = True
+            else:
+                self._worked[endpoint.name] = way
+                return payload
+        raise refusal or ContractError(f"There is no way to ask for {endpoint.name}.")
 
     def _send(
         self, call: _Call, retry: RetryPolicy, first: Callable[[], Mapping[str, object]] | None = None
@@ -498,8 +598,7 @@ class CampaignClient:
         request = HttpRequest(
             method=call.method,
             url=call.url,
-            # v2 also wants the account in the query; v1 has it in the header only, and ignores it here.
-            query={"accountId": self.config.account_id, **call.query},
+            query=call.query,
             headers={
                 "auth": self._tokens.token(),
                 "iid": self.config.stream_id,

@@ -1,6 +1,7 @@
 """The API as data: method, path, query and paging of each call.
 
-Source: the vendor's pages, APIs → Contact Center. v1 and v2 have the same resources below different bases.
+Source: the vendor's pages, APIs → Contact Center. v1 and v2 have the same resources below different bases; what their
+samples send differs. ``tests/contract/vendor-calls.json`` is those pages as a table; each call is tested against it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _EXAMPLES: Final = {"contact_list_id": "cl-…", "campaign_id": "cd-…"}
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
+_ONLY_V2: Final[Mapping[str, bool | None]] = MappingProxyType({"v2": True, "v1": False})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One call of the API."""
@@ -39,6 +43,10 @@ class Endpoint:
     """Where an item keeps its id; the vendor's spelling varies."""
     paging: Literal["query", "body", "numbers", "whole"] | None = None
     """By offset, in the query or in the body; by the page's number; all of it in one answer. None: no list."""
+    account_in_query: Mapping[str, bool | None] = field(default_factory=lambda: _ONLY_V2)
+    """By version of the API: whether the sample's query has ``accountId``; None: some samples have it."""
+    body: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    """By version of the API: the body of a sample that says nothing; none where it is not there."""
 
     @property
     def vendor_name(self) -> str:
@@ -53,8 +61,15 @@ CONTACTS: Final = Endpoint(
     path="/contactList/{id}/getAllContacts",
     resource="contact_list_id",
     paging="query",
+    account_in_query=MappingProxyType({"v2": True, "v1": True}),
 )
-CONTACT_LIST: Final = Endpoint(name="contact list", method="GET", path="/contactList/{id}", resource="contact_list_id")
+CONTACT_LIST: Final = Endpoint(
+    name="contact list",
+    method="GET",
+    path="/contactList/{id}",
+    resource="contact_list_id",
+    account_in_query=MappingProxyType({"v2": True, "v1": None}),
+)
 CONTACT_LISTS: Final = Endpoint(
     name="contact lists",
     method="POST",
@@ -66,22 +81,25 @@ CONTACT_LISTS: Final = Endpoint(
 CAMPAIGNS: Final = Endpoint(
     name="campaigns",
     method="POST",
-    path="/campaign/getAllCampaignDetails",
+    path="/getAllCampaignDetails",
     id_fields=("_id", "id"),  # voice, SMS
     paging="body",
 )
+CAMPAIGN: Final = Endpoint(name="campaign", method="GET", path="/{id}", resource="campaign_id")
 CAMPAIGN_STATUS: Final = Endpoint(
     name="campaign status",
     method="POST",
-    path="/campaign/{id}/status",
+    path="/{id}/status",
     resource="campaign_id",
     query=MappingProxyType({"view": "status"}),
+    body=MappingProxyType({"v2": b"{}"}),
 )
 CAMPAIGN_CONTACTS: Final = Endpoint(
     name="campaign contacts",
     method="POST",
-    path="/campaign/{id}/status",
+    path="/{id}/status",
     resource="campaign_id",
+    account_in_query=MappingProxyType({"v2": False, "v1": False}),
     query=MappingProxyType({"view": "contacts"}),
     id_fields=("uniqueId", "phoneNumber"),  # together: an item has no id
     paging="numbers",

@@ -52,6 +52,8 @@ class PagedCall:
     """What its items are, in messages."""
     body: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """What each page's body holds besides the page."""
+    wordings: tuple[Mapping[str, object], ...] = (MappingProxyType({}),)
+    """What it holds besides that, in one of several ways: servers differ in which of them they refuse."""
     id_key: bytes = field(default=b"", repr=False)
     """Where items have no id of their own: the key that makes one from what tells them apart."""
 
@@ -70,19 +72,19 @@ class PagedCall:
         """How the body of its answers is parsed."""
         return parse_array if self.endpoint.paging == "whole" else parse_page
 
-    def ask(self, request: PageRequest) -> Ask:
-        """Return how to ask for a page."""
+    def ask(self, request: PageRequest, wording: int = 0) -> Ask:
+        """Return how to ask for a page, in one of the ways of :attr:`wordings`."""
         what = f"{self.what} from offset {request.skip}"
         match self.endpoint.paging:
             case "query":
                 return Ask(query={name: str(value) for name, value in _offset(request).items()}, what=what)
             case "body":
-                return Ask(body=_json({**self.body, **_offset(request)}), what=what)
+                return Ask(body=_json({**self.body, **_offset(request), **self.wordings[wording]}), what=what)
             case "numbers":
                 number, limit = _page_number(request)
                 return Ask(body=_json({**self.body, "page": number, "limit": limit}), what=what)
             case _:
-                return Ask(body=_json(self.body), what=self.what)
+                return Ask(what=self.what)
 
     def read(self, payload: Mapping[str, object], ask: Ask) -> PageAnswer:
         """Read the body of a success. Raises ContractError."""
@@ -107,12 +109,19 @@ def contact_lists() -> PagedCall:
 
 
 def campaigns(query: CampaignQuery, *, sort_by: str = "createdAt", order: str = "asc") -> PagedCall:
-    """Return the call for the campaigns that a query means, by default so that new ones come last."""
+    """Return the call for the campaigns that a query means, by default so that new ones come last.
+
+    The vendor's page says that ``name`` must be there if any field is sorted by; its sample leaves it out. ``name``
+    comes second and the other way round, so that a server which sorts by it first, whatever the order of the fields,
+    is not taken for one that sorts by the field that was meant: names often count upwards, like instants.
+    """
+    other = {"asc": "desc", "desc": "asc"}[order]
     return PagedCall(
         endpoint=endpoints.CAMPAIGNS,
         what=f"the {query.campaign_type} campaigns",
         rows="campaigns",
-        body={**query.body, "sortBy": {sort_by: order}},
+        body=query.body,
+        wordings=({"sortBy": {sort_by: order, "name": other}}, {"sortBy": {sort_by: order}}, {}),
     )
 
 

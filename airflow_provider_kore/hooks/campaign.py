@@ -122,7 +122,8 @@ class KoreCampaignHook(BaseHook):
 
         :param campaign_type: ``voice`` (their id is ``_id``) or ``sms`` (theirs is ``id``).
         :param filters: ``status``, ``priority``, ``dialing_mode`` with a value or a list of them, ``start_date``,
-            ``end_date`` as YYYY-MM-DD; None: all campaigns.
+            ``end_date`` as YYYY-MM-DD (both days are in) or an instant; None: all campaigns. A status or dialing mode
+            that the vendor does not document is passed on.
 
         Raises ParameterError for impossible ones, DriftError if a campaign changes meanwhile, ContractError if the
         server ignores a filter.
@@ -131,6 +132,13 @@ class KoreCampaignHook(BaseHook):
 
         pages = self.client.iter_campaign_pages(CampaignQuery.parse(campaign_type, filters))
         return [dict(record.value) for page in pages for record in page.records]
+
+    def get_campaign(self, campaign_id: str) -> Mapping[str, Any]:
+        """Return the details of one campaign, voice or SMS, with the vendor's field names. Raises NotFoundError.
+
+        The vendor documents this call for v2 only.
+        """
+        return self.client.get_campaign(campaign_id)
 
     def get_campaign_status(self, campaign_id: str) -> Mapping[str, Any]:
         """Return ``id``, ``name`` and ``status`` of a campaign. Raises NotFoundError."""

@@ -196,15 +196,16 @@ class PollSensor(BaseSensorOperator, ABC):
 
 
 def check_statuses(parameter: str, given: object, known: Sequence[str], *, least: int = 1) -> list[str]:
-    """Return statuses that exist, from one or several. Raises ParameterError."""
+    """Return statuses, from one or several, none of them a misspelt documented one. Raises ParameterError."""
+    from airflow_provider_kore.api.campaigns import check_spelling
     from airflow_provider_kore.exceptions import ParameterError
 
     statuses = [given] if isinstance(given, str) else given
     if not isinstance(statuses, list | tuple | set | frozenset) or len(statuses) < least:
         raise ParameterError(parameter, f"is {_shown(given)}", f"use {', '.join(known)}")
-    unknown = [_shown(each) for each in statuses if each not in known][:5]
-    if unknown:
-        raise ParameterError(parameter, f"there is no status {', '.join(unknown)}", f"use {', '.join(known)}")
+    if not all(isinstance(each, str) and each.strip() for each in statuses):
+        raise ParameterError(parameter, f"is {_shown(given)}", f"use {', '.join(known)}")
+    check_spelling(parameter, list(statuses), known)
     return list(statuses)
 
 

@@ -76,6 +76,9 @@ def _campaigns(simulator: Simulator, method: str, rest: list[str], fields: dict[
         case "POST", [campaign_id, "status"]:
             simulator.set_campaign_status(campaign_id, **fields)
             return _answer(200, {})
+        case "POST", [campaign_id, "restart"]:
+            simulator.restart_campaign(campaign_id, **fields)
+            return _answer(200, {})
         case "POST", [campaign_id, "results"]:
             simulator.add_campaign_results(campaign_id, **fields)
             return _answer(200, {})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import replace
-from datetime import date
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,23 @@ from airflow_provider_kore.simulator.answers import (
     refusal_under_200,
     success,
 )
+from airflow_provider_kore.simulator.campaigns import interaction
 from airflow_provider_kore.simulator.paging import Page, cut_page, print_numbered_page, print_page, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_kore.simulator.calls import Call
+    from airflow_provider_kore.simulator.campaigns import Campaign
+    from airflow_provider_kore.simulator.settings import Settings
     from airflow_provider_kore.simulator.state import State
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+_INTERACTION_DATE = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?", re.ASCII)
+_INTERACTIONS_LIMIT = 100
+_INTERACTIONS_OFFSET = 10
+_DIRECTIONS = ("Inbound", "Outbound", "Both")
+_FILTERS = ("status", "priority", "dialingMode")
 
 _RESULTS_LIMIT = 100
 """``status?view=contacts`` takes 1 to 100 and fails outside (docs.kore.ai, campaign status)."""
@@ -55,20 +66,38 @@ def contact_lists(state: State, call: Call, shape: Callable[[Page], Page]) -> An
 
 
 def campaigns(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
-    """``POST …/campaign/getAllCampaignDetails``."""
+    """``POST …/getAllCampaignDetails``."""
     asked = call.fields
     if asked.get("type") not in {"voice", "sms"}:
         raise RefusedError(412, INVALID_ARGUMENTS, "type is neither voice nor sms")
+    unknown = asked.keys() - {"type", "skip", "limit", "page", "startDate", "endDate", "sortBy", "filters"}
+    if unknown:
+        raise RefusedError(412, INVALID_ARGUMENTS, "a field that is not documented")
+    if any(isinstance(asked.get(name), str) and asked[name] for name in ("skip", "limit", "page")):
+        raise RefusedError(412, INVALID_ARGUMENTS, "a number as text")
     found = [campaign.fields() for campaign in state.campaigns.values() if campaign.type == asked["type"]]
-    found = _sorted(_filtered(found, asked), _object(asked, "sortBy"))
+    found = _sorted(_filtered(found, asked), _object(asked, "sortBy"), state.settings)
+    if state.settings.campaign_instance == "missing":
+        found = [_without_instance(item) for item in found]
     page = cut_page(
         lambda start, stop: [json.dumps(item) for item in found[start:stop]], len(found), asked, state.settings
     )
     return Answer(status=200, body=print_page(shape(page), "Campaigns retrieved successfully", state.settings))
 
 
+def campaign(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
+    """``GET …/{id}``, documented for v2 only."""
+    found = state.campaigns.get(call.target_id)
+    if found is None:
+        return _unknown_id(state, call, shape)
+    told = found.detail_fields()
+    if state.settings.campaign_instance != "both":
+        told = _without_instance(told)
+    return success("Campaign retrieved successfully", json.dumps(told))
+
+
 def campaign_status(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
-    """``POST …/campaign/{id}/status?view=status``."""
+    """``POST …/{id}/status?view=status``."""
     campaign = state.campaigns.get(call.target_id)
     if campaign is None:
         return _unknown_id(state, call, shape)
@@ -77,10 +106,12 @@ def campaign_status(state: State, call: Call, shape: Callable[[Page], Page]) -> 
 
 
 def campaign_results(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
-    """``POST …/campaign/{id}/status?view=contacts``: pages from 1, no ``hasMore``."""
+    """``POST …/{id}/status?view=contacts``: pages from 1, no ``hasMore``."""
     campaign = state.campaigns.get(call.target_id)
     if campaign is None:
         return _unknown_id(state, call, shape)
+    if any(isinstance(call.fields.get(name), str) for name in ("page", "limit")):
+        raise RefusedError(412, INVALID_ARGUMENTS, "a number as text")
     number = whole_number(call.fields.get("page", 1), least=1) or 1
     limit = whole_number(call.fields.get("limit", 50), least=1) or 1
     if limit > _RESULTS_LIMIT:
@@ -96,18 +127,49 @@ def campaign_results(state: State, call: Call, shape: Callable[[Page], Page]) ->
     return Answer(status=200, body=body)
 
 
-def add_contacts(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
-    """``POST …/contactList/{id}/addContacts``, body ``{"contacts": […]}``: accepted now, visible later.
+def interaction_details(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:  # noqa: ARG001
+    """``POST …/analytics/account/{account}/v2/interactionDetails``, another API's; offset is a page.
 
-    The vendor's pages say that it answers "in progress"; the rest is a plausible guess.
+    One record per call result of every campaign; no more than the page shows.
     """
-    if call.target_id not in state.lists:
-        return _unknown_id(state, call, shape)
-    pushed = call.fields.get("contacts")
+    asked = call.fields
+    if not all(_INTERACTION_DATE.fullmatch(str(asked.get(name))) for name in ("startDate", "endDate")):
+        raise RefusedError(412, INVALID_ARGUMENTS, "date")
+    try:
+        start, end = (datetime.fromisoformat(asked[name]) for name in ("startDate", "endDate"))
+    except ValueError:
+        raise RefusedError(412, INVALID_ARGUMENTS, "date") from None
+    if not start <= end <= start + timedelta(days=7) or asked.get("direction", "Both") not in _DIRECTIONS:
+        raise RefusedError(412, INVALID_ARGUMENTS, "date or direction")
+    offset = whole_number(call.query.get("offset"), least=0) or 0
+    limit = whole_number(call.query.get("limit"), least=1) or _INTERACTIONS_LIMIT
+    if limit > _INTERACTIONS_LIMIT or offset > _INTERACTIONS_OFFSET:
+        raise RefusedError(412, INVALID_ARGUMENTS, "offset or limit")
+    records = [interaction(found, result) for found in state.campaigns.values() for result in _results_of(found)]
+    page = records[offset * limit : (offset + 1) * limit]
+    return Answer(status=200, body=json.dumps({"numResults": len(page), "data": page}).encode())
+
+
+def _results_of(found: Campaign) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in found.result_texts(0, min(found.result_count(), 1_100))]
+
+
+def add_contacts(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
+    """``POST /api/1.1/public/{stream}/campaign/contactList/addContacts``: by the list's name, visible later.
+
+    Its answer has no ``status``. How long it takes is not documented.
+    """
+    asked = call.fields
+    name, pushed = asked.get("contact_list_name"), asked.get("data")
+    if not (isinstance(name, str) and name):
+        raise RefusedError(412, INVALID_ARGUMENTS, "no contact_list_name")
     if not (isinstance(pushed, list) and pushed and all(_has_phone_number(contact) for contact in pushed)):
         raise RefusedError(412, INVALID_ARGUMENTS, "contacts without phoneNumber")
-    state.push(call.target_id, pushed, time.monotonic(), call.number)
-    return success("Contacts addition is in progress")
+    record = next((record for record in state.lists.values() if record.name == name), None)
+    if record is None:
+        return _unknown_id(state, call, shape)
+    state.push(record.list_id, pushed, time.monotonic(), call.number)
+    return Answer(status=200, body=json.dumps({"message": "Adding contacts to public list is in progress"}).encode())
 
 
 ENDPOINT_ANSWERS: dict[str, Callable[[State, Call, Callable[[Page], Page]], Answer]] = {
@@ -115,8 +177,10 @@ ENDPOINT_ANSWERS: dict[str, Callable[[State, Call, Callable[[Page], Page]], Answ
     "list": contact_list,
     "lists": contact_lists,
     "campaigns": campaigns,
+    "campaign": campaign,
     "campaign_status": campaign_status,
     "campaign_results": campaign_results,
+    "interaction_details": interaction_details,
     "add_contacts": add_contacts,
 }
 
@@ -126,7 +190,7 @@ def _has_phone_number(contact: object) -> bool:
 
 
 def _unknown_id(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
-    text = "Contact list not found" if call.list_id else "Campaign not found"
+    text = "Contact list not found" if call.list_id or call.endpoint == "add_contacts" else "Campaign not found"
     match state.settings.unknown_id:
         case "404":
             raise RefusedError(404, text, "unknown id")
@@ -141,17 +205,24 @@ def _unknown_id(state: State, call: Call, shape: Callable[[Page], Page]) -> Answ
             return success("Nothing found", "null")
 
 
+def _without_instance(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "campaignInstanceUpdatedAt"}
+
+
 def _filtered(found: list[dict[str, Any]], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, allowed in _object(asked, "filters").items():
-        if not isinstance(allowed, list):
+        if name not in _FILTERS or not isinstance(allowed, list):
+            raise RefusedError(412, INVALID_ARGUMENTS, "filters")
+        if not all(type(value) is (int if name == "priority" else str) for value in allowed):
             raise RefusedError(412, INVALID_ARGUMENTS, "filters")
         if allowed:
-            found = [item for item in found if item.get(name) in allowed]
-    # Timestamps in this one format sort like text, and a bare date sorts before all of its day.
-    if start := _day(asked.get("startDate")):
+            # Campaigns tell their priority as text; the filter has numbers.
+            found = [item for item in found if str(item.get(name)) in {str(value) for value in allowed}]
+    # Timestamps in this one format sort like text.
+    if start := _instant(asked.get("startDate")):
         found = [item for item in found if item["createdAt"] >= start]
-    if end := _day(asked.get("endDate")):
-        found = [item for item in found if item["createdAt"][: len(end)] <= end]
+    if end := _instant(asked.get("endDate")):
+        found = [item for item in found if item["createdAt"] <= end]
     return found
 
 
@@ -162,18 +233,28 @@ def _object(asked: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def _day(text: object) -> str:
-    if text is None:
+def _instant(text: object) -> str:
+    if text in (None, ""):
         return ""
+    if not (isinstance(text, str) and _INSTANT.fullmatch(text)):
+        raise RefusedError(412, INVALID_ARGUMENTS, "date")
     try:
-        date.fromisoformat(str(text)[:10])
+        datetime.fromisoformat(text)
     except ValueError:
         raise RefusedError(412, INVALID_ARGUMENTS, "date") from None
-    return str(text)
+    return text
 
 
-def _sorted(found: list[dict[str, Any]], sort_by: Mapping[str, Any]) -> list[dict[str, Any]]:
-    for name, direction in reversed(list(sort_by.items())):
+def _sorted(found: list[dict[str, Any]], sort_by: Mapping[str, Any], settings: Settings) -> list[dict[str, Any]]:
+    if sort_by and (
+        (settings.sort_by_name == "required" and "name" not in sort_by)
+        or (settings.sort_by_name == "refused" and "name" in sort_by)
+    ):
+        raise RefusedError(412, INVALID_ARGUMENTS, "name in sortBy")
+    fields = list(sort_by.items())
+    if settings.sort_by_order == "name_first":
+        fields.sort(key=lambda each: each[0] != "name")
+    for name, direction in reversed(fields):
         if name not in {"name", "createdAt", "updatedAt"} or direction not in {"asc", "desc"}:
             raise RefusedError(412, INVALID_ARGUMENTS, "sortBy")
         found = sorted(found, key=itemgetter(name), reverse=direction == "desc")

@@ -85,9 +85,9 @@ def _limit(asked: int | None, settings: Settings) -> int:
 def whole_number(value: object, *, least: int) -> int | None:
     """Read a paging number from a query or a body; None if it is not there.
 
-    Raises RefusedError (412) if it is no whole number, or below ``least``.
+    Raises RefusedError (412) if it is no whole number, or below ``least``. An empty text is none.
     """
-    if value is None:
+    if value is None or value == "":
         return None
     try:
         number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else None

@@ -130,12 +130,17 @@ class Service:
             raise RefusedError(400, INVALID_STREAM, "stream id")
         now = time.time() + settings.clock_offset
         app = self._tokens.app(call.headers.get("auth", ""), self.state.apps, now, settings)
-        if call.endpoint != UNKNOWN and call.stream_id != app.stream_id:
+        if call.endpoint not in {UNKNOWN, "interaction_details"} and call.stream_id != app.stream_id:
             raise RefusedError(401, SDK_CREDENTIALS, "stream of another app")
         if call.headers.get("iid") != app.stream_id:
             raise RefusedError(401, SDK_CREDENTIALS, "header iid")
+        if call.account is None and settings.account_in_query == "refused" and "accountId" in call.query:
+            raise RefusedError(412, INVALID_ARGUMENTS, "accountId in the query")
         accounts = [call.headers.get("accountid")]
-        if call.version == "v2":
+        needed = bool(call.account) or (call.account is None and settings.account_in_query == "required")
+        if call.endpoint == "interaction_details":
+            accounts.append(call.target_id)
+        elif "accountId" in call.query or (needed and call.version in {"v1", "v2"}):
             accounts.append(call.query.get("accountId"))
         if any(account != app.account_id for account in accounts):
             if settings.wrong_account == "unauthorized":

@@ -44,6 +44,8 @@ class Settings:
     :param failure_status: word in ``status`` when a refusal comes under HTTP 200.
     :param unknown_id: answer to a contact list or campaign id that does not exist.
     :param wrong_account: answer to a missing or foreign ``accountId``.
+    :param account_in_query: what is made of ``accountId`` in the query of calls whose samples have none, or not all of
+        them: call results, and on v1 all but contacts. Where each sample has it, it is required.
     :param require_content_type: refuse a request without ``Content-Type: application/json``.
 
     Rate limits (vendor: 60 requests per rolling minute and account; the rest is unwritten):
@@ -80,8 +82,11 @@ class Settings:
     :param total_cap: largest number a ``capped`` total says.
     :param has_more: ``hasMore``: ``right``, ``missing``, ``always_true``, ``always_false``, or right but a ``string``.
     :param sort: order of the contacts: ``insertion``, ``newest_first``, or by ``id``.
+    :param sort_by_name: ``name`` in the ``sortBy`` of campaigns: ``optional``; ``required`` if there is any field, as
+        the page says; or ``refused``, as the page's sample might be read.
+    :param sort_by_order: which field of ``sortBy`` counts first: the first one ``as_asked``, or always ``name_first``.
 
-    Lists:
+    Lists and campaigns:
 
     :param ids: contact ids ``ascending`` in order of creation, or ``random``-looking. For lists added from now on.
     :param updated_at_moves: a change of a list's contacts moves the list's ``updatedAt``.
@@ -89,6 +94,9 @@ class Settings:
         creation), or ``missing``.
     :param record_count: ``totalRecordCount``: ``by_source`` is right for lists from files and 0 for those that are fed
         over an API, as in the vendor's sample; or always ``right``, ``zero``, ``missing``.
+    :param campaign_instance: ``campaignInstanceUpdatedAt`` of campaigns: told in ``getAllCampaignDetails`` as the
+        ``list`` of campaigns shows it, in a campaign's ``details`` too (``both``), or ``missing``.
+    :param campaign_instance_moves: when it moves: at each ``start`` of a run, or with any change of ``status``.
     :param add_contacts_delay: seconds until contacts that were pushed with ``addContacts`` appear.
     :param add_contacts_requests: requests until they appear; both must have passed.
 
@@ -117,6 +125,7 @@ class Settings:
     failure_status: Literal["error", "failure", "Error"] = "error"
     unknown_id: Literal["404", "400", "error_200", "empty_200"] = "404"
     wrong_account: Literal["unauthorized", "invalid_arguments"] = "unauthorized"
+    account_in_query: Literal["ignored", "required", "refused"] = "ignored"
     require_content_type: bool = True
 
     requests_per_minute: int = 60
@@ -144,11 +153,15 @@ class Settings:
     total_cap: int = 10_000
     has_more: Literal["right", "missing", "always_true", "always_false", "string"] = "right"
     sort: Literal["insertion", "newest_first", "id"] = "insertion"
+    sort_by_name: Literal["optional", "required", "refused"] = "optional"
+    sort_by_order: Literal["as_asked", "name_first"] = "as_asked"
 
     ids: Literal["ascending", "random"] = "ascending"
     updated_at_moves: bool = True
     catalogue_updated_at: Literal["list", "stale", "missing"] = "list"
     record_count: Literal["by_source", "right", "zero", "missing"] = "by_source"
+    campaign_instance: Literal["list", "both", "missing"] = "list"
+    campaign_instance_moves: Literal["start", "status"] = "start"
     add_contacts_delay: float = 1.0
     add_contacts_requests: int = 0
 

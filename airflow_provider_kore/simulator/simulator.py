@@ -313,7 +313,19 @@ class Simulator:
     def set_campaign_status(self, campaign_id: str, status: str) -> None:
         """Move a campaign on. Raises KeyError if there is none."""
         with self._service.lock:
-            self._service.state.campaigns[campaign_id].set_status(status)
+            moves = self.settings.campaign_instance_moves == "status"
+            self._service.state.campaigns[campaign_id].set_status(status, moves_instance=moves)
+
+    def restart_campaign(
+        self, campaign_id: str, *, results: int | Iterable[Mapping[str, Any]] = 0, status: str = "Active"
+    ) -> None:
+        """Start a campaign again, after it was stopped or because it recurs: its results are those of a new instance.
+
+        :param results: a number of generated call results, or the results themselves.
+        Raises KeyError if there is none.
+        """
+        with self._service.lock:
+            self._service.state.campaigns[campaign_id].restart(results, status)
 
     def add_campaign_results(self, campaign_id: str, results: int | Iterable[Mapping[str, Any]]) -> None:
         """Add call results at the end: a number of generated ones, or the results themselves.

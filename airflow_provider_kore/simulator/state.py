@@ -44,7 +44,7 @@ class ListRecord:
             "description": "",
             "totalRecordCount": 0 if unknown else len(self.contacts),
             "status": "Ready",
-            "mapping": {"phoneNumber": "phoneNumber"},
+            "mapping": {"firstName": "firstName", "phoneNumber": "phoneNumber"},
             "isListInUse": False,
             "listType": "call",
             "campaignInUse": [],

@@ -14,7 +14,7 @@ from airflow_provider_kore.snapshot.source import headline
 
 if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.layout import Layout
-    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.snapshot.source import Source, SourceState
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.store import ObjectStore
 
@@ -24,7 +24,9 @@ LOOKED_AT = 10
 """How many manifests are read at the most in search of a consistent one."""
 
 
-def check_guards(spec: SnapshotSpec, layout: Layout, store: ObjectStore, rows: int) -> None:
+def check_guards(
+    spec: SnapshotSpec, layout: Layout, store: ObjectStore, rows: int, state: SourceState | None = None
+) -> None:
     """Compare a walk's result with what the author expects and with the last good snapshot of it, of any date.
 
     Raises ShrunkError with both numbers.
@@ -39,7 +41,7 @@ def check_guards(spec: SnapshotSpec, layout: Layout, store: ObjectStore, rows: i
         )
     if spec.max_shrink >= 1:
         return
-    last = last_good(store, layout.list_prefix, source)
+    last = last_good(store, layout.list_prefix, source, state)
     if last is None or last.rows == 0:
         return
     missing = 1 - rows / last.rows
@@ -53,13 +55,14 @@ def check_guards(spec: SnapshotSpec, layout: Layout, store: ObjectStore, rows: i
         )
 
 
-def last_good(store: ObjectStore, prefix: str, source: Source) -> Manifest | None:
+def last_good(store: ObjectStore, prefix: str, source: Source, state: SourceState | None = None) -> Manifest | None:
     """Return the manifest of the source's newest consistent snapshot, None if there is none.
 
     Passed over is what is damaged, tells of another source, or names files that are not of its own folder. No more than
     :data:`LOOKED_AT` manifests are read.
 
     :param prefix: below which all its snapshots are: ``Layout.list_prefix``.
+    :param state: of the source; then only what it may be compared with in this state is good.
     """
     is_manifest = re.compile(rf"{re.escape(prefix)}snapshot_date=\d{{4}}-\d\d-\d\d/{MANIFEST_NAME}", re.ASCII).fullmatch
     newest = heapq.nlargest(
@@ -78,6 +81,8 @@ def last_good(store: ObjectStore, prefix: str, source: Source) -> Manifest | Non
         manifest = published.manifest
         if problem := manifest.problem(each.key.removesuffix(MANIFEST_NAME), source.file_name):
             log.info("s3://%s/%s is passed over: it %s.", store.bucket, each.key, problem)
-        elif manifest.consistent and source.is_same(manifest.content):
+        elif manifest.consistent and (
+            source.is_same(manifest.content) if state is None else source.is_comparable(manifest.content, state)
+        ):
             return manifest
     return None

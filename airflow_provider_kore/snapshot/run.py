@@ -75,11 +75,16 @@ def take_snapshot(
         Publisher(spec, layout, store, stop, snapshot_id=published.snapshot_id, started=started).tidy(published, target)
         return published
     check_writable(spec, layout, store)
+    own = target.own(layout)
+    if own is not None:
+        spec.source.check_replaced(own.content, lambda: spec.source.look(client))
     _remove_leftovers(spec, layout, store, clock)
     with _staging(spec, layout, staging_store or store, clock, stop, seal=seal, on_checkpoint=on_checkpoint) as staging:
         walked, walks = _walk(spec, client, staging, clock, stop)
         content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
-        check_guards(spec, layout, store, walked.evidence.contacts)
+        if own is not None:
+            spec.source.check_replaced(own.content, lambda: walked.source_state)
+        check_guards(spec, layout, store, walked.evidence.contacts, walked.source_state)
         if staging.stored_until:
             staging.checkpoint()  # publishing takes a while, too
         publisher = Publisher(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from airflow_provider_kore.api.endpoints import check_id
@@ -13,7 +13,7 @@ from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.page import Evidence, Page
@@ -31,6 +31,8 @@ class SourceState:
     """What is different after a change; :attr:`Source.mark_name` says what it is."""
     record_count: int | None = None
     """A hint only."""
+    told: Mapping[str, object] = field(default_factory=dict)
+    """What else, for a source to read."""
 
 
 class Source(Protocol):
@@ -91,6 +93,17 @@ class Source(Protocol):
     def is_same(self, manifest: Mapping[str, object]) -> bool:  # noqa: ARG002  # most are what their partition says
         """Say whether a manifest in its partition tells of the very same rows that this source has."""
         return True
+
+    def is_comparable(self, manifest: Mapping[str, object], state: SourceState) -> bool:  # noqa: ARG002
+        """Say whether as many rows may be expected as a manifest tells of, now that the source is in this state."""
+        return self.is_same(manifest)
+
+    def check_replaced(self, manifest: Mapping[str, object], look: Callable[[], SourceState]) -> None:  # noqa: ARG002
+        """Raise SnapshotExistsError if what a manifest in its partition tells of would be lost, and not renewed.
+
+        :param look: tells the state of the source; may cost a request.
+        """
+        return
 
 
 def with_id(page: Page) -> Page:

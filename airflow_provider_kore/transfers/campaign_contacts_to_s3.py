@@ -28,12 +28,15 @@ class CampaignContactsToS3Operator(SnapshotToS3Operator):
     :param s3_prefix: location of the table in the bucket. (templated)
     :param min_contacts: fail rather than land fewer.
     :param max_contacts: fail rather than read more; an account holds at most 5,000,000 contacts.
+    :param replace_instance: a campaign that was stopped and started again, or recurs, has lost its earlier results at
+        Kore.ai. If the partition holds those, the task fails; True: replace them. (templated)
 
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
 
     template_fields: Sequence[str] = (
         "campaign_id",
+        "replace_instance",
         "min_contacts",
         "max_contacts",
         *SnapshotToS3Operator.template_fields,
@@ -48,6 +51,7 @@ class CampaignContactsToS3Operator(SnapshotToS3Operator):
         s3_prefix: str = "kore/campaign_contacts",
         min_contacts: int = 0,
         max_contacts: int = 5_000_000,
+        replace_instance: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -61,8 +65,11 @@ class CampaignContactsToS3Operator(SnapshotToS3Operator):
         self.campaign_id = campaign_id
         self.min_contacts = min_contacts
         self.max_contacts = max_contacts
+        self.replace_instance = replace_instance
 
     def _source(self, hook: KoreCampaignHook) -> Source:  # noqa: ARG002  # others need the connection
+        from airflow_provider_kore.parameters import check_boolean
         from airflow_provider_kore.snapshot.campaign_sources import CampaignContactsSource
 
-        return CampaignContactsSource(campaign_id=self.campaign_id)
+        replace_instance = check_boolean("replace_instance", self.replace_instance)
+        return CampaignContactsSource(campaign_id=self.campaign_id, replace_instance=replace_instance)

@@ -114,6 +114,12 @@ def test_a_campaign_that_is_completed_defers_nothing(bench: Bench) -> None:
     assert [request.endpoint for request in bench.kore.requests] == ["campaign_status"]
 
 
+def test_a_status_that_no_page_lists_can_be_waited_for_and_passed_by(bench: Bench) -> None:
+    bench.kore.add_campaign("cd-1", status="Run as emergency")
+    rerun = when_asked(bench.kore, 3, lambda: bench.kore.set_campaign_status("cd-1", "Rerun"))
+    assert end(campaign_sensor(status=["Rerun"]), rerun)["campaign_status"] == "Rerun"
+
+
 def test_the_sensor_ends_when_the_campaign_does(bench: Bench) -> None:
     bench.kore.add_campaign("cd-1", status="Active")
     completed = when_asked(bench.kore, 3, lambda: bench.kore.set_campaign_status("cd-1", "Completed"))
@@ -178,7 +184,7 @@ def test_a_campaign_that_is_deleted_while_waiting_fails_with_the_same_sentence(b
         ({"campaign_id": "cd 1/2"}, "holds a character that no Kore.ai id has"),
         ({"status": "Complete"}, "Parameter 'status': there is no status 'Complete'; use Active, Completed"),
         ({"status": []}, r"Parameter 'status': is \[\]"),
-        ({"failed_statuses": ["Halted"]}, "Parameter 'failed_statuses': there is no status 'Halted'"),
+        ({"failed_statuses": ["Stoped"]}, "Parameter 'failed_statuses': there is no status 'Stoped'"),
         ({"max_failures": 0}, "Parameter 'max_failures'"),
         ({"kore_conn_id": "kore_nowhere"}, "kore_nowhere"),
     ],

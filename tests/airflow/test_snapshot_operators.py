@@ -142,7 +142,7 @@ def test_a_refusal_that_no_retry_mends_fails_for_good(bench: Bench, operator: ty
         (CampaignContactsToS3Operator, {"campaign_id": "Spring sale"}, "'campaign_id'"),
         (CampaignContactsToS3Operator, {"min_contacts": 131}, "has 130 call results, and min_contacts is 131"),
         (CampaignsToS3Operator, {"campaign_type": "fax"}, "'campaign_type'"),
-        (CampaignsToS3Operator, {"filters": {"status": "running"}}, "'filters'"),
+        (CampaignsToS3Operator, {"filters": {"status": "completed"}}, "'filters'"),
         (CampaignsToS3Operator, {"min_campaigns": 61}, "has 60 campaigns, and min_campaigns is 61"),
         (CampaignsToS3Operator, {"min_campaigns": "many"}, "'min_campaigns'"),
         (ContactListsToS3Operator, {"min_contact_lists": 2}, "has 1 contact lists, and min_contact_lists is 2"),
@@ -176,7 +176,7 @@ def test_ids_and_filters_are_templated(bench: Bench) -> None:
 
 def test_one_task_for_each_campaign_that_runs(bench: Bench) -> None:
     running = KoreCampaignHook().get_campaigns("voice", {"status": "Active"})
-    assert [campaign["_id"] for campaign in running] == [f"cd-{number}" for number in range(1, 61, 2)]
+    assert {campaign["_id"] for campaign in running} == {f"cd-{number}" for number in range(1, 61, 2)}
     with DAG("a_dag", schedule=None):
         mapped = CampaignContactsToS3Operator.partial(task_id="results", s3_bucket="lake").expand(
             campaign_id=[campaign["_id"] for campaign in running]
@@ -194,11 +194,14 @@ def test_the_hook_reads_every_endpoint_on_both_versions(bench: Bench, version: s
     assert len(hook.get_campaigns()) == 60
     assert hook.get_campaigns("sms") == []
     assert hook.get_campaign_status("cd-1") == {"id": "cd-1", "status": "Active", "name": "Campaign cd-1"}
+    if version == "v2":  # documented for v2 only
+        assert hook.get_campaign("cd-1")["name"] == "Campaign cd-1"
     assert list(hook.iter_campaign_contacts("cd-1", page_size=7)) == bench.kore.campaign_results("cd-1")
     base = {"v1": "/agentassist/api/v1/public/", "v2": "/campaign/api/v2/public/"}[version]
     assert {request.path.startswith(base) for request in bench.kore.requests} == {True}
     assert {request.endpoint for request in bench.kore.requests} == {
-        "contacts", "list", "lists", "campaigns", "campaign_status", "campaign_results",
+        "contacts", "list", "lists", "campaigns", *(["campaign"] if version == "v2" else []), "campaign_status",
+        "campaign_results",
     }  # fmt: skip
 
 

@@ -304,7 +304,7 @@ CHANGES = {
     "campaign edited": ("voice campaigns", "newest updatedAt went from"),
     "campaign removed": ("voice campaigns", "totalResults went from 131 to 130"),
     "campaign exchanged": ("voice campaigns", "went from"),
-    "campaign completes": ("call results", "the campaign's status went from Completed to Stopped"),
+    "campaign completes": ("call results", r"the campaign's status went from Completed .* to Stopped"),
     "result added": ("call results", "totalResults went from 250 to 251"),
 }
 
@@ -368,13 +368,70 @@ def test_the_manifest_tells_the_campaigns_status(kore: Simulator, status: str) -
 def test_a_server_that_does_not_sort_costs_the_witness(kore: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_kore.simulator import endpoints
 
-    monkeypatch.setattr(endpoints, "_sorted", lambda found, _sort_by: found)
+    monkeypatch.setattr(endpoints, "_sorted", lambda found, *_: found)
     landing = Landing(kore, source=source_of("voice campaigns", kore))
     content = landing.take().content
     assert landing.rows == served("voice campaigns", kore)
     assert content["newest_updated_at"] is None
     assert "updated_at" not in content["witnesses"]["agreed"]
     assert "which campaign changed last" in content["warnings"][0]
+
+
+@pytest.mark.parametrize("settings", [{"sort_by_name": "required"}, {"sort_by_name": "refused"}])
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("account", ["ignored", "required", "refused"])
+def test_what_the_pages_leave_open_costs_a_refusal_and_no_witness(
+    kore: Simulator, settings: dict[str, Any], version: str, account: str
+) -> None:
+    kore.configure(account_in_query=account, **settings)
+    for name in SOURCES:
+        landing = Landing(kore, source=source_of(name, kore))
+        kore.forget_requests()
+        content = landing.take({"api_version": version}).content
+        assert without_made_id(name, landing.rows) == served(name, kore)
+        assert content["walk"]["requests"] - content["walk"]["pages"] <= 9
+        if name == "voice campaigns":
+            assert content["newest_updated_at"] == LATER
+            assert "updated_at" in content["witnesses"]["agreed"]
+
+
+@pytest.mark.parametrize("named", ["like instants", "against them", "at random"])
+def test_a_server_that_sorts_by_name_first_is_not_believed_to_sort_by_instant(kore: Simulator, named: str) -> None:
+    kore.configure(sort_by_order="name_first")
+    for number in range(CAMPAIGNS):
+        kore.remove_campaign(f"cd-voice-{number}")
+    kore.remove_campaign("cd-1")
+    for number in range(40):
+        instant = f"2026-01-01T00:00:{number:02d}.000Z"
+        order = {"like instants": number, "against them": 99 - number, "at random": number * 37 % 41}[named]
+        kore.add_campaign(f"cd-{number}", name=f"Week {order:02d}", createdAt=instant, updatedAt=instant)
+    landing = Landing(kore, source=source_of("voice campaigns", kore))
+    content = landing.take().content
+    assert sorted(row["_id"] for row in landing.rows) == sorted(f"cd-{number}" for number in range(40))
+    assert content["newest_updated_at"] in {None, "2026-01-01T00:00:39.000Z"}
+
+
+@pytest.mark.parametrize("status", ["Rerun", "Run as emergency", "Archived"])
+def test_a_status_that_no_page_lists_is_passed_on(
+    kore: Simulator, status: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kore.add_campaign("cd-rare", status=status, dialingMode="Agentless")
+    landing = Landing(kore, source=source_of("voice campaigns", kore, {"status": status, "dialing_mode": "Agentless"}))
+    landing.take()
+    assert [row["_id"] for row in landing.rows] == ["cd-rare"]
+    assert f"The status '{status}'" in caplog.text
+
+
+def test_filters_go_as_the_vendor_spells_them() -> None:
+    query = CampaignQuery.parse(
+        "voice", {"priority": ["5", 1, "1"], "start_date": "2025-12-01", "end_date": "2025-12-04"}
+    )
+    assert query.body == {
+        "type": "voice",
+        "startDate": "2025-12-01T00:00:00.000Z",
+        "endDate": "2025-12-04T23:59:59.999Z",
+        "filters": {"priority": [1, 5]},
+    }
 
 
 # --- Misfortune ------------------------------------------------------------------------------------------------------
@@ -467,7 +524,10 @@ def test_an_unknown_campaign_is_an_error(kore: Simulator, setting: str) -> None:
         ("voice", {"state": "Active"}, "filters", "dialing_mode"),
         ("voice", {"status": "active"}, "filters", "Rescheduled"),
         ("voice", {"status": []}, "filters", "leave the filter out"),
+        ("voice", {"status": "Complete"}, "filters", "did you mean 'Completed'"),
         ("voice", {"priority": [None]}, "filters", "leave the filter out"),
+        ("voice", {"priority": "high"}, "filters", "numbers"),
+        ("voice", {"start_date": "0001-01-01T00:00:00+05:00"}, "filters", "YYYY-MM-DD"),
         ("voice", {"start_date": "01.02.2026"}, "filters", "YYYY-MM-DD"),
         ("voice", {"end_date": "2026-02-30"}, "filters", "YYYY-MM-DD"),
         ("voice", {"start_date": "2026-02-02", "end_date": "2026-01-01"}, "filters", "exchange"),
@@ -493,9 +553,11 @@ def test_a_campaign_id_that_is_none_is_refused(campaign_id: str) -> None:
         ({"status": "Active"}, 44),
         ({"status": ["Active", "Completed"]}, 131),
         ({"status": ["Paused"]}, 0),
-        ({"priority": 2, "dialing_mode": "preview"}, 130),
+        ({"priority": 2, "dialing_mode": "Preview"}, 130),
         ({"start_date": "2026-01-01", "end_date": "2026-01-01"}, 130),
+        ({"priority": ["2", 7], "dialing_mode": ["Agentless", "Preview"]}, 130),
         ({"start_date": "2026-01-01T00:01:00.000Z", "end_date": "2026-12-31"}, 71),
+        ({"start_date": "2026-01-01T01:01:00+01:00", "end_date": "2026-12-31T00:00:00.1234Z"}, 71),
     ],
 )
 def test_filters_let_pass_what_they_say(kore: Simulator, filters: dict[str, Any], expected: int) -> None:

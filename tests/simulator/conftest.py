@@ -86,7 +86,12 @@ class Caller:
     def post(self, path: str, json: Any = None, **more: Any) -> requests.Response:
         return self(path, method="POST", json={} if json is None else json, **more)
 
+    def add_contacts(self, body: Any, *, token: str | None = None) -> requests.Response:
+        """Push contacts: the third base path, and no account in the query."""
+        return self.post("contactList/addContacts", body, base="api/1.1/public", token=token)
+
     def page(self, list_id: str = "cl-1", **query: Any) -> requests.Response:
+        query = {"accountId": self.connection["extra"]["account_id"], **query}
         return self(f"contactList/{list_id}/getAllContacts", **query)
 
     def walk(self, list_id: str = "cl-1", limit: int = 50) -> list[dict[str, Any]]:

@@ -30,13 +30,12 @@ def test_a_contact_has_the_documented_fields_and_the_first_one_the_samples_time(
 @pytest.mark.parametrize(
     ("method", "path", "query", "body"),
     [
-        ("GET", "contactList/cl-1/getAllContacts", {}, None),
+        ("GET", "contactList/cl-1/getAllContacts", {"accountId": "simulated-account"}, None),
         ("GET", "contactList/cl-1", {}, None),
         ("POST", "contactList/getAllListDetails", {"type": "call"}, {}),
-        ("POST", "contactList/cl-1/addContacts", {}, {"contacts": [{"phoneNumber": "1"}]}),
-        ("POST", "campaign/getAllCampaignDetails", {}, {"type": "voice"}),
-        ("POST", "campaign/cd-1/status", {"view": "status"}, {}),
-        ("POST", "campaign/cd-1/status", {"view": "contacts"}, {"page": 1, "limit": 10}),
+        ("POST", "getAllCampaignDetails", {}, {"type": "voice"}),
+        ("POST", "cd-1/status", {"view": "status"}, {}),
+        ("POST", "cd-1/status", {"view": "contacts"}, {"page": 1, "limit": 10}),
     ],
 )
 def test_every_endpoint_answers_in_both_versions_and_refuses_other_methods(
@@ -73,8 +72,8 @@ def test_campaigns_are_filtered_sorted_and_paged(kore, call):
         kore.add_campaign(f"cd-{number}", status=status, name=f"n{number}")
     kore.add_campaign("cd-sms", type="sms")
     asked = {"type": "voice", "filters": {"status": ["Active"]}, "sortBy": {"name": "desc"}, "limit": 1}
-    first = call.post("campaign/getAllCampaignDetails", {**asked, "page": 1}).json()["data"]
-    second = call.post("campaign/getAllCampaignDetails", {**asked, "skip": 1}).json()["data"]
+    first = call.post("getAllCampaignDetails", {**asked, "page": 1}).json()["data"]
+    second = call.post("getAllCampaignDetails", {**asked, "skip": 1}).json()["data"]
     assert [first["results"][0]["_id"], second["results"][0]["_id"]] == ["cd-2", "cd-0"]
     assert (first["hasMore"], second["hasMore"], first["totalResults"]) == (True, False, 2)
 
@@ -82,8 +81,8 @@ def test_campaigns_are_filtered_sorted_and_paged(kore, call):
 def test_voice_campaigns_carry_underscore_id_and_sms_campaigns_id(kore, call):
     kore.add_campaign("cd-v")
     kore.add_campaign("cd-s", type="sms")
-    (voice,) = call.post("campaign/getAllCampaignDetails", {"type": "voice"}).json()["data"]["results"]
-    (sms,) = call.post("campaign/getAllCampaignDetails", {"type": "sms"}).json()["data"]["results"]
+    (voice,) = call.post("getAllCampaignDetails", {"type": "voice"}).json()["data"]["results"]
+    (sms,) = call.post("getAllCampaignDetails", {"type": "sms"}).json()["data"]["results"]
     assert voice["_id"] == "cd-v"
     assert "id" not in voice
     assert sms["id"] == "cd-s"
@@ -99,13 +98,20 @@ def test_voice_campaigns_carry_underscore_id_and_sms_campaigns_id(kore, call):
         {"type": "voice", "sortBy": []},
         {"type": "voice", "sortBy": "name"},
         {"type": "voice", "filters": {"status": "Active"}},
+        {"type": "voice", "filters": {"priority": ["1"]}},
+        {"type": "voice", "filters": {"dialing_mode": ["Preview"]}},
         {"type": "voice", "startDate": "yesterday"},
+        {"type": "voice", "startDate": "2025-12-09"},
+        {"type": "voice", "endDate": "2025-12-09T00:00:00Z"},
+        {"type": "voice", "endDate": "2025-02-30T00:00:00.000Z"},
+        {"type": "voice", "offset": 0},
+        {"type": "voice", "limit": "10"},
         {"type": "voice", "limit": 0},
         {"type": "voice", "page": 0},
     ],
 )
 def test_a_campaign_query_that_means_nothing_is_refused(call, refusal_of, body):
-    response = call.post("campaign/getAllCampaignDetails", body)
+    response = call.post("getAllCampaignDetails", body)
     if body.get("sortBy") == []:  # an empty value is none
         assert response.status_code == 200
     else:
@@ -115,38 +121,41 @@ def test_a_campaign_query_that_means_nothing_is_refused(call, refusal_of, body):
 def test_campaigns_are_found_by_their_day(kore, call):
     kore.add_campaign("cd-1")  # created on 2025-12-09
     for dates, found in [
-        ({"startDate": "2025-12-09", "endDate": "2025-12-09"}, 1),
-        ({"startDate": "2025-12-10"}, 0),
-        ({"endDate": "2025-12-08"}, 0),
+        ({"startDate": "2025-12-09T00:00:00.000Z", "endDate": "2025-12-09T23:59:59.999Z"}, 1),
+        ({"startDate": "2025-12-10T00:00:00.000Z", "endDate": ""}, 0),
+        ({"endDate": "2025-12-08T00:00:00.000Z"}, 0),
     ]:
-        answer = call.post("campaign/getAllCampaignDetails", {"type": "voice", **dates})
+        answer = call.post("getAllCampaignDetails", {"type": "voice", **dates})
         assert answer.json()["data"]["totalResults"] == found
 
 
 def test_a_campaigns_status_follows_the_campaign(kore, call):
     kore.add_campaign("cd-1", name="Autumn")
     kore.set_campaign_status("cd-1", "Completed")
-    answer = call.post("campaign/cd-1/status", view="status").json()["data"]
+    answer = call.post("cd-1/status", view="status").json()["data"]
     assert answer == {"id": "cd-1", "status": "Completed", "name": "Autumn"}
 
 
 def test_call_results_are_paged_from_one_without_has_more(kore, call):
     kore.add_campaign("cd-1", results=123)
-    data = call.post("campaign/cd-1/status", {"page": 2, "limit": 100}, view="contacts").json()["data"]
+    data = call.post("cd-1/status", {"page": 2, "limit": 100}, view="contacts").json()["data"]
     assert len(data.pop("results")) == 23
     assert data == {"page": 2, "limit": 100, "totalPages": 2, "totalResults": 123}
 
 
 def test_call_results_can_be_given(kore, call):
     kore.add_campaign("cd-1", results=[{"phoneNumber": "1", "dialerOutcome": "Busy"}])
-    data = call.post("campaign/cd-1/status", view="contacts").json()["data"]
+    data = call.post("cd-1/status", view="contacts").json()["data"]
     assert data["results"] == [{"phoneNumber": "1", "dialerOutcome": "Busy"}]
 
 
-@pytest.mark.parametrize("body", [{"limit": 101}, {"limit": 0}, {"page": 0}, {"limit": "many"}, {"limit": True}])
+@pytest.mark.parametrize(
+    "body",
+    [{"limit": 101}, {"limit": 0}, {"page": 0}, {"limit": "many"}, {"limit": "10"}, {"page": ""}, {"limit": True}],
+)
 def test_call_results_refuse_a_limit_outside_1_to_100(kore, call, refusal_of, body):
     kore.add_campaign("cd-1", results=123)
-    response = call.post("campaign/cd-1/status", body, view="contacts")
+    response = call.post("cd-1/status", body, view="contacts")
     assert refusal_of(response) == (412, "Validation errors/ Invalid arguments")
 
 
@@ -171,10 +180,81 @@ def test_a_missing_or_wrong_header_is_refused(call, refusal_of, headers, expecte
     assert refusal_of(call.page(headers=headers)) == expected
 
 
-def test_v2_wants_the_account_in_the_query_too_and_v1_does_not(call, refusal_of):
-    assert refusal_of(call.page(accountId=None)) == CREDENTIALS
-    assert refusal_of(call.page(accountId="other")) == CREDENTIALS
-    assert call.page(base="agentassist/api/v1/public").status_code == 200
+def test_the_account_is_wanted_in_the_query_where_each_sample_has_it(kore, call, refusal_of):
+    v1 = "agentassist/api/v1/public"
+    for base in ("campaign/api/v2/public", v1):
+        assert refusal_of(call.page(base=base, accountId=None)) == CREDENTIALS
+        assert refusal_of(call.page(base=base, accountId="other")) == CREDENTIALS
+    assert call("contactList/cl-1", base=v1).status_code == 200
+    assert refusal_of(call("contactList/cl-1", base=v1, accountId="other")) == CREDENTIALS
+    kore.configure(account_in_query="required")
+    assert refusal_of(call("contactList/cl-1", base=v1)) == CREDENTIALS
+    kore.configure(account_in_query="refused")
+    assert refusal_of(call("contactList/cl-1", base=v1, accountId=kore.settings.account_id))[0] == 412
+
+
+@pytest.mark.parametrize(
+    ("setting", "refused"), [("optional", []), ("required", [{"createdAt": "asc"}]), ("refused", [{"name": "asc"}])]
+)
+def test_name_in_sort_by_is_a_setting(kore, call, setting, refused):
+    kore.configure(sort_by_name=setting)
+    for sort_by in ({}, {"name": "asc"}, {"createdAt": "asc"}):
+        answer = call.post("getAllCampaignDetails", {"type": "voice", "sortBy": sort_by})
+        assert answer.status_code == (412 if sort_by in refused else 200)
+
+
+def test_name_counts_first_where_that_is_set(kore, call):
+    for name, created in (("a", "2026-01-02"), ("b", "2026-01-01")):
+        kore.add_campaign(f"cd-{name}", name=name, createdAt=f"{created}T00:00:00.000Z")
+    asked = {"type": "voice", "sortBy": {"createdAt": "asc", "name": "asc"}}
+    for order, first in (("as_asked", "cd-b"), ("name_first", "cd-a")):
+        kore.configure(sort_by_order=order)
+        assert call.post("getAllCampaignDetails", asked).json()["data"]["results"][0]["_id"] == first
+
+
+def test_a_campaign_that_starts_again_has_lost_its_results(kore, call):
+    kore.add_campaign("cd-1", status="Stopped", results=5)
+    (before,) = call.post("getAllCampaignDetails", {"type": "voice"}).json()["data"]["results"]
+    kore.restart_campaign("cd-1", results=2)
+    (after,) = call.post("getAllCampaignDetails", {"type": "voice"}).json()["data"]["results"]
+    assert after["campaignInstanceUpdatedAt"] > before["campaignInstanceUpdatedAt"]
+    assert (after["status"], len(kore.campaign_results("cd-1"))) == ("Active", 2)
+    assert "campaignInstanceUpdatedAt" not in call("cd-1").json()["data"]
+    kore.configure(campaign_instance="both")
+    assert call("cd-1").json()["data"]["campaignInstanceUpdatedAt"] == after["campaignInstanceUpdatedAt"]
+    kore.configure(campaign_instance="missing")
+    (told,) = call.post("getAllCampaignDetails", {"type": "voice"}).json()["data"]["results"]
+    assert "campaignInstanceUpdatedAt" not in told
+
+
+def test_a_status_that_moves_may_move_the_instance(kore, call):
+    kore.configure(campaign_instance_moves="status", campaign_instance="both")
+    kore.add_campaign("cd-1")
+    before = call("cd-1").json()["data"]["campaignInstanceUpdatedAt"]
+    kore.set_campaign_status("cd-1", "Completed")
+    assert call("cd-1").json()["data"]["campaignInstanceUpdatedAt"] > before
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ({"limit": "101"}, {}),
+        ({"offset": "11"}, {}),
+        ({}, {"startDate": "2026-02-16T00:00:00Z"}),
+        ({}, {"endDate": None}),
+        ({}, {"endDate": "2026-02-24"}),
+        ({}, {"endDate": "2026-02-15 07:20:15"}),
+        ({}, {"endDate": "2026-02-30"}),
+        ({}, {"direction": "Sideways"}),
+    ],
+)
+def test_interaction_details_keep_their_bounds(kore, call, query, body):
+    asked = {"startDate": "2026-02-16", "endDate": "2026-02-17", **body}
+    url = f"{kore.url}/agentassist/api/public/analytics/account/{kore.settings.account_id}/v2/interactionDetails"
+    headers = {"auth": call.token(), "iId": kore.settings.stream_id, "accountId": kore.settings.account_id}
+    assert call.session.post(url, params=query, json=asked, headers=headers, timeout=10).status_code == 412
+    other = url.replace(kore.settings.account_id, "another")
+    assert call.session.post(other, json=asked, headers=headers, timeout=10).status_code == 401
 
 
 def test_a_good_token_on_a_wrong_stream_is_told_as_wrong_credentials(call, refusal_of):
@@ -182,7 +262,10 @@ def test_a_good_token_on_a_wrong_stream_is_told_as_wrong_credentials(call, refus
     assert refusal_of(call.page(stream="bot-1")) == (400, "Invalid StreamId")
 
 
-@pytest.mark.parametrize("path", ["contactList", "contactList/cl-1/export", "nothing/at/all", "campaign/cd-1"])
+@pytest.mark.parametrize(
+    "path",
+    ["contactList", "contactList/cl-1/export", "nothing/at/all", "campaign/cd-1", "contactList/cl-1/addContacts"],
+)
 def test_a_path_that_is_not_documented_is_not_found(call, refusal_of, path):
     assert refusal_of(call(path)) == (404, "Not Found")
 
@@ -193,7 +276,7 @@ def test_an_id_with_a_slash_is_one_segment(kore, call):
 
 
 def test_a_body_that_is_no_json_object_is_refused(call, refusal_of):
-    assert refusal_of(call.post("campaign/getAllCampaignDetails", [1])) == (412, "Validation errors/ Invalid arguments")
+    assert refusal_of(call.post("getAllCampaignDetails", [1])) == (412, "Validation errors/ Invalid arguments")
 
 
 def test_the_catalogue_wants_its_type(call, refusal_of):

@@ -145,8 +145,8 @@ def test_every_change_moves_the_lists_updated_at_unless_it_is_set_not_to(kore, c
 
 def test_pushed_contacts_appear_after_the_set_number_of_requests(kore, call):
     kore.configure(add_contacts_delay=0, add_contacts_requests=2)
-    answer = call.post("contactList/cl-1/addContacts", {"contacts": [{"phoneNumber": "77"}]})
-    assert answer.json() == {"status": "success", "message": "Contacts addition is in progress"}
+    answer = call.add_contacts({"contact_list_name": "List cl-1", "data": [{"phoneNumber": "77"}]})
+    assert answer.json() == {"message": "Adding contacts to public list is in progress"}
     totals = [call.page().json()["data"]["totalResults"] for _ in range(3)]
     assert totals == [120, 120, 121]
     last = call.page(skip=120).json()["data"]["results"][0]
@@ -156,15 +156,16 @@ def test_pushed_contacts_appear_after_the_set_number_of_requests(kore, call):
 
 def test_pushed_contacts_appear_after_the_set_delay(kore, call):
     kore.configure(add_contacts_delay=0.2)
-    call.post("contactList/cl-1/addContacts", {"contacts": [{"phoneNumber": "77"}]})
+    call.add_contacts({"contact_list_name": "List cl-1", "data": [{"phoneNumber": "77"}]})
     assert len(list(kore.contact_ids("cl-1"))) == 120
     time.sleep(0.25)
     assert len(list(kore.contact_ids("cl-1"))) == 121
 
 
-@pytest.mark.parametrize("body", [{}, {"contacts": []}, {"contacts": [{}]}, {"contacts": ["x"]}, {"contacts": 3}])
-def test_pushing_what_is_no_contact_is_refused(call, refusal_of, body):
-    assert refusal_of(call.post("contactList/cl-1/addContacts", body))[0] == 412
+@pytest.mark.parametrize("data", [None, [], [{}], ["x"], 3])
+def test_pushing_what_is_no_contact_is_refused(call, refusal_of, data):
+    assert refusal_of(call.add_contacts({"contact_list_name": "List cl-1", "data": data}))[0] == 412
+    assert refusal_of(call.add_contacts({"data": [{"phoneNumber": "77"}]}))[0] == 412
 
 
 def test_a_deleted_list_is_unknown(kore, call):

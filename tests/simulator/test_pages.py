@@ -164,9 +164,11 @@ def test_an_unknown_list_is_refused_as_set(kore, call, refusal_of, setting, stat
     kore.configure(unknown_id=setting)
     assert refusal_of(call.page("cl-none")) == (status, "Contact list not found")
     assert refusal_of(call("contactList/cl-none")) == (status, "Contact list not found")
-    assert refusal_of(call.post("campaign/cd-none/status", view="status")) == (status, "Campaign not found")
-    assert refusal_of(call.post("campaign/cd-none/status", view="contacts")) == (status, "Campaign not found")
-    assert refusal_of(call.post("contactList/cl-none/addContacts"))[0] == status
+    assert refusal_of(call.post("cd-none/status", view="status")) == (status, "Campaign not found")
+    assert refusal_of(call.post("cd-none/status", view="contacts")) == (status, "Campaign not found")
+    assert refusal_of(call("cd-none")) == (status, "Campaign not found")
+    pushed = call.add_contacts({"contact_list_name": "None", "data": [{"phoneNumber": "77"}]})
+    assert refusal_of(pushed) == (status, "Contact list not found")
 
 
 @pytest.mark.parametrize("word", ["error", "failure", "Error"])

@@ -75,7 +75,7 @@ def test_only_so_many_requests_are_kept_but_all_are_counted(kore, call):
 def test_requests_say_what_was_asked_and_answered(kore, call):
     call.page(skip=50, limit=25)
     call.page("cl-none", skip="x")
-    call.post("campaign/getAllCampaignDetails", {"type": "voice", "skip": 2, "limit": 3})
+    call.post("getAllCampaignDetails", {"type": "voice", "skip": 2, "limit": 3})
     first, second, third = kore.requests
     assert (first.method, first.endpoint, first.skip, first.limit, first.status) == ("GET", "contacts", 50, 25, 200)
     assert first.path.endswith("/contactList/cl-1/getAllContacts")
