@@ -218,6 +218,7 @@ def test_a_lost_answer_in_a_bucket_that_nobody_may_read_stays_in_doubt(ministack
     interceptor = Interceptor(client)
     interceptor.lose_the_first_answer("PutObject")
     interceptor.answer("HeadObject", 403)
+    interceptor.answer("GetObject", 403, "AccessDenied")
     with pytest.raises(ConditionFailed) as refused:
         upload(store, parts=False, condition=ABSENT)
     assert refused.value.in_doubt
