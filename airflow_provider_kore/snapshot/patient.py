@@ -198,7 +198,7 @@ class PatientStore:
                 result = call()
             except ConditionFailed as failed:
                 if failures and not failed.in_doubt:
-                    raise type(failed)(failed.key, True) from None  # noqa: FBT003 - as it is defined
+                    raise type(failed)(failed.key, True) from None
                 raise
             except SessionExpired:
                 raise

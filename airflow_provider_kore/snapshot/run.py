@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore import __version__
-from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, KoreError
+from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, KoreError, RequestRefusedError
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.capabilities import find_out
 from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, delete_expired
 from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
+from airflow_provider_kore.snapshot.patient import PatientStore
 from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog
-from airflow_provider_kore.snapshot.publish import Publisher, check_target, check_writable, instant, look
+from airflow_provider_kore.snapshot.publish import Publisher, check_target, instant, look
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.stop import Stop
@@ -56,20 +58,22 @@ def take_snapshot(
     stop = stop or Stop()
     layout = Layout(spec, client.config.source)
     layout.check_keys()
+    store = PatientStore(store, clock, stop)
+    staging_store = store if staging_store is None else PatientStore(staging_store, clock, stop)
     seal = Seal(client.config, layout.staging)
     target = look(store, layout)
     published = check_target(spec, layout, target, store.bucket)
     if published is not None:
         log.info("This run has published %s %s already.", f"{published.rows:,}", spec.source.rows)
-        with _staging(spec, layout, staging_store or store, clock, stop, seal=seal) as staging:
+        with _staging(spec, layout, staging_store, clock, stop, seal=seal) as staging:
             staging.find(oldest=0.0)
             _remove_staging(staging)
         started = published.content["walk"]["started_at"]
         Publisher(spec, layout, store, stop, snapshot_id=published.snapshot_id, started=started).tidy(published, target)
         return published
-    check_writable(spec, layout, store)
+    capabilities = find_out(spec, layout, store, staging_store, clock)
     _remove_leftovers(spec, layout, store, clock)
-    with _staging(spec, layout, staging_store or store, clock, stop, seal=seal, on_checkpoint=on_checkpoint) as staging:
+    with _staging(spec, layout, staging_store, clock, stop, seal=seal, on_checkpoint=on_checkpoint) as staging:
         walked, walks = _walk(spec, client, staging, clock, stop)
         content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
         check_guards(spec, layout, store, walked.evidence.contacts)
@@ -83,6 +87,8 @@ def take_snapshot(
             snapshot_id=staging.state.walk_id,
             started=content["walk"]["started_at"],
             now=clock.time(),
+            capabilities=capabilities,
+            clock=clock,
         )
         manifest = publisher.publish(target, staging, content)
         _remove_staging(staging)
@@ -245,7 +251,7 @@ def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, cl
         )
         if aborted:
             log.info("Aborted %d unfinished uploads of earlier tries.", len(aborted))
-    except AccessRefused as err:
+    except (AccessRefused, RequestRefusedError) as err:
         log.warning("Leftovers of earlier runs are not cleaned up: %s", err)
 
 
