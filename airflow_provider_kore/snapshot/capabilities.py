@@ -64,8 +64,8 @@ class Capabilities:
         if conditions is not None and conditions.usable and conditions.missing():
             told = "sent, partly ignored"
         return (
-            f"conditional writes {told}; user metadata {'kept' if self.metadata else 'lost'}; multipart uploads "
-            f"{'taken' if self.uploads else 'refused'}; missing: {', '.join(self.lacks) or 'nothing'}"
+            f"conditions of writes {told}; user metadata {'kept' if self.metadata else 'lost'}; multipart uploads "
+            f"{'taken' if self.uploads else 'refused'}; it lacks {'; '.join(self.lacks) or 'nothing'}"
         )
 
 
@@ -79,21 +79,21 @@ def find_out(spec: SnapshotSpec, layout: Layout, store: ObjectStore, staged: Obj
     """
     lacks: list[str] = []
     metadata = True
-    try:
-        metadata = _try_an_object(layout.staging, staged, clock, lacks)
-    except StorePermissionError as err:
-        if spec.durable:
-            raise
-        lacks.append(f"access to the staging prefix, so that it cannot be tried out ({err})")
+    if spec.durable or staged.honours_conditions is None:
+        try:
+            metadata = _try_an_object(layout.staging, staged, clock, lacks)
+        except StorePermissionError as err:
+            if spec.durable:
+                raise
+            lacks.append(f"access to the staging prefix, so that it cannot be tried out ({err})")
     if not metadata:
         lacks.append("user metadata (the manifest and the ETag tell whose an object is)")
     conditions = _try_conditions(layout.staging, staged, lacks)
     uploads = _try_an_upload(spec, layout, store, lacks)
     lacks += [each for each in dict.fromkeys((*staged.lacks, *store.lacks)) if each not in lacks]
     found = Capabilities(conditions=conditions, uploads=uploads, metadata=metadata, lacks=tuple(lacks))
-    log.info("What the store of bucket %s can do: %s.", store.bucket, found)
-    if lacks:
-        log.warning("The store lacks what a snapshot can do without: %s.", "; ".join(lacks))
+    level = logging.WARNING if lacks else logging.INFO
+    log.log(level, "What the store of bucket %s can do: %s.", store.bucket, found)
     return found
 
 

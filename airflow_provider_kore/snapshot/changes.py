@@ -19,6 +19,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, Self, cast
 
 from airflow_provider_kore import __version__
+from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, IncomparableError, ParameterError
 from airflow_provider_kore.json_text import comparable, encode
 from airflow_provider_kore.quoting import quoted
@@ -27,6 +28,7 @@ from airflow_provider_kore.snapshot.formats import ColumnSet, parse_format
 from airflow_provider_kore.snapshot.formats.columns import instant
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout, default_changes_prefix
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
+from airflow_provider_kore.snapshot.patient import PatientStore
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, look
 from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import (
@@ -37,7 +39,7 @@ from airflow_provider_kore.snapshot.spec import (
     check_prefix,
     digest,
 )
-from airflow_provider_kore.snapshot.stop import Stop
+from airflow_provider_kore.snapshot.stop import Stop, StoppableClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -175,6 +177,8 @@ def find_changes(spec: ChangesSpec, store: ObjectStore, stop: Stop | None = None
     its files are not what its manifest says; RetryableError if the same call may succeed later.
     """
     stop = stop or Stop()
+    clock = StoppableClock(SystemClock(), stop)
+    store = PatientStore(store, clock, stop)
     target = look(store, Layout(spec.output))  # before the sides are read: what is published after this is as new
     newer = _proven(store, Layout(spec.snapshot), "snapshot_date")
     older = _older(spec, store)

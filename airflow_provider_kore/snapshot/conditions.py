@@ -91,7 +91,7 @@ def conditions_honoured(store: ObjectStore, prefix: str, *, multipart: bool = Fa
         complete_swap = _completion_refused(store, key, _NOBODY) if multipart else None
         complete_create = _completion_refused(store, key, ABSENT) if multipart else None
     return Honoured(
-        create="failed" in {first, second},
+        create=first == "failed" or second == "failed",
         swap=wrong == "failed",
         complete_create=complete_create,
         complete_swap=complete_swap,

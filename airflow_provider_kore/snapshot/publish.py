@@ -137,13 +137,9 @@ def _whose(found: StoredObject, published: Manifest | None) -> Mapping[str, str]
     """Return what is known of an object's writer: by its metadata; where the store keeps none, by its manifest."""
     if META_RUN in found.metadata:
         return found.metadata
-    if (
-        published is not None
-        and published.keys == [found.key]
-        and published.content["files"][0].get("etag") == found.etag
-    ):
-        return _metadata_of(published)
-    return {}
+    if published is None or published.keys != [found.key]:
+        return {}
+    return _metadata_of(published) if published.content["files"][0].get("etag") == found.etag else {}
 
 
 def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str) -> Manifest | None:
@@ -470,16 +466,15 @@ class Publisher:
         """
         key, committed = self._layout.object, self._committed
         where = f"s3://{self._store.bucket}/{key}"
-        stale = {"", _etag(self._replacing)} - {_etag(committed)}
         for lag in (*LAGS, None):
             current = self._shown(key)
             attempt = current.metadata.get(META_ATTEMPT) if current is not None else None
             if attempt == self._attempt or (attempt is None and _etag(current) == _etag(committed)):
                 return
-            if _etag(current) not in stale:
+            if current is not None and not self._is_replaced(current):
                 raise SupersededError(
-                    f"{where} was replaced by another writer right after this one. Its snapshot stays; there is nothing "
-                    "to do."
+                    f"{where} was replaced by another writer right after this one. Its snapshot stays; there is "
+                    "nothing to do."
                 )
             if lag is not None:
                 self._clock.sleep(lag)
@@ -487,6 +482,12 @@ class Publisher:
             f"{where}: the store accepted the snapshot, and does not show it {sum(LAGS):.0f} s later; either it lags, "
             "or something removed it. Try again; the next try looks anew at what is there."
         )
+
+    def _is_replaced(self, current: StoredObject) -> bool:
+        """Say whether this is still the object that our own write has replaced."""
+        before = self._replacing
+        attempt = current.metadata.get(META_ATTEMPT)
+        return before is not None and (before.etag, before.metadata.get(META_ATTEMPT)) == (current.etag, attempt)
 
     def _shown(self, key: str) -> StoredObject | None:
         """Describe the object; where nothing may be described, it is what our own write was told."""

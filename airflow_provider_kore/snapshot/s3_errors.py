@@ -161,8 +161,8 @@ def _from_status(answer: Any, code: str, status: int, call: Call) -> Exception: 
         return CallUnsupported(f"{call}: the store does not implement it ({code}, status {status}).")
     if code == "400":
         return Unexplained(
-            f"{call}: S3 says 400 and gives no reason, as to a HEAD; most often the session token has expired. Try again "
-            "later."
+            f"{call}: S3 says 400 and gives no reason, as to a HEAD; most often the session token has expired. Try "
+            "again later."
         )
     if code in _REFUSALS:
         return RequestRefusedError(f"{call}: S3 says {code} (status {status}): {_REFUSALS[code]}.")

@@ -51,7 +51,8 @@ class Uploaded:
     """Of the whole file, in hex, computed here."""
     evidence: Evidence
     """``checksum``: the one the store keeps equals ours. ``read back``: it keeps none, the bytes were fetched and
-    compared. ``etag``: it keeps none and its ETag is the MD5 of what was sent. ``answer only``: it keeps none and lets nobody read; we only know that it accepted the write."""
+    compared. ``etag``: neither, but its ETag is the MD5 of what was sent. ``answer only``: it keeps none and lets
+    nobody read; we only know that it accepted the write."""
 
     @property
     def checksum_kept(self) -> bool:
@@ -171,7 +172,7 @@ class _Digest:
         self._part_md5s.append(hashlib.md5(block, usedforsecurity=False).digest())
 
     def is_etag(self, etag: str) -> bool:
-        """Say whether an ETag is the MD5 of what was sent, or of the MD5s of its parts; of encrypted objects it isn't."""
+        """Say whether an ETag is the MD5 of what was sent, or of its parts' MD5s; of encrypted objects it isn't."""
         parts = hashlib.md5(b"".join(self._part_md5s), usedforsecurity=False).hexdigest()
         whole = f'"{self._md5.hexdigest()}"'
         return etag in ({f'"{parts}-{len(self._part_md5s)}"', whole} if self._part_md5s else {whole})
@@ -315,8 +316,8 @@ def _read_back(store: ObjectStore, local: _Digest, stored: StoredObject) -> bool
     if there.sha256 == local.sha256:
         return True
     now = store.head(stored.key)
-    if now is None or now.etag != stored.etag or local.is_etag(stored.etag):
-        return False  # replaced while we read it, or what it gave back is not what it shows
+    if now is None or now.etag != stored.etag:
+        return False  # replaced while we read it
     raise CorruptSnapshotError(
         f"s3://{store.bucket}/{stored.key} has SHA-256 {there.sha256}, but {local.sha256} was sent. "
         "Don't use it; run the task again."

@@ -368,7 +368,7 @@ def connect_s3(
 
     from airflow_provider_kore.exceptions import ParameterError
     from airflow_provider_kore.links.s3_console import S3Console
-    from airflow_provider_kore.snapshot.s3 import S3Store
+    from airflow_provider_kore.snapshot.s3 import S3Store, patient_config
     from airflow_provider_kore.snapshot.s3_settings import S3Settings
     from airflow_provider_kore.snapshot.spec import check_bucket
 
@@ -379,7 +379,9 @@ def connect_s3(
         raise ParameterError(
             "s3_settings", "has a key that is no setting", f"use {', '.join(S3Settings.__dataclass_fields__)}"
         ) from None
-    hook = S3Hook(aws_conn_id=aws_conn_id)
+    said = S3Hook(aws_conn_id=aws_conn_id).conn_config
+    config = patient_config(said.botocore_config, said.extra_config.get("config_kwargs") or {})
+    hook = S3Hook(aws_conn_id=aws_conn_id, config=config)
     client = hook.get_conn()
     console = S3Console.of(client, hook.conn_config.extra_config)
     return S3Store(client, bucket, settings), S3Store(client, bucket, settings.for_staging()), console
