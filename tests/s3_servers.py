@@ -2,8 +2,8 @@
 
 ``moto_server`` runs in this environment. ``ministack_server`` lives in one of its own (it pins its botocore): the one
 that ``KORE_TEST_MINISTACK`` names (a Python interpreter), else ``.cache/ministack``, made from its lock at first use.
-``localbucket_server``, ``rclone_server`` and ``s3rver_server`` lack much of S3 each, and are made at first use alike; the
-last takes a Node.js, installed from Debian where there is none. All end with the test process, even when that is killed.
+``localbucket_server``, ``rclone_server`` and ``s3rver_server`` lack much of S3 each, and are made at first use alike;
+the last takes a Node.js, installed from Debian where there is none. All end with the test process, even a killed one.
 """
 
 from __future__ import annotations

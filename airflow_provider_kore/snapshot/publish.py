@@ -551,8 +551,9 @@ class Publisher:
         Their writers are other tries of this run, or runs that began before this one: if they still live, they find
         this manifest in the place of theirs, and give way. Others are spared until they are too old to be under way.
         """
+        uploads = self._capabilities is None or self._capabilities.lists_uploads
         try:
-            for upload in list(self._store.list_uploads(self._layout.parts(self._snapshot_id))):
+            for upload in list(self._store.list_uploads(self._layout.parts(self._snapshot_id))) if uploads else ():
                 self._store.abort_upload(upload)
         except (AccessRefused, RequestRefusedError) as err:
             log.warning("Unfinished uploads of other tries may stay behind: %s", err)

@@ -72,7 +72,7 @@ def take_snapshot(
         Publisher(spec, layout, store, stop, snapshot_id=published.snapshot_id, started=started).tidy(published, target)
         return published
     capabilities = find_out(spec, layout, store, staging_store, clock)
-    _remove_leftovers(spec, layout, store, clock)
+    _remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
     with _staging(spec, layout, staging_store, clock, stop, seal=seal, on_checkpoint=on_checkpoint) as staging:
         walked, walks = _walk(spec, client, staging, clock, stop)
         content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
@@ -236,13 +236,15 @@ def _describe(
     }
 
 
-def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock) -> None:
+def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock, *, uploads: bool) -> None:
     """Clean up behind runs of this task that never came back, and behind own uploads that were cut off."""
     before = datetime.fromtimestamp(clock.time() - spec.staging_expiry, UTC)
     try:
         removed = delete_expired(store, layout, before=before)
         if removed:
             log.info("Removed %d checkpoints of runs that never came back.", removed)
+        if not uploads:
+            return
         # Another try that still uploads to this very key is fenced off; of the list's other keys, only what is old is
         # left over, and only uploads to keys of our own form: other tools may have some below this prefix.
         aborted = abort_leftovers(store, layout.object, lambda key: key == layout.object)

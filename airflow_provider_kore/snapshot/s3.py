@@ -275,14 +275,16 @@ class S3Store:
                 continue
             try:
                 self._delete_batch(batch)
-            except (RequestRefusedError, AccessRefused) as refused:
-                if self._dialect.batch_works:
+            except (RequestRefusedError, AccessRefused, StoreUnavailableError) as refused:
+                # some fail over a key that is not there, so even what has worked is worth a second way
+                fails = isinstance(refused, StoreUnavailableError)
+                if (self._dialect.batch_works and not fails) or getattr(refused, "retry_after", None):
                     raise
                 try:
                     self._delete_one(batch[0])
                 except KoreError:
                     raise refused from None
-                self._dialect.batch_delete = False
+                self._dialect.batch_delete = fails
                 for key in batch[1:]:
                     self._delete_one(key)
 

@@ -1,4 +1,4 @@
-"""Stores that lack much of S3: what can be done without costs a warning, and whole snapshots land and continue there."""
+"""Stores that lack much of S3: what can be done without is a warning, and whole snapshots land and continue there."""
 
 from __future__ import annotations
 
@@ -115,13 +115,12 @@ def test_what_every_snapshot_needs_works(server: S3Server, bucket: str) -> None:
 @pytest.mark.parametrize("parameters", [{}, {"rows_per_file": 500}], ids=["one file", "several files"])
 def test_a_snapshot_lands_whole_is_found_again_and_is_replaced(
     server: S3Server,
-    bucket: str,
     take: Callable[..., Manifest],
     kore: Simulator,
     parameters: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    client = server.client()
+    client, bucket = server.client(), server.bucket()
     with caplog.at_level(logging.INFO, "airflow_provider_kore"):
         first = take(client, bucket, **parameters)
     told = [record for record in caplog.records if record.getMessage().startswith("What the store of bucket")]
@@ -133,9 +132,9 @@ def test_a_snapshot_lands_whole_is_found_again_and_is_replaced(
     named = {*first.keys, "lake/contacts/contact_list_id=cl-1/snapshot_date=2026-01-02/_manifest.json"}
     assert set(keys(client, bucket)) == named, "something stays behind"
 
-    kore.requests.clear()
+    asked = len(kore.requests)
     assert take(client, bucket, **parameters).content == first.content
-    assert kore.requests == [], "a retry after the commit walks again"
+    assert len(kore.requests) == asked, "a retry after the commit walks again"
 
     second = take(client, bucket, run_id="run-2", **parameters)
     assert rows_of(client, bucket, second) == landed
