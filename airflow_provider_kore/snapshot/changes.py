@@ -179,7 +179,7 @@ def find_changes(spec: ChangesSpec, store: ObjectStore, stop: Stop | None = None
     stop = stop or Stop()
     clock = StoppableClock(SystemClock(), stop)
     store = PatientStore(store, clock, stop)
-    target = look(store, Layout(spec.output))  # before the sides are read: what is published after this is as new
+    target = look(store, Layout(spec.output), clock)  # first: what is published after this is as new
     newer = _proven(store, Layout(spec.snapshot), "snapshot_date")
     older = _older(spec, store)
     output = replace(spec.output, made_with=_of_sides(spec, older, newer))

@@ -106,17 +106,25 @@ class Target:
         return found if found is not None and _elsewhere(found, layout) is None else None
 
 
-def look(store: ObjectStore, layout: Layout) -> Target:
+def look(store: ObjectStore, layout: Layout, clock: Clock | None = None) -> Target:
     """Look at the partition.
+
+    :param clock: waits for a manifest that is listed, and that a HEAD does not show yet.
 
     The manifest is asked for even where the listing has none: a role that may not read is found out now, not after
     hours of fetching.
     """
     listed = {found.key: found for found in store.list(layout.partition)}
+    manifest = read_manifest(store, layout.manifest)
+    for lag in LAGS if clock is not None and layout.manifest in listed else ():
+        if manifest is not None or clock is None:
+            break
+        clock.sleep(lag)
+        manifest = read_manifest(store, layout.manifest)
     names = {key: key.removeprefix(layout.partition) for key in listed.keys() - {layout.object, layout.manifest}}
     return Target(
         object=_described(store, layout.object, listed),
-        manifest=read_manifest(store, layout.manifest),
+        manifest=manifest,
         listed=listed,
         # Names with an underscore or a dot in front, and folder markers, are invisible to readers of Hive tables.
         others=tuple(sorted(key for key, name in names.items() if name and name[0] not in "_.")),

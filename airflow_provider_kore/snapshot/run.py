@@ -61,7 +61,7 @@ def take_snapshot(
     store = PatientStore(store, clock, stop)
     staging_store = store if staging_store is None else PatientStore(staging_store, clock, stop)
     seal = Seal(client.config, layout.staging)
-    target = look(store, layout)
+    target = look(store, layout, clock)
     published = check_target(spec, layout, target, store.bucket)
     if published is not None:
         log.info("This run has published %s %s already.", f"{published.rows:,}", spec.source.rows)

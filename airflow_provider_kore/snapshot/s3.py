@@ -162,11 +162,12 @@ class S3Store:
 
     def _described_after(self, refused: KoreError, key: str) -> StoredObject | None:
         """Describe an object whose HEAD was refused. Raises that refusal again, or what tells more."""
+        known = self._dialect.checksums
         try:
             found = self._described_by_get(key)
         except KoreError as error:
             raise (error if isinstance(refused, Unexplained) else refused) from None
-        if found is not None:
+        if found is not None and self._dialect.checksums == known:  # else it was a header that was refused
             self._dialect.head = False
         return found
 
@@ -198,9 +199,12 @@ class S3Store:
             self._hush()
             try:
                 answer = request(self._client.get_object, Key=key)
-            except ClientError:
-                self._dialect.quiet = False
-                raise error from None
+            except ClientError as other:
+                if other.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == status:
+                    self._dialect.quiet = False
+                    raise error from None
+                self._dialect.checksums = False
+                raise
             self._dialect.checksums = False
             return answer
 

@@ -82,20 +82,29 @@ def rewrite_etag(write: Callable[[str], str]) -> Callable[[Any, Interceptor], No
     return lambda client, interceptor: client.meta.events.register("before-parse.s3", change)
 
 
+def passed_on(client: Any, request: Any) -> Any:
+    answer = client._endpoint.http_session.send(request)
+    answer.content  # noqa: B018 - read to its end
+    return answer
+
+
 def lag(client: Any, interceptor: Interceptor) -> None:
     """The first HEADs of a key after each write say that it is not there."""
     pending: dict[str, int] = {}
 
-    def written(request: Any) -> None:
-        pending[request.url.partition("?")[0]] = 3
+    def write(request: Any) -> Any:
+        answer = passed_on(client, request)
+        if answer.status_code == 200:
+            pending[request.url.partition("?")[0]] = 3
+        return answer
 
     def head(request: Any) -> Any:
         left = pending.get(request.url, 0)
         pending[request.url] = left - 1
         return response(404) if left > 0 else None
 
-    interceptor.act("PutObject", written)
-    interceptor.act("CompleteMultipartUpload", written)
+    interceptor.act("PutObject", write)
+    interceptor.act("CompleteMultipartUpload", write)
     interceptor.act("HeadObject", head)
 
 
@@ -104,21 +113,23 @@ def show_the_old(client: Any, interceptor: Interceptor) -> None:
     seen: dict[str, Any] = {}
     pending: dict[str, int] = {}
 
-    def written(request: Any) -> None:
-        pending[request.url.partition("?")[0]] = 3
+    def write(request: Any) -> Any:
+        answer = passed_on(client, request)
+        if answer.status_code == 200:
+            pending[request.url.partition("?")[0]] = 3
+        return answer
 
     def head(request: Any) -> Any:
         url = request.url
         if pending.get(url, 0) > 0 and url in seen:
             pending[url] -= 1
             return response(200, b"", seen[url])
-        answer = client._endpoint.http_session.send(request)
-        answer.content  # noqa: B018 - read to its end
+        answer = passed_on(client, request)
         if answer.status_code == 200:
             seen[url] = {name.lower(): value for name, value in answer.headers.items()}
         return answer
 
-    interceptor.act("PutObject", written)
+    interceptor.act("PutObject", write)
     interceptor.act("HeadObject", head)
 
 
