@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_log_says_every_thirty_seconds_what_is_waited_for() -> None:
     clock.sleep = slept  # type: ignore[method-assign]
     patience = PatientStore(Down(), clock, Stop(), longest=patient.LONGEST_OUTAGE)
     patience.put("k", b"", content_type=TYPE)
-    assert max(later - earlier for earlier, later in zip(told, told[1:], strict=False)) <= 30
+    assert max(later - earlier for earlier, later in pairwise(told)) <= 30
     assert set(store.bodies()) == {"k"}
 
 
@@ -177,7 +178,7 @@ def test_a_write_whose_answer_was_lost_is_in_doubt_and_leaves_nothing_behind() -
 
 def test_what_no_waiting_helps_is_told_at_once() -> None:
     class Expired(MemoryStore):
-        def head(self, key: str) -> Any:
+        def head(self, key: str) -> Any:  # noqa: ARG002
             raise SessionExpired("expired")
 
     clock = FakeClock()
