@@ -2,7 +2,8 @@
 
 ``moto_server`` runs in this environment. ``ministack_server`` lives in one of its own (it pins its botocore): the one
 that ``KORE_TEST_MINISTACK`` names (a Python interpreter), else ``.cache/ministack``, made from its lock at first use.
-Both end with the test process, even when that is killed: they watch their standard input.
+``localbucket_server``, ``rclone_server`` and ``s3rver_server`` lack much of S3 each, and are made at first use alike;
+the last takes a Node.js, installed from Debian where there is none. All end with the test process, even a killed one.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ threading.Thread(target=watch, daemon=True).start()
 """
 _MOTO = _WATCH + "from moto.server import main\nmain(['-H', '127.0.0.1', '-p', {port!r}])\n"
 _MINISTACK = _WATCH + "import sys\nsys.argv = ['ministack']\nfrom ministack.app import main\nmain()\n"
+
+
+# ends with whoever started it, whatever program it becomes
+_WITH_US = "import ctypes, os, sys\nctypes.CDLL(None).prctl(1, 9)\nos.execv(sys.argv[1], sys.argv[1:])\n"
 
 
 @dataclass(frozen=True)
@@ -225,17 +230,103 @@ def _moto_command(port: int) -> list[str]:
 
 def _ministack_python() -> str:
     """Return the interpreter of an environment that has ministack; made if need be, by one process at a time."""
-    if named := os.environ.get("KORE_TEST_MINISTACK"):
-        return named
-    folder = ROOT / ".cache" / "ministack"
-    folder.parent.mkdir(exist_ok=True)
-    with (folder.parent / "ministack.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        command = [sys.executable, "tools/environment.py", ".cache/ministack", "ministack", "--without-project"]
+    return os.environ.get("KORE_TEST_MINISTACK") or str(_environment("ministack") / "python")
+
+
+def _environment(name: str) -> Path:
+    """Return the folder of programs of an environment of this lock; made if need be, by one process at a time."""
+    folder = ROOT / ".cache" / name
+    with _alone(name):
+        command = [sys.executable, "tools/environment.py", f".cache/{name}", name, "--without-project"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.fail(f"ministack could not be installed:\n{done.stderr[-3000:]}", pytrace=False)
-    return str(folder / "bin" / "python")
+        pytest.fail(f"{name} could not be installed:\n{done.stderr[-3000:]}", pytrace=False)
+    return folder / "bin"
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with (ROOT / ".cache" / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _with_us(*command: str | Path) -> list[str]:
+    return [sys.executable, "-c", _WITH_US, *map(str, command)]
+
+
+@pytest.fixture(scope="session")
+def localbucket_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """localbucket: no batch delete, metadata, checksums, nor conditions but If-None-Match."""
+    program, folder = _environment("localbucket") / "localbucket", tmp_path_factory.mktemp("localbucket")
+    with _running("localbucket", lambda port: _with_us(program, "--port", str(port), folder), _nothing, folder) as url:
+        yield S3Server("localbucket", url, *ROOT_KEY)
+
+
+@pytest.fixture(scope="session")
+def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """``rclone serve s3``: checks signatures, ignores conditions, keeps no checksums."""
+    program, folder = _environment("rclone") / "rclone", tmp_path_factory.mktemp("rclone")
+    (folder / "data").mkdir()
+
+    def command(port: int) -> list[str]:
+        key = ",".join(ROOT_KEY)
+        options = [
+            "--addr",
+            f"127.0.0.1:{port}",
+            "--auth-key",
+            key,
+            "--config",
+            "",
+            "--cache-dir",
+            str(folder / "cache"),
+        ]
+        return _with_us(program, "serve", "s3", *options, folder / "data")
+
+    with _running("rclone", command, _nothing, folder) as url:
+        yield S3Server("rclone", url, *ROOT_KEY)
+
+
+@pytest.fixture(scope="session")
+def s3rver_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """s3rver: ignores conditions, keeps no checksums, lists no uploads."""
+    node, script = _s3rver()
+    folder = tmp_path_factory.mktemp("s3rver")
+
+    def command(port: int) -> list[str]:
+        options = ["-a", "127.0.0.1", "-p", str(port), "--no-vhost-buckets", "-s"]
+        return _with_us(node, script, "-d", folder / "data", *options)
+
+    (folder / "data").mkdir()
+    with _running("s3rver", command, _nothing, folder) as url:
+        yield S3Server("s3rver", url, "S3RVER", "S3RVER")
+
+
+def _nothing(_: int) -> dict[str, str]:
+    return {}
+
+
+def _s3rver() -> tuple[str, Path]:
+    """Return Node.js, and s3rver's program; installed from its lock if need be."""
+    if str(ROOT / "tests" / "system") not in sys.path:
+        sys.path.insert(0, str(ROOT / "tests" / "system"))
+    from debian_packages import require
+
+    programs = require({"node": "nodejs", "npm": "npm"})
+    folder, sources = ROOT / ".cache" / "npm", ROOT / "requirements" / "npm"
+    with _alone("npm"):
+        folder.mkdir(exist_ok=True)
+        stamp, lock = folder / ".made-from", (sources / "package-lock.json").read_text()
+        if not stamp.exists() or stamp.read_text() != lock:
+            for name in ("package.json", "package-lock.json"):
+                (folder / name).write_text((sources / name).read_text())
+            command = [programs["npm"], "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.fail(f"s3rver could not be installed:\n{done.stderr[-3000:]}", pytrace=False)
+            stamp.write_text(lock)
+    return programs["node"], folder / "node_modules" / "s3rver" / "bin" / "s3rver.js"
 
 
 @pytest.fixture

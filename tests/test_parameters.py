@@ -170,3 +170,10 @@ def test_a_setting_that_is_none_or_empty_is_left_to_the_bucket() -> None:
 def test_an_impossible_setting_is_named_with_what_was_given(given: Any, says: str) -> None:
     with pytest.raises(ParameterError, match=says):
         parse_settings(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "means"), [("sha256", "SHA256"), ("CRC32", "CRC32"), ("none", "NONE"), (None, "NONE"), ("None", "NONE")]
+)
+def test_the_checksum_is_taken_in_any_case_and_none_is_none(given: Any, means: str) -> None:
+    assert parse_settings({"checksum_algorithm": given}).checksum_algorithm == means

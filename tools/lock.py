@@ -69,6 +69,8 @@ LOCKS = (
     Lock("docs", ("requirements/docs.in",), options=("--constraints", NEWEST)),
     Lock("browser", ("requirements/browser.in",), options=("--constraints", NEWEST)),
     Lock("ministack", ("requirements/ministack.in",)),
+    Lock("localbucket", ("requirements/localbucket.in",)),
+    Lock("rclone", ("requirements/rclone.in",)),
     Lock("bench", ("requirements/bench.in",)),
 )
 

@@ -65,10 +65,14 @@ def connect(aws_conn_id: str | None) -> tuple[Any, Mapping[str, object]]:
     """
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
+    from airflow_provider_kore.snapshot.s3 import patient_config
+
     if aws_conn_id is not None and aws_conn_id != DEFAULT_CONN_ID:
         find_connection(aws_conn_id)
     try:
-        hook = S3Hook(aws_conn_id=aws_conn_id)
+        said = S3Hook(aws_conn_id=aws_conn_id).conn_config
+        config = patient_config(said.botocore_config, said.extra_config.get("config_kwargs") or {})
+        hook = S3Hook(aws_conn_id=aws_conn_id, config=config)
         _check_bundle(hook.verify, aws_conn_id)
         return hook.get_conn(), hook.conn_config.extra_config
     except KoreError:

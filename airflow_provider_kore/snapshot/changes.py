@@ -19,6 +19,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, Self, cast
 
 from airflow_provider_kore import __version__
+from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, IncomparableError, ParameterError
 from airflow_provider_kore.json_text import comparable, encode
 from airflow_provider_kore.parameters import check_boolean, check_date
@@ -28,10 +29,11 @@ from airflow_provider_kore.snapshot.formats import ColumnSet, parse_format
 from airflow_provider_kore.snapshot.formats.columns import instant
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout, default_changes_prefix
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
+from airflow_provider_kore.snapshot.patient import PatientStore
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, look
 from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec, check_prefix, digest
-from airflow_provider_kore.snapshot.stop import Stop
+from airflow_provider_kore.snapshot.stop import Stop, StoppableClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -169,7 +171,9 @@ def find_changes(spec: ChangesSpec, store: ObjectStore, stop: Stop | None = None
     its files are not what its manifest says; RetryableError if the same call may succeed later.
     """
     stop = stop or Stop()
-    target = look(store, Layout(spec.output))  # before the sides are read: what is published after this is as new
+    clock = StoppableClock(SystemClock(), stop)
+    store = PatientStore(store, clock, stop)
+    target = look(store, Layout(spec.output), clock)  # first: what is published after this is as new
     newer = _proven(store, Layout(spec.snapshot), "snapshot_date")
     older = _older(spec, store)
     output = replace(spec.output, made_with=_of_sides(spec, older, newer))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import tempfile
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
 from airflow_provider_kore.exceptions import CheckpointLostError, TempSpaceError
@@ -172,15 +171,16 @@ def delete_expired(store: ObjectStore, layout: Layout, *, before: datetime) -> i
 
     :param before: objects modified later may belong to a run that is still going.
     """
-
-    def run_of(found: StoredObject) -> str:
-        return layout.staged_by(found.key) or ""
-
+    staged: dict[str, list[StoredObject]] = {}  # not every store lists by key, so a run's need not come together
     expired: list[str] = []
-    for run, found in groupby(store.list(layout.task_staging), run_of):  # sorted by key, so a run's are together
-        theirs = list(found)
+    for found in store.list(layout.task_staging):
+        if found.key.startswith(f"{layout.staging}probe-") and layout.staged_by(found.key):
+            expired.append(found.key)  # of a try of this very run that died while it was asking what the store can do
+        elif run := layout.staged_by(found.key):
+            staged.setdefault(run, []).append(found)
+    for theirs in staged.values():
         old = all(each.modified is not None and each.modified.astimezone(UTC) < before for each in theirs)
-        if run and old and not theirs[0].key.startswith(layout.staging):
+        if old and not theirs[0].key.startswith(layout.staging):
             expired += [each.key for each in theirs]
     if expired:
         store.delete(expired)

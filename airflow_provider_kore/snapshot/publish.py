@@ -11,35 +11,41 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-import time
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from airflow_provider_kore.api.ids import IdSet
+from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import (
     CheckpointLostError,
     CorruptSnapshotError,
     KoreError,
     ParameterError,
+    RequestRefusedError,
     SnapshotExistsError,
     StorePermissionError,
+    StoreUnavailableError,
     SupersededError,
 )
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.build import BuiltFile, build
+from airflow_provider_kore.snapshot.capabilities import LAGS
 from airflow_provider_kore.snapshot.conditions import conditions_honoured
 from airflow_provider_kore.snapshot.formats import parts
 from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_manifest
 from airflow_provider_kore.snapshot.store import (
     ABSENT,
+    AccessRefused,
     Condition,
     ConditionFailed,
     ConditionUnsupported,
     ObjectStore,
     StoredObject,
     UploadGone,
+    find,
 )
 from airflow_provider_kore.snapshot.upload import Uploaded, upload_file
 
@@ -47,6 +53,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.snapshot.capabilities import Capabilities
     from airflow_provider_kore.snapshot.formats import ColumnSet
     from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
@@ -98,21 +106,48 @@ class Target:
         return found if found is not None and _elsewhere(found, layout) is None else None
 
 
-def look(store: ObjectStore, layout: Layout) -> Target:
+def look(store: ObjectStore, layout: Layout, clock: Clock | None = None) -> Target:
     """Look at the partition.
+
+    :param clock: waits for a manifest that is listed, and that a HEAD does not show yet.
 
     The manifest is asked for even where the listing has none: a role that may not read is found out now, not after
     hours of fetching.
     """
     listed = {found.key: found for found in store.list(layout.partition)}
+    manifest = read_manifest(store, layout.manifest)
+    for lag in LAGS if clock is not None and layout.manifest in listed else ():
+        if manifest is not None or clock is None:
+            break
+        clock.sleep(lag)
+        manifest = read_manifest(store, layout.manifest)
     names = {key: key.removeprefix(layout.partition) for key in listed.keys() - {layout.object, layout.manifest}}
     return Target(
-        object=store.head(layout.object) if layout.object in listed else None,
-        manifest=read_manifest(store, layout.manifest),
+        object=_described(store, layout.object, listed),
+        manifest=manifest,
         listed=listed,
         # Names with an underscore or a dot in front, and folder markers, are invisible to readers of Hive tables.
         others=tuple(sorted(key for key, name in names.items() if name and name[0] not in "_.")),
     )
+
+
+def _described(store: ObjectStore, key: str, listed: Mapping[str, StoredObject]) -> StoredObject | None:
+    """Describe a listed object, by the listing alone where a HEAD is refused, or doesn't show it yet."""
+    if key not in listed:
+        return None
+    try:
+        return store.head(key) or listed[key]
+    except AccessRefused:
+        return listed[key]
+
+
+def _whose(found: StoredObject, published: Manifest | None) -> Mapping[str, str]:
+    """Return what is known of an object's writer: by its metadata; where the store keeps none, by its manifest."""
+    if META_RUN in found.metadata:
+        return found.metadata
+    if published is None or published.keys != [found.key]:
+        return {}
+    return _metadata_of(published) if published.content["files"][0].get("etag") == found.etag else {}
 
 
 def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str) -> Manifest | None:
@@ -158,7 +193,7 @@ def _refuse_to_replace(
     spec: SnapshotSpec, target: Target, published: Manifest | None, where: str, *, foreign: bool
 ) -> None:
     """Raise SnapshotExistsError where there is a snapshot that is not this run's own; that one may be taken again."""
-    others_object = target.object is not None and target.object.metadata.get(META_RUN) != spec.run.digest
+    others_object = target.object is not None and _whose(target.object, published).get(META_RUN) != spec.run.digest
     others_manifest = published is not None and (
         published.run_digest != spec.run.digest
         # Tries are counted on after a Clear; a run that was deleted and created anew begins again at 1.
@@ -185,7 +220,7 @@ def _is_whole(manifest: Manifest, target: Target, layout: Layout) -> bool:
         found = target.object
         return (
             found is not None
-            and found.metadata.get(META_SNAPSHOT) == manifest.snapshot_id
+            and found.metadata.get(META_SNAPSHOT, manifest.snapshot_id) == manifest.snapshot_id  # or the store lost it
             and found.etag == files[0].get("etag")
         )
     there = {key: each.etag for key, each in target.listed.items()}
@@ -201,23 +236,13 @@ def _elsewhere(manifest: Manifest, layout: Layout) -> str | None:
     return f"names {quoted(strange)!r}, which is no name that a snapshot's file is given" if strange else None
 
 
-def check_writable(spec: SnapshotSpec, layout: Layout, store: ObjectStore) -> None:
-    """Begin an upload to the very key of the snapshot, and abort it: a refusal comes before the walk, nothing shows.
-
-    Raises StorePermissionError (for KMS keys as well), RequestRefusedError.
-    """
-    upload = store.create_upload(layout.object, content_type=spec.file_format.media_type(spec.compression))
-    try:
-        store.abort_upload(upload)
-    except StorePermissionError as err:
-        log.warning("An empty upload stays behind until a lifecycle rule removes it: %s", err)
-
-
 class Publisher:
     """Publishes one snapshot of one run.
 
     :param started: when the walk began, as the manifest spells it; of two writers, the later walk wins.
-    :param now: seconds since the epoch; None: as this machine's clock says. Nobody gives way to a walk of the future.
+    :param now: seconds since the epoch; None: as the clock says. Nobody gives way to a walk of the future.
+    :param capabilities: what the store can do; None: find out which conditions it honours.
+    :param clock: waits for a store that shows late what it has accepted.
     """
 
     def __init__(
@@ -230,16 +255,24 @@ class Publisher:
         snapshot_id: str,
         started: str,
         now: float | None = None,
+        capabilities: Capabilities | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or SystemClock()
+        self._capabilities = capabilities
+        self._committed: StoredObject | None = None
+        """What our own write of the one file was answered."""
+        self._replacing: StoredObject | None = None
+        """What it replaced."""
         self._spec = spec
         self._layout = layout
         self._store = store
         self._stop = stop
         self._snapshot_id = snapshot_id
         self._started = started
-        self._latest = instant((time.time() if now is None else now) + TOLERATED_FUTURE)
+        self._latest = instant((self._clock.time() if now is None else now) + TOLERATED_FUTURE)
         self._attempt = secrets.token_hex(4)
-        self._conditional = True
+        self._conditional = capabilities is None or capabilities.conditional
         self._parts: list[str] = []
         self._replaced: dict[str, Manifest] = {}
         """Manifests in whose place this one's comes, by their snapshots."""
@@ -278,7 +311,8 @@ class Publisher:
     def _one_file(self, target: Target, staging: Rows, metadata: Mapping[str, str], rows: int) -> dict[str, Any]:
         with self._build(staging.rows(), staging, IdSet()) as built:
             self._check_count(built.rows, rows)
-            uploaded = self._commit(self._layout.object, built.file, metadata, target.object)
+            uploaded = self._commit(self._layout.object, built.file, metadata, target)
+            self._committed = uploaded.stored
             return _describe(uploaded, built, self._spec)
 
     def _several_files(
@@ -308,6 +342,7 @@ class Publisher:
                     content_type=self._media_type,
                     metadata=metadata,
                     on_part=self._stop.check,
+                    **self._sizes,
                 )
         raise SupersededError(f"Others keep aborting the uploads of s3://{self._store.bucket}/{key}.")
 
@@ -315,11 +350,14 @@ class Publisher:
         spec = self._spec
         return build(rows, spec.file_format, spec.compression, staging.columns, seen=seen, on_rows=self._stop.check)
 
-    def _commit(self, key: str, file: BinaryIO, metadata: Mapping[str, str], baseline: StoredObject | None) -> Uploaded:
+    def _commit(self, key: str, file: BinaryIO, metadata: Mapping[str, str], target: Target) -> Uploaded:
+        baseline, manifest = target.object, target.own(self._layout)
+        moved = True
         for turn in range(TURNS):
-            if baseline is not None:
-                self._check_rival(baseline.metadata, key, appeared=turn > 0)
+            if baseline is not None and moved:
+                self._check_rival(_whose(baseline, manifest), key, appeared=turn > 0)
             condition = ABSENT if baseline is None else Condition(etag=baseline.etag)
+            self._replacing = baseline
             try:
                 return upload_file(
                     self._store,
@@ -329,15 +367,46 @@ class Publisher:
                     metadata=metadata,
                     condition=condition if self._conditional else None,
                     on_part=self._stop.check,
+                    **self._sizes,
                 )
             except ConditionUnsupported:
                 self._warn_unconditional("it answers that it does not know them")
+            except UploadGone:
+                baseline, moved = self._look_at(key), True
             except ConditionFailed:
-                baseline = self._store.head(key)
-        raise SupersededError(
-            f"Other writers keep publishing s3://{self._store.bucket}/{key}. Look for tasks that write the same "
-            "partition."
-        )
+                found = self._look_at(key)
+                moved = _etag(found) != _etag(baseline)
+                if not moved:
+                    self._clock.sleep(LAGS[min(turn, len(LAGS) - 1)])  # what stands in the way does not show yet
+                    found = self._look_at(key)
+                    moved = _etag(found) != _etag(baseline)
+                baseline = found
+                if baseline is not None and META_RUN not in baseline.metadata:
+                    published = read_manifest(self._store, self._layout.manifest)
+                    manifest = published.manifest if published else None
+        raise self._gave_up(key, moved=moved)
+
+    def _gave_up(self, key: str, *, moved: bool) -> Exception:
+        where = f"s3://{self._store.bucket}/{key}"
+        if not moved:
+            return StoreUnavailableError(
+                f"{where}: the store refuses each conditional write, and shows nothing that could be the reason. Try "
+                "again; the next try looks anew at what is there."
+            )
+        return SupersededError(f"Other writers keep publishing {where}. Look for tasks that write the same partition.")
+
+    def _look_at(self, key: str) -> StoredObject | None:
+        """Describe an object, by a listing where a HEAD is refused."""
+        try:
+            return find(self._store, key)
+        except AccessRefused:
+            return next((found for found in self._store.list(key) if found.key == key), None)
+
+    @property
+    def _sizes(self) -> dict[str, Any]:
+        """How files are uploaded: whole, where the store takes no parts."""
+        parts = self._capabilities is None or self._capabilities.uploads
+        return {} if parts else {"single_put_bytes": sys.maxsize}
 
     def _check_rival(self, metadata: Mapping[str, str], key: str, *, appeared: bool) -> None:
         """Give way to another run's snapshot if it is newer, and to a later try of this run.
@@ -371,8 +440,9 @@ class Publisher:
         manifest after that, too, and then the condition fails.
         """
         key = self._layout.manifest
-        for _ in range(TURNS):
-            found = self._store.head(key)
+        failed: list[str] = []
+        for turn in range(TURNS):
+            found = self._look_at(key)
             if manifest.keys == [self._layout.object]:
                 self._check_ownership()
             elif found is not None:
@@ -389,21 +459,50 @@ class Publisher:
             except ConditionUnsupported:
                 self._warn_unconditional("it answers that it does not know them")
             except ConditionFailed:
+                if _etag(found) in failed:  # what stands in the way does not show yet
+                    self._clock.sleep(LAGS[min(turn, len(LAGS) - 1)])
+                failed.append(_etag(found))
                 continue
             else:
                 return
-        raise SupersededError(
-            f"Other writers keep writing s3://{self._store.bucket}/{key}. Look for tasks that share it."
-        )
+        raise self._gave_up(key, moved=len(set(failed)) > 1)
 
     def _check_ownership(self) -> None:
-        """Leave the manifest alone if the object is another's by now, be it of the same walk and the same bytes."""
-        current = self._store.head(self._layout.object)
-        if current is None or current.metadata.get(META_ATTEMPT) != self._attempt:
-            raise SupersededError(
-                f"s3://{self._store.bucket}/{self._layout.object} was replaced by another writer right after this one. "
-                "Its snapshot stays; there is nothing to do."
-            )
+        """Leave the manifest alone if the object is another's by now, be it of the same walk and the same bytes.
+
+        The answer to our own write comes first: what a HEAD shows may lag behind it, or lack the metadata.
+        """
+        key, committed = self._layout.object, self._committed
+        where = f"s3://{self._store.bucket}/{key}"
+        for lag in (*LAGS, None):
+            current = self._shown(key)
+            attempt = current.metadata.get(META_ATTEMPT) if current is not None else None
+            if attempt == self._attempt or (attempt is None and _etag(current) == _etag(committed)):
+                return
+            if current is not None and not self._is_replaced(current):
+                raise SupersededError(
+                    f"{where} was replaced by another writer right after this one. Its snapshot stays; there is "
+                    "nothing to do."
+                )
+            if lag is not None:
+                self._clock.sleep(lag)
+        raise StoreUnavailableError(
+            f"{where}: the store accepted the snapshot, and does not show it {sum(LAGS):.0f} s later; either it lags, "
+            "or something removed it. Try again; the next try looks anew at what is there."
+        )
+
+    def _is_replaced(self, current: StoredObject) -> bool:
+        """Say whether this is still the object that our own write has replaced."""
+        before = self._replacing
+        attempt = current.metadata.get(META_ATTEMPT)
+        return before is not None and (before.etag, before.metadata.get(META_ATTEMPT)) == (current.etag, attempt)
+
+    def _shown(self, key: str) -> StoredObject | None:
+        """Describe the object; where nothing may be described, it is what our own write was told."""
+        try:
+            return self._look_at(key)
+        except AccessRefused:
+            return self._committed
 
     def _give_way(self, key: str, target: Target) -> None:
         """Where the manifest is the commit, look at whose it is now."""
@@ -440,7 +539,7 @@ class Publisher:
         found = self._store.head(key) if owner is not None and target.object is not None else None
         if owner is None or found is None or target.object is None or found.etag != target.object.etag:
             return []
-        return [key] if found.metadata.get(META_SNAPSHOT) == owner.snapshot_id else []
+        return [key] if _whose(found, owner).get(META_SNAPSHOT) == owner.snapshot_id else []
 
     def _delete(self, keys: list[str]) -> None:
         for start in range(0, len(keys), _NAMES_IN_A_LINE):
@@ -460,8 +559,12 @@ class Publisher:
         Their writers are other tries of this run, or runs that began before this one: if they still live, they find
         this manifest in the place of theirs, and give way. Others are spared until they are too old to be under way.
         """
-        for upload in self._store.list_uploads(self._layout.parts(self._snapshot_id)):
-            self._store.abort_upload(upload)
+        uploads = self._capabilities is None or self._capabilities.lists_uploads
+        try:
+            for upload in list(self._store.list_uploads(self._layout.parts(self._snapshot_id))) if uploads else ():
+                self._store.abort_upload(upload)
+        except (AccessRefused, RequestRefusedError) as err:
+            log.warning("Unfinished uploads of other tries may stay behind: %s", err)
         there = {found.key: found for found in self._store.list(self._layout.files)}
         now = max((_seconds(there[key].modified) for key in manifest.keys if key in there), default=0.0)
         return [
@@ -474,10 +577,15 @@ class Publisher:
         """Say whether one of several files is this package's own, and nobody will name it any more."""
         snapshot = self._layout.snapshot_of_part(found.key)
         described = self._store.head(found.key) if snapshot is not None else None
-        if described is None or described.metadata.get(META_SNAPSHOT) != snapshot:
+        if described is None:
             return False
         replaced = self._replaced.get(snapshot or "")
         named = replaced is not None and found.key in replaced.keys
+        if META_SNAPSHOT not in described.metadata:  # the store keeps no metadata, so the manifest has to tell
+            files = replaced.content["files"] if replaced is not None else []
+            return any(file["key"] == found.key and file.get("etag") == described.etag for file in files)
+        if described.metadata[META_SNAPSHOT] != snapshot:
+            return False
         return named or age > self._spec.staging_expiry or self._is_beaten(described)
 
     def _is_beaten(self, described: StoredObject) -> bool:
@@ -490,22 +598,22 @@ class Publisher:
         return _is_instant(theirs) and theirs < self._started
 
     def _check_conditions(self) -> None:
-        if self._store.honours_conditions is not None:
-            if not self._store.honours_conditions:
-                self._warn_unconditional("it is known to ignore them")
+        """Find out which conditions the store honours, unless that is known already."""
+        if self._capabilities is not None:
             return
         try:
             # Below this run's own staging, so that a probe whose process died goes with the checkpoints.
-            missing = conditions_honoured(self._store, self._layout.staging).missing()
+            honoured = conditions_honoured(self._store, self._layout.staging)
         except StorePermissionError as err:
             log.warning("Whether the store honours conditional writes cannot be tried: %s", err)
             return
-        if missing:
+        if not honoured.usable:
+            self._warn_unconditional("it refuses or ignores them")
+        elif honoured.missing():
             log.warning(
                 "The store ignores conditional writes (%s): two runs that publish the same partition at the same "
-                "moment "
-                "are told apart only by who was last.",
-                ", ".join(missing),
+                "moment are told apart only by who was last.",
+                ", ".join(honoured.missing()),
             )
 
     def _warn_unconditional(self, why: str) -> None:
@@ -542,6 +650,10 @@ def _is_instant(text: str) -> bool:
 def _number(text: str | None) -> int:
     """Return a number that an object's metadata holds, 0 for anything else."""
     return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text) else 0
+
+
+def _etag(found: StoredObject | None) -> str:
+    return found.etag if found is not None else ""
 
 
 def _seconds(modified: datetime | None) -> float:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore import __version__
-from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, KoreError
+from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, KoreError, RequestRefusedError
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.capabilities import find_out
 from airflow_provider_kore.snapshot.chunks import (
     ChunkStore,
     LocalChunks,
@@ -20,8 +21,9 @@ from airflow_provider_kore.snapshot.chunks import (
 from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
+from airflow_provider_kore.snapshot.patient import PatientStore
 from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog
-from airflow_provider_kore.snapshot.publish import Publisher, check_target, check_writable, instant, look
+from airflow_provider_kore.snapshot.publish import Publisher, check_target, instant, look
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.stop import Stop
@@ -63,23 +65,25 @@ def take_snapshot(
     layout = Layout(spec, client.config.source)
     layout.check_keys()
     check_temp_space()
+    store = PatientStore(store, clock, stop)
+    staging_store = store if staging_store is None else PatientStore(staging_store, clock, stop)
     seal = Seal(client.config, layout.staging)
-    target = look(store, layout)
+    target = look(store, layout, clock)
     published = check_target(spec, layout, target, store.bucket)
     if published is not None:
         log.info("This run has published %s %s already.", f"{published.rows:,}", spec.source.rows)
-        with _staging(spec, layout, staging_store or store, clock, stop, seal=seal) as staging:
+        with _staging(spec, layout, staging_store, clock, stop, seal=seal) as staging:
             staging.find(oldest=0.0)
             _remove_staging(staging)
         started = published.content["walk"]["started_at"]
         Publisher(spec, layout, store, stop, snapshot_id=published.snapshot_id, started=started).tidy(published, target)
         return published
-    check_writable(spec, layout, store)
     own = target.own(layout)
+    capabilities = find_out(spec, layout, store, staging_store, clock)
     if own is not None:
         spec.source.check_replaced(own.content, lambda: spec.source.look(client))
-    _remove_leftovers(spec, layout, store, clock)
-    with _staging(spec, layout, staging_store or store, clock, stop, seal=seal, on_checkpoint=on_checkpoint) as staging:
+    _remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
+    with _staging(spec, layout, staging_store, clock, stop, seal=seal, on_checkpoint=on_checkpoint) as staging:
         walked, walks = _walk(spec, client, staging, clock, stop)
         content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
         if own is not None:
@@ -95,6 +99,8 @@ def take_snapshot(
             snapshot_id=staging.state.walk_id,
             started=content["walk"]["started_at"],
             now=clock.time(),
+            capabilities=capabilities,
+            clock=clock,
         )
         manifest = publisher.publish(target, staging, content)
         _remove_staging(staging)
@@ -242,13 +248,15 @@ def _describe(
     }
 
 
-def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock) -> None:
+def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock, *, uploads: bool) -> None:
     """Clean up behind runs of this task that never came back, and behind own uploads that were cut off."""
     before = datetime.fromtimestamp(clock.time() - spec.staging_expiry, UTC)
     try:
         removed = delete_expired(store, layout, before=before)
         if removed:
             log.info("Removed %d checkpoints of runs that never came back.", removed)
+        if not uploads:
+            return
         # Another try that still uploads to this very key is fenced off; of the list's other keys, only what is old is
         # left over, and only uploads to keys of our own form: other tools may have some below this prefix.
         aborted = abort_leftovers(store, layout.object, lambda key: key == layout.object)
@@ -257,7 +265,7 @@ def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, cl
         )
         if aborted:
             log.info("Aborted %d unfinished uploads of earlier tries.", len(aborted))
-    except AccessRefused as err:
+    except (AccessRefused, RequestRefusedError) as err:
         log.warning("Leftovers of earlier runs are not cleaned up: %s", err)
 
 

@@ -18,7 +18,14 @@ from airflow_provider_kore.exceptions import (
     StoreUnavailableError,
     TlsError,
 )
-from airflow_provider_kore.snapshot.store import AccessRefused, ConditionFailed, ConditionUnsupported, UploadGone
+from airflow_provider_kore.snapshot.store import (
+    AccessRefused,
+    CallUnsupported,
+    ConditionFailed,
+    ConditionUnsupported,
+    SessionExpired,
+    UploadGone,
+)
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -34,6 +41,7 @@ PERMISSIONS = {
     "UploadPart": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
     "DeleteObjects": "s3:DeleteObject",
+    "DeleteObject": "s3:DeleteObject",
     "ListObjectsV2": "s3:ListBucket",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
@@ -60,7 +68,6 @@ _BUSY = {
     "ThrottlingException": "too many requests",
     "RequestLimitExceeded": "too many requests",
     "TooManyRequests": "too many requests",
-    "400": "it gives no reason to a HEAD; most often the session token has expired",
     "KMS.ThrottlingException": "too many requests to KMS",
     "RequestTimeout": "the request took too long to arrive",
     "IncompleteBody": "the request did not arrive whole",
@@ -87,13 +94,21 @@ _REFUSALS = {
     "KeyTooLongError": "the key has more than 1,024 bytes",
     "MetadataTooLarge": "the metadata is larger than 2 KiB",
     "InvalidBucketName": "the bucket's name is not one that S3 accepts",
-    "NotImplemented": "the store does not implement it",
     "KMS.NotFoundException": "the KMS key does not exist in the bucket's region",
     "KMS.DisabledException": "the KMS key is disabled",
     "KMS.KMSInvalidStateException": "the KMS key is pending deletion or otherwise unusable",
 }
+_UNSUPPORTED = {"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "MissingContentMD5"}
+"""Codes by which stores say that they don't know a call; the last one only of ``DeleteObjects``, which boto3 sends with
+a CRC32 in the place of a Content-MD5."""
+_UNKNOWN_HEADER = {"InvalidArgument", "InvalidRequest", "NotImplemented", "BadRequest", "UnsupportedHeader", "400"}
+"""Codes by which stores refuse a header that they don't know: a condition's, say."""
 _ACTION = re.compile(r"\b((?:s3|kms|s3express):[A-Z][A-Za-z]+)\b")
 _CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
+
+
+class Unexplained(StoreUnavailableError):  # noqa: N818 - reads as its parent does; a GET of the same key tells more
+    """A HEAD was refused with 400 and, as HEADs are, without a reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +155,15 @@ def _from_answer(error: ClientError, call: Call) -> Exception:
     return _from_status(answer, code, status, call)
 
 
-def _from_status(answer: Any, code: str, status: int, call: Call) -> Exception:
+def _from_status(answer: Any, code: str, status: int, call: Call) -> Exception:  # noqa: PLR0911 - a table of cases
     """Translate by the code where it is known, and by the status where it isn't."""
+    if status in {HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED} or code in _UNSUPPORTED:
+        return CallUnsupported(f"{call}: the store does not implement it ({code}, status {status}).")
+    if code == "400":
+        return Unexplained(
+            f"{call}: S3 says 400 and gives no reason, as to a HEAD; most often the session token has expired. Try "
+            "again later."
+        )
     if code in _REFUSALS:
         return RequestRefusedError(f"{call}: S3 says {code} (status {status}): {_REFUSALS[code]}.")
     if code in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -176,7 +198,9 @@ def _from_condition(code: str, status: int, call: Call, *, in_doubt: bool) -> Ex
         or (status == HTTPStatus.NOT_FOUND and code in {"NoSuchKey", "404"})
     ):
         return ConditionFailed(call.key, in_doubt)
-    if status == HTTPStatus.NOT_IMPLEMENTED or code == "NotImplemented":
+    if status in {HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED} or (
+        status == HTTPStatus.BAD_REQUEST and code in _UNKNOWN_HEADER
+    ):
         return ConditionUnsupported(call.bucket)
     return None
 
@@ -184,7 +208,7 @@ def _from_condition(code: str, status: int, call: Call, *, in_doubt: bool) -> Ex
 def _from_credentials(code: str, call: Call) -> Exception | None:
     if code in _EXPIRED:
         # retryable: the next try asks for new credentials, and a walk of hours outlives a session token
-        return StoreUnavailableError(
+        return SessionExpired(
             f"{call}: the AWS session token has expired. The next try asks for a new one; "
             "if the token is written into the AWS connection, replace it there, or use a role."
         )

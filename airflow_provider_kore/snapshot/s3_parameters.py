@@ -28,8 +28,8 @@ def parse_settings(given: object) -> S3Settings:
             near = difflib.get_close_matches(str(name), known, n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"use {', '.join(known)}"
             raise ParameterError("s3_settings", f"has {shown(name)}, which is no setting", advice)
-    checked = {name: _CHECKS.get(name, _text)(name, each) for name, each in value.items() if not is_missing(each)}
-    return S3Settings(**checked)
+    said = {name: each for name, each in value.items() if name == _CHECKSUM or not is_missing(each)}
+    return S3Settings(**{name: _CHECKS.get(name, _text)(name, each) for name, each in said.items()})
 
 
 def _text(name: str, value: object) -> str:
@@ -59,4 +59,15 @@ def _tags(name: str, value: object) -> dict[str, str]:
     return {key: str(each) for key, each in found.items()}
 
 
-_CHECKS: dict[str, Any] = {"expected_bucket_owner": _account, "tags": _tags, "bucket_key": check_boolean}
+def _checksum(name: str, value: object) -> str:
+    """None says that there is to be none."""
+    return "NONE" if value is None else _text(name, value)
+
+
+_CHECKSUM = "checksum_algorithm"
+_CHECKS: dict[str, Any] = {
+    _CHECKSUM: _checksum,
+    "expected_bucket_owner": _account,
+    "tags": _tags,
+    "bucket_key": check_boolean,
+}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Encryption = Literal["AES256", "aws:kms", "aws:kms:dsse"]
-ChecksumAlgorithm = Literal["SHA256", "CRC32"]
+ChecksumAlgorithm = Literal["SHA256", "CRC32", "NONE"]
 
 CANNED_ACLS = (
     "private",
@@ -47,8 +47,9 @@ class S3Settings:
     storage_class: str | None = None
     expected_bucket_owner: str | None = None
     """Account id (12 digits); S3 refuses every call to a bucket of another account."""
-    checksum_algorithm: ChecksumAlgorithm = "SHA256"
-    """What S3 verifies on arrival and keeps. A multipart upload's SHA256 is composite (``…-N``), its CRC32 is of the
+    checksum_algorithm: ChecksumAlgorithm | str | None = "SHA256"
+    """In whatever case it is written; None is ``NONE``: no ``x-amz-checksum`` header is sent, a Content-MD5 is.
+    What S3 verifies on arrival and keeps. A multipart upload's SHA256 is composite (``…-N``), its CRC32 is of the
     full object. Source: S3 user guide, "Checking object integrity for data uploads"."""
 
     def __post_init__(self) -> None:
@@ -56,8 +57,11 @@ class S3Settings:
         _one_of("encryption", self.encryption, get_args(Encryption))
         _one_of("acl", self.acl, CANNED_ACLS)
         _one_of("storage_class", self.storage_class, STORAGE_CLASSES)
-        if self.checksum_algorithm not in get_args(ChecksumAlgorithm):
-            raise ParameterError("checksum_algorithm", f"is {self.checksum_algorithm!r}", "use SHA256 or CRC32")
+        algorithm = "NONE" if self.checksum_algorithm is None else str(self.checksum_algorithm).strip().upper()
+        algorithm = algorithm.replace("-", "")
+        if algorithm not in get_args(ChecksumAlgorithm):
+            raise ParameterError("checksum_algorithm", f"is {self.checksum_algorithm!r}", "use sha256, crc32, or none")
+        object.__setattr__(self, "checksum_algorithm", algorithm)
         self._check_kms()
         _check_tags(self.tags)
         owner = self.expected_bucket_owner

@@ -34,7 +34,13 @@ LARGEST_ACCOUNT: Final = 5_000_000
 LONGEST_PREFIX: Final = 512
 """Bytes; keys end at 1,024, and partitions, names and ids want their share."""
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKET = re.compile(
+    r"[a-zA-Z0-9._-]{1,255}"
+    r"|arn:aws[a-z-]*:(?:s3|s3-object-lambda):[a-z0-9-]*:[0-9]{12}:accesspoint[/:][a-zA-Z0-9.-]{1,63}"
+    r"|arn:aws[a-z-]*:s3-outposts:[a-z0-9-]+:[0-9]{12}:outpost[/:][a-zA-Z0-9-]{1,63}[/:]accesspoint[/:][a-zA-Z0-9-]{1,63}"
+)
+"""What boto3 takes: names as AWS gives them today (directory buckets and access point aliases among them), older ones
+and those of other stores (capitals, underscores), and the ARNs of access points. Source: botocore, ``handlers.py``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +183,9 @@ def check_bucket(value: object) -> str:
     """Return a bucket's name. Raises ParameterError."""
     if not isinstance(value, str) or not _BUCKET.fullmatch(value):
         raise ParameterError(
-            "s3_bucket", f"{value!r} is no name of a bucket", "pass the bare name, without s3:// and without a path"
+            "s3_bucket",
+            f"{value!r} is no name of a bucket",
+            "pass the bare name or the ARN of an access point, without s3:// and without a path",
         )
     return value
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.exceptions import StoppedError
@@ -82,8 +82,11 @@ class StoppableClock:
     def sleep(self, seconds: float) -> None:
         """Sleep; raises StoppedError."""
         end = self._clock.monotonic() + seconds
+        # signals reach the main thread alone: only there may a request raise out of the middle of a wait
+        alone = threading.current_thread() is not threading.main_thread()
         while (left := end - self._clock.monotonic()) > 0:
-            with self._stop.interruptible():
+            self._stop.check()
+            with nullcontext() if alone else self._stop.interruptible():
                 self._clock.sleep(min(left, _LOOK_EVERY))
         self._stop.check()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from airflow_provider_kore.exceptions import StorePermissionError
+from airflow_provider_kore.exceptions import RequestRefusedError, StorePermissionError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ class StoredObject:
     size: int
     """Bytes."""
     etag: str
-    """Opaque, quotes included: what a :class:`Condition` compares."""
+    """Opaque, quotes included, never weak: what a :class:`Condition` compares. Empty where the store told none."""
     checksum: str | None = None
     """``"ALGORITHM:base64"`` as the store keeps it, None where it keeps none (or wasn't asked, as in listings).
 
@@ -97,6 +97,14 @@ class AccessRefused(StorePermissionError):  # noqa: N818 - reads as its parent d
         return str(self.args[0])
 
 
+class CallUnsupported(RequestRefusedError):  # noqa: N818 - reads as its parent does, for callers that can do without
+    """The store doesn't implement a call, in whatever way it says so (501, 405, NotImplemented, MethodNotAllowed)."""
+
+
+class SessionExpired(StoreUnavailableError):  # noqa: N818 - reads as its parent does: waiting in this process is no help
+    """The session token has expired; only a new try asks for a new one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """An unfinished multipart upload."""
@@ -113,7 +121,7 @@ class Part:
     number: int
     etag: str
     checksum: str
-    """Base64 of its checksum, verified by the store on arrival."""
+    """Base64 of its checksum, verified by the store on arrival; empty where none was sent."""
     size: int
     """Bytes."""
 
@@ -136,6 +144,16 @@ class ObjectStore(Protocol):
 
         See :func:`~airflow_provider_kore.snapshot.conditions.conditions_honoured`.
         """
+        ...
+
+    @property
+    def endpoint(self) -> str:
+        """Where the store is, for what is remembered about it; empty: remember nothing."""
+        ...
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What the store turned out not to know so far, each with the way round that is taken. Costs nothing."""
         ...
 
     def head(self, key: str) -> StoredObject | None:

@@ -15,7 +15,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from airflow_provider_kore.exceptions import CorruptSnapshotError, KoreError
+from airflow_provider_kore.exceptions import (
+    CorruptSnapshotError,
+    KoreError,
+    RequestRefusedError,
+    StoreUnavailableError,
+)
 from airflow_provider_kore.snapshot.store import AccessRefused, ConditionFailed
 
 if TYPE_CHECKING:
@@ -33,7 +38,7 @@ PART_BYTES = 8 * MIB
 MAX_PARTS = 10_000
 """Source: S3 user guide, "Amazon S3 multipart upload limits"; parts grow where a file would need more."""
 
-Evidence = Literal["checksum", "read back", "answer only"]
+Evidence = Literal["checksum", "read back", "etag", "answer only"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +51,8 @@ class Uploaded:
     """Of the whole file, in hex, computed here."""
     evidence: Evidence
     """``checksum``: the one the store keeps equals ours. ``read back``: it keeps none, the bytes were fetched and
-    compared. ``answer only``: it keeps none and lets nobody read; we only know that it accepted the write."""
+    compared. ``etag``: neither, but its ETag is the MD5 of what was sent. ``answer only``: it keeps none and lets
+    nobody read; we only know that it accepted the write."""
 
     @property
     def checksum_kept(self) -> bool:
@@ -97,8 +103,9 @@ def upload_file(
         found = _own_lost_write(store, key, local, metadata) if failed.in_doubt else None
         if found is None:
             raise
-        return Uploaded(stored=found, sha256=local.sha256, evidence="checksum")
-    return _verified(store, local, answer)
+        kept = bool(local.agrees(found.checksum))
+        return Uploaded(stored=found, sha256=local.sha256, evidence="checksum" if kept else "read back")
+    return _verified(store, local, answer, metadata)
 
 
 def abort_leftovers(
@@ -143,6 +150,8 @@ class _Digest:
         self.size = 0
         self._sha = hashlib.sha256()
         self._crc = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._part_md5s: list[bytes] = []
         self._part_shas: list[bytes] = []
         self._part_crcs: list[bytes] = []
 
@@ -153,12 +162,20 @@ class _Digest:
     def add(self, block: bytes) -> None:
         self.size += len(block)
         self._sha.update(block)
+        self._md5.update(block)
         self._crc = zlib.crc32(block, self._crc)
 
     def add_part(self, block: bytes) -> None:
         self.add(block)
         self._part_shas.append(hashlib.sha256(block).digest())
         self._part_crcs.append(zlib.crc32(block).to_bytes(4, "big"))
+        self._part_md5s.append(hashlib.md5(block, usedforsecurity=False).digest())
+
+    def is_etag(self, etag: str) -> bool:
+        """Say whether an ETag is the MD5 of what was sent, or of its parts' MD5s; of encrypted objects it isn't."""
+        parts = hashlib.md5(b"".join(self._part_md5s), usedforsecurity=False).hexdigest()
+        whole = f'"{self._md5.hexdigest()}"'
+        return etag in ({f'"{parts}-{len(self._part_md5s)}"', whole} if self._part_md5s else {whole})
 
     def agrees(self, checksum: str | None) -> bool | None:
         """Compare with what a store keeps; None if that says nothing.
@@ -232,14 +249,23 @@ def _abort_quietly(store: ObjectStore, upload: Upload) -> None:
         log.warning("An unfinished upload of s3://%s/%s stays behind: %s", store.bucket, upload.key, error)
 
 
-def _verified(store: ObjectStore, local: _Digest, answer: StoredObject) -> Uploaded:
-    """Ask the store what it holds now, and compare it with what was read from the file."""
+def _verified(store: ObjectStore, local: _Digest, answer: StoredObject, metadata: Mapping[str, str] | None) -> Uploaded:
+    """Ask the store what it holds now, and compare it with what was read from the file.
+
+    A HEAD may lag, tell another ETag than the answer to the write, or tell no metadata: it counts if it is of ours.
+    """
     try:
         found = store.head(answer.key)
-    except AccessRefused:
+    except (AccessRefused, RequestRefusedError):
         found = None
     # a writer after us may have replaced or removed it already: then the answer to our own write is what there is
-    stored = found if found is not None and found.etag == answer.etag else answer
+    ours = found is not None and (found.etag == answer.etag or _is_ours(store, found, local, metadata))
+    stored = found if found is not None and ours else answer
+    if not stored.etag:
+        raise StoreUnavailableError(
+            f"s3://{store.bucket}/{stored.key}: the store accepted it, gave it no ETag, and does not show it. The next "
+            "try looks at what is there."
+        )
     agrees = local.agrees(stored.checksum)
     if stored.size != local.size or agrees is False:
         raise CorruptSnapshotError(
@@ -249,7 +275,30 @@ def _verified(store: ObjectStore, local: _Digest, answer: StoredObject) -> Uploa
     evidence: Evidence = "checksum" if agrees else "answer only"
     if agrees is None and stored is found and _read_back(store, local, stored):
         evidence = "read back"
+    elif agrees is None and local.is_etag(stored.etag):
+        evidence = "etag"
     return Uploaded(stored=stored, sha256=local.sha256, evidence=evidence)
+
+
+def _is_ours(store: ObjectStore, found: StoredObject, local: _Digest, metadata: Mapping[str, str] | None) -> bool:
+    """Say whether an object is what was just sent: by its metadata, or byte for byte where the store keeps none."""
+    if found.size != local.size:
+        return False
+    if found.metadata or not metadata:
+        return (
+            bool(metadata)
+            and dict(found.metadata) == dict(metadata or {})
+            and local.agrees(found.checksum) is not False
+        )
+    agrees = local.agrees(found.checksum)
+    return _holds_the_same(store, local, found) if agrees is None else agrees
+
+
+def _holds_the_same(store: ObjectStore, local: _Digest, found: StoredObject) -> bool:
+    try:
+        return local.is_etag(found.etag) or _read_back(store, local, found)
+    except CorruptSnapshotError:
+        return False
 
 
 def _read_back(store: ObjectStore, local: _Digest, stored: StoredObject) -> bool:
@@ -257,7 +306,7 @@ def _read_back(store: ObjectStore, local: _Digest, stored: StoredObject) -> bool
     there = _Digest()
     try:
         opened = store.get(stored.key)
-    except AccessRefused:
+    except (AccessRefused, RequestRefusedError):
         return False
     if opened is None:
         return False
@@ -283,6 +332,6 @@ def _own_lost_write(
         found = store.head(key)
     except AccessRefused:
         return None
-    if found is None or not metadata or dict(found.metadata) != dict(metadata):
+    if found is None or not metadata or not _is_ours(store, found, local, metadata):
         return None
-    return found if found.size == local.size and local.agrees(found.checksum) else None
+    return found if local.agrees(found.checksum) or _holds_the_same(store, local, found) else None

@@ -15,13 +15,16 @@ for folder in (TESTS, TESTS / "snapshot", TESTS / "s3"):
 
 from model_store import MemoryStore  # noqa: E402
 from s3_servers import (  # noqa: E402, F401
+    localbucket_server,
     ministack_bucket,
     ministack_server,
     moto_auth_server,
     moto_bucket,
     moto_server,
+    rclone_server,
     s3_bucket,
     s3_server,
+    s3rver_server,
 )
 
 from airflow_provider_kore.snapshot.s3 import S3Store  # noqa: E402

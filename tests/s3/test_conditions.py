@@ -10,7 +10,7 @@ from model_store import MemoryStore
 
 from airflow_provider_kore.snapshot.conditions import Honoured, conditions_honoured
 from airflow_provider_kore.snapshot.s3 import S3Store
-from airflow_provider_kore.snapshot.store import ConditionUnsupported
+from airflow_provider_kore.snapshot.store import ConditionFailed, ConditionUnsupported
 
 if TYPE_CHECKING:
     from model_store import Ignored
@@ -49,6 +49,18 @@ def test_a_store_that_knows_no_conditions_is_found_out() -> None:
     store = Ignorant(honours_conditions=None)
     found = conditions_honoured(store, "staging/")
     assert (found.create, found.swap) == (False, False)
+    assert not found.usable
+
+
+def test_a_store_that_fails_every_condition_is_found_out() -> None:
+    class Refusing(MemoryStore):
+        def put(self, key: str, *args: Any, condition: Any = None, **more: Any) -> Any:
+            if condition:
+                raise ConditionFailed(key)
+            return super().put(key, *args, **more)
+
+    found = conditions_honoured(Refusing(honours_conditions=None), "staging/")
+    assert not found.usable
 
 
 @pytest.mark.parametrize(
@@ -64,18 +76,25 @@ def test_real_servers_are_judged_as_they_are(
     assert list(store.list_uploads("")) == []
 
 
-def test_it_costs_four_requests_and_the_probe_is_below_the_prefix() -> None:
+def test_it_costs_five_requests_and_the_probe_is_below_the_prefix() -> None:
     store = MemoryStore(honours_conditions=None)
     found = conditions_honoured(store, "staging/run 1/")
     assert (found.complete_create, found.complete_swap) == (None, None)
-    assert [effect.name for effect in store.effects] == ["put", "put", "put", "delete"]
+    assert [effect.name for effect in store.effects] == ["put", "put", "put", "put", "delete"]
     assert all(effect.key.startswith("staging/run 1/probe-") for effect in store.effects)
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_what_is_known_is_not_tried(known: bool) -> None:
     store = MemoryStore(honours_conditions=known)
-    expected = Honoured(create=known, swap=known, complete_create=known, complete_swap=known)
+    expected = Honoured(
+        create=known,
+        swap=known,
+        complete_create=known,
+        complete_swap=known,
+        create_usable=known,
+        swap_usable=known,
+    )
     assert conditions_honoured(store, "staging/") == expected
     assert store.effects == []
 

@@ -79,7 +79,8 @@ def test_a_refusal_names_the_permission_the_bucket_and_the_key(
     assert refused.value.permission == permission
     for word in (operation, permission, "kore-intercepted", "dir/"):
         assert word in str(refused.value)
-    assert len(interceptor.requests) == 1
+    # a GET tells more than a HEAD, and some stores delete one by one only
+    assert len(interceptor.requests) == (2 if operation in {"HeadObject", "DeleteObjects"} else 1)
 
 
 @pytest.mark.parametrize("operation", CALLS)
@@ -368,6 +369,7 @@ def test_an_absent_key_is_found_absent_where_a_head_is_refused(s3_server: S3Serv
     assert find(store, "dir/k") is None
     interceptor = Interceptor(client)
     interceptor.answer("HeadObject", 403)
+    interceptor.answer("GetObject", 403, "AccessDenied")
     assert find(store, "dir/k") is None
     with pytest.raises(AccessRefused, match="HeadObject"):
         find(store, "dir/there")

@@ -111,6 +111,8 @@ class MemoryStore:
     ) -> None:
         self.bucket = bucket
         self.honours_conditions = honours_conditions
+        self.endpoint = ""
+        self.lacks: tuple[str, ...] = ()
         self.effects: list[Effect] = []
         self._clock = clock
         self._algorithm = checksum_algorithm

@@ -61,11 +61,30 @@ def test_strings_that_a_template_rendered_are_read() -> None:
     )
 
 
-@pytest.mark.parametrize("value", ["s3://b", "b/p", "", "UPPER", None])
+@pytest.mark.parametrize("value", ["s3://b", "b/p", "", "a b", "arn:aws:s3:eu-west-1:1:accesspoint/x", "x" * 256, None])
 def test_a_bucket_is_a_bare_name(value: Any) -> None:
     with pytest.raises(ParameterError):
         check_bucket(value)
-    assert check_bucket("my-bucket.1") == "my-bucket.1"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "my-bucket.1",
+        "Upper_and_lower",
+        "lake--euc1-az1--x-s3",
+        "reports-8s4bn6ahs8u3xtf9a7qmnyqe1jxmweuc1a-s3alias",
+        "arn:aws:s3:eu-west-1:123456789012:accesspoint/reports",
+        "arn:aws-cn:s3:cn-north-1:123456789012:accesspoint:reports",
+        "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap",
+        "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01ac5d28a6a232904/accesspoint/reports",
+    ],
+)
+def test_what_boto3_takes_for_a_bucket_is_taken(value: str) -> None:
+    from botocore.handlers import validate_bucket_name
+
+    validate_bucket_name({"Bucket": value})  # raises for what boto3 refuses
+    assert check_bucket(value) == value
 
 
 @pytest.mark.parametrize(("prefix", "staging"), [("", "_staging"), ("a", "_staging/a"), ("a/b", "a/_staging/b")])
