@@ -159,8 +159,8 @@ def test_a_setting_that_is_none_or_empty_is_left_to_the_bucket() -> None:
     ("given", "says"),
     [
         ({"encription": "AES256"}, "did you mean 'encryption'"),
-        ({"tags": 12}, "are 12"),
-        ({"tags": {"a": ["b"]}}, "hold 'a'"),
+        ({"tags": 12}, "is 12"),
+        ({"tags": {"a": ["b"]}}, "has 'a'"),
         (["encryption"], "pass a dictionary"),
         ({"kms_key_id": 5, "encryption": "aws:kms"}, "is 5"),
         ({"bucket_key": "perhaps", "encryption": "aws:kms"}, "is 'perhaps'"),

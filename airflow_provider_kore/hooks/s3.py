@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.exceptions import (
     ConfigError,
-    CredentialsError,
     FatalError,
     KoreError,
     StoreUnavailableError,
@@ -99,9 +98,11 @@ def _explain(err: Exception, conn_id: str) -> KoreError:
     """Say which setting is wrong."""
     from botocore import exceptions as boto
 
+    from airflow_provider_kore.snapshot.s3_errors import refused_identity
+
     where = f"The AWS connection {conn_id!r}"
     if isinstance(err, boto.ClientError):
-        return explain_refusal(err, where)
+        return refused_identity(err, where)
     for kinds, field, problem, advice in _SETTINGS:
         if isinstance(err, tuple(getattr(boto, kind) for kind in kinds if hasattr(boto, kind))):
             return ConfigError(field, problem, advice, connection=where)
@@ -121,20 +122,6 @@ def _explain(err: Exception, conn_id: str) -> KoreError:
             "service_config."
         )
     return explain(where, err)
-
-
-def explain_refusal(err: Any, where: str) -> KoreError:
-    """Say what AWS's token service has refused."""
-    code = str(err.response.get("Error", {}).get("Code", ""))
-    status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    operation = str(getattr(err, "operation_name", "a call"))
-    if code in {"Throttling", "ThrottlingException", "InternalFailure", "ServiceUnavailable"} or status >= 500:  # noqa: PLR2004
-        return StoreUnavailableError(f"{where}: AWS's token service cannot do {operation} now. Try again later.")
-    reason = code if code.isalnum() and len(code) <= 64 else "no reason given"  # noqa: PLR2004
-    return CredentialsError(
-        f"{where}: AWS refuses {operation} ({reason}). Check role_arn, external_id and the login, and that the role "
-        "trusts this identity."
-    )
 
 
 _SETTINGS = (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kore.exceptions import (
     BucketNotFoundError,
     CredentialsError,
+    KoreError,
     RequestRefusedError,
     StoreUnavailableError,
     TlsError,
@@ -78,6 +79,15 @@ _BUSY = {
     "OperationAborted": "another operation on the bucket is under way",
     "ConditionalRequestConflict": "another write to the same key was under way",
 }
+_IDENTITY = {
+    "AssumeRole",
+    "AssumeRoleWithSAML",
+    "AssumeRoleWithWebIdentity",
+    "GetRoleCredentials",
+    "GetSessionToken",
+}
+"""Calls of AWS's token services, by which botocore renews credentials on its own."""
+
 _REDIRECTS = {
     "PermanentRedirect",
     "TemporaryRedirect",
@@ -136,7 +146,28 @@ def translate(error: Exception, call: Call) -> Exception:
     """Return what to raise instead of ``error``; raise the result ``from None``, or a log shows the body after all."""
     from botocore.exceptions import ClientError
 
-    return _from_answer(error, call) if isinstance(error, ClientError) else _from_botocore(error, call)
+    if not isinstance(error, ClientError):
+        return _from_botocore(error, call)
+    if error.operation_name in _IDENTITY:  # credentials that are renewed in the middle of a walk
+        return refused_identity(error, str(call))
+    return _from_answer(error, call)
+
+
+def refused_identity(error: ClientError, where: str) -> KoreError:
+    """Return what AWS's token service means by a refusal.
+
+    :param where: the beginning of the sentence: the connection, or the call that needed new credentials.
+    """
+    answer: Any = error.response
+    code = str(answer.get("Error", {}).get("Code", ""))
+    code = code if _CODE.fullmatch(code) else "no reason given"
+    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code in _BUSY or code == "InternalFailure" or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return StoreUnavailableError(f"{where}: AWS's token service has trouble ({code}). Try again later.")
+    return CredentialsError(
+        f"{where}: AWS refuses {error.operation_name} ({code}). Check role_arn, external_id and the login of the AWS "
+        "connection, and that the role trusts this identity."
+    )
 
 
 def _from_answer(error: ClientError, call: Call) -> Exception:

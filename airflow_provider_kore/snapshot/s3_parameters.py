@@ -52,10 +52,10 @@ def _tags(name: str, value: object) -> dict[str, str]:
     if isinstance(found, list) and all(isinstance(each, Mapping) and set(each) == {"Key", "Value"} for each in found):
         found = {each["Key"]: each["Value"] for each in found}
     if not isinstance(found, Mapping) or not found:
-        raise ParameterError(name, f"are {shown(value)}", 'pass a dictionary such as {"team": "contact center"}')
+        raise ParameterError(name, f"is {shown(value)}", 'pass a dictionary such as {"team": "contact center"}')
     for key, each in found.items():
         if not isinstance(key, str) or not isinstance(each, (str, int)) or isinstance(each, bool):
-            raise ParameterError(name, f"hold {shown(key)}: {shown(each)}", "pass strings")
+            raise ParameterError(name, f"has {shown(key)}: {shown(each)}", "pass strings")
     return {key: str(each) for key, each in found.items()}
 
 

@@ -114,10 +114,10 @@ def _one_of(name: str, value: str | None, allowed: tuple[str, ...]) -> None:
 def _check_tags(tags: Mapping[str, str]) -> None:
     """Source: S3 user guide, "Categorizing your objects using tags"."""
     if len(tags) > MAX_TAGS:
-        raise ParameterError("tags", f"are {len(tags)}", f"S3 takes {MAX_TAGS} at most")
+        raise ParameterError("tags", f"has {len(tags)} tags", f"S3 takes {MAX_TAGS} at most")
     for name, value in tags.items():
         if name.lower().startswith("aws:"):
-            raise ParameterError("tags", f"hold {name!r}", "names that begin with aws: are AWS's own")
+            raise ParameterError("tags", f"has {name!r}", "names that begin with aws: are AWS's own")
         if not (re.fullmatch(r"[\w\s+\-=.:/@]{1,128}", name) and re.fullmatch(r"[\w\s+\-=.:/@]{0,256}", value)):
             advice = "use letters, digits, spaces and + - = . _ : / @; 1 to 128 in names, up to 256 in values"
-            raise ParameterError("tags", f"hold {name!r}", advice)
+            raise ParameterError("tags", f"has {name!r}", advice)

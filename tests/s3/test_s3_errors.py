@@ -23,6 +23,7 @@ from airflow_provider_kore.exceptions import (
     TlsError,
 )
 from airflow_provider_kore.snapshot.s3 import S3Store
+from airflow_provider_kore.snapshot.s3_errors import Call, translate
 from airflow_provider_kore.snapshot.s3_settings import S3Settings
 from airflow_provider_kore.snapshot.store import (
     ABSENT,
@@ -376,3 +377,22 @@ def test_an_absent_key_is_found_absent_where_a_head_is_refused(s3_server: S3Serv
     interceptor.answer("ListObjectsV2", 403, "AccessDenied")
     with pytest.raises(AccessRefused, match="HeadObject"):
         find(store, "dir/k")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("AccessDenied", 403, CredentialsError),
+        ("Throttling", 400, StoreUnavailableError),
+        ("x", 500, StoreUnavailableError),
+    ],
+)
+def test_credentials_that_cannot_be_renewed_in_mid_walk_are_not_a_missing_permission(
+    code: str, status: int, kind: type[Exception]
+) -> None:
+    answer: Any = {"Error": {"Code": code, "Message": "arn:aws:iam::123456789012:role/x"}}
+    answer["ResponseMetadata"] = {"HTTPStatusCode": status}
+    error = translate(boto.ClientError(answer, "AssumeRole"), Call(operation="PutObject", bucket="lake", key="k"))
+    assert type(error) is kind
+    assert "123456789012" not in str(error)
+    assert "AssumeRole" in str(error) or "token service" in str(error)
