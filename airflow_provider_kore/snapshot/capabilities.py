@@ -81,6 +81,7 @@ def find_out(spec: SnapshotSpec, layout: Layout, store: ObjectStore, staged: Obj
     """
     lacks: list[str] = []
     metadata = True
+    uploads = _try_an_upload(spec, layout, store, lacks)
     if spec.durable or staged.honours_conditions is None:
         try:
             metadata = _try_an_object(layout.staging, staged, clock, lacks)
@@ -91,7 +92,6 @@ def find_out(spec: SnapshotSpec, layout: Layout, store: ObjectStore, staged: Obj
     if not metadata:
         lacks.append("user metadata (the manifest and the ETag tell whose an object is)")
     conditions = _try_conditions(layout.staging, staged, lacks)
-    uploads = _try_an_upload(spec, layout, store, lacks)
     lists_uploads = uploads and _try_to_list_uploads(layout, store, lacks)
     lacks += [each for each in dict.fromkeys((*staged.lacks, *store.lacks)) if each not in lacks]
     found = Capabilities(

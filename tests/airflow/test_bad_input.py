@@ -152,7 +152,7 @@ def test_prefix_that_readers_would_not_find(bench: Bench, prefix: Any) -> None:
     refused(bench, "'s3_prefix'", "pass|choose", requests=0, s3_prefix=prefix)
 
 
-@pytest.mark.parametrize("bucket", ["s3://bucket", "bucket/path", "Bucket", "b", "", None])
+@pytest.mark.parametrize("bucket", ["s3://bucket", "bucket/path", "a b", "arn:aws:s3:::bucket", "", None])
 def test_bucket_name_that_is_none(bench: Bench, bucket: Any) -> None:
     refused(bench, "'s3_bucket'", "bare name", requests=0, s3_bucket=bucket)
 
