@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints, paging, refusals
@@ -18,13 +18,13 @@ from airflow_provider_kore.api.auth import TokenSource
 from airflow_provider_kore.api.page import PageRequest, check_page_size
 from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Allowance
+from airflow_provider_kore.api.refusals import WebPageError
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.api.transport import (
     LARGEST_BODY,
     HttpRequest,
     HttpResponse,
     RequestsTransport,
-    TooLargeError,
     Transport,
 )
 from airflow_provider_kore.clock import Clock, SystemClock
@@ -32,6 +32,7 @@ from airflow_provider_kore.exceptions import (
     ContractError,
     CredentialsError,
     DriftError,
+    KoreError,
     MalformedResponseError,
     NotFoundError,
     PausedError,
@@ -71,6 +72,9 @@ _PARSED: Final = 12
 """Times a body's length that its page takes: the body, its items' texts, and their values."""
 
 _SMALLEST_LIMIT: Final = 64 * 1024
+
+ASK_AGAIN: Final = 2
+"""How often an answer that breaks the contract is asked for again before that is an error."""
 
 WORTH_READING_AHEAD: Final = 0.005
 """Seconds of latency from which on pages are read ahead: below that, threads cost more than they hide."""
@@ -128,6 +132,10 @@ class _Call:
     parse: Callable[[bytes], Mapping[str, object]]
 
 
+def _as_it_is(payload: Mapping[str, object]) -> Mapping[str, object]:
+    return payload
+
+
 class CampaignClient:
     """Reads the Campaign API of one application.
 
@@ -162,6 +170,8 @@ class CampaignClient:
         """Bytes of the largest body so far."""
         self._tokens = TokenSource(config, self._clock, on_token)
         self._accepted = False
+        self._known: set[tuple[str, str]] = set()
+        """Calls and ids that the server has told something about."""
         self._lock = threading.Lock()
         self._latency = float("inf")
         """Seconds of the fastest answer."""
@@ -215,6 +225,8 @@ class CampaignClient:
                     raise ahead.ending
                 try:
                     answer = self._next_page(call, request, ahead)
+                except WebPageError:  # it says nothing about the limit
+                    raise
                 except (RequestRefusedError, ServerError) as err:
                     # A sibling endpoint fails outside its limits; a server that has served such a page has other
                     # trouble.
@@ -233,14 +245,12 @@ class CampaignClient:
     def _next_page(
         self, call: PagedCall, request: PageRequest, ahead: Prefetcher[PageRequest, Mapping[str, object]]
     ) -> PageAnswer:
-        if request not in ahead:
-            return self.get_page(call, request)
         ask = call.ask(request)
-        try:
-            payload = self._send(self._call(call, ask), self._retry, first=lambda: ahead.take(request))
-        except TooLargeError:  # for a page that was read ahead, perhaps
-            return self.get_page(call, request)
-        return call.read(payload, ask)
+        first = partial(ahead.take, request) if request in ahead else None
+        answer: PageAnswer = self._send(
+            self._call(call, ask), self._retry, first, lambda payload: call.read(payload, ask)
+        )
+        return answer
 
     def _read_ahead(
         self, call: PagedCall, pagination: OffsetPagination, ahead: Prefetcher[PageRequest, Mapping[str, object]]
@@ -295,10 +305,10 @@ class CampaignClient:
     def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
         """Fetch one page, as the server gave it."""
         ask = call.ask(request)
-        payload = self.send(
-            call.endpoint, call.identifier, query=ask.query, body=ask.body, what=ask.what, parse=call.parse
+        answer: PageAnswer = self._send(
+            self._call(call, ask), self._retry, read=lambda payload: call.read(payload, ask)
         )
-        return call.read(payload, ask)
+        return answer
 
     def get_contact_list(self, contact_list_id: str) -> Mapping[str, object]:
         """Return the details of one contact list, with the vendor's field names.
@@ -365,31 +375,35 @@ class CampaignClient:
     def _details(
         self, endpoint: Endpoint, identifier: str, *, what: str, body: bytes | None = None
     ) -> Mapping[str, object]:
-        answer = self.send(endpoint, identifier, what=what, body=body)
-        data = answer.get("data")
-        if "data" in answer and data in (None, {}, []):
-            raise NotFoundError(
-                f"The server has nothing to say about {what}. Check the id, and that it belongs to the connection's "
-                "stream and account."
-            )
-        if isinstance(data, list) and len(data) == 1:
-            data = data[0]
-        if not isinstance(data, Mapping) or not data:
-            raise ContractError(
-                f"The answer for {what} has no 'data' object. Check the id, and the connection's api_version."
-            )
-        return data
+        key = (endpoint.name, identifier)
+
+        def read(answer: Mapping[str, object]) -> Mapping[str, object]:
+            data = answer.get("data")
+            if "data" in answer and data in (None, {}, []):
+                # What was there a moment ago is not gone because of one odd answer.
+                kind = ContractError if key in self._known else NotFoundError
+                raise kind(
+                    f"The server has nothing to say about {what}. Check the id, and that it belongs to the "
+                    "connection's stream and account."
+                )
+            if isinstance(data, list) and len(data) == 1:
+                data = data[0]
+            if not isinstance(data, Mapping) or not data:
+                raise ContractError(
+                    f"The answer for {what} has no 'data' object. Check the id, and the connection's api_version."
+                )
+            return data
+
+        details: Mapping[str, object] = self.send(endpoint, identifier, what=what, body=body, read=read)
+        self._known.add(key)
+        return details
 
     def get_contact_lists(self) -> list[Mapping[str, object]]:
         """Return the details of all contact lists of the application, with the vendor's field names."""
-        data = self.send(endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}").get("data")
-        if isinstance(data, Mapping):
-            data = data.get("results")
-        if not isinstance(data, list) or not all(isinstance(item, Mapping) for item in data):
-            raise ContractError(
-                "The catalogue of contact lists has no 'data' array. Check the connection's api_version."
-            )
-        return data
+        found: list[Mapping[str, object]] = self.send(
+            endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}", read=_catalogue
+        )
+        return found
 
     def check(self) -> int:
         """Make one cheap authenticated call, without retries; return the number of contact lists it saw."""
@@ -408,16 +422,18 @@ class CampaignClient:
         body: bytes | None = None,
         parse: Callable[[bytes], Mapping[str, object]] = parse_object,
         retry: RetryPolicy | None = None,
-    ) -> Mapping[str, object]:
+        read: Callable[[Mapping[str, object]], Any] = _as_it_is,
+    ) -> Any:
         """Send one request, again if that may help, and return the parsed body of its success.
 
         :param what: names the call in messages: "contact list cl-1".
+        :param read: makes of the parsed body what is returned; a ContractError that it raises is asked again about.
 
         Raises RetryableError when the retries are used up, FatalError at once, PausedError where that is asked for.
         """
         url = endpoints.url(self.config, endpoint, identifier)
         call = _Call(endpoint.method, url, {**endpoint.query, **(query or {})}, body, what, parse)
-        return self._send(call, retry or self._retry)
+        return self._send(call, retry or self._retry, read=read)
 
     def _call(self, call: PagedCall, ask: Ask) -> _Call:
         endpoint = call.endpoint
@@ -425,10 +441,15 @@ class CampaignClient:
         return _Call(endpoint.method, url, {**endpoint.query, **ask.query}, ask.body, ask.what, call.parse)
 
     def _send(
-        self, call: _Call, retry: RetryPolicy, first: Callable[[], Mapping[str, object]] | None = None
-    ) -> Mapping[str, object]:
+        self,
+        call: _Call,
+        retry: RetryPolicy,
+        first: Callable[[], Mapping[str, object]] | None = None,
+        read: Callable[[Mapping[str, object]], Any] = _as_it_is,
+    ) -> Any:
         """Send a request until it succeeds; ``first`` is its first attempt, if that was made ahead."""
         failures = 0
+        broken = 0
         refusal: RateLimitedError | None = None
         waited = 0.0
         renewed = False
@@ -439,7 +460,10 @@ class CampaignClient:
                 waited += self._wait_for_place(refusal, retry.longest_rate_wait - waited)
                 attempt = self._prepare(call)
             try:
-                return attempt()
+                return read(attempt())
+            except (ContractError, WebPageError) as err:
+                broken += 1
+                self._before_asking_again(retry, broken, err)
             except CredentialsError:
                 # Once per request, if a new token can differ: this one worked before, or the clocks were just compared.
                 if renewed or not (self._accepted or self._tokens.corrected):
@@ -457,6 +481,14 @@ class CampaignClient:
                     log.info("%s Trying again in %.0f s (%d of %d).", err, delay, failures, retry.attempts - 1)
                 self._wait(delay, "the server asked for it")
             self._spend(retries=1)
+
+    def _before_asking_again(self, retry: RetryPolicy, broken: int, err: KoreError) -> None:
+        """Wait a moment after an answer that breaks the contract, or raise if it stays so."""
+        delay = retry.delay(broken, err) if broken <= ASK_AGAIN else None
+        if delay is None:
+            raise err
+        log.info("%s Asking again (%d of %d).", err, broken, ASK_AGAIN)
+        self._wait(delay, "an answer broke the contract")
 
     def _wait_for_place(self, refusal: RateLimitedError | None, patience: float) -> float:
         """Wait until the allowance has room for a request, and book it; return the seconds that took.
@@ -531,7 +563,7 @@ class CampaignClient:
                 self.allowance.settle()
             else:
                 self._spend(rate_limited=1)
-                hourly = "hourly" in str(refusal)
+                hourly = refusal.window == "hourly"
                 self.allowance.refused(started=started, hourly=hourly, retry_after=refusal.retry_after)
 
     def _judge(
@@ -542,13 +574,11 @@ class CampaignClient:
         if date is not None:
             self._tokens.observe(date)
         payload: Mapping[str, object] | None = None
-        shaped = True
+        error: ValueError | None = None
         try:
             payload = parse(response.body)
-        except json_text.ShapeError:
-            shaped = False
-        except ValueError:
-            pass
+        except ValueError as err:
+            error = err
         if response.status == HTTPStatus.OK and payload is not None:
             status = payload.get("status")
             if isinstance(status, str) and status.lower() == "success":
@@ -556,9 +586,7 @@ class CampaignClient:
                 return payload
         text = _text(response.body)
         if response.status == HTTPStatus.OK and payload is None:
-            good = not shaped and _is_json(text)
-            problem = "is JSON, but not of the documented shape" if good else "is no JSON"
-            raise self._blame(problem, text, response, what)
+            raise self._blame(error, text, response, what)
         raise refusals.explain(
             status=response.status,
             headers=response.headers,
@@ -569,21 +597,38 @@ class CampaignClient:
             now=self._clock.time(),
         )
 
-    def _blame(self, problem: str, text: str, response: HttpResponse, what: str) -> Exception:
-        """Return the error for a body that is no answer of this API, although its status says success."""
+    def _blame(self, error: ValueError | None, text: str, response: HttpResponse, what: str) -> Exception:
+        """Return the error for a body that is no answer of this API, although its status says success.
+
+        :param error: what its parser raised.
+        """
         limited = refusals.rate_limit(text, response.headers, what, self._clock.time())
         if limited is not None:
             return limited
-        if text.lstrip()[:1] == "<" or "html" in response.headers.get("Content-Type", ""):
+        if refusals.is_web_page(text, response.headers):
             return MalformedResponseError(
                 f"The answer for {what} is a web page instead of JSON. Check that the connection's host is the Kore.ai "
                 "environment itself, and that no proxy or login page stands in between."
             )
-        if problem.startswith("is JSON"):
-            return ContractError(f"The answer for {what} {problem}. Check the connection's host and api_version.")
+        if isinstance(error, json_text.ShapeError):  # up to there it was good JSON
+            error = _not_json(text) or error
+        if isinstance(error, json_text.EncodingError):
+            return ContractError(
+                f"The answer for {what} holds bytes that are no UTF-8. Ask Kore.ai support about this page."
+            )
+        if isinstance(error, json_text.DepthError):
+            return ContractError(
+                f"The answer for {what} is JSON nested too deeply to be read. Ask Kore.ai support about this page, and "
+                "check that the connection's host is the Kore.ai environment."
+            )
+        if isinstance(error, json_text.ShapeError):
+            return ContractError(
+                f"The answer for {what} is JSON, but not of the documented shape. Check the connection's host and "
+                "api_version."
+            )
         return MalformedResponseError(
-            f"The answer for {what} {problem}; it was probably cut on its way. Try again; if it stays so, check "
-            "what stands between here and the connection's host."
+            f"The answer for {what} is no JSON; it was probably cut on its way. Try again; if it stays so, check what "
+            "stands between here and the connection's host."
         )
 
 
@@ -592,6 +637,15 @@ def _instant(now: float, wait: float) -> str:
     then = datetime.fromtimestamp(now + wait, UTC)
     today = then.date() == datetime.fromtimestamp(now, UTC).date()
     return then.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
+
+
+def _catalogue(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
+    data = answer.get("data")
+    if isinstance(data, Mapping):
+        data = data.get("results")
+    if not isinstance(data, list) or not all(isinstance(item, Mapping) for item in data):
+        raise ContractError("The catalogue of contact lists has no 'data' array. Check the connection's api_version.")
+    return data
 
 
 def check_filters(query: CampaignQuery, page: Page) -> None:
@@ -616,9 +670,10 @@ def _text(body: bytes) -> str:
         return ""
 
 
-def _is_json(text: str) -> bool:
+def _not_json(text: str) -> ValueError | None:
+    """Return why a text is no JSON, None if it is."""
     try:
         json_text.parse(text)
-    except ValueError:
-        return False
-    return True
+    except ValueError as err:
+        return err
+    return None
