@@ -92,7 +92,7 @@ def test_the_log_names_the_day_of_a_wait_that_ends_on_another() -> None:
 def test_a_check_is_short_whatever_the_timeout_says() -> None:
     seen: list[float] = []
 
-    def connect(settings: object) -> CampaignClient:
+    def connect(settings: object, **_: object) -> CampaignClient:
         seen.append(settings.timeout)  # type: ignore[attr-defined]
         raise RateLimitedError("enough")
 
