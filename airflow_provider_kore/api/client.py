@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints, paging, refusals
-from airflow_provider_kore.api.answers import parse_object
+from airflow_provider_kore.api.answers import memory_of, parse_object
 from airflow_provider_kore.api.auth import TokenSource
 from airflow_provider_kore.api.page import PageRequest, check_page_size
 from airflow_provider_kore.api.prefetch import Prefetcher
@@ -67,9 +67,6 @@ MOST_IN_FLIGHT: Final = 32
 
 MEMORY: Final = 32 * 1024 * 1024
 """Bytes that pages which are read ahead may take, parsed."""
-
-_PARSED: Final = 12
-"""Times a body's length that its page takes: the body, its items' texts, and their values."""
 
 _SMALLEST_LIMIT: Final = 64 * 1024
 
@@ -168,6 +165,8 @@ class CampaignClient:
         """What the last answer was, if it was a refusal for the rate."""
         self._largest = 0
         """Bytes of the largest body so far."""
+        self._costliest = 0
+        """Bytes that the page in one took at the most."""
         self._tokens = TokenSource(config, self._clock, on_token)
         self._accepted = False
         self._known: set[tuple[str, str]] = set()
@@ -258,7 +257,7 @@ class CampaignClient:
         """Ask for the pages that are going to be next, as far as help and the allowance go."""
         worth_it = self._in_flight > 1 and self._latency >= WORTH_READING_AHEAD
         # What is under way is kept also when the server turns out to be so fast that no more is worth it.
-        depth = min(ahead.depth, MEMORY // (_PARSED * max(1, self._largest)))
+        depth = min(ahead.depth, MEMORY // max(1, self._costliest))
         planned = pagination.planned(depth) if depth and (worth_it or len(ahead)) else []
         ahead.keep(planned)
         for request in planned if worth_it and ahead.ending is None else ():
@@ -552,6 +551,7 @@ class CampaignClient:
             response = self._transport.send(request)
             self._latency = min(self._latency, self._clock.monotonic() - started)
             self._largest = max(self._largest, len(response.body))
+            self._costliest = max(self._costliest, memory_of(response.body))
             self._spend(bytes=len(response.body))
             return self._judge(response, call.what, call.parse)
         except RateLimitedError as err:
