@@ -115,7 +115,7 @@ class ApiConfig:
         allow_http = read("allow_http", _boolean, default=False)
         return cls(
             base_url=_base_url(host, port, schema, allow_http=bool(allow_http)),
-            client_id=_text("login", login, "the client id of the JWT app"),
+            client_id=_text("login", _number_as_text(login), "the client id of the JWT app"),
             client_secret=_secret(password, algorithm),
             stream_id=_identifier("stream_id", given.get("stream_id"), "st-…"),
             account_id=_identifier("account_id", given.get("account_id"), "the account id"),
@@ -193,13 +193,16 @@ def _refuse_unknown(extra: Mapping[str, object]) -> None:
 
 
 def _text(name: str, value: object, what: str) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = _written(value)
     if value is not None and not isinstance(value, str):
         raise ConfigError(name, f"is {_kind(value)}", f"set it to {what}, as a string")
     if not value or not value.strip():
         raise ConfigError(name, "is missing", f"set it to {what}")
     return value.strip()
+
+
+def _number_as_text(value: object) -> object:
+    """Return an id that was written as a number as the text it stands for."""
+    return _written(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _written(value: object) -> str:
@@ -211,7 +214,7 @@ def _written(value: object) -> str:
 
 
 def _identifier(name: str, value: object, what: str) -> str:
-    text = _text(name, value, what)
+    text = _text(name, _number_as_text(value), what)
     if not _IDENTIFIER.fullmatch(text):
         raise ConfigError(
             name, "holds a character that no Kore.ai id has", "copy it from the app's settings, without blanks"

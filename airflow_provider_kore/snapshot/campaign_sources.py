@@ -10,15 +10,17 @@ from airflow_provider_kore.api import paging
 from airflow_provider_kore.api.client import check_filters
 from airflow_provider_kore.api.endpoints import check_id
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError
-from airflow_provider_kore.snapshot.source import Source, SourceState
+from airflow_provider_kore.snapshot.source import Source, SourceState, mark_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_kore.api.campaigns import CampaignQuery
     from airflow_provider_kore.api.client import CampaignClient
+    from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.page import Evidence, Page
     from airflow_provider_kore.api.paging import PagedCall
+    from airflow_provider_kore.snapshot.fields import FieldPolicies
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class CampaignsSource(Source):
     def look(self, client: CampaignClient) -> SourceState:
         """Ask for the campaign that changed last."""
         try:
-            return SourceState(mark=client.get_newest_update(self.query))
+            return SourceState(mark=mark_of(client.get_newest_update(self.query)))
         except (ContractError, RequestRefusedError) as err:
             log.warning("The newest updatedAt cannot be had, so it cannot bear witness: %s", err)
             return SourceState()
@@ -161,10 +163,7 @@ class CampaignContactsSource(Source):
         except (ContractError, RequestRefusedError) as err:
             log.warning("The campaign's status cannot be had, so it cannot bear witness: %s", err)
             return SourceState()
-        name, status = details.get("name"), details.get("status")
-        return SourceState(
-            name=name if isinstance(name, str) else None, mark=status if isinstance(status, str) and status else None
-        )
+        return SourceState(name=name_of(details.get("name")), mark=mark_of(details.get("status")))
 
     def identify(self, state: SourceState) -> dict[str, object]:
         """Return its id and name."""
@@ -181,4 +180,13 @@ class CampaignContactsSource(Source):
         return [
             f"The campaign's status is {state.mark or 'not told'}: its call results may change, and may have changed "
             "while they were read. Land them again when it is Completed."
+        ]
+
+    def exposures(self, policies: FieldPolicies, config: ApiConfig) -> list[str]:
+        """Say that ``_id`` can be linked to a guessed number, where a policy hides the numbers."""
+        if config.id_key or not policies.hides("phoneNumber"):
+            return []
+        return [
+            "A field policy hides phoneNumber, but _id is made of it without a key: who guesses a number can find its "
+            "row. Set id_key in the Kore connection."
         ]
