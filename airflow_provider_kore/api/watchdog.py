@@ -173,6 +173,7 @@ def watch_connections(pool: urllib3.HTTPConnectionPool) -> None:
 
     class Watched(plain):  # type: ignore[misc]
         kore_exchange: Exchange | None = None
+        debuglevel = 0  # http.client would print the token, if somebody sets this for all connections of a process
 
         def _new_conn(self) -> Any:
             exchange = getattr(_current, "exchange", None)
