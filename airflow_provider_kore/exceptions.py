@@ -115,7 +115,15 @@ class MalformedResponseError(RetryableError):
 
 
 class RateLimitedError(RetryableError):
-    """The account's allowance is spent: status 429, or one of the vendor's rate limit texts."""
+    """The account's allowance is spent: status 429, or one of the vendor's rate limit texts.
+
+    :param window: which of the two is spent: ``per-minute`` or ``hourly``.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None, window: str = "per-minute") -> None:
+        Exception.__init__(self, message, retry_after, window)
+        self.retry_after = retry_after
+        self.window = window
 
 
 class DriftError(RetryableError):

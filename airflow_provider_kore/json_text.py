@@ -21,6 +21,8 @@ from typing import NoReturn, ParamSpec, TypeVar, cast
 
 __all__ = [
     "Cell",
+    "DepthError",
+    "EncodingError",
     "Nested",
     "Number",
     "Record",
@@ -62,6 +64,14 @@ _skip = re.compile(r"[ \t\n\r]*").match  # JSON's four blanks; ``\s`` would acce
 
 class ShapeError(ValueError):
     """Good JSON so far, but an array or an object was expected here and another kind of value stands there."""
+
+
+class EncodingError(ValueError):
+    """Bytes that are no text, other than text that is cut within its last character."""
+
+
+class DepthError(ValueError):
+    """JSON that is nested too deeply to be read."""
 
 
 class Number(str):
@@ -111,23 +121,26 @@ def _without_document(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        kind = ValueError
         try:
             return function(*args, **kwargs)
-        except ShapeError:
+        except (ShapeError, EncodingError, DepthError):
             raise
         except json.JSONDecodeError as err:
             problem = f"not JSON: {err.msg.lower()} at character {err.pos}"
         except UnicodeDecodeError as err:
             problem = f"not text: no {err.encoding} at byte {err.start}"
+            kind = ValueError if err.end >= len(err.object) else EncodingError
         except StopIteration as err:
             problem = f"not JSON: no value at character {err.value}"
         except IndexError:
             problem = "not JSON: the text ends too early"
         except RecursionError:
             problem = "not readable: nested too deeply"
+            kind = DepthError
         except ValueError as err:
             problem = str(err)
-        raise ValueError(problem)  # outside the except, so that the original is not even its context
+        raise kind(problem)  # outside the except, so that the original is not even its context
 
     return guarded
 

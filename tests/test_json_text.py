@@ -214,7 +214,7 @@ def test_what_is_no_json_is_refused_without_a_word_of_it(read: Callable[[str], o
     assert SECRET[3:] not in repr(vars(error))
     assert error.__context__ is None
     assert error.__cause__ is None
-    assert type(error) in (ValueError, ShapeError)
+    assert type(error) in (ValueError, ShapeError, json_text.DepthError)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301
 
 
@@ -222,7 +222,7 @@ def test_what_is_no_json_is_refused_without_a_word_of_it(read: Callable[[str], o
 def test_bytes_that_are_no_text_are_refused_without_a_byte_of_them(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"not text: no utf-\S+ at byte \d+") as caught:
         json_text.decode(body)
-    assert type(caught.value) is ValueError
+    assert type(caught.value) in (ValueError, json_text.EncodingError)
     assert caught.value.__context__ is None
 
 

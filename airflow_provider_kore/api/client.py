@@ -9,23 +9,23 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints, paging, refusals
-from airflow_provider_kore.api.answers import parse_object
+from airflow_provider_kore.api.answers import memory_of, parse_object
 from airflow_provider_kore.api.auth import TokenSource
 from airflow_provider_kore.api.campaigns import CampaignQuery
 from airflow_provider_kore.api.page import PageRequest, check_page_size
 from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Allowance
+from airflow_provider_kore.api.refusals import WebPageError
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.api.transport import (
     LARGEST_BODY,
     HttpRequest,
     HttpResponse,
     RequestsTransport,
-    TooLargeError,
     Transport,
 )
 from airflow_provider_kore.clock import Clock, SystemClock
@@ -33,6 +33,7 @@ from airflow_provider_kore.exceptions import (
     ContractError,
     CredentialsError,
     DriftError,
+    KoreError,
     MalformedResponseError,
     NotFoundError,
     PausedError,
@@ -70,10 +71,10 @@ MOST_IN_FLIGHT: Final = 32
 MEMORY: Final = 32 * 1024 * 1024
 """Bytes that pages which are read ahead may take, parsed."""
 
-_PARSED: Final = 12
-"""Times a body's length that its page takes: the body, its items' texts, and their values."""
-
 _SMALLEST_LIMIT: Final = 64 * 1024
+
+ASK_AGAIN: Final = 2
+"""How often an answer that breaks the contract is asked for again before that is an error."""
 
 WORTH_READING_AHEAD: Final = 0.005
 """Seconds of latency from which on pages are read ahead: below that, threads cost more than they hide."""
@@ -140,6 +141,10 @@ class _Way(NamedTuple):
     """Which of :attr:`PagedCall.wordings`."""
 
 
+def _as_it_is(payload: Mapping[str, object]) -> Mapping[str, object]:
+    return payload
+
+
 class CampaignClient:
     """Reads the Campaign API of one application.
 
@@ -172,10 +177,14 @@ class CampaignClient:
         """What the last answer was, if it was a refusal for the rate."""
         self._largest = 0
         """Bytes of the largest body so far."""
+        self._costliest = 0
+        """Bytes that the page in one took at the most."""
         self._tokens = TokenSource(config, self._clock, on_token)
         self._accepted = False
         self._worked: dict[str, _Way] = {}
         """How each endpoint was asked when it answered, by the endpoint's name."""
+        self._known: set[tuple[str, str]] = set()
+        """Calls and ids that the server has told something about."""
         self._lock = threading.Lock()
         self._latency = float("inf")
         """Seconds of the fastest answer."""
@@ -229,6 +238,8 @@ class CampaignClient:
                     raise ahead.ending
                 try:
                     answer = self._next_page(call, request, ahead)
+                except WebPageError:  # it says nothing about the limit
+                    raise
                 except (RequestRefusedError, ServerError) as err:
                     # A sibling endpoint fails outside its limits; a server that has served such a page has other
                     # trouble.
@@ -247,15 +258,17 @@ class CampaignClient:
     def _next_page(
         self, call: PagedCall, request: PageRequest, ahead: Prefetcher[PageRequest, Mapping[str, object]]
     ) -> PageAnswer:
-        if request not in ahead:
-            return self.get_page(call, request)
         known = self._known_way(call.endpoint)
         ask = call.ask(request, known.wording)
-        try:
-            payload = self._send(self._paged(call, ask, known), self._retry, first=lambda: ahead.take(request))
-        except TooLargeError:  # for a page that was read ahead, perhaps
+        if request not in ahead:
             return self.get_page(call, request)
-        return call.read(payload, ask)
+        answer: PageAnswer = self._send(
+            self._paged(call, ask, known),
+            self._retry,
+            partial(ahead.take, request),
+            lambda payload: call.read(payload, ask),
+        )
+        return answer
 
     def _read_ahead(
         self, call: PagedCall, pagination: OffsetPagination, ahead: Prefetcher[PageRequest, Mapping[str, object]]
@@ -263,7 +276,7 @@ class CampaignClient:
         """Ask for the pages that are going to be next, as far as help and the allowance go."""
         worth_it = self._in_flight > 1 and self._latency >= WORTH_READING_AHEAD
         # What is under way is kept also when the server turns out to be so fast that no more is worth it.
-        depth = min(ahead.depth, MEMORY // (_PARSED * max(1, self._largest)))
+        depth = min(ahead.depth, MEMORY // max(1, self._costliest))
         planned = pagination.planned(depth) if depth and (worth_it or len(ahead)) else []
         ahead.keep(planned)
         for request in planned if worth_it and ahead.ending is None else ():
@@ -312,10 +325,13 @@ class CampaignClient:
     def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
         """Fetch one page, as the server gave it."""
 
-        def attempt(way: _Way) -> Mapping[str, object]:
-            return self._send(self._paged(call, call.ask(request, way.wording), way), self._retry)
+        def attempt(way: _Way) -> Any:
+            ask = call.ask(request, way.wording)
+            paged = self._paged(call, ask, way)
+            return self._send(paged, self._retry, read=lambda payload: call.read(payload, ask))
 
-        return call.read(self._any_way(call.endpoint, len(call.wordings), attempt), call.ask(request))
+        answer: PageAnswer = self._any_way(call.endpoint, len(call.wordings), attempt)
+        return answer
 
     def get_contact_list(self, contact_list_id: str) -> Mapping[str, object]:
         """Return the details of one contact list, with the vendor's field names.
@@ -419,31 +435,35 @@ class CampaignClient:
                 )
 
     def _details(self, endpoint: Endpoint, identifier: str, *, what: str) -> Mapping[str, object]:
-        answer = self.send(endpoint, identifier, what=what)
-        data = answer.get("data")
-        if "data" in answer and data in (None, {}, []):
-            raise NotFoundError(
-                f"The server has nothing to say about {what}. Check the id, and that it belongs to the connection's "
-                "stream and account."
-            )
-        if isinstance(data, list) and len(data) == 1:
-            data = data[0]
-        if not isinstance(data, Mapping) or not data:
-            raise ContractError(
-                f"The answer for {what} has no 'data' object. Check the id, and the connection's api_version."
-            )
-        return data
+        key = (endpoint.name, identifier)
+
+        def read(answer: Mapping[str, object]) -> Mapping[str, object]:
+            data = answer.get("data")
+            if "data" in answer and data in (None, {}, []):
+                # What was there a moment ago is not gone because of one odd answer.
+                kind = ContractError if key in self._known else NotFoundError
+                raise kind(
+                    f"The server has nothing to say about {what}. Check the id, and that it belongs to the "
+                    "connection's stream and account."
+                )
+            if isinstance(data, list) and len(data) == 1:
+                data = data[0]
+            if not isinstance(data, Mapping) or not data:
+                raise ContractError(
+                    f"The answer for {what} has no 'data' object. Check the id, and the connection's api_version."
+                )
+            return data
+
+        details: Mapping[str, object] = self.send(endpoint, identifier, what=what, read=read)
+        self._known.add(key)
+        return details
 
     def get_contact_lists(self) -> list[Mapping[str, object]]:
         """Return the details of all contact lists of the application, with the vendor's field names."""
-        data = self.send(endpoints.CONTACT_LISTS, what="the catalogue of contact lists").get("data")
-        if isinstance(data, Mapping):
-            data = data.get("results")
-        if not isinstance(data, list) or not all(isinstance(item, Mapping) for item in data):
-            raise ContractError(
-                "The catalogue of contact lists has no 'data' array. Check the connection's api_version."
-            )
-        return data
+        found: list[Mapping[str, object]] = self.send(
+            endpoints.CONTACT_LISTS, what="the catalogue of contact lists", read=_catalogue
+        )
+        return found
 
     def check(self) -> int:
         """Make one cheap authenticated call, without retries; return the number of contact lists it saw."""
@@ -460,19 +480,22 @@ class CampaignClient:
         body: bytes | None = None,
         parse: Callable[[bytes], Mapping[str, object]] = parse_object,
         retry: RetryPolicy | None = None,
-    ) -> Mapping[str, object]:
+        read: Callable[[Mapping[str, object]], Any] = _as_it_is,
+    ) -> Any:
         """Send one request, again if that may help, and return the parsed body of its success.
 
         :param what: names the call in messages: "contact list cl-1".
+        :param read: makes of the parsed body what is returned; a ContractError that it raises is asked again about.
 
         Raises RetryableError when the retries are used up, FatalError at once, PausedError where that is asked for.
         """
         url = endpoints.url(self.config, endpoint, identifier)
         body = endpoint.body.get(self.config.api_version) if body is None else body
 
-        def attempt(way: _Way) -> Mapping[str, object]:
+        def attempt(way: _Way) -> Any:
             asked = {**self._account(way), **endpoint.query, **(query or {})}
-            return self._send(_Call(endpoint.method, url, asked, body, what, parse), retry or self._retry)
+            call = _Call(endpoint.method, url, asked, body, what, parse)
+            return self._send(call, retry or self._retry, read=read)
 
         return self._any_way(endpoint, 1, attempt)
 
@@ -490,9 +513,7 @@ class CampaignClient:
         documented = endpoint.account_in_query[self.config.api_version]
         return self._worked.get(endpoint.name, _Way(account=documented is not False, wording=0))
 
-    def _any_way(
-        self, endpoint: Endpoint, wordings: int, attempt: Callable[[_Way], Mapping[str, object]]
-    ) -> Mapping[str, object]:
+    def _any_way(self, endpoint: Endpoint, wordings: int, attempt: Callable[[_Way], Any]) -> Any:
         """Ask as documented; where the documents leave a choice and that is refused, in the other ways.
 
         The way that worked is kept as long as the client lives. A refusal that none of them avoids is the first one.
@@ -511,6 +532,8 @@ class CampaignClient:
                 continue
             try:
                 payload = attempt(way)
+            except WebPageError:  # it says nothing about the way
+                raise
             except RequestRefusedError as err:
                 refusal = refusal or err
             except CredentialsError as err:
@@ -525,10 +548,15 @@ class CampaignClient:
         raise refusal or ContractError(f"There is no way to ask for {endpoint.name}.")
 
     def _send(
-        self, call: _Call, retry: RetryPolicy, first: Callable[[], Mapping[str, object]] | None = None
-    ) -> Mapping[str, object]:
+        self,
+        call: _Call,
+        retry: RetryPolicy,
+        first: Callable[[], Mapping[str, object]] | None = None,
+        read: Callable[[Mapping[str, object]], Any] = _as_it_is,
+    ) -> Any:
         """Send a request until it succeeds; ``first`` is its first attempt, if that was made ahead."""
         failures = 0
+        broken = 0
         refusal: RateLimitedError | None = None
         waited = 0.0
         renewed = False
@@ -539,7 +567,10 @@ class CampaignClient:
                 waited += self._wait_for_place(refusal, retry.longest_rate_wait - waited)
                 attempt = self._prepare(call)
             try:
-                return attempt()
+                return read(attempt())
+            except (ContractError, WebPageError) as err:
+                broken += 1
+                self._before_asking_again(retry, broken, err)
             except CredentialsError:
                 # Once per request, if a new token can differ: this one worked before, or the clocks were just compared.
                 if renewed or not (self._accepted or self._tokens.corrected):
@@ -557,6 +588,14 @@ class CampaignClient:
                     log.info("%s Trying again in %.0f s (%d of %d).", err, delay, failures, retry.attempts - 1)
                 self._wait(delay, "the server asked for it")
             self._spend(retries=1)
+
+    def _before_asking_again(self, retry: RetryPolicy, broken: int, err: KoreError) -> None:
+        """Wait a moment after an answer that breaks the contract, or raise if it stays so."""
+        delay = retry.delay(broken, err) if broken <= ASK_AGAIN else None
+        if delay is None:
+            raise err
+        log.info("%s Asking again (%d of %d).", err, broken, ASK_AGAIN)
+        self._wait(delay, "an answer broke the contract")
 
     def _wait_for_place(self, refusal: RateLimitedError | None, patience: float) -> float:
         """Wait until the allowance has room for a request, and book it; return the seconds that took.
@@ -619,6 +658,7 @@ class CampaignClient:
             response = self._transport.send(request)
             self._latency = min(self._latency, self._clock.monotonic() - started)
             self._largest = max(self._largest, len(response.body))
+            self._costliest = max(self._costliest, memory_of(response.body))
             self._spend(bytes=len(response.body))
             return self._judge(response, call.what, call.parse)
         except RateLimitedError as err:
@@ -630,7 +670,7 @@ class CampaignClient:
                 self.allowance.settle()
             else:
                 self._spend(rate_limited=1)
-                hourly = "hourly" in str(refusal)
+                hourly = refusal.window == "hourly"
                 self.allowance.refused(started=started, hourly=hourly, retry_after=refusal.retry_after)
 
     def _judge(
@@ -641,13 +681,11 @@ class CampaignClient:
         if date is not None:
             self._tokens.observe(date)
         payload: Mapping[str, object] | None = None
-        shaped = True
+        error: ValueError | None = None
         try:
             payload = parse(response.body)
-        except json_text.ShapeError:
-            shaped = False
-        except ValueError:
-            pass
+        except ValueError as err:
+            error = err
         if response.status == HTTPStatus.OK and payload is not None:
             status = payload.get("status")
             if isinstance(status, str) and status.lower() == "success":
@@ -655,9 +693,7 @@ class CampaignClient:
                 return payload
         text = _text(response.body)
         if response.status == HTTPStatus.OK and payload is None:
-            good = not shaped and _is_json(text)
-            problem = "is JSON, but not of the documented shape" if good else "is no JSON"
-            raise self._blame(problem, text, response, what)
+            raise self._blame(error, text, response, what)
         raise refusals.explain(
             status=response.status,
             headers=response.headers,
@@ -668,21 +704,38 @@ class CampaignClient:
             now=self._clock.time(),
         )
 
-    def _blame(self, problem: str, text: str, response: HttpResponse, what: str) -> Exception:
-        """Return the error for a body that is no answer of this API, although its status says success."""
+    def _blame(self, error: ValueError | None, text: str, response: HttpResponse, what: str) -> Exception:
+        """Return the error for a body that is no answer of this API, although its status says success.
+
+        :param error: what its parser raised.
+        """
         limited = refusals.rate_limit(text, response.headers, what, self._clock.time())
         if limited is not None:
             return limited
-        if text.lstrip()[:1] == "<" or "html" in response.headers.get("Content-Type", ""):
+        if refusals.is_web_page(text, response.headers):
             return MalformedResponseError(
                 f"The answer for {what} is a web page instead of JSON. Check that the connection's host is the Kore.ai "
                 "environment itself, and that no proxy or login page stands in between."
             )
-        if problem.startswith("is JSON"):
-            return ContractError(f"The answer for {what} {problem}. Check the connection's host and api_version.")
+        if isinstance(error, json_text.ShapeError):  # up to there it was good JSON
+            error = _not_json(text) or error
+        if isinstance(error, json_text.EncodingError):
+            return ContractError(
+                f"The answer for {what} holds bytes that are no UTF-8. Ask Kore.ai support about this page."
+            )
+        if isinstance(error, json_text.DepthError):
+            return ContractError(
+                f"The answer for {what} is JSON nested too deeply to be read. Ask Kore.ai support about this page, and "
+                "check that the connection's host is the Kore.ai environment."
+            )
+        if isinstance(error, json_text.ShapeError):
+            return ContractError(
+                f"The answer for {what} is JSON, but not of the documented shape. Check the connection's host and "
+                "api_version."
+            )
         return MalformedResponseError(
-            f"The answer for {what} {problem}; it was probably cut on its way. Try again; if it stays so, check "
-            "what stands between here and the connection's host."
+            f"The answer for {what} is no JSON; it was probably cut on its way. Try again; if it stays so, check what "
+            "stands between here and the connection's host."
         )
 
 
@@ -691,6 +744,15 @@ def _instant(now: float, wait: float) -> str:
     then = datetime.fromtimestamp(now + wait, UTC)
     today = then.date() == datetime.fromtimestamp(now, UTC).date()
     return then.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
+
+
+def _catalogue(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
+    data = answer.get("data")
+    if isinstance(data, Mapping):
+        data = data.get("results")
+    if not isinstance(data, list) or not all(isinstance(item, Mapping) for item in data):
+        raise ContractError("The catalogue of contact lists has no 'data' array. Check the connection's api_version.")
+    return data
 
 
 def check_filters(query: CampaignQuery, page: Page) -> None:
@@ -715,9 +777,10 @@ def _text(body: bytes) -> str:
         return ""
 
 
-def _is_json(text: str) -> bool:
+def _not_json(text: str) -> ValueError | None:
+    """Return why a text is no JSON, None if it is."""
     try:
         json_text.parse(text)
-    except ValueError:
-        return False
-    return True
+    except ValueError as err:
+        return err
+    return None

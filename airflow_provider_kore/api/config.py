@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
@@ -14,7 +16,7 @@ from airflow_provider_kore.exceptions import ConfigError
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 ALGORITHMS: Final = ("HS256", "HS512", "RS256", "RS512")
 """What an app in Kore.ai can be created for. Source: the vendor's page on API scopes."""
@@ -92,14 +94,17 @@ class ApiConfig:
         host: str | None,
         login: str | None,
         password: str | None,
-        extra: Mapping[str, object],
+        extra: object,
         port: int | str | None = None,
         schema: str | None = None,
     ) -> ApiConfig:
         """Check the fields of a connection, whatever wrote it (form, JSON, URI: there every value is a string).
 
+        :param extra: a dictionary; anything else is refused by what it is.
+
         Raises ConfigError, which names the field.
         """
+        extra = _object(extra)
         _refuse_unknown(extra)
         given = {name: value for name, value in extra.items() if value not in (None, "")}
 
@@ -110,7 +115,7 @@ class ApiConfig:
         allow_http = read("allow_http", _boolean, default=False)
         return cls(
             base_url=_base_url(host, port, schema, allow_http=bool(allow_http)),
-            client_id=_text("login", login, "the client id of the JWT app"),
+            client_id=_text("login", _number_as_text(login), "the client id of the JWT app"),
             client_secret=_secret(password, algorithm),
             stream_id=_identifier("stream_id", given.get("stream_id"), "st-…"),
             account_id=_identifier("account_id", given.get("account_id"), "the account id"),
@@ -157,6 +162,26 @@ FIELDS: Final = frozenset(
 """Every field a connection's extra may hold."""
 
 
+def _object(extra: object) -> Mapping[str, object]:
+    """Return the entries of ``extra``, which may hold secrets: nothing of it is shown."""
+    if isinstance(extra, Mapping):
+        return extra
+    problem = f"is {_kind(extra)}, not a JSON object"
+    if isinstance(extra, str):
+        problem = "is a string in JSON, not an object: it was encoded twice, perhaps"
+    raise ConfigError("extra", problem, 'write an object such as {"stream_id": "st-…", "account_id": "…"}')
+
+
+_KINDS: Final[Mapping[type, str]] = MappingProxyType(
+    {type(None): "null", bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list",
+     tuple: "a list", dict: "an object"}
+)  # fmt: skip
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), f"of type {type(value).__name__}")
+
+
 def _refuse_unknown(extra: Mapping[str, object]) -> None:
     for name in extra:
         if name in FIELDS:
@@ -168,13 +193,28 @@ def _refuse_unknown(extra: Mapping[str, object]) -> None:
 
 
 def _text(name: str, value: object, what: str) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(name, f"is {_kind(value)}", f"set it to {what}, as a string")
+    if not value or not value.strip():
         raise ConfigError(name, "is missing", f"set it to {what}")
     return value.strip()
 
 
+def _number_as_text(value: object) -> object:
+    """Return an id that was written as a number as the text it stands for."""
+    return _written(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _written(value: object) -> str:
+    """Return a value as text; empty for an integer of more digits than Python writes."""
+    try:
+        return str(value).strip()
+    except ValueError:
+        return ""
+
+
 def _identifier(name: str, value: object, what: str) -> str:
-    text = _text(name, str(value) if isinstance(value, int) and not isinstance(value, bool) else value, what)
+    text = _text(name, _number_as_text(value), what)
     if not _IDENTIFIER.fullmatch(text):
         raise ConfigError(
             name, "holds a character that no Kore.ai id has", "copy it from the app's settings, without blanks"
@@ -192,7 +232,7 @@ def _choice(name: str, value: object, choices: tuple[str, ...]) -> str:
 def _boolean(name: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
-    text = str(value).strip().lower()
+    text = _written(value).lower()
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
     raise ConfigError(name, f"is {_shown(value)}", "use true or false")
@@ -201,9 +241,11 @@ def _boolean(name: str, value: object) -> bool:
 def _number(name: str, value: object, *, least: float, most: float) -> float:
     number = _parse_number(value)
     if number > most:
-        raise ConfigError(name, f"is '{quoted(value)}'", f"use a number of seconds, {most:,.0f} at the most")
+        raise ConfigError(name, f"is {_shown(value)}", f"use a number of seconds, {most:,.0f} at the most")
     if not least <= number:
-        raise ConfigError(name, f"is {_shown(value)}", f"use a number of seconds, {least:g} or more, or leave it out")
+        raise ConfigError(
+            name, f"is {_shown(value)}", f"use a number of seconds, {least:g} or more, such as 30, or leave it out"
+        )
     return number
 
 
@@ -228,7 +270,7 @@ def _shown(value: object) -> str:
 
 
 def _count(name: str, value: object, *, least: int) -> int:
-    text = str(value).strip()
+    text = _written(value)
     if isinstance(value, float) and value.is_integer():
         text = str(int(value))
     if isinstance(value, bool) or not re.fullmatch(r"[+-]?\d{1,18}", text) or not least <= int(text) <= MOST_REQUESTS:
@@ -239,8 +281,19 @@ def _count(name: str, value: object, *, least: int) -> int:
     return int(text)
 
 
-def _secret(value: str | None, algorithm: str) -> str:
+def _refuse_edges(name: str, value: str) -> None:
+    """Refuse what a copy, a file or ``echo`` has added to a secret: it would sign something else, and not be seen."""
+    if value != value.strip():
+        where = "begins" if value != value.lstrip() else "ends"
+        edge = value[0] if where == "begins" else value[-1]
+        what = "a line break" if edge in "\r\n" else "a blank"
+        raise ConfigError(name, f"{where} with {what}", "remove it")
+
+
+def _secret(value: object, algorithm: str) -> str:
     what = "the client secret" if algorithm.startswith("HS") else "the PEM private key"
+    if value is not None and not isinstance(value, str):
+        raise ConfigError("password", f"is {_kind(value)}", f"set it to {what}, as a string")
     if not value or not value.strip():
         raise ConfigError("password", "is missing", f"set it to {what}")
     if algorithm.startswith("HS"):
@@ -248,6 +301,7 @@ def _secret(value: str | None, algorithm: str) -> str:
             raise ConfigError(
                 "password", f"is a PEM key, which {algorithm} cannot use", "set jwt_algorithm to RS256 or RS512"
             )
+        _refuse_edges("password", value)
         return value
     # A one-line form field, an environment variable or a secrets backend loses or escapes the line breaks.
     found = _PEM.search(value.replace("\\n", "\n"))
@@ -263,7 +317,10 @@ def _secret(value: str | None, algorithm: str) -> str:
 
 
 def _id_key(value: object) -> str:
-    text = "" if value is None else str(value)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
+        raise ConfigError("id_key", f"is {_kind(value)}", f"use {LEAST_ID_KEY} random characters or more, as a string")
+    text = "" if value is None else value if isinstance(value, str) else _written(value)
+    _refuse_edges("id_key", text)
     if text and len(text.encode("utf-8", "surrogatepass")) < LEAST_ID_KEY:
         raise ConfigError("id_key", "is too short", f"use {LEAST_ID_KEY} random characters or more, or leave it out")
     return text
@@ -272,10 +329,10 @@ def _id_key(value: object) -> str:
 def _verify(value: object) -> bool | str:
     if isinstance(value, bool):
         return value
-    text = str(value).strip()
+    text = _written(value)
     if text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
-    if not Path(text).exists():
+    if not os.path.exists(text):  # noqa: PTH110 - Path.exists raises for names that are too long
         raise ConfigError(
             "verify",
             f"names the CA bundle '{quoted(text)}', which does not exist here",
@@ -287,7 +344,7 @@ def _verify(value: object) -> bool | str:
 def _proxy(value: object) -> str | None:
     if value is None:
         return None
-    text = str(value).strip()
+    text = _written(value)
     try:
         parts = urlsplit(text)
         valid = parts.scheme in {"http", "https", "socks5", "socks5h"} and bool(parts.hostname) and parts.port != 0
@@ -301,7 +358,7 @@ def _proxy(value: object) -> str | None:
 def _console_url(name: str, value: object) -> str | None:
     if value is None:
         return None
-    text = str(value).strip()
+    text = _written(value)
     if not re.fullmatch(r"https?://[^\s/]+/\S*", text) or "{contact_list_id}" not in text:
         raise ConfigError(
             name,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final, Protocol
 
-from airflow_provider_kore.exceptions import CredentialsError, KoreError
+from airflow_provider_kore.clock import SystemClock
+from airflow_provider_kore.exceptions import CredentialsError, KoreError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, Transport
+
+_GRACE: Final = 0.2
+"""Seconds by which the exchange's own deadline, which names the cause, comes first."""
 
 LONGEST_CHECK: Final = 10.0
 """Seconds for a check in all, whatever the connection's timeout: the server that asks has more to do."""
@@ -22,7 +28,77 @@ _LEAST_BYTES: Final = {"HS256": 32, "HS512": 64}
 _OTHER_ALGORITHM = {"HS256": "HS512", "HS512": "HS256", "RS256": "RS512", "RS512": "RS256"}
 
 
-def check_connection(config: ApiConfig, connect: Callable[[ApiConfig], CampaignClient]) -> str:
+MOST_CHECKS: Final = 64
+"""Requests of checks that may be under way in a process: one whose name server hangs cannot be taken back."""
+
+_under_way = threading.BoundedSemaphore(MOST_CHECKS)
+
+
+class BoundedTransport:
+    """Exchanges each request on a thread of its own, and leaves it at the deadline, whatever it waits for.
+
+    :param seconds: for one exchange.
+    :param deadline: of all of them, on the system's monotonic clock.
+    """
+
+    def __init__(self, transport: Transport, host: str, seconds: float, deadline: float) -> None:
+        self._transport = transport
+        self._host = host
+        self._seconds = seconds
+        self._deadline = deadline
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """See :meth:`~airflow_provider_kore.api.transport.Transport.send`."""
+        left = min(self._seconds, self._deadline - time.monotonic())
+        if left <= 0 or not _under_way.acquire(blocking=False):
+            raise UnreachableError(
+                f"Too many checks still wait for an answer of {self._host} or another host. Try again in a minute; if "
+                "it stays so, check the connection's host, and DNS."
+                if left > 0
+                else self._silence()
+            )
+        answers: SimpleQueue[HttpResponse | Exception] = SimpleQueue()
+
+        def exchange() -> None:
+            try:
+                answers.put(self._transport.send(request))
+            except Exception as err:  # noqa: BLE001 - raised where the answer is waited for
+                answers.put(err)
+            finally:
+                _under_way.release()
+
+        try:
+            threading.Thread(target=exchange, name="kore-check", daemon=True).start()
+        except RuntimeError:
+            _under_way.release()
+            raise UnreachableError("No thread can be started for the check. Try again later.") from None
+        try:
+            answer = answers.get(timeout=left + _GRACE)
+        except Empty:
+            raise UnreachableError(self._silence()) from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """Give up the connections."""
+        self._transport.close()
+
+    def _silence(self) -> str:
+        return (
+            f"{self._host} did not finish its answer within {self._seconds:g} s, which is all that a check waits. "
+            "Check the connection's host, and that the name server which knows it answers."
+        )
+
+
+class Connect(Protocol):
+    """Makes a client."""
+
+    def __call__(self, config: ApiConfig, *, transport: Transport) -> CampaignClient:
+        """Return a client that reaches the server in this way."""
+
+
+def check_connection(config: ApiConfig, connect: Connect) -> str:
     """Return a sentence that says what works.
 
     The server gives one answer for a wrong secret and a wrong algorithm, so after a refusal the same key is tried once
@@ -32,11 +108,12 @@ def check_connection(config: ApiConfig, connect: Callable[[ApiConfig], CampaignC
     """
     # One request, and at the most a second with the other algorithm.
     config = replace(config, timeout=min(config.timeout, LONGEST_CHECK / 2))
+    deadline = time.monotonic() + LONGEST_CHECK
     try:
-        count = _check(config, connect)
+        count = _check(config, connect, deadline)
     except CredentialsError:
         other = replace(config, jwt_algorithm=_OTHER_ALGORITHM[config.jwt_algorithm])
-        if not _works(other, connect):
+        if not _works(other, connect, deadline):
             raise
         raise CredentialsError(
             f"The app signs with {other.jwt_algorithm}, not {config.jwt_algorithm}: set jwt_algorithm to "
@@ -60,14 +137,17 @@ def _weakness(config: ApiConfig) -> str:
     )
 
 
-def _works(config: ApiConfig, connect: Callable[[ApiConfig], CampaignClient]) -> bool:
+def _works(config: ApiConfig, connect: Connect, deadline: float) -> bool:
     try:
-        _check(config, connect)
+        _check(config, connect, deadline)
     except KoreError:
         return False
     return True
 
 
-def _check(config: ApiConfig, connect: Callable[[ApiConfig], CampaignClient]) -> int:
-    with connect(config) as client:
+def _check(config: ApiConfig, connect: Connect, deadline: float) -> int:
+    from airflow_provider_kore.api.transport import RequestsTransport
+
+    really = RequestsTransport(config, SystemClock())
+    with connect(config, transport=BoundedTransport(really, config.base_url, config.timeout, deadline)) as client:
         return client.check()

@@ -233,8 +233,7 @@ class OffsetPagination:
                 return _Doubt(
                     DriftError(
                         f"The list changed while it was read: the page at offset {offset} is empty, and totalResults "
-                        "went "
-                        f"from {known} to {answer.total}."
+                        f"went from {known} to {answer.total}."
                     )
                 )
             return _Doubt(

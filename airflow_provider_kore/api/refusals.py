@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
 from functools import lru_cache
 from http import HTTPStatus
@@ -29,6 +29,11 @@ from airflow_provider_kore.quoting import quoted
 
 LONGEST_RETRY_AFTER: Final = 6 * 3600.0
 """Seconds that a server may ask to wait: beyond that it is a mistake, and a task is not parked for years."""
+
+
+class WebPageError(RequestRefusedError):
+    """A refusal that is a web page: not the API's, but of something in between, or of another host."""
+
 
 _REDIRECTION = 3
 _CLIENT_ERROR = 4
@@ -59,9 +64,11 @@ def explain(
     :param now: seconds since the epoch, to read a date in ``Retry-After``.
     """
     messages = " / ".join(_messages(payload))
-    limited = rate_limit(text, headers, what, now, certain=status == HTTPStatus.TOO_MANY_REQUESTS)
-    if limited is not None:
-        return limited
+    known: KoreError | None
+    known = rate_limit(text, headers, what, now, certain=status == HTTPStatus.TOO_MANY_REQUESTS)
+    known = known or _refused_elsewhere(status, headers, text, what)
+    if known is not None:
+        return known
     lower = messages.lower()
     if status == HTTPStatus.UNAUTHORIZED or any(known in lower for known in _OF_TOKENS):
         return _unauthorised(lower, what, skew)
@@ -78,6 +85,19 @@ def explain(
     )
 
 
+def _refused_elsewhere(status: int, headers: Mapping[str, str], text: str, what: str) -> KoreError | None:
+    """Return the error for a refusal that is not the API's own, None for any other."""
+    if status in _OWN_SENTENCES:
+        return _OWN_SENTENCES[status](what)
+    if status // 100 == _CLIENT_ERROR and status not in _WORTH_A_RETRY and is_web_page(text, headers):
+        return WebPageError(
+            f"The answer for {what} is a web page instead of JSON ({status}), so it is not the API that refuses. Check "
+            "that the connection's host is the Kore.ai environment itself, and that no proxy, firewall or login page "
+            "stands in between."
+        )
+    return None
+
+
 def rate_limit(
     text: str, headers: Mapping[str, str], what: str, now: float, *, certain: bool = False
 ) -> RateLimitedError | None:
@@ -88,9 +108,15 @@ def rate_limit(
     window = "hourly" if found and found[1] and found[1].lower() == "hourly" else "per-minute"
     return RateLimitedError(
         f"The account's {window} allowance is spent, by this or another application, while reading {what}. "
-        "Wait, or lower requests_per_minute in the connection.",
+        f"Wait, or lower {'requests_per_hour' if window == 'hourly' else 'requests_per_minute'} in the connection.",
         retry_after(headers, now),
+        window,
     )
+
+
+def is_web_page(text: str, headers: Mapping[str, str]) -> bool:
+    """Say whether an answer is HTML or XML: nothing that this API sends."""
+    return text.lstrip("\ufeff \t\r\n")[:1] == "<" or "html" in headers.get("Content-Type", "").lower()
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -125,7 +151,7 @@ def clock_sentence(skew: float) -> str:
 
 
 def _unauthorised(lower: str, what: str, skew: float) -> KoreError:
-    if "scope" in lower or "permission denied" in lower:
+    if "scope is incorrect" in lower or "permission denied" in lower:
         return ScopeError(
             f"The token is good, but may not read {what}: its app lacks the API scope Campaign Management. "
             "Grant the scope, save it and publish it."
@@ -134,29 +160,27 @@ def _unauthorised(lower: str, what: str, skew: float) -> KoreError:
         return CredentialsError(
             f"The server refuses the token for {what} (401), and {clock_sentence(skew)}. Set the clock (NTP)."
         )
-    if "expired" in lower:
+    if "jwt expired" in lower or "token expired" in lower:
         return CredentialsError(
             f"The server finds the token for {what} expired (401). Check this machine's clock, or raise token_lifetime."
         )
     if "invalid jwt" in lower:
         return CredentialsError(
             f"The server cannot read the token for {what} (401, invalid JWT). Check that jwt_algorithm is the app's, "
-            "and "
-            "that the app does not enforce JWE, which this provider does not support; if it enforces JTI, set send_jti."
+            "and that the app does not enforce JWE, which this provider does not support; if it enforces JTI, set "
+            "send_jti."
         )
     return CredentialsError(
         f"The server refuses the credentials for {what} (401). It gives one answer for several causes: check the "
-        "client "
-        "secret (password), the client id (login), jwt_algorithm, stream_id and account_id, and set send_jti if the "
-        "app "
-        "enforces JTI."
+        "client secret (password), the client id (login), jwt_algorithm, stream_id and account_id, and set send_jti if "
+        "the app enforces JTI."
     )
 
 
 def _refused_request(status: int, lower: str, what: str) -> KoreError:
     if status == HTTPStatus.NOT_FOUND:
         return NotFoundError(
-            f"The server knows no {what} (404). Check the id, and that it belongs to the connection's stream and "
+            f"The server does not know {what} (404). Check the id, and that it belongs to the connection's stream and "
             "account; if every call says this, check host and api_version."
         )
     if status == HTTPStatus.FORBIDDEN:
@@ -173,6 +197,46 @@ def _refused_request(status: int, lower: str, what: str) -> KoreError:
         f"The server refuses the request for {what} ({status}{_quoted(lower)}). Check its ids and parameters, "
         "and the connection's account_id and stream_id."
     )
+
+
+def _proxy_wants_credentials(what: str) -> KoreError:
+    return ConfigError(
+        "proxy",
+        f"names a proxy that wants credentials before it lets {what} pass (407)",
+        "write them into its URL, http://user:password@host:port, here or in the worker's HTTPS_PROXY",
+    )
+
+
+def _misdirected(what: str) -> KoreError:
+    return RequestRefusedError(
+        f"The server that was reached does not serve this host (421), so it refuses the request for {what}. Check the "
+        "connection's host, and what stands between here and there."
+    )
+
+
+def _too_long(what: str) -> KoreError:
+    return RequestRefusedError(
+        f"The request for {what} is too long for the server, or for a proxy before it (413, 414 or 431). Check the "
+        "length of the ids and filters, and the limits of what stands in between."
+    )
+
+
+def _legally_refused(what: str) -> KoreError:
+    return RequestRefusedError(
+        f"The request for {what} is refused for legal reasons (451). Ask those who run the network, and Kore.ai "
+        "support, which rule that is."
+    )
+
+
+_OWN_SENTENCES: Final[Mapping[int, Callable[[str], KoreError]]] = {
+    407: _proxy_wants_credentials,
+    413: _too_long,
+    414: _too_long,
+    421: _misdirected,
+    431: _too_long,
+    451: _legally_refused,
+}
+"""Refusals that say nothing about credentials, scope or ids."""
 
 
 def _messages(payload: object) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_kore.exceptions import RetryableError
+    from airflow_provider_kore.exceptions import KoreError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +28,12 @@ class RetryPolicy:
     """Seconds that one request waits for an allowance that others spend; a spent hour may take an hour."""
     uniform: Callable[[float, float], float] = field(default=random.uniform, repr=False)
 
-    def delay(self, failures: int, error: RetryableError) -> float | None:
+    def delay(self, failures: int, error: KoreError) -> float | None:
         """Return the seconds before the next try after ``failures`` of them; None: give up."""
         if failures >= self.attempts:
             return None
         backoff = self.uniform(0.0, min(self.longest_delay, self.first_delay * 2.0 ** (failures - 1)))
-        delay = max(backoff, error.retry_after or 0.0)
+        delay = max(backoff, getattr(error, "retry_after", None) or 0.0)
         return delay if delay <= self.longest_named_delay else None
 
 

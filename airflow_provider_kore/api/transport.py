@@ -8,9 +8,12 @@ none of which this API wants, and costs three times as much a page.
 from __future__ import annotations
 
 import http.client
+import os
+import ssl
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote_plus, urlencode
 
@@ -24,6 +27,7 @@ from airflow_provider_kore.api.config import is_loopback
 from airflow_provider_kore.api.unpack import CutError, Unpacker
 from airflow_provider_kore.api.watchdog import Exchange, Watchdog, watch_connections
 from airflow_provider_kore.exceptions import (
+    ConfigError,
     ContractError,
     KoreError,
     MalformedResponseError,
@@ -43,17 +47,10 @@ LARGEST_BODY = 8 * 1024 * 1024
 
 _AT_ONCE = 64 * 1024
 
-# Which errors come from odd bytes in the headers or from odd time-outs is different from version to version.
-_TROUBLE = (
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
-    http.client.HTTPException,
-    OSError,
-    ValueError,
-    OverflowError,
-    AttributeError,
-    KeyError,
-)
+_SPARE_CONNECTIONS = 64
+"""Connections that a pool keeps beyond those that are meant to be in use: one of its size costs nothing."""
+
+_TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
 
 
 class TooLargeError(ContractError):
@@ -128,7 +125,10 @@ class RequestsTransport:
         self._watchdog = Watchdog(config.timeout)
         self._timeouts = urllib3.Timeout(connect=config.timeout, read=config.timeout)
         self._host = config.base_url
-        self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+        # Pages whose results nobody wants any more still hold their connection for a while.
+        self._adapter = HTTPAdapter(
+            pool_connections=1, pool_maxsize=2 * connections + _SPARE_CONNECTIONS, max_retries=0
+        )
         with requests.Session() as session:
             given = {config.base_url.partition("://")[0]: config.proxy} if config.proxy else {}
             # Adds HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE, where the connection leaves them open.
@@ -136,7 +136,10 @@ class RequestsTransport:
         # What a proxy calls localhost is another machine, to which nobody wants to send a token.
         self._proxies = given if is_loopback(config.base_url) else settings["proxies"]
         self._verify: bool | str = settings["verify"] if settings["verify"] is not None else True
-        self._route: _Route | None = None
+        self._own_proxy = bool(config.proxy)
+        if self._host.startswith("https:"):
+            check_bundle(self._verify, of_connection=isinstance(config.verify, str))
+        self._route: _Route | None = self._find_route()
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """See :meth:`Transport.send`; the request's URL begins with the ``base_url`` of the settings."""
@@ -152,6 +155,12 @@ class RequestsTransport:
                 error = err
                 error.__context__ = None
             except _TROUBLE as err:
+                error = self._late() if exchange.expired else self._explain(err)
+            except Exception as err:
+                # Odd bytes in an answer's head are a ValueError in some versions; a mistake of ours is no broken
+                # connection.
+                if not exchange.expired and not (isinstance(err, ValueError) and _is_foreign(err)):
+                    raise
                 error = self._late() if exchange.expired else self._explain(err)
         # Raised outside the except: the original's frames and text may hold the token or a proxy's password.
         raise error
@@ -191,19 +200,42 @@ class RequestsTransport:
         self._adapter.close()
 
     def _find_route(self) -> _Route:
-        """Ask requests for the pool that leads to the host, as its adapter does anew for each request."""
-        somewhere = requests.Request("GET", f"{self._host}/").prepare()
+        """Ask requests for the pool that leads to the host, as its adapter does anew for each request.
+
+        Raises ConfigError for a proxy or a host that it cannot use. Sends nothing.
+        """
+        problem = ("is no URL of a proxy", "use http://host:port")
+        try:
+            somewhere = requests.Request("GET", f"{self._host}/").prepare()
+        except (requests.RequestException, ValueError):
+            raise ConfigError(
+                "host", "is no URL", "use the environment URL, such as https://platform.kore.ai"
+            ) from None
         adapter: Any = self._adapter
-        if hasattr(adapter, "get_connection_with_tls_context"):
-            pool = adapter.get_connection_with_tls_context(somewhere, self._verify, proxies=self._proxies)
-        else:  # requests 2.31
-            pool = adapter.get_connection(somewhere.url, self._proxies)
-        adapter.cert_verify(pool, somewhere.url, self._verify, None)
-        watch_connections(pool)
-        # A proxy of plain HTTP is asked for the whole URL.
-        before_path = adapter.request_url(somewhere, self._proxies).removesuffix("/")
-        self._route = _Route(pool, before_path)
-        return self._route
+        try:
+            if hasattr(adapter, "get_connection_with_tls_context"):
+                pool = adapter.get_connection_with_tls_context(somewhere, self._verify, proxies=self._proxies)
+            else:  # requests 2.31
+                pool = adapter.get_connection(somewhere.url, self._proxies)
+            adapter.cert_verify(pool, somewhere.url, self._verify, None)
+            # A proxy of plain HTTP is asked for the whole URL.
+            before_path = adapter.request_url(somewhere, self._proxies).removesuffix("/")
+        except requests.exceptions.InvalidSchema:  # of a SOCKS proxy alone
+            problem = (
+                "names a SOCKS proxy, for which PySocks is missing here",
+                "install requests[socks] on every worker, or use an http:// proxy",
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError):
+            pass
+        else:
+            watch_connections(pool)
+            self._route = _Route(pool, before_path)
+            return self._route
+        # Raised outside the except: the original's text may hold a proxy's password.
+        if self._own_proxy:
+            raise ConfigError("proxy", *problem)
+        variable = _variable(self._host.partition("://")[0] + "_proxy", "all_proxy")
+        raise ConfigError("proxy", f"is not set, and the worker's variable {variable} {problem[0]}", problem[1])
 
     def _read(self, raw: urllib3.BaseHTTPResponse, deadline: float, largest: int) -> bytes:
         """Read the body, within its limit, as no version of urllib3 unpacks it."""
@@ -245,6 +277,52 @@ class RequestsTransport:
         return error(message.format(host=self._host, timeout=self._timeout, tls=_tls_reason(found)))
 
 
+def check_bundle(verify: object, *, of_connection: bool) -> None:
+    """Raise ConfigError if certificates cannot be verified with this bundle, which a connection or a variable names."""
+    if not isinstance(verify, str) or Path(verify).is_dir():
+        return
+    try:
+        with Path(verify).open("rb"):
+            problem = "which holds no certificate in PEM form"
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(verify)
+    except FileNotFoundError:
+        problem = "which does not exist here"
+    except ssl.SSLError:
+        pass
+    except (OSError, ValueError):
+        problem = "which cannot be read here"
+    else:
+        return
+    if of_connection:
+        advice = "use true, false, or the path of a bundle that every worker can read"
+        raise ConfigError("verify", f"names the CA bundle '{quoted(verify)}', {problem}", advice)
+    variable = _variable("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    raise ConfigError(
+        "verify",
+        f"is not set, and the worker's variable {variable} names the CA bundle '{quoted(verify)}', {problem}",
+        "correct the variable, or set this field to a bundle that every worker can read",
+    )
+
+
+def _variable(*names: str) -> str:
+    """Return the first of these variables that is set, in either case."""
+    for name in names:
+        for spelling in (name.lower(), name.upper()):
+            if os.environ.get(spelling):
+                return spelling
+    return names[0].upper()
+
+
+def _is_foreign(err: BaseException) -> bool:
+    """Say whether an error was raised by code that is not ours."""
+    trace = err.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and not str(trace.tb_frame.f_globals.get("__name__", "")).startswith(
+        "airflow_provider_kore"
+    )
+
+
 def _chain(err: BaseException) -> list[BaseException]:
     """Return the error and what it wraps, as requests and urllib3 nest them: in args, reason, cause and context."""
     found: list[BaseException] = []
@@ -272,7 +350,7 @@ _REASONS: tuple[_Reason, ...] = (
         (urllib3.exceptions.ProxyError, requests.exceptions.ProxyError),
         UnreachableError,
         "The proxy between here and {host} cannot be reached, or refuses. Check the connection's proxy field and the "
-        "HTTPS_PROXY variable of the worker.",
+        "HTTPS_PROXY variable of the worker; if it wants credentials, write them into its URL.",
     ),
     (
         (urllib3.exceptions.SSLError, requests.exceptions.SSLError),

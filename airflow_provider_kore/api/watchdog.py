@@ -14,11 +14,21 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import urllib3
 
 _IDLE: Final = 1.0
 """Seconds after which a watchdog that has nothing to watch ends its thread."""
+
+_LEAST_TIMEOUT: Final = 0.001
+
+MOST_ADDRESSES: Final = 8
+"""Of one host that are tried at the most."""
 
 _current = threading.local()
 
@@ -120,6 +130,38 @@ class Watchdog:
                     return
 
 
+def _connect_within(conn: Any, exchange: Exchange, connect: Callable[[], Any]) -> Any:
+    """Connect to the first address of a host that answers; looking for it and all of them share one deadline.
+
+    urllib3 gives its time-out to each address anew.
+    """
+    if hasattr(conn, "_socks_options"):  # the proxy looks for the host
+        return connect()
+    name = conn._dns_host  # noqa: SLF001 - what urllib3 resolves; TLS asks for the certificate of this name
+    addresses = _addresses(name, conn.port)
+    for number, address in enumerate(addresses):
+        left = exchange.deadline - time.monotonic()
+        conn.timeout = max(_LEAST_TIMEOUT, left / (len(addresses) - number))
+        conn._dns_host = address  # noqa: SLF001
+        try:
+            return connect()
+        except (ConnectTimeoutError, NewConnectionError):
+            if number == len(addresses) - 1:
+                raise
+        finally:
+            conn._dns_host = name  # noqa: SLF001
+    return connect()
+
+
+def _addresses(name: str, port: int) -> list[str]:
+    """Return the different addresses of a host; none if there are none, which urllib3 then finds, too, and says."""
+    try:
+        found = socket.getaddrinfo(name.strip("[]"), port, allowed_gai_family(), socket.SOCK_STREAM)
+    except (OSError, ValueError):
+        return []
+    return [*dict.fromkeys(str(each[4][0]) for each in found)][:MOST_ADDRESSES]
+
+
 def watch_connections(pool: urllib3.HTTPConnectionPool) -> None:
     """Have the connections of a pool name their sockets to the exchange of the thread that uses them."""
     pool_: Any = pool
@@ -131,9 +173,12 @@ def watch_connections(pool: urllib3.HTTPConnectionPool) -> None:
 
     class Watched(plain):  # type: ignore[misc]
         kore_exchange: Exchange | None = None
+        debuglevel = 0  # http.client would print the token, if somebody sets this for all connections of a process
 
         def _new_conn(self) -> Any:
-            sock = super()._new_conn()
+            exchange = getattr(_current, "exchange", None)
+            connect = super()._new_conn
+            sock = connect() if exchange is None else _connect_within(self, exchange, connect)
             self._attach(sock)
             return sock
 

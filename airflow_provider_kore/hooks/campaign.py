@@ -25,6 +25,16 @@ With ``send_jti`` every request has a token of its own, which is worthless once 
 """
 
 
+def _extra(connection: Any) -> object:
+    """Return what ``extra`` holds. Raises ConfigError if it is no JSON, of which Airflow makes an empty object."""
+    from airflow_provider_kore.exceptions import ConfigError
+
+    extra, text = connection.extra_dejson, connection.extra
+    if extra == {} and isinstance(text, str) and text.strip() and not text.strip().startswith("{"):
+        raise ConfigError("extra", "is no JSON", 'write an object such as {"stream_id": "st-…", "account_id": "…"}')
+    return extra
+
+
 class KoreCampaignHook(BaseHook):
     """Reads contact lists and campaigns over Kore.ai's Campaign API: JWT authentication, rate limits, retries, paging.
 
@@ -74,7 +84,7 @@ class KoreCampaignHook(BaseHook):
             schema=connection.schema,
             login=connection.login,
             password=connection.password,
-            extra=connection.extra_dejson,
+            extra=_extra(connection),
         )
         for secret in secrets_of(config):
             mask_secret(secret)

@@ -12,15 +12,17 @@ from airflow_provider_kore.api.client import check_filters
 from airflow_provider_kore.api.endpoints import check_id
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError, SnapshotExistsError
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.source import Source, SourceState
+from airflow_provider_kore.snapshot.source import Source, SourceState, mark_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_kore.api.campaigns import CampaignQuery
     from airflow_provider_kore.api.client import CampaignClient
+    from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.page import Evidence, Page
     from airflow_provider_kore.api.paging import PagedCall
+    from airflow_provider_kore.snapshot.fields import FieldPolicies
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ class CampaignsSource(Source):
     def look(self, client: CampaignClient) -> SourceState:
         """Ask for the campaign that changed last."""
         try:
-            return SourceState(mark=client.get_newest_update(self.query))
+            return SourceState(mark=mark_of(client.get_newest_update(self.query)))
         except (ContractError, RequestRefusedError) as err:
             log.warning("The newest updatedAt cannot be had, so it cannot bear witness: %s", err)
             return SourceState()
@@ -180,9 +182,9 @@ class CampaignContactsSource(Source):
         except (ContractError, RequestRefusedError) as err:
             log.warning("The campaign's status cannot be had, so it cannot bear witness: %s", err)
             return SourceState()
-        status, instance = _text(told.get("status")), _text(told.get(_INSTANCE))
+        status, instance = mark_of(told.get("status")), mark_of(told.get(_INSTANCE))
         return SourceState(
-            name=_text(told.get("name")),
+            name=name_of(told.get("name")),
             mark=f"{status} (instance of {instance})" if status and instance else status,
             told={"status": status, "instance": {key: _fact(told.get(name)) for key, name in _OF_INSTANCE.items()}},
         )
@@ -210,6 +212,15 @@ class CampaignContactsSource(Source):
                 "and dates only."
             )
         return warnings
+
+    def exposures(self, policies: FieldPolicies, config: ApiConfig) -> list[str]:
+        """Say that ``_id`` can be linked to a guessed number, where a policy hides the numbers."""
+        if config.id_key or not policies.hides("phoneNumber"):
+            return []
+        return [
+            "A field policy hides phoneNumber, but _id is made of it without a key: who guesses a number can find its "
+            "row. Set id_key in the Kore connection."
+        ]
 
     def is_comparable(self, manifest: Mapping[str, object], state: SourceState) -> bool:
         """A run that has just begun has fewer results than the one before."""
@@ -265,10 +276,6 @@ class CampaignContactsSource(Source):
 def _instance_of(state: SourceState) -> Mapping[str, object]:
     instance = state.told.get("instance")
     return instance if isinstance(instance, dict) else dict.fromkeys(_OF_INSTANCE)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _fact(value: object) -> object:

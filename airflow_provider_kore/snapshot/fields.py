@@ -184,6 +184,10 @@ class FieldPolicies:
         """All fields that the author named, ``_id`` left out."""
         return (frozenset(self.policies) | (self.keep or frozenset())) - {_ID}
 
+    def hides(self, name: str) -> bool:
+        """Say whether a field does not leave as the server sent it."""
+        return name in self.policies or (self.keep is not None and name not in self.keep)
+
     def with_key(self, key: bytes | None, key_id: str | None) -> Self:
         """Return the same policies with the key for their hashes; themselves if they hash nothing.
 

@@ -198,6 +198,7 @@ def _describe(
         if evidence.contacts
     ]
     warnings += source.warnings(walked.source_state, evidence)
+    warnings += source.exposures(spec.policies, client.config)
     for warning in warnings:
         log.warning(warning)
     if walked.drift:

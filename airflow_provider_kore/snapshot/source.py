@@ -11,13 +11,16 @@ from airflow_provider_kore.api.endpoints import check_id
 from airflow_provider_kore.api.page import Record, Records
 from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError
+from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_kore.api.client import CampaignClient
+    from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.page import Evidence, Page
     from airflow_provider_kore.api.paging import PagedCall
+    from airflow_provider_kore.snapshot.fields import FieldPolicies
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +88,10 @@ class Source(Protocol):
 
     def warnings(self, state: SourceState, evidence: Evidence) -> list[str]:
         """Return what a reader of the manifest should know."""
+
+    def exposures(self, policies: FieldPolicies, config: ApiConfig) -> list[str]:  # noqa: ARG002  # most have none
+        """Return what a reader may learn although a field policy hides it."""
+        return []
 
     def check(self, page: Page) -> None:  # noqa: ARG002  # most ask for everything
         """Raise ContractError if a page holds what was not asked for."""
@@ -173,8 +180,8 @@ class ContactListSource(Source):
         except (ContractError, RequestRefusedError) as err:
             log.warning("The list's updatedAt cannot be had, so it cannot bear witness: %s", err)
         return SourceState(
-            name=_text(details.get("name")),
-            mark=_text(details.get("updatedAt")),
+            name=name_of(details.get("name")),
+            mark=mark_of(details.get("updatedAt")),
             record_count=_number(details.get("totalRecordCount")),
         )
 
@@ -200,8 +207,14 @@ class ContactListSource(Source):
         return warnings
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def mark_of(value: object) -> str | None:
+    """Return an instant or a status that the server chose, fit for errors, logs and XCom; None if it is no text."""
+    return quoted(value) if isinstance(value, str) and value else None
+
+
+def name_of(value: object) -> str | None:
+    """Return a name that the server chose, for the manifest alone: as it is, but not of any length."""
+    return value[:1_000] if isinstance(value, str) and value else None
 
 
 def _number(value: object) -> int | None:

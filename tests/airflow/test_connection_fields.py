@@ -111,6 +111,23 @@ def test_uri_whose_values_are_all_strings(monkeypatch: pytest.MonkeyPatch) -> No
     check_full(config_of())
 
 
+@pytest.mark.parametrize(
+    ("extra", "sense"),
+    [
+        (json.dumps(json.dumps(FULL)), "encoded twice"),
+        (json.dumps([FULL]), "is a list"),
+        ("5", "is a number"),
+        ("null", "is null"),
+        ("stream_id=st-1", "is no JSON"),
+        ("[1", "is no JSON"),
+    ],
+)
+def test_an_extra_that_is_no_object_is_told_by_what_it_is(define: Define, extra: str, sense: str) -> None:
+    define("kore_default", {**connection(), "extra": extra})
+    with pytest.raises(ConfigError, match=f"field 'extra': .*{sense}"):
+        _ = KoreCampaignHook().config
+
+
 def test_uri_whose_extra_is_one_json_value(monkeypatch: pytest.MonkeyPatch) -> None:
     value = f"kore://cs-1:{quote(SECRET, safe='')}@kore.example/?{urlencode({'__extra__': json.dumps(FULL)})}"
     monkeypatch.setenv("AIRFLOW_CONN_KORE_DEFAULT", value)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,8 @@ from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.exceptions import ContractError, KoreError, RateLimitedError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_kore.simulator import Simulator
 
 
@@ -30,6 +35,82 @@ def test_json_that_costs_many_times_its_length_is_refused_before_it_is_parsed(pa
     body = b'{"status":"success","data":{"results":[' + filler * 600_000 + b"[]]}}"
     with pytest.raises(ContractError, match="page_size"):
         parse(body)  # type: ignore[operator]
+
+
+NASTY: dict[str, bytes] = {
+    "ids alone": b'{"_id":"%06x"}',
+    "objects": b'{"_id":"%06x","a":[' + b",".join([b'{"a":1}'] * 200) + b"]}",
+    "deep": b'{"_id":"%06x","a":' + b"[" * 400 + b"]" * 400 + b"}",
+    "long strings": b'{"_id":"%06x","a":"' + b"x" * 50_000 + "\U0001f600".encode() + b'"}',
+    "repeated keys": b'{"_id":"%06x",' + b",".join([b'"a":{}'] * 200) + b"}",
+    "contacts": b'{"_id":"%06x","phoneNumber":"+15550100","createdAt":"2025-12-09T04:28:44.832Z","a":{"b":1,"c":2}}',
+}
+
+
+def nasty_page(shape: str, skip: int, size: int) -> tuple[bytes, int]:
+    """Return a page of so many bytes, and the number of its items."""
+    item = NASTY[shape]
+    count = max(1, size // (len(item) + 1))
+    items = b",".join(item % (skip + number) for number in range(count))
+    facts = b'"skip":%d,"limit":%d,"totalResults":%d,"hasMore":true' % (skip, count, 10_000 * count)
+    return b'{"status":"success","data":{"results":[' + items + b"]," + facts + b"}}", count
+
+
+CHILD = """
+import resource, sys
+from airflow_provider_kore.api.answers import memory_of, page_answer, parse_page
+from airflow_provider_kore.api import endpoints
+from airflow_provider_kore.api.client import CampaignClient
+from airflow_provider_kore.api.config import ApiConfig
+from airflow_provider_kore.api.paging import contacts_of
+
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+if sys.argv[1] == "parse":
+    body = open(sys.argv[2], "rb").read()
+    before = peak()
+    page = page_answer(parse_page(body), endpoints.CONTACTS, "a page")
+    print(peak() - before, memory_of(body))
+else:
+    config = ApiConfig(base_url=sys.argv[2], client_id="c", client_secret="s" * 64, stream_id="s", account_id="a",
+                       requests_per_minute=0)
+    before = peak()
+    with CampaignClient(config, in_flight=32) as client:
+        for number, page in enumerate(client.iter_pages(contacts_of("cl-1"))):
+            if number == 25:
+                break
+    print(peak() - before, number)
+"""
+
+
+def told_by_a_child(*arguments: str) -> tuple[int, int]:
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *arguments], capture_output=True, text=True, timeout=100, check=True
+    )
+    first, second = done.stdout.split()
+    return int(first), int(second)
+
+
+@pytest.mark.parametrize("shape", NASTY)
+def test_a_page_takes_no_more_memory_than_is_reckoned_with(shape: str, tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    body.write_bytes(nasty_page(shape, 0, 1_000_000)[0])
+    took, reckoned = told_by_a_child("parse", str(body))
+    assert took <= 1.3 * reckoned + 4_000_000  # what the allocator keeps in reserve
+
+
+@pytest.mark.parametrize("size", [250_000, 1_000_000])
+def test_reading_ahead_of_large_pages_stays_within_its_memory(size: int) -> None:
+    def reply(_number: int, request: bytes) -> bytes:
+        time.sleep(0.02)  # or nothing would be worth reading ahead
+        skip = int(request.partition(b"skip=")[2].split(b"&")[0].split(b" ")[0])
+        return http(nasty_page("objects", skip, size)[0])
+
+    with serving(reply) as server:
+        took, pages = told_by_a_child("walk", server.url)
+    assert pages == 25
+    assert took < {250_000: 120_000_000, 1_000_000: 250_000_000}[size]  # without a budget: twice that, and more
 
 
 def test_reading_ahead_takes_fewer_pages_the_larger_they_are(kore: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,11 +127,11 @@ def test_reading_ahead_takes_fewer_pages_the_larger_they_are(kore: Simulator, mo
     settings = config_of(kore.connection, requests_per_minute=0)
     with CampaignClient(settings, clock=ImpatientClock(), in_flight=32) as client:
         read = sum(len(page.records) for page in client.iter_pages(contacts_of("cl-1")))
-        largest = client._largest
+        costliest = client._costliest
     assert read == 4_000
     most = max(depths)
     depths.clear()
-    monkeypatch.setattr(client_module, "MEMORY", 2 * 12 * largest)
+    monkeypatch.setattr(client_module, "MEMORY", 2 * costliest)
     with CampaignClient(settings, clock=ImpatientClock(), in_flight=32) as client:
         assert sum(len(page.records) for page in client.iter_pages(contacts_of("cl-1"))) == 4_000
     assert max(depths) <= 2 < most
@@ -92,7 +173,7 @@ def test_the_log_names_the_day_of_a_wait_that_ends_on_another() -> None:
 def test_a_check_is_short_whatever_the_timeout_says() -> None:
     seen: list[float] = []
 
-    def connect(settings: object) -> CampaignClient:
+    def connect(settings: object, **_: object) -> CampaignClient:
         seen.append(settings.timeout)  # type: ignore[attr-defined]
         raise RateLimitedError("enough")
 

@@ -182,7 +182,24 @@ def test_json_and_strings_mean_the_same() -> None:
         ("stream_id", {"stream_id": "st-1/../x"}, "character that no Kore.ai id has"),
         ("account_id", {"account_id": ""}, "missing"),
         ("account_id", {"account_id": "a b"}, "character"),
-        ("account_id", {"account_id": True}, "missing"),
+        ("account_id", {"account_id": True}, "is true or false; set it to the account id, as a string"),
+        ("account_id", {"account_id": [1]}, "is a list"),
+        ("stream_id", {"stream_id": 1.5}, "is a number"),
+        ("login", {"login": {"id": "cs-1"}}, "is an object"),
+        ("password", {"password": f"{SECRET}\n"}, "ends with a line break; remove it"),
+        ("password", {"password": f"{SECRET}\r\n"}, "ends with a line break"),
+        ("password", {"password": f"{SECRET} "}, "ends with a blank"),
+        ("password", {"password": f"\t{SECRET}"}, "begins with a blank"),
+        ("password", {"password": 12_345}, "is a number; set it to the client secret, as a string"),
+        ("id_key", {"id_key": "k" * 32 + "\n"}, "ends with a line break"),
+        ("id_key", {"id_key": ["k" * 32]}, "is a list"),
+        ("timeout", {"timeout": "30s"}, "is '30s'; use a number of seconds, 0.001 or more, such as 30"),
+        ("token_lifetime", {"token_lifetime": "5 min"}, "is '5 min'; use a number of seconds"),
+        ("page_size", {"page_size": "100 rows"}, "is '100 rows'; use a whole number"),
+        ("requests_per_minute", {"requests_per_minute": "60/min"}, "is '60/min'; use a whole number"),
+        ("send_jti", {"send_jti": 10**5000}, "use true or false"),
+        ("account_id", {"account_id": 10**5000}, "missing"),
+        ("verify", {"verify": "x" * 100_000}, "does not exist here"),
         ("api_version", {"api_version": "v3"}, "use one of v2, v1"),
         ("jwt_algorithm", {"jwt_algorithm": "none"}, "use one of HS256, HS512, RS256, RS512"),
         ("jwt_algorithm", {"jwt_algorithm": "ES256"}, "use one of"),
@@ -211,6 +228,29 @@ def test_json_and_strings_mean_the_same() -> None:
 )  # fmt: skip
 def test_a_bad_field_is_refused_by_its_name(field: str, given: dict[str, Any], sense: str) -> None:
     assert sense in refused(field, **given)
+
+
+@pytest.mark.parametrize(
+    ("extra", "sense"),
+    [
+        (json.dumps({"stream_id": "st-1"}), "encoded twice"),
+        ("text", "is a string in JSON"),
+        ([{"stream_id": "st-1"}], "is a list"),
+        (5, "is a number"),
+        (True, "is true or false"),
+        (None, "is null"),
+    ],
+)
+def test_an_extra_that_is_no_object_is_told_by_what_it_is(extra: object, sense: str) -> None:
+    with pytest.raises(ConfigError, match=sense) as caught:
+        ApiConfig.parse(host="https://platform.kore.ai", login="cs-1", password=SECRET, extra=extra)
+    assert_named(caught.value, "extra")
+    assert "st-1" not in str(caught.value)
+
+
+def test_ids_may_be_written_as_numbers() -> None:
+    config = parsed(stream_id=17, account_id=4711, login=12)
+    assert (config.stream_id, config.account_id, config.client_id) == ("17", "4711", "12")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import pickle
 import traceback
@@ -71,6 +72,29 @@ def test_no_fault_tells_what_it_should_not(spoilt: Simulator, caplog: pytest.Log
             assert not SENSITIVE.search(text), text
             assert not any(token in text for token in tokens)
     assert not SENSITIVE.search(caplog.text)
+
+
+@pytest.mark.parametrize("send_jti", [False, True])
+def test_no_log_of_a_library_shows_a_token(
+    kore: Simulator,
+    send_jti: bool,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sensors' tokens, and those of apps that enforce JTI, are not known to the masker: it never forgets one."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+    kore.add_list("cl-1", contacts=120)
+    tokens: list[str] = []
+    settings = config_of(kore.connection, send_jti=send_jti)
+    with CampaignClient(settings, clock=ImpatientClock(), retry=QUICK, on_token=tokens.append, in_flight=4) as client:
+        for _ in client.iter_pages(contacts_of("cl-1")):
+            pass
+    told = [caplog.text, *capfd.readouterr()]
+    assert "urllib3" in caplog.text
+    assert tokens
+    assert not any(token.rpartition(".")[2] in text for token in tokens for text in told)
 
 
 def test_objects_that_hold_secrets_do_not_show_them(kore: Simulator) -> None:
