@@ -182,7 +182,7 @@ def _be_task(job: Job, pipe: int) -> None:
         summary = operator.execute(context)
     except BaseException as error:  # whatever it is, it is how the task ends
         logging.getLogger("try").exception("execute raised")
-        cause = error.__cause__ if type(error).__name__ == "AirflowFailException" else None
+        cause = error.__context__ if type(error).__name__ == "AirflowFailException" else None
         end = {"kind": "error", "error": type(cause or error).__name__, "message": str(error)}
     else:
         end = {"kind": "success", "summary": summary}
