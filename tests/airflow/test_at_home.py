@@ -42,9 +42,7 @@ with DAG("one_list", schedule=None, start_date=START):
     )
 
 with DAG("two_lists", schedule=None, start_date=START):
-    ContactListToS3Operator.partial(
-        task_id="snapshot", s3_bucket=BUCKET, outlets=[AssetAlias("kore_contact_lists")]
-    ).expand(contact_list_id=["cl-2", "cl-3"])
+    ContactListToS3Operator.partial(task_id="snapshot", s3_bucket=BUCKET).expand(contact_list_id=["cl-2", "cl-3"])
 
 LIST_1 = Asset(f"s3://{{BUCKET}}/kore/contact_lists/contact_list_id=cl-1")
 with DAG("after_one_list", schedule=[LIST_1], start_date=START):
