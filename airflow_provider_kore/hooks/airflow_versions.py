@@ -60,6 +60,7 @@ __all__ = [
     "in_triggerer",
     "is_partitioned_at_runtime",
     "names_no_outlets",
+    "threads_may_ask_the_supervisor",
     "mask_secret",
     "search_metadata_database",
     "stats",
@@ -136,6 +137,15 @@ def names_no_outlets(partial_kwargs: Mapping[str, Any]) -> bool:
     operator = sys.modules["airflow.sdk.bases.operator"]
     defaults = [getattr(operator, name, {}) for name in ("OPERATOR_DEFAULTS", "_PARTIAL_DEFAULTS")]  # 3.1 on; 3.0
     return outlets is None or any(outlets is default.get("outlets") for default in defaults)
+
+
+def threads_may_ask_the_supervisor() -> bool:
+    """Say whether a task's supervisor may be asked from several threads, which then wait for each other.
+
+    That is so in a task's own process (3.2, 3.3), and not in ``dag.test()``, where nothing is out of reach either.
+    """
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    return hasattr(getattr(runner, "SUPERVISOR_COMMS", None), "_thread_lock")
 
 
 def is_partitioned_at_runtime(context: Context) -> bool:

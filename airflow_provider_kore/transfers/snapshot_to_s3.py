@@ -287,6 +287,7 @@ class SnapshotToS3Operator(AssetOperator, ABC):
                     spec, client, store, clock, stop, staging_store=bucket.staging, on_checkpoint=progress.checkpoint
                 )
             finally:
+                progress.close()
                 send_metrics(client.spent, dag_id=ti.dag_id, task_id=ti.task_id)
         summary = {
             spec.source.file_name: manifest.rows,

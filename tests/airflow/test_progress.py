@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_kore import task_state
+from airflow_provider_kore.snapshot.progress import Checkpoint
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bench import Bench
 
 
@@ -66,3 +73,85 @@ def test_a_store_that_fails_costs_nothing(bench: Bench) -> None:
     bench.kore.add_list("cl-long", contacts=1_000)
     result = bench.run(bench.context() | {"task_state_store": BrokenStore()}, contact_list_id="cl-long")
     assert result["contacts"] == 1_000
+
+
+class HangingStore(Store):
+    """As while the API server is down: a write hangs until somebody opens the gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.writers: set[int] = set()
+
+    def set(self, key: str, value: dict[str, Any]) -> None:
+        assert not self.writers, "two writes at a time"
+        self.writers.add(threading.get_ident())
+        super().set(key, value)
+        self.gate.wait(60)
+        self.writers.clear()
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingStore]:
+    monkeypatch.setattr(task_state, "threads_may_ask_the_supervisor", lambda: True)
+    monkeypatch.setattr(task_state, "PATIENCE", 0.05)
+    monkeypatch.setattr(task_state, "LAST", 0.05)
+    store = HangingStore()
+    yield store
+    store.gate.set()
+
+
+def test_a_store_that_hangs_does_not_hold_the_walk(
+    bench: Bench, hanging: HangingStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.kore.add_list("cl-long", contacts=1_000)
+    began = time.monotonic()
+    result = bench.run(bench.context() | {"task_state_store": hanging}, contact_list_id="cl-long")
+    assert time.monotonic() - began < 30  # each write would take a minute
+    assert result["contacts"] == 1_000
+    assert len(hanging.shown) == 1  # the others are dropped while it is under way
+    assert [record.message for record in caplog.records if "progress" in record.message] == [
+        "Airflow took more than a second to store this task's progress. From now on it is shown every 5 minutes at the most; "
+        "the walk goes on, and this log tells how far it is."
+    ]
+
+
+def test_a_slow_store_is_written_to_seldom_and_then_never(hanging: HangingStore) -> None:
+    now = [0.0]
+    shown = task_state.ShownProgress({"task_state_store": hanging}, lambda: now[0])  # type: ignore[typeddict-item]
+
+    def checkpoint(at: float) -> int:
+        now[0] = at
+        shown.checkpoint(Checkpoint(rows=1, total=2, location="s3://b/k"))
+        return len(hanging.shown)
+
+    def finish() -> None:
+        hanging.gate.set()
+        shown._writing.join(30)  # type: ignore[union-attr]
+        hanging.gate.clear()
+
+    assert checkpoint(0.0) == 1
+    finish()
+    assert [checkpoint(at) for at in (10.0, 299.0)] == [1, 1]
+    assert checkpoint(301.0) == 2
+    finish()
+    assert [checkpoint(at) for at in (310.0, 700.0, 1e6)] == [2, 2, 2]
+
+
+def test_the_end_is_shown_even_where_a_write_was_slow(hanging: HangingStore) -> None:
+    shown = task_state.ShownProgress({"task_state_store": hanging})  # type: ignore[typeddict-item]
+    shown.checkpoint(Checkpoint(rows=1, total=2, location="s3://b/k"))
+    hanging.gate.set()
+    shown.close()
+    shown._writing.join(30)  # type: ignore[union-attr]
+    shown.landed(2, "s3://b/m")
+    assert hanging.shown[-1]["manifest"] == "s3://b/m"
+
+
+def test_in_a_dag_test_the_supervisor_is_asked_from_the_tasks_own_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would mix up the answers."""
+    asked = []
+    store = Store()
+    monkeypatch.setattr(store, "set", lambda key, value: asked.append(threading.get_ident()))
+    task_state.ShownProgress({"task_state_store": store}).landed(1, "s3://b/m")  # type: ignore[typeddict-item]
+    assert asked == [threading.get_ident()]
