@@ -37,7 +37,7 @@ SELDOM: Final = 300.0
 """Seconds between two writes when one was slow. When two were, there are no more."""
 
 LAST: Final = 30.0
-"""Seconds that are waited at the end for a write under way: what Airflow is told next would have to wait for it, too."""
+"""Seconds to wait at the end for a write under way: what Airflow is told next would wait for it, too."""
 
 
 class ShownProgress:

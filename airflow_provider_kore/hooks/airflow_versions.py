@@ -59,11 +59,11 @@ __all__ = [
     "default_deferrable",
     "in_triggerer",
     "is_partitioned_at_runtime",
-    "names_no_outlets",
-    "threads_may_ask_the_supervisor",
     "mask_secret",
+    "names_no_outlets",
     "search_metadata_database",
     "stats",
+    "threads_may_ask_the_supervisor",
 ]
 
 T = TypeVar("T")

@@ -47,7 +47,7 @@ def dag_bag(folder: str) -> Any:
 
 
 def sync(bag: Any) -> None:
-    """Let Airflow 3.0 know the assets, as a DAG processor does: its ``dag.test()`` refuses those that it doesn't know."""
+    """Let Airflow 3.0 know the assets, as a DAG processor does: its ``dag.test()`` refuses all others."""
     if not hasattr(bag, "sync_to_db"):
         return  # 3.1 and later
     from airflow.dag_processing.bundles.manager import DagBundlesManager

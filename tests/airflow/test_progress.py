@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_kore import task_state
-from airflow_provider_kore.snapshot.progress import Checkpoint
+from airflow_provider_kore.exceptions import StoppedError
+from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog
+from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bench import Bench
 
@@ -59,6 +63,73 @@ def test_a_try_that_fails_leaves_behind_where_the_next_one_continues(bench: Benc
     assert [shown["rows"] for shown in store.shown] == [100]
     folder = store.shown[0]["checkpoint"].removeprefix(f"s3://{bench.bucket}/")
     assert [key for key in bench.objects() if key.startswith(folder)] == bench.objects()
+
+
+class DeadlyStore(Store):
+    """The process dies when its first checkpoint is written."""
+
+    def set(self, _key: str, _value: dict[str, Any]) -> None:
+        os._exit(9)
+
+
+def killed(bench: Bench, context: dict[str, Any]) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            bench.run(context | {"task_state_store": DeadlyStore()})
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+
+
+def refused(bench: Bench, context: dict[str, Any]) -> None:
+    fault = bench.kore.fault("service_unavailable", endpoint="contacts", at_offset=150, retry_after="100000")
+    with fault, pytest.raises(Exception, match="503"):
+        bench.run(context)
+
+
+def told_to_stop(bench: Bench, context: dict[str, Any]) -> None:
+    operator = ContactListToS3Operator(task_id="snapshot", contact_list_id="cl-1", s3_bucket=bench.bucket)
+    page = ProgressLog.page
+
+    def kill(progress: ProgressLog, offset: int, *told: Any) -> None:
+        page(progress, offset, *told)
+        if offset == 150:
+            operator.on_kill()
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr(ProgressLog, "page", kill)
+        operator.execute(context)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("death", "told"),
+    [
+        (
+            killed,
+            "nothing about its end: read the end of its own log; where that breaks off without an error, its process,",
+        ),
+        (refused, "ended in ServerError."),
+        (told_to_stop, "was stopped from outside (StoppedError): marked, cleared or out of time,"),
+    ],
+)
+@pytest.mark.parametrize("number", [2, 1])
+def test_the_next_try_tells_what_became_of_the_one_before(
+    bench: Bench, death: Callable[[Bench, dict[str, Any]], None], told: str, number: int, caplog: Any
+) -> None:
+    who = "Try 1" if number > 1 else "An earlier process of this try"
+    bench.kore.add_list("cl-1", contacts=400)
+    caplog.set_level("INFO")
+    death(bench, bench.context())
+    caplog.clear()
+    context = bench.context()
+    context["ti"].try_number = number
+    assert bench.run(context)["contacts"] == 400
+    resuming, end = [each.message for each in caplog.records if each.name.endswith("snapshot.progress")][:2]
+    assert resuming.startswith("Resuming contact list cl-1 behind contact ")
+    today = datetime.now(UTC).strftime("%Y-%m-")
+    assert end.startswith(f"{who} wrote the last checkpoint at {today}")
+    assert f" UTC, and {told}" in end
 
 
 def test_without_checkpoints_there_is_none_to_show(bench: Bench) -> None:
@@ -111,8 +182,8 @@ def test_a_store_that_hangs_does_not_hold_the_walk(
     assert result["contacts"] == 1_000
     assert len(hanging.shown) == 1  # the others are dropped while it is under way
     assert [record.message for record in caplog.records if "progress" in record.message] == [
-        "Airflow took more than a second to store this task's progress. From now on it is shown every 5 minutes at the most; "
-        "the walk goes on, and this log tells how far it is."
+        "Airflow took more than a second to store this task's progress. From now on it is shown every 5 minutes at the "
+        "most; the walk goes on, and this log tells how far it is."
     ]
 
 
@@ -152,6 +223,6 @@ def test_in_a_dag_test_the_supervisor_is_asked_from_the_tasks_own_thread(monkeyp
     """It would mix up the answers."""
     asked = []
     store = Store()
-    monkeypatch.setattr(store, "set", lambda key, value: asked.append(threading.get_ident()))
+    monkeypatch.setattr(store, "set", lambda _key, _value: asked.append(threading.get_ident()))
     task_state.ShownProgress({"task_state_store": store}).landed(1, "s3://b/m")  # type: ignore[typeddict-item]
     assert asked == [threading.get_ident()]
