@@ -97,9 +97,10 @@ def told_to_stop(bench: Bench, context: dict[str, Any]) -> None:
         if offset == 150:
             operator.on_kill()
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ProgressLog, "page", kill)
-        operator.execute(context)  # type: ignore[arg-type]
+        with pytest.raises(StoppedError):
+            operator.execute(context)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_the_next_try_tells_what_became_of_the_one_before(
     context["ti"].try_number = number
     assert bench.run(context)["contacts"] == 400
     resuming, end = [each.message for each in caplog.records if each.name.endswith("snapshot.progress")][:2]
-    assert resuming.startswith("Resuming contact list cl-1 behind contact ")
+    assert resuming.startswith("Resuming contact list cl-1 ")
     today = datetime.now(UTC).strftime("%Y-%m-")
     assert end.startswith(f"{who} wrote the last checkpoint at {today}")
     assert f" UTC, and {told}" in end
