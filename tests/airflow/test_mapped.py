@@ -286,11 +286,16 @@ def ran(moto_server: S3Server, airflow_db: Path, tmp_path_factory: pytest.TempPa
         runs += [dag_id for dag_id in shown if "changes" in dag_id]
         runner = str(Path(__file__).with_name("run_dags.py"))
         command = [sys.executable, runner, str(folder), str(home / "report"), "before", "alone", "mapped", *runs]
-        done = subprocess.run(command, env=environment, check=False, text=True, capture_output=True, timeout=280)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+        output = home / "output"
+        with output.open("wb") as log:
+            code = subprocess.run(
+                command, env=environment, check=False, stdout=log, stderr=subprocess.STDOUT, timeout=280
+            ).returncode
+    assert code == 0, output.read_text(errors="replace")[-5000:]
     report = json.loads((home / "report").read_text())
     assert report["errors"] == {}
-    return {"runs": report["runs"], "log": done.stdout + done.stderr, "examples": list(shown), "mapped": mapped}
+    text = output.read_text(errors="replace")
+    return {"runs": report["runs"], "log": text, "examples": list(shown), "mapped": mapped}
 
 
 def failed(ran: dict[str, Any], dag_id: str) -> tuple[dict[str, str], str]:
