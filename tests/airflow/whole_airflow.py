@@ -129,7 +129,7 @@ def start_airflow(server: S3Server, airflow_db: Path, home: Path) -> Iterator[Wh
         airflow.environment["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] = "True"  # or no consumer would ever run
         with airflow:
             try:
-                airflow.wait_until_ready([])
+                airflow.wait_until_ready([], seconds=240.0)
             except RuntimeError as error:
                 log = (home / "components.log").read_text(errors="replace")
                 pytest.fail(f"{error}\n{log[-5000:]}", pytrace=False)
