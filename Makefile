@@ -23,7 +23,7 @@ ui: venv  ## The same set-up with Airflow's UI, until Ctrl-C
 
 test: venv ministack  ## The whole suite on the newest Airflow, with coverage
 	@mkdir -p .cache/coverage
-	$(PY) -m pytest -n $(JOBS) -m "not soak" --cov --cov-report=term --cov-report=html:.cache/coverage/html $(T)
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not soak" --cov --cov-report=term --cov-report=html:.cache/coverage/html $(T)
 
 test-quick: venv  ## The suite without real Airflow components and long rounds: some seconds
 	$(PY) -m pytest -n $(JOBS) -m "not system and not soak and not debian" $(T)

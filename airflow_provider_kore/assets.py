@@ -8,19 +8,38 @@ it is a template, it only knows an alias, and the task adds the asset to that wh
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from airflow.sdk import Asset, AssetAlias
+from airflow.sdk import Asset, AssetAlias, BaseOperator
 
-from airflow_provider_kore.hooks.airflow_versions import is_partitioned_at_runtime, is_unmapped
+from airflow_provider_kore.hooks.airflow_versions import is_partitioned_at_runtime, names_no_outlets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
+
+
+class AssetOperator(BaseOperator):
+    """An operator that updates an asset, whether it is mapped or not. Not for use in a DAG."""
+
+    asset_alias: ClassVar[str]
+    """Stands for the asset where the DAG file can't tell which it is."""
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Prepare mapped tasks, whose outlet is the alias unless their author names others.
+
+        Airflow refuses to run a task with outlets that its DAG doesn't know (3.0 to 3.3), so a mapped task has to have
+        them here: when it is expanded, it is too late.
+        """
+        partial = super().partial(**kwargs)
+        if names_no_outlets(partial.kwargs):
+            partial.kwargs["outlets"] = [AssetAlias(cls.asset_alias)]
+        return partial
 
 
 def snapshot_uri(bucket: str, prefix: str, partition: Mapping[str, str]) -> str:
@@ -44,18 +63,13 @@ def named_outlets(kwargs: dict[str, Any]) -> Collection[Asset | AssetAlias] | No
 
 
 def default_outlets(
-    operator: BaseOperator, bucket: object, prefix: object, partition: Mapping[str, object] | None, *, alias: str
+    bucket: object, prefix: object, partition: Mapping[str, object] | None, *, alias: str
 ) -> Sequence[Asset | AssetAlias]:
     """Return the outlets of an operator whose author has not said which.
-
-    A mapped task has none: its DAG would not know them, and Airflow refuses to run a task with assets that it does not
-    know (3.0 to 3.3). Its author passes ``outlets=[AssetAlias(…)]``.
 
     :param partition: the partition keys above ``snapshot_date``; None: the DAG file doesn't tell.
     :param alias: name of the alias where the asset is not known yet.
     """
-    if is_unmapped(operator):
-        return ()
     if partition is None:
         return (AssetAlias(alias),)
     if all(isinstance(value, str) and "{" not in value for value in (bucket, prefix, *partition.values())):

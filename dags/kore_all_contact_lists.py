@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import DAG, AssetAlias, Param, task
+from airflow.sdk import DAG, Param, task
 
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
@@ -46,7 +46,6 @@ with DAG(
         # The account has one allowance (60 requests a minute) however many lists it has. Side by side they would not be
         # faster, only refuse each other. Where several DAGs share the account, use a pool of one slot instead.
         max_active_tis_per_dag=1,
-        outlets=[AssetAlias("kore_contact_lists")],  # each snapshot is an event, which dags/kore_consumer.py waits for
         map_index_template="{{ task.contact_list_id }}",
         execution_timeout=timedelta(hours=12),
     ).expand(contact_list_id=contact_list_ids())

@@ -54,7 +54,6 @@ with DAG(
         s3_prefix="kore/contact_lists",
         s3_settings={"expected_bucket_owner": OWNER},
         aws_conn_id="aws_default",
-        outlets=[AssetAlias("kore_contact_list_changes")],
         map_index_template="{{ task.contact_list_id }}",
     ).expand_kwargs(landed())
     gone.expand(summary=changes.output)

@@ -36,7 +36,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "operator": (
         *("-m", "not once and not soak and not system"),
         *("tests/airflow/test_operator.py", "tests/airflow/test_provider.py", "tests/airflow/test_sensors.py"),
-        *("tests/airflow/test_deferral.py", "tests/airflow/test_snapshot_operators.py"),
+        *("tests/airflow/test_deferral.py", "tests/airflow/test_snapshot_operators.py", "tests/airflow/test_assets.py"),
         *("tests/airflow/test_test_connection.py", "tests/packaging/test_imports.py"),
     ),
 }
@@ -129,7 +129,8 @@ def run(pair: Pair, options: list[str]) -> Outcome:
         print(f"environment: {problem}")
         return Outcome(pair, 0, 1, 0, time.monotonic() - started, "no environment")
     report.unlink(missing_ok=True)
-    command = [str(python), "-m", "pytest", "-q", "-n", "2", f"--junitxml={report}", "-p", "no:cacheprovider"]
+    command = [str(python), "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "-p", "no:cacheprovider"]
+    command += [f"--junitxml={report}"]
     code = subprocess.run([*command, *SCOPES[pair.scope], *options], cwd=ROOT, check=False).returncode
     passed, failed, skipped = count(report)
     note = "" if code == 0 else f"pytest ended with {code}"

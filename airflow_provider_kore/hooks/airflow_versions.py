@@ -10,10 +10,10 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
-    from airflow.sdk import BaseHook, BaseOperator, Context, RetryDecision, RetryPolicy
+    from airflow.sdk import BaseHook, Context, RetryDecision, RetryPolicy
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
@@ -59,10 +59,11 @@ __all__ = [
     "default_deferrable",
     "in_triggerer",
     "is_partitioned_at_runtime",
-    "is_unmapped",
     "mask_secret",
+    "names_no_outlets",
     "search_metadata_database",
     "stats",
+    "threads_may_ask_the_supervisor",
 ]
 
 T = TypeVar("T")
@@ -126,12 +127,25 @@ def search_metadata_database() -> None:
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
 
 
-def is_unmapped(operator: BaseOperator) -> bool:
-    """Say whether this operator is one of several that a mapped task expanded to, on a worker.
+def names_no_outlets(partial_kwargs: Mapping[str, Any]) -> bool:
+    """Say whether neither the author nor the defaults of the DAG name a mapped task's outlets.
 
-    Airflow 3.0 to 3.3 set this before ``__init__`` runs, and its own subclasses of BaseOperator read it so.
+    Airflow puts in the very list then that is every operator's default (3.0 to 3.3); an empty one of the author's own
+    is another, and says that there are to be none.
     """
-    return bool(getattr(operator, "_BaseOperator__from_mapped", False))
+    outlets = partial_kwargs.get("outlets")
+    operator = sys.modules["airflow.sdk.bases.operator"]
+    defaults = [getattr(operator, name, {}) for name in ("OPERATOR_DEFAULTS", "_PARTIAL_DEFAULTS")]  # 3.1 on; 3.0
+    return outlets is None or any(outlets is default.get("outlets") for default in defaults)
+
+
+def threads_may_ask_the_supervisor() -> bool:
+    """Say whether a task's supervisor may be asked from several threads, which then wait for each other.
+
+    That is so in a task's own process (3.2, 3.3), and not in ``dag.test()``, where nothing is out of reach either.
+    """
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    return hasattr(getattr(runner, "SUPERVISOR_COMMS", None), "_thread_lock")
 
 
 def is_partitioned_at_runtime(context: Context) -> bool:

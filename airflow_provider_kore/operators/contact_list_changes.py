@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator
-
-from airflow_provider_kore.assets import default_outlets, emit_events, named_outlets, snapshot_uri
+from airflow_provider_kore.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
 from airflow_provider_kore.links.snapshot import ManifestLink, push_links
 from airflow_provider_kore.retry_policy import set_retry_policy
 from airflow_provider_kore.snapshot.layout import default_changes_prefix
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.stop import Stop
 
 
-class ContactListChangesOperator(BaseOperator):
+class ContactListChangesOperator(AssetOperator):
     """Compare two snapshots of a contact list in S3, and land what changed beside them. Asks nothing of Kore.ai.
 
     Writes ``{changes_prefix}/contact_list_id={id}/snapshot_date={date}/changes.jsonl.gz`` and a ``_manifest.json``.
@@ -44,7 +42,7 @@ class ContactListChangesOperator(BaseOperator):
     :param s3_settings: how objects are written, as in the transfers.
     :param aws_conn_id: connection to S3.
     :param outlets: assets and aliases that the changes update. None: the asset that is the table's location, or where
-        that can't be known in the DAG file, the alias ``kore_contact_list_changes``; a mapped task has none.
+        that can't be known in the DAG file, and for mapped tasks, the alias ``kore_contact_list_changes``.
     """
 
     template_fields: Sequence[str] = (
@@ -62,6 +60,7 @@ class ContactListChangesOperator(BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"s3_settings": "json"}
     ui_color = "#d9ead3"
     operator_extra_links: Collection[BaseOperatorLink] = (ManifestLink(),)
+    asset_alias = "kore_contact_list_changes"
 
     def __init__(
         self,
@@ -95,7 +94,7 @@ class ContactListChangesOperator(BaseOperator):
         if outlets is None:
             table = changes_prefix or default_changes_prefix(str(s3_prefix))
             partition = {"contact_list_id": contact_list_id}
-            self.add_outlets(default_outlets(self, s3_bucket, table, partition, alias="kore_contact_list_changes"))
+            self.add_outlets(default_outlets(s3_bucket, table, partition, alias=self.asset_alias))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare. Raises AirflowFailException where no retry can help, RetryableError where one can."""

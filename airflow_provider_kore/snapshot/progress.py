@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from airflow_provider_kore.exceptions import PausedError, StoppedError
 from airflow_provider_kore.snapshot.source import headline
 
 if TYPE_CHECKING:
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.snapshot.staging import WalkState
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +53,12 @@ class ProgressLog:
         self._first_total: int | None = None
         self._announced = False
 
-    def resumed(self, offset: int) -> None:
-        """Say that the walk continues, and where."""
+    def resumed(self, offset: int, state: WalkState, try_number: int) -> None:
+        """Say that the walk continues, and where; and of the try that was here before, how it ended.
+
+        :param state: of the checkpoint that it continues.
+        :param try_number: of this try.
+        """
         self._first_offset = offset
         log.info(
             "Resuming %s behind %s %s, which earlier tries have staged.",
@@ -59,6 +66,14 @@ class ProgressLog:
             self._source.row,
             f"{offset:,}",
         )
+        if state.written is not None and not (state.ended == PausedError.__name__ and state.try_number == try_number):
+            who = "An earlier process of this try" if state.try_number == try_number else f"Try {state.try_number}"
+            log.info(
+                "%s wrote the last checkpoint at %s UTC, and %s.",
+                who,
+                f"{datetime.fromtimestamp(state.written, UTC):%Y-%m-%d %H:%M:%S}",
+                _end(state.ended),
+            )
 
     def page(self, offset: int, total: int | None, page_length: int) -> None:
         """Note a page that ends at ``offset``."""
@@ -121,6 +136,21 @@ class ProgressLog:
             self._allowance,
             about(seconds),
         )
+
+
+def _end(ended: str | None) -> str:
+    """Say how a try ended, as far as its last checkpoint tells."""
+    if ended is None:
+        return (
+            "nothing about its end: read the end of its own log; where that breaks off without an error, its process, "
+            "its worker or its supervisor died"
+        )
+    if ended == StoppedError.__name__:
+        return (
+            "was stopped from outside (StoppedError): marked, cleared or out of time, or its supervisor or the API "
+            "server was lost"
+        )
+    return f"ended in {ended}"
 
 
 def _pages(rows: int, page_length: int) -> int:

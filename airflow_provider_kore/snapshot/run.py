@@ -133,7 +133,16 @@ def _staging(
 
     chunks: ChunkStore = StoredChunks(store, layout.staging) if spec.durable else LocalChunks()
     typed = spec.file_format.needs_columns
-    staging = Staging(chunks, clock, spec.policies, seal, typed_columns=typed, on_chunk=stop.check, on_cut=on_cut)
+    staging = Staging(
+        chunks,
+        clock,
+        spec.policies,
+        seal,
+        typed_columns=typed,
+        on_chunk=stop.check,
+        on_cut=on_cut,
+        try_number=spec.try_number,
+    )
     with staging:
         yield staging
 
@@ -152,7 +161,7 @@ def _walk(spec: SnapshotSpec, client: CampaignClient, staging: Staging, clock: C
         try:
             found = number == 1 and staging.find(clock.time() - spec.staging_expiry) is not None
             if found and not spec.source.whole:
-                progress.resumed(staging.next_offset)
+                progress.resumed(staging.next_offset, staging.state, spec.try_number)
                 _resume(walk, staging)
             else:
                 walk.start()

@@ -96,6 +96,12 @@ class WalkState:
     """What is known to have changed already, in words; only if the author accepts that."""
     usage: tuple[Usage, ...] = ()
     """What the last try had spent of the allowance: it may still fill the window when the next one starts."""
+    try_number: int | None = None
+    """Which try wrote this, as Airflow counts."""
+    written: float | None = None
+    """When it did, in seconds since the epoch."""
+    ended: str | None = None
+    """What ended that try, by the name of the exception's type; None: it went on, or died without a word."""
 
     def to_json(self) -> dict[str, object]:
         """Return what :meth:`from_json` reads."""
@@ -168,6 +174,7 @@ class Staging:
     :param typed_columns: whether the file's format has to know each column's type.
     :param on_chunk: called for each chunk that is read or about to be written; may raise to stop.
     :param on_cut: called after each checkpoint, with the offset behind it and the list's total.
+    :param try_number: of the task, to be told by the next one.
     """
 
     def __init__(
@@ -180,6 +187,7 @@ class Staging:
         typed_columns: bool,
         on_chunk: Callable[[], None],
         on_cut: Callable[[int, int | None], None] | None = None,
+        try_number: int | None = None,
     ) -> None:
         self._chunks = chunks
         self._clock = clock
@@ -188,6 +196,8 @@ class Staging:
         self._typed_columns = typed_columns
         self._on_chunk = on_chunk
         self._on_cut = on_cut
+        self._try_number = try_number
+        self._ended: str | None = None
         self._cuts = 0
         self._chain: list[_Chunk] = []
         self._stale: list[str] = []
@@ -214,6 +224,7 @@ class Staging:
             if isinstance(error, (CheckpointLostError, CorruptSnapshotError)):
                 self.discard()  # the next try begins anew
             elif error is not None and not isinstance(error, DriftError):
+                self._ended = type(error).__name__
                 self._cut_last()
         finally:
             self._writes.close()
@@ -340,7 +351,14 @@ class Staging:
         if not self._rows:
             return
         before = self._chain[-1].seal if self._chain else FIRST
-        self.state = replace(self.state, spent=self.spent(), usage=self.usage())
+        self.state = replace(
+            self.state,
+            spent=self.spent(),
+            usage=self.usage(),
+            try_number=self._try_number,
+            written=self._clock.time(),
+            ended=self._ended,
+        )
         head = {
             "schema_version": _SCHEMA_VERSION,
             "rows": len(self._rows),

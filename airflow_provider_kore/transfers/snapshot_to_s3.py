@@ -7,9 +7,7 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
-from airflow.sdk import BaseOperator
-
-from airflow_provider_kore.assets import default_outlets, emit_events, named_outlets, snapshot_uri
+from airflow_provider_kore.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
 from airflow_provider_kore.lineage import snapshot_lineage
 from airflow_provider_kore.links.snapshot import ManifestLink, SnapshotLink, push_links
 from airflow_provider_kore.metrics import send_metrics
@@ -39,7 +37,7 @@ LONGEST_TRY: Final = 31_622_400.0
 _OF_RUN: Final = ("start_date", "clear_number")
 
 
-class SnapshotToS3Operator(BaseOperator, ABC):
+class SnapshotToS3Operator(AssetOperator, ABC):
     """Land a snapshot of something that the Campaign API lists: complete, atomic, and continued where a try stopped.
 
     Not for use in a DAG: its subclasses say what the snapshot is of.
@@ -79,7 +77,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
     :param kore_conn_id: connection to Kore.ai.
     :param aws_conn_id: connection to S3.
     :param outlets: assets and aliases that the snapshot updates. None: the asset that is the table's location, or where
-        that can't be known in the DAG file, :attr:`asset_alias`, to which the task adds it; a mapped task has none.
+        that can't be known in the DAG file, and for mapped tasks, :attr:`asset_alias`, to which the task adds it.
     :param partition: the partition keys above ``snapshot_date``, as far as the DAG's author names them; None: only the
         connection tells. Not for use in a DAG.
     """
@@ -113,8 +111,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
     }
     ui_color = "#d9ead3"
     operator_extra_links: Collection[BaseOperatorLink] = (SnapshotLink(), ManifestLink())
-    asset_alias: ClassVar[str] = "kore_snapshots"
-    """Stands for the asset where the DAG file can't tell which it is."""
+    asset_alias = "kore_snapshots"
 
     def __init__(
         self,
@@ -180,7 +177,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
         self._lineage: dict[str, Any] = {}
         set_retry_policy(self)
         if outlets is None:
-            self.add_outlets(default_outlets(self, s3_bucket, s3_prefix, partition, alias=self.asset_alias))
+            self.add_outlets(default_outlets(s3_bucket, s3_prefix, partition, alias=self.asset_alias))
 
     @abstractmethod
     def _source(self, hook: KoreCampaignHook) -> Source:
@@ -290,6 +287,7 @@ class SnapshotToS3Operator(BaseOperator, ABC):
                     spec, client, store, clock, stop, staging_store=bucket.staging, on_checkpoint=progress.checkpoint
                 )
             finally:
+                progress.close()
                 send_metrics(client.spent, dag_id=ti.dag_id, task_id=ti.task_id)
         summary = {
             spec.source.file_name: manifest.rows,

@@ -15,11 +15,12 @@ for folder in (HERE, HERE.parent, HERE.parents[1] / "demo"):
 
 from bench import Bench, set_connection  # noqa: E402
 from s3_servers import moto_auth_server, moto_bucket, moto_server  # noqa: E402, F401
+from whole_airflow import WholeAirflow, start_airflow  # noqa: E402
 
 from airflow_provider_kore.simulator import pytest_plugin  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from s3_servers import S3Server
 
@@ -42,6 +43,17 @@ def bench(
     """A simulator with the list ``cl-1`` of 120 contacts, an empty bucket, and the two default connections."""
     kore.add_list("cl-1", contacts=120)
     return Bench(kore, moto_server, moto_bucket, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def whole(
+    moto_server: S3Server,  # noqa: F811 - the fixture
+    airflow_db: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[WholeAirflow]:
+    """A whole Airflow, started once: the tests that share it are one ``xdist_group``, so they meet in one process."""
+    with start_airflow(moto_server, airflow_db, tmp_path_factory.mktemp("whole-airflow")) as running:
+        yield running
 
 
 @pytest.fixture

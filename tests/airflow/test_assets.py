@@ -8,6 +8,7 @@ import pytest
 from airflow.sdk import DAG, Asset, AssetAlias
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
+from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
@@ -72,15 +73,37 @@ def test_a_dag_can_do_without() -> None:
         assert operator().outlets == []
 
 
-def test_a_mapped_task_has_the_outlets_that_its_author_names() -> None:
-    """One that its DAG does not know would fail it."""
+@pytest.mark.parametrize("default_args", [{}, {"outlets": None}, {"retries": 3}], ids=str)
+def test_a_mapped_task_has_its_operators_alias_which_its_dag_knows(default_args: dict[str, Any]) -> None:
+    with DAG("a_dag", default_args=default_args):
+        tasks = [
+            kind.partial(task_id=kind.__name__, s3_bucket="lake").expand(**{mapped: ["1", "2"]})
+            for kind, mapped in (
+                (ContactListToS3Operator, "contact_list_id"),
+                (CampaignContactsToS3Operator, "campaign_id"),
+                (CampaignsToS3Operator, "s3_prefix"),
+                (ContactListsToS3Operator, "s3_prefix"),
+                (ContactListChangesOperator, "contact_list_id"),
+            )
+        ]
+    for task in tasks:
+        alias = AssetAlias(task.operator_class.asset_alias)
+        assert task.outlets == [alias]
+        (mapped,) = task.expand_input.value
+        assert task.unmap({mapped: "1"}).outlets == [alias]
+
+
+@pytest.mark.parametrize("outlets", [[], [Asset("s3://lake/mine")], [AssetAlias("mine")]])
+def test_a_mapped_task_has_the_outlets_that_its_author_or_its_dag_names(outlets: list[Any]) -> None:
     with DAG("a_dag"):
-        mapped = ContactListToS3Operator.partial(task_id="snapshot", s3_bucket="lake").expand(contact_list_id=["cl-1"])
-        named = ContactListToS3Operator.partial(task_id="named", s3_bucket="lake", outlets=[ALIAS]).expand(
+        named = ContactListToS3Operator.partial(task_id="t", s3_bucket="lake", outlets=outlets).expand(
             contact_list_id=["cl-1"]
         )
-    assert mapped.unmap({"contact_list_id": "cl-1"}).outlets == []
-    assert named.unmap({"contact_list_id": "cl-1"}).outlets == [ALIAS]
+    with DAG("another", default_args={"outlets": outlets}):
+        inherited = ContactListToS3Operator.partial(task_id="t", s3_bucket="lake").expand(contact_list_id=["cl-1"])
+    for task in (named, inherited):
+        assert task.outlets == outlets
+        assert task.unmap({"contact_list_id": "cl-1"}).outlets == outlets
 
 
 # --- At run time ----------------------------------------------------------------------------------------------------

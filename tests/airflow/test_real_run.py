@@ -6,28 +6,27 @@ import base64
 import json
 import os
 import re
-import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow_processes import AirflowProcesses
-from bench import aws_connection
-from stage import airflow_environment
+from whole_airflow import GROUP
 
 from airflow_provider_kore.api.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from airflow_processes import AirflowProcesses
     from s3_servers import S3Server
+    from whole_airflow import WholeAirflow
 
     from airflow_provider_kore.simulator import Simulator
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group(GROUP)]
 
 DAG_ID = "real_run"
+LIST_ID = "cl-real-run"
 DAG = """
 from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG
@@ -48,26 +47,17 @@ ATTEMPTS = RetryPolicy().attempts
 
 
 @pytest.fixture
-def airflow(
-    kore: Simulator, moto_server: S3Server, moto_bucket: str, airflow_db: Path, tmp_path: Path
-) -> Iterator[AirflowProcesses]:
-    """A whole Airflow with one DAG, on the simulator and the S3 server."""
-    dags = tmp_path / "dags"
-    dags.mkdir()
-    text = DAG.format(dag_id=DAG_ID, bucket=moto_bucket).replace("catchup=False", "catchup=False, params=PARAMS")
-    (dags / "real_run.py").write_text("PARAMS = {'contact_list_id': 'cl-1'}\n" + text)
-    shutil.copy(airflow_db, tmp_path / "airflow.db")
-    environment = airflow_environment(tmp_path, dags) | {
-        "AIRFLOW_CONN_KORE_DEFAULT": json.dumps(kore.connection),
-        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws_connection(moto_server)),
-    }
-    log = tmp_path / "components.log"
-    with AirflowProcesses(environment, log, triggerer=False, grace=3.0) as running:
-        try:
-            running.wait_until_ready([DAG_ID])
-        except RuntimeError as error:
-            pytest.fail(f"{error}\n{log.read_text(errors='replace')[-5000:]}", pytrace=False)
-        yield running
+def bucket(moto_server: S3Server) -> str:
+    """A bucket of its own."""
+    return moto_server.bucket()
+
+
+@pytest.fixture
+def airflow(whole: WholeAirflow, bucket: str) -> AirflowProcesses:
+    """A whole Airflow with this DAG."""
+    text = DAG.format(dag_id=DAG_ID, bucket=bucket).replace("catchup=False", "catchup=False, params=PARAMS")
+    whole.add_dags("real_run.py", f"PARAMS = {{'contact_list_id': '{LIST_ID}'}}\n{text}", [DAG_ID])
+    return whole.airflow
 
 
 class Run:
@@ -122,11 +112,14 @@ def _line(entry: Any) -> str:
 
 
 def test_a_run_without_a_date_fails_is_retried_resumes_and_can_be_cleared(
-    airflow: AirflowProcesses, kore: Simulator, moto_server: S3Server, moto_bucket: str, tmp_path: Path
+    airflow: AirflowProcesses, whole: WholeAirflow, moto_server: S3Server, bucket: str
 ) -> None:
-    kore.add_list("cl-1", contacts=CONTACTS)
+    kore = whole.kore
+    kore.add_list(LIST_ID, contacts=CONTACTS)
     # As often as one try of the task asks. (A Retry-After would end it sooner, but Airflow 3.3 waits for that, too.)
-    fault = kore.add_fault("service_unavailable", endpoint="contacts", at_offset=FAILS_AT, times=ATTEMPTS)
+    fault = kore.add_fault(
+        "service_unavailable", endpoint="contacts", list_id=LIST_ID, at_offset=FAILS_AT, times=ATTEMPTS
+    )
 
     # Triggered without a logical date; the first try fails, the scheduler starts a second, which goes on from there.
     run = Run(airflow)
@@ -134,17 +127,17 @@ def test_a_run_without_a_date_fails_is_retried_resumes_and_can_be_cleared(
     task = run.wait(lambda task: task["state"] in {"success", "failed"}, 180.0)
     assert (task["state"], task["try_number"]) == ("success", 2), run.log()
     assert fault.fired == ATTEMPTS
-    offsets = [page.skip for page in kore.page_requests]
+    offsets = [page.skip for page in kore.page_requests if LIST_ID in page.path]
     failed = offsets.index(FAILS_AT)
     assert offsets[:failed] == list(range(0, FAILS_AT, 50))
     assert min(offsets[failed + 1 :]) >= FAILS_AT - 50  # what the first try had staged was not fetched again
     assert offsets[-1] == CONTACTS - 50
 
     first, second = run.log(1), run.log(2)
-    assert "Contact list cl-1: 1,000 contacts, 50 per page" in first
+    assert f"Contact list {LIST_ID}: 1,000 contacts, 50 per page" in first
     assert "503" in first
-    assert "Resuming contact list cl-1 behind contact 700" in second
-    assert "Landed 1,000 contacts of cl-1" in second
+    assert f"Resuming contact list {LIST_ID} " in second
+    assert f"Landed 1,000 contacts of {LIST_ID}" in second
     if folder := os.environ.get("KORE_TEST_KEEP_LOGS"):
         from pathlib import Path
 
@@ -155,14 +148,14 @@ def test_a_run_without_a_date_fails_is_retried_resumes_and_can_be_cleared(
     assert summary["contacts"] == CONTACTS
     assert summary["snapshot_date"] == run.made["run_after"][:10]
     s3 = moto_server.client()
-    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=moto_bucket)["Contents"]]
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
     assert keys == [summary["manifest_key"], *summary["keys"]]
-    manifest = json.loads(s3.get_object(Bucket=moto_bucket, Key=summary["manifest_key"])["Body"].read())
+    manifest = json.loads(s3.get_object(Bucket=bucket, Key=summary["manifest_key"])["Body"].read())
     assert (manifest["contacts"], manifest["consistent"]) == (CONTACTS, True)
     assert (manifest["run"]["try_number"], manifest["walk"]["resumed_from"]) == (2, FAILS_AT)
 
     # Cleared, it succeeds again, and takes the list as it is by then.
-    kore.append("cl-1", 30)
+    kore.append(LIST_ID, 30)
     run.clear()
     run.wait(lambda task: task["state"] == "success" and task["try_number"] == 3, 120.0)
     assert run.xcom()["contacts"] == CONTACTS + 30
@@ -178,11 +171,11 @@ def test_a_run_without_a_date_fails_is_retried_resumes_and_can_be_cleared(
     _wait_for(lambda: _quiet(kore, 1.5), 30.0)
     assert time.monotonic() - marked < 15.0
     assert slow.task()["state"] == "failed"
-    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=moto_bucket, Prefix="kore/contact_lists/")["Contents"]]
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket, Prefix="kore/contact_lists/")["Contents"]]
     assert not [key for key in keys if "cl-slow" in key]
 
     # No component and no task wrote down what is nobody's business.
-    for written in [*tmp_path.rglob("*.log"), tmp_path / "airflow.db"]:
+    for written in [*whole.home.rglob("*.log"), whole.home / "airflow.db"]:
         text = written.read_bytes().decode("utf-8", "replace")
         assert kore.connection["password"] not in text, written
         assert not re.search(r"\+1555\d{7}", text), written

@@ -40,7 +40,7 @@ with DAG("sensors", schedule=None, start_date=datetime(2025, 1, 1, tzinfo=UTC), 
     CampaignStatusSensor(task_id="deleted", campaign_id="cd-deleted", **WAITING)
     ContactListSensor(task_id="changed", contact_list_id="cl-1", s3_bucket="{bucket}", **WAITING)
     ContactListToS3Operator.partial(
-        task_id="snapshot", s3_bucket="{bucket}", deferrable=True, defer_after=1, retries=0, outlets=[]
+        task_id="snapshot", s3_bucket="{bucket}", deferrable=True, defer_after=1, retries=0
     ).expand(contact_list_id=["cl-2", "cl-3"])
 """
 SENSORS = ("completed", "deleted", "changed")
