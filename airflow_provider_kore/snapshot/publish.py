@@ -9,6 +9,7 @@ A snapshot of several files is committed by its manifest alone, whose names no o
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
 import time
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 from airflow_provider_kore.api.ids import IdSet
 from airflow_provider_kore.exceptions import (
     CheckpointLostError,
+    ContentionError,
     CorruptSnapshotError,
     KoreError,
     ParameterError,
@@ -27,11 +29,12 @@ from airflow_provider_kore.exceptions import (
     StorePermissionError,
     SupersededError,
 )
-from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.snapshot.build import BuiltFile, build
 from airflow_provider_kore.snapshot.conditions import conditions_honoured
 from airflow_provider_kore.snapshot.formats import parts
 from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_manifest
+from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.store import (
     ABSENT,
     Condition,
@@ -218,6 +221,7 @@ class Publisher:
 
     :param started: when the walk began, as the manifest spells it; of two writers, the later walk wins.
     :param now: seconds since the epoch; None: as this machine's clock says. Nobody gives way to a walk of the future.
+    :param teller: says how far it is where that takes long.
     """
 
     def __init__(
@@ -230,6 +234,7 @@ class Publisher:
         snapshot_id: str,
         started: str,
         now: float | None = None,
+        teller: Teller | None = None,
     ) -> None:
         self._spec = spec
         self._layout = layout
@@ -238,6 +243,7 @@ class Publisher:
         self._snapshot_id = snapshot_id
         self._started = started
         self._latest = instant((time.time() if now is None else now) + TOLERATED_FUTURE)
+        self._teller = teller or Teller()
         self._attempt = secrets.token_hex(4)
         self._conditional = True
         self._parts: list[str] = []
@@ -249,9 +255,11 @@ class Publisher:
 
         :param content: the manifest without its files.
 
-        Raises SupersededError, SnapshotExistsError, CorruptSnapshotError, TempSpaceError, and what the store raises.
+        Raises SupersededError, ContentionError, SnapshotExistsError, CorruptSnapshotError, TempSpaceError, and what the
+        store raises.
         """
-        self._check_conditions()
+        with self._teller.phase("trying whether the store honours conditional writes"):
+            self._check_conditions()
         rows = int(content[self._spec.source.file_name])
         metadata = {
             META_SNAPSHOT: self._snapshot_id,
@@ -268,11 +276,13 @@ class Publisher:
             else:
                 files = self._several_files(target, staging, metadata, self._spec.rows_per_file, rows)
             manifest = Manifest({**content, "files": files})
-            self._write_manifest(manifest, target)
-        except (SupersededError, SnapshotExistsError, CheckpointLostError):
+            with self._teller.phase("writing the manifest"):
+                self._write_manifest(manifest, target)
+        except (SupersededError, ContentionError, SnapshotExistsError, CheckpointLostError):
             self._delete(self._parts)  # their names are this attempt's alone, and no manifest will ever name them
             raise
-        self.tidy(manifest, target)
+        with self._teller.phase("deleting the files that were replaced"):
+            self.tidy(manifest, target)
         return manifest
 
     def _one_file(self, target: Target, staging: Rows, metadata: Mapping[str, str], rows: int) -> dict[str, Any]:
@@ -301,19 +311,42 @@ class Publisher:
     def _upload_part_of_several(self, key: str, file: BinaryIO, metadata: Mapping[str, str]) -> Uploaded:
         for _ in range(TURNS):
             with suppress(UploadGone):  # another try cleaned up
-                return upload_file(
-                    self._store,
-                    key,
-                    file,
-                    content_type=self._media_type,
-                    metadata=metadata,
-                    on_part=self._stop.check,
-                )
-        raise SupersededError(f"Others keep aborting the uploads of s3://{self._store.bucket}/{key}.")
+                return self._upload(key, file, metadata, None)
+        raise ContentionError(
+            f"Others keep aborting the uploads of s3://{self._store.bucket}/{key}. Look for tasks and tools that clean "
+            "up there."
+        )
+
+    def _upload(self, key: str, file: BinaryIO, metadata: Mapping[str, str], condition: Condition | None) -> Uploaded:
+        size = file.seek(0, os.SEEK_END)
+        with self._teller.phase("uploading the file", "bytes", size) as phase:
+
+            def on_part() -> None:
+                self._stop.check()
+                phase.done = file.tell()
+                self._teller.look()
+
+            return upload_file(
+                self._store,
+                key,
+                file,
+                content_type=self._media_type,
+                metadata=metadata,
+                condition=condition,
+                on_part=on_part,
+            )
 
     def _build(self, rows: Iterator[str], staging: Rows, seen: IdSet) -> AbstractContextManager[BuiltFile]:
         spec = self._spec
-        return build(rows, spec.file_format, spec.compression, staging.columns, seen=seen, on_rows=self._stop.check)
+        return build(
+            rows,
+            spec.file_format,
+            spec.compression,
+            staging.columns,
+            seen=seen,
+            on_rows=self._stop.check,
+            teller=self._teller,
+        )
 
     def _commit(self, key: str, file: BinaryIO, metadata: Mapping[str, str], baseline: StoredObject | None) -> Uploaded:
         for turn in range(TURNS):
@@ -321,20 +354,12 @@ class Publisher:
                 self._check_rival(baseline.metadata, key, appeared=turn > 0)
             condition = ABSENT if baseline is None else Condition(etag=baseline.etag)
             try:
-                return upload_file(
-                    self._store,
-                    key,
-                    file,
-                    content_type=self._media_type,
-                    metadata=metadata,
-                    condition=condition if self._conditional else None,
-                    on_part=self._stop.check,
-                )
+                return self._upload(key, file, metadata, condition if self._conditional else None)
             except ConditionUnsupported:
                 self._warn_unconditional("it answers that it does not know them")
             except ConditionFailed:
                 baseline = self._store.head(key)
-        raise SupersededError(
+        raise ContentionError(
             f"Other writers keep publishing s3://{self._store.bucket}/{key}. Look for tasks that write the same "
             "partition."
         )
@@ -350,7 +375,7 @@ class Publisher:
             if appeared and _number(metadata.get(META_TRY)) > self._spec.try_number:
                 raise SupersededError(
                     f"A later try of this run has published {where} meanwhile. Its snapshot stays; there is nothing to "
-                    "do."
+                    "do here."
                 )
             return
         if not self._spec.replace:
@@ -361,7 +386,7 @@ class Publisher:
         if _is_instant(theirs) and self._started < theirs <= self._latest:
             raise SupersededError(
                 f"Another run began to read the list after this one ({theirs}) and has published {where} already. Its "
-                "newer snapshot stays; there is nothing to do."
+                "newer snapshot stays; there is nothing to do here."
             )
 
     def _write_manifest(self, manifest: Manifest, target: Target) -> None:
@@ -392,18 +417,37 @@ class Publisher:
                 continue
             else:
                 return
-        raise SupersededError(
+        raise ContentionError(
             f"Other writers keep writing s3://{self._store.bucket}/{key}. Look for tasks that share it."
         )
 
     def _check_ownership(self) -> None:
         """Leave the manifest alone if the object is another's by now, be it of the same walk and the same bytes."""
         current = self._store.head(self._layout.object)
-        if current is None or current.metadata.get(META_ATTEMPT) != self._attempt:
-            raise SupersededError(
-                f"s3://{self._store.bucket}/{self._layout.object} was replaced by another writer right after this one. "
-                "Its snapshot stays; there is nothing to do."
+        if current is not None and current.metadata.get(META_ATTEMPT) == self._attempt:
+            return
+        where = f"s3://{self._store.bucket}/{self._layout.object}"
+        if current is None:
+            raise ContentionError(
+                f"{where} was deleted right after it was written. Find out what else deletes there; the next try "
+                "publishes again."
             )
+        if self._fulfils(current.metadata):
+            raise SupersededError(
+                f"{where} was replaced by another writer right after this one. Its newer snapshot stays; there is "
+                "nothing to do here."
+            )
+        raise ContentionError(
+            f"{where} was replaced right after it was written, by what is no newer snapshot. Find out what else writes "
+            "there; the next try publishes again."
+        )
+
+    def _fulfils(self, metadata: Mapping[str, str]) -> bool:
+        """Say whether what another writer published is what this task is there for, or newer."""
+        if metadata.get(META_RUN) == self._spec.run.digest:
+            return True
+        theirs = metadata.get(META_STARTED, "")
+        return _is_instant(theirs) and self._started <= theirs <= self._latest
 
     def _give_way(self, key: str, target: Target) -> None:
         """Where the manifest is the commit, look at whose it is now."""
@@ -450,7 +494,8 @@ class Publisher:
                 self._store.delete(some)
             except KoreError as err:
                 left = len(keys) - start
-                log.warning("%d files that no manifest names stay in %s: %s", left, self._layout.partition, err)
+                named = count(left, "file that no manifest names stays", "files that no manifest names stay")
+                log.warning("%s in %s: %s", named, self._layout.partition, err)
                 return
             log.info("Deleted from s3://%s/%s, replaced: %s.", self._store.bucket, self._layout.partition, names)
 

@@ -26,10 +26,12 @@ from airflow_provider_kore.api.page import Page, Progress
 from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Usage
 from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
+from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.chunks import LARGEST_CHUNK
 from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.formats import ColumnSet
 from airflow_provider_kore.snapshot.layout import CHUNK
+from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.seal import FIRST
 
 if TYPE_CHECKING:
@@ -168,6 +170,8 @@ class Staging:
     :param typed_columns: whether the file's format has to know each column's type.
     :param on_chunk: called for each chunk that is read or about to be written; may raise to stop.
     :param on_cut: called after each checkpoint, with the offset behind it and the list's total.
+    :param teller: says what goes on where that takes long.
+    :param on_last_cut: called after an error with that and the offset where a walk would continue.
     """
 
     def __init__(
@@ -180,6 +184,8 @@ class Staging:
         typed_columns: bool,
         on_chunk: Callable[[], None],
         on_cut: Callable[[int, int | None], None] | None = None,
+        teller: Teller | None = None,
+        on_last_cut: Callable[[BaseException, int], None] | None = None,
     ) -> None:
         self._chunks = chunks
         self._clock = clock
@@ -188,6 +194,8 @@ class Staging:
         self._typed_columns = typed_columns
         self._on_chunk = on_chunk
         self._on_cut = on_cut
+        self._teller = teller or Teller()
+        self._on_last_cut = on_last_cut
         self._cuts = 0
         self._chain: list[_Chunk] = []
         self._stale: list[str] = []
@@ -214,7 +222,7 @@ class Staging:
             if isinstance(error, (CheckpointLostError, CorruptSnapshotError)):
                 self.discard()  # the next try begins anew
             elif error is not None and not isinstance(error, DriftError):
-                self._cut_last()
+                self._cut_last(error)
         finally:
             self._writes.close()
             self._chunks.close()
@@ -371,7 +379,8 @@ class Staging:
         sealed: _Chunk | None = None
         try:
             if write.number in self._writes:
-                sealed = self._writes.take(write.number)
+                with self._teller.phase("writing a checkpoint"):
+                    sealed = self._writes.take(write.number)
         finally:
             if sealed is None:  # the next cut tries again
                 self._rows, self._written = write.rows + self._rows, None
@@ -406,14 +415,14 @@ class Staging:
             self._stale = [chunk.name for chunk in self._there() if chunk not in self._chain]
         self.discard()
 
-    def _cut_last(self) -> None:
+    def _cut_last(self, error: BaseException) -> None:
         try:
             self.checkpoint()
         except KoreError as err:
-            log.warning("The last %d contacts could not be checkpointed: %s", len(self._rows), err)
+            log.warning("The last %s could not be checkpointed: %s", count(len(self._rows), "row"), err)
             return
-        if self.stored_until:
-            log.info("Checkpointed at contact %s; a retry continues there.", f"{self.stored_until:,}")
+        if self.stored_until and self._on_last_cut:
+            self._on_last_cut(error, self.stored_until)
 
     def _usable(self, chain: list[_Chunk], oldest: float) -> list[_Chunk]:
         """Return the chain up to its newest chunk that is whole; an empty one if the walk is too old."""
