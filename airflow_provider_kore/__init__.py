@@ -56,6 +56,7 @@ def get_provider_info() -> dict[str, object]:
                 "python-modules": [
                     "airflow_provider_kore.triggers.campaign",
                     "airflow_provider_kore.triggers.contact_list",
+                    "airflow_provider_kore.triggers.wait",
                 ],
             },
         ],

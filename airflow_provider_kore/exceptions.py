@@ -11,6 +11,7 @@ The branch says what to do next, the leaf what went wrong::
     │   ├── DriftError                the list changed while it was read
     │   ├── CheckpointLostError       a checkpoint vanished or is damaged; the next try walks anew
     │   ├── StoreUnavailableError     S3 did not answer, or answered 5xx
+    │   ├── ContentionError           others keep changing the partition that was to be published
     │   ├── TempSpaceError            no room left in the folder for temporary files
     │   ├── PausedError               a wait that is longer than the caller wants to sit out
     │   └── StoppedError              the task was told to stop; what was fetched is checkpointed
@@ -26,13 +27,14 @@ The branch says what to do next, the leaf what went wrong::
         ├── ContractError             an answer the vendor's contract does not allow
         │   └── PaginationError       pages whose witnesses contradict each other
         ├── SnapshotExistsError       ``replace=False`` and the partition holds another run's snapshot
-        ├── SupersededError           another writer published this partition meanwhile
+        ├── SupersededError           a newer snapshot stands in this partition: there is nothing to do
         ├── DeadlineError             pausing once more would take a task past its deadline
         ├── OversizedError            more contacts than the author allows; an endless list ends here
         ├── ShrunkError               far fewer contacts than last time; nothing was replaced
         ├── CorruptSnapshotError      what was stored is not what was sent
         ├── WrongStatusError          what a sensor waits for has a status from which it won't come
         ├── IncomparableError         two snapshots that prove no changes: one missing, unproven, or made otherwise
+        │   └── NothingToCompareError no snapshot before: this one is the first
         ├── BucketNotFoundError       the bucket does not exist
         └── StorePermissionError      S3 refuses the call; the message names the permission
 
@@ -47,6 +49,7 @@ __all__ = [
     "CheckpointLostError",
     "ConfigError",
     "ConnectionNotFoundError",
+    "ContentionError",
     "ContractError",
     "CorruptSnapshotError",
     "CredentialsError",
@@ -57,6 +60,7 @@ __all__ = [
     "KoreError",
     "MalformedResponseError",
     "NotFoundError",
+    "NothingToCompareError",
     "OversizedError",
     "PaginationError",
     "ParameterError",
@@ -153,6 +157,13 @@ class StoppedError(RetryableError):
     """The task was told to stop. What it had fetched is checkpointed, nothing was published."""
 
 
+class ContentionError(RetryableError):
+    """Others keep changing the same partition, or removed what was just published; no newer snapshot is known to stand.
+
+    What was read is checkpointed.
+    """
+
+
 class ConnectionNotFoundError(FatalError):
     """Airflow has no connection of this id, in any place where it looks for one."""
 
@@ -225,7 +236,10 @@ class SnapshotExistsError(FatalError):
 
 
 class SupersededError(FatalError):
-    """Another writer published this partition while this one was reading; its snapshot stays."""
+    """A newer snapshot stands in this partition: of a run that began later, or of a later try of this one.
+
+    What the task was there for is done, by somebody else: operators end as skipped.
+    """
 
 
 class DeadlineError(FatalError):
@@ -250,6 +264,10 @@ class WrongStatusError(FatalError):
 
 class IncomparableError(FatalError):
     """Two snapshots don't tell what changed: one is missing or not proven consistent, or they were made differently."""
+
+
+class NothingToCompareError(IncomparableError):
+    """The list has no snapshot before this one: it is the first."""
 
 
 class BucketNotFoundError(FatalError):

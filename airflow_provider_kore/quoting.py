@@ -33,6 +33,14 @@ def quoted(value: object, most: int = MOST_SHOWN) -> str:
     return "".join(shown)
 
 
+def count(number: int, one: str, several: str | None = None) -> str:
+    """Return a number with its noun: ``1 retry``, ``2,000 retries``.
+
+    :param several: the noun's plural; None: it ends in s.
+    """
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
 def _text_of(value: object) -> str:
     if isinstance(value, str):
         return str.__str__(value[:_READ_AT_MOST])

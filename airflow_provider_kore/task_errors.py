@@ -17,18 +17,25 @@ def task_errors(what: str) -> Iterator[None]:
 
     :param what: what is done, for the message about an unforeseen error: ``Taking the snapshot``.
 
-    Raises AirflowFailException, RetryableError, and Airflow's own exceptions as they are.
+    Raises AirflowFailException, AirflowSkipException where another run's newer snapshot stands, RetryableError, and
+    Airflow's own exceptions as they are.
     """
-    from airflow_provider_kore.exceptions import FatalError, RetryableError
-    from airflow_provider_kore.hooks.airflow_versions import AirflowException, AirflowFailException
+    from airflow_provider_kore.exceptions import FatalError, RetryableError, SupersededError
+    from airflow_provider_kore.hooks.airflow_versions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowSkipException,
+    )
     from airflow_provider_kore.hooks.unexpected import explain
 
     try:
         yield
     except (RetryableError, AirflowException):
         raise
+    except SupersededError as err:  # what the task was there for is done
+        failure: Exception = AirflowSkipException(str(err))
     except FatalError as err:
-        failure: Exception = AirflowFailException(str(err))
+        failure = AirflowFailException(str(err))
     except Exception as err:  # noqa: BLE001  # whatever it is
         failure = explain(what, err)
         if isinstance(failure, FatalError):

@@ -28,7 +28,7 @@ def landed(*, params: dict[str, Any] | None = None, triggering_asset_events: Any
     return [dict(zip(("s3_bucket", "contact_list_id", "snapshot_date"), one, strict=True)) for one in sorted(found)]
 
 
-@task
+@task(trigger_rule="none_failed")  # a first snapshot has none before it, so its comparison is skipped
 def gone(summary: dict[str, Any]) -> int:
     """Where a system of your own would be told: the file in ``keys`` names everybody who is to be erased there, too."""
     log.info("%(contact_list_id)s: %(added)d added, %(changed)d changed, %(gone)d gone since %(since)s.", summary)

@@ -28,10 +28,20 @@ class AirflowProcesses:
     :param environment: of every component; it names ``AIRFLOW_HOME``, whose database is migrated.
     :param log: file that takes what the components print.
     :param triggerer: start it, too; only deferred tasks need it.
+    :param schedule: start runs by schedule and by asset, of DAGs that are not paused, as new ones are. Otherwise runs
+        begin when somebody asks for them.
     :param grace: seconds that components get to end politely.
     """
 
-    def __init__(self, environment: dict[str, str], log: Path, *, triggerer: bool = True, grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        environment: dict[str, str],
+        log: Path,
+        *,
+        triggerer: bool = True,
+        schedule: bool = False,
+        grace: float = GRACE,
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
@@ -49,9 +59,9 @@ class AirflowProcesses:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "2",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": str(schedule),
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",  # runs begin when somebody asks for them
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(schedule),
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         }
 

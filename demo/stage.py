@@ -35,6 +35,8 @@ LIST_ID = "cl-demo"
 BUCKET = "kore-demo"
 REGION = "eu-central-1"
 S3_LOGIN, S3_PASSWORD = "demo-access-key", "demo-secret-key"
+CAMPAIGN_ID = "cd-demo"
+HASH_KEY = "no-secret-but-a-key-for-the-demo-alone"
 GRACE = 10.0
 """Seconds that a process gets to end politely."""
 
@@ -76,13 +78,18 @@ class Stage:
         self._cleanup.callback(shutil.rmtree, self.home, ignore_errors=True)
         KEPT.mkdir(exist_ok=True)
 
+        from console import Console
+
         from airflow_provider_kore.simulator import Simulator
 
         self.kore = Simulator(latency=0.05).start()
         self._cleanup.callback(self.kore.stop)
         for list_id, contacts in self._lists.items():
             self.kore.add_list(list_id, contacts=contacts)
+        self.kore.add_campaign(CAMPAIGN_ID, status="Completed", results=120)
         self.s3_url = self._start_s3()
+        self.console = Console(self.s3, lambda list_id: sum(1 for _ in self.kore.contact_ids(list_id)))
+        self._cleanup.callback(self.console.stop)
         self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
 
     def _start_s3(self) -> str:
@@ -109,14 +116,29 @@ class Stage:
 
     @property
     def connections(self) -> dict[str, dict[str, Any]]:
-        """The two Airflow connections that the example DAGs name."""
+        """The Airflow connections that the example DAGs name."""
+        connection = self.kore.connection
+        host, _, port = self.kore.url.rpartition(":")
         return {
-            "kore_default": self.kore.connection,
+            "kore_default": {
+                **connection,
+                "host": host,
+                "port": int(port),  # the Test button of Airflow 3.3.1 and 3.3.2 refuses a connection without one
+                "extra": {
+                    **connection["extra"],
+                    "contact_list_url": f"{self.console.url}/lists/{{contact_list_id}}",
+                },
+            },
+            "kore_hash_key": {"conn_type": "generic", "login": "demo-1", "password": HASH_KEY},
             "aws_default": {
                 "conn_type": "aws",
                 "login": S3_LOGIN,
                 "password": S3_PASSWORD,
-                "extra": {"endpoint_url": self.s3_url, "region_name": REGION},
+                "extra": {
+                    "endpoint_url": self.s3_url,
+                    "region_name": REGION,
+                    "console_url": f"{self.console.url}/s3/{{bucket}}/{{key}}",
+                },
             },
         }
 
@@ -278,6 +300,6 @@ def write_connections(stage: Stage) -> Path:
     """Write the connections to a file that ``airflow connections import`` reads."""
     file = stage.home / "connections.json"
     file.write_text(
-        json.dumps({name: one | {"extra": json.dumps(one["extra"])} for name, one in stage.connections.items()})
+        json.dumps({name: one | {"extra": json.dumps(one.get("extra", {}))} for name, one in stage.connections.items()})
     )
     return file

@@ -64,6 +64,9 @@ _LOOKED_THROUGH: Final = 100
 LONG_WAIT: Final = 5.0
 """Seconds from which on a wait is worth a line in the log."""
 
+TELL_EVERY: Final = 25.0
+"""Seconds between two lines of a wait, so that with what comes in between there is one every 30 s."""
+
 MOST_IN_FLIGHT: Final = 32
 """Requests under way at the same time at the most: what hides 50 ms of latency twice over."""
 
@@ -628,8 +631,13 @@ class CampaignClient:
     def _wait(self, seconds: float, why: str) -> None:
         if self._pause_after is not None and seconds > self._pause_after:
             raise PausedError(f"Pausing for {seconds:.0f} s: {why}.", seconds)
-        if seconds > 0:
-            self._clock.sleep(seconds)
+        left = seconds
+        while left > 0:
+            step = min(left, TELL_EVERY)
+            self._clock.sleep(step)
+            left -= step
+            if left >= 1:
+                log.info("Still waiting: %s. Going on in %.0f s.", why, left)
 
     def _prepare(self, call: _Call, largest: int | None = None) -> Callable[[], Mapping[str, object]]:
         """Return the exchange of a booked request, which any thread may make once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow_provider_kore.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
 from airflow_provider_kore.links.snapshot import ManifestLink, push_links
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.stop import Stop
 
 
+ON_MISSING: Final = ("skip", "fail")
+"""What to do about a list that has no earlier snapshot."""
+
+
 class ContactListChangesOperator(AssetOperator):
     """Compare two snapshots of a contact list in S3, and land what changed beside them. Asks nothing of Kore.ai.
 
@@ -27,8 +31,9 @@ class ContactListChangesOperator(AssetOperator):
     Returns a summary as XCom: ``added``, ``changed``, ``gone``, ``unchanged``, ``changes``, ``contact_list_id``,
     ``snapshot_date``, ``since``, ``snapshot_id``, ``bucket``, ``manifest_key`` and ``keys``.
 
-    Fails, and changes nothing, where a side is missing or not proven consistent, or the two were made with different
-    field policies or formats.
+    Ends as skipped where the list has no earlier snapshot at all: changes begin with the second one. Fails, and changes
+    nothing, where a side is missing or not proven consistent, or the two were made with different field policies or
+    formats.
 
     :param contact_list_id: id of the list, ``cl-…``. (templated)
     :param s3_bucket: name of the bucket that holds the snapshots. (templated)
@@ -39,6 +44,7 @@ class ContactListChangesOperator(AssetOperator):
     :param since: YYYY-MM-DD, the older snapshot; None: the last consistent one before. (templated)
     :param before: repeat in each row what the older snapshot held. False: of who is gone only the id is written.
     :param replace: replace changes that another run has published. (templated)
+    :param on_missing: what to do about a list that has no snapshot before this one: ``skip`` or ``fail``. (templated)
     :param s3_settings: how objects are written, as in the transfers.
     :param aws_conn_id: connection to S3.
     :param outlets: assets and aliases that the changes update. None: the asset that is the table's location, or where
@@ -54,6 +60,7 @@ class ContactListChangesOperator(AssetOperator):
         "since",
         "before",
         "replace",
+        "on_missing",
         "s3_settings",
         "aws_conn_id",
     )
@@ -73,6 +80,7 @@ class ContactListChangesOperator(AssetOperator):
         since: str | None = None,
         before: bool = False,
         replace: bool = True,
+        on_missing: str = "skip",
         s3_settings: Mapping[str, Any] | None = None,
         aws_conn_id: str | None = "aws_default",
         **kwargs: Any,
@@ -87,6 +95,7 @@ class ContactListChangesOperator(AssetOperator):
         self.since = since
         self.before = before
         self.replace = replace
+        self.on_missing = on_missing
         self.s3_settings = s3_settings
         self.aws_conn_id = aws_conn_id
         self._stop: Stop | None = None
@@ -97,9 +106,14 @@ class ContactListChangesOperator(AssetOperator):
             self.add_outlets(default_outlets(s3_bucket, table, partition, alias=self.asset_alias))
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Compare. Raises AirflowFailException where no retry can help, RetryableError where one can."""
+        """Compare.
+
+        Raises AirflowSkipException where there is nothing to compare yet, or changes of a newer snapshot stand;
+        AirflowFailException where no retry can help, RetryableError where one can.
+        """
         from airflow_provider_kore.snapshot.stop import Stop
 
+        push_links(self, context["ti"], {})  # none, until it is known
         self._stop = Stop()
         try:
             with task_errors("Comparing the snapshots"):
@@ -113,11 +127,15 @@ class ContactListChangesOperator(AssetOperator):
             self._stop.request()
 
     def _compare(self, context: Context, stop: Stop) -> dict[str, Any]:
+        from airflow_provider_kore.exceptions import NothingToCompareError
+        from airflow_provider_kore.hooks.airflow_versions import AirflowSkipException
         from airflow_provider_kore.hooks.s3 import open_bucket
-        from airflow_provider_kore.parameters import refuse_templates
+        from airflow_provider_kore.parameters import check_choice, refuse_templates
         from airflow_provider_kore.snapshot.changes import ChangesSpec, find_changes
+        from airflow_provider_kore.snapshot.phases import Teller
 
         refuse_templates({name: getattr(self, name) for name in self.template_fields})
+        on_missing = check_choice("on_missing", self.on_missing, ON_MISSING)
         spec = ChangesSpec.parse(
             contact_list_id=self.contact_list_id,
             s3_prefix=self.s3_prefix,
@@ -131,7 +149,14 @@ class ContactListChangesOperator(AssetOperator):
         bucket = open_bucket(self.s3_bucket, self.aws_conn_id, self.s3_settings)
         store, key = bucket.store, manifest_key(spec.output)
         push_links(self, context["ti"], {ManifestLink: bucket.console.object_url(store.bucket, key)})
-        manifest = find_changes(spec, store, stop)
+        teller = Teller()
+        try:
+            with teller.watching():
+                manifest = find_changes(spec, store, stop, teller=teller)
+        except NothingToCompareError as err:
+            if on_missing == "skip":
+                raise AirflowSkipException(str(err)) from None
+            raise
         counts = ("added", "changed", "gone", "unchanged", "changes")
         summary = {
             **{name: manifest.content.get(name) for name in counts},

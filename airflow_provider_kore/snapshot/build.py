@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError
 from airflow_provider_kore.snapshot.chunks import temp_space
+from airflow_provider_kore.snapshot.phases import Teller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,32 +43,37 @@ def build(
     *,
     seen: IdSet,
     on_rows: Callable[[], None],
+    teller: Teller | None = None,
 ) -> Iterator[BuiltFile]:
     """Write rows into a temporary file, and read that file again: what counts is what will be stored.
 
     :param seen: the ids of the files of this snapshot that were built before; those of this one are added.
     :param on_rows: called now and then while the file is read again; may raise to stop.
+    :param teller: says how far it is where that takes long.
 
     Raises TempSpaceError, CorruptSnapshotError.
     """
+    teller = teller or Teller()
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="kore-") as spool:
         file = cast("BinaryIO", spool)
-        with temp_space(), _unwritable(file_format):
-            written = file_format.write(rows, file, compression=compression, columns=columns)
+        with temp_space(), _unwritable(file_format), teller.phase("building the file", "rows") as phase:
+            written = file_format.write(phase.counted(rows), file, compression=compression, columns=columns)
             file.flush()
-        file.seek(0)
-        read = 0
-        seen.expect(len(seen) + written.rows)
-        identifiers = file_format.read_ids(file, compression=compression)
-        while some := list(islice(identifiers, ROWS_AT_ONCE)):
-            on_rows()
-            repeated = seen.add_all(some)
-            if repeated:
-                raise CorruptSnapshotError(
-                    f"Row {read + repeated[0] + 1:,} of the file that was to be stored repeats an _id. Nothing was "
-                    "published; please report this."
-                )
-            read += len(some)
+        with teller.phase("verifying the file", "rows", written.rows) as phase:
+            file.seek(0)
+            seen.expect(len(seen) + written.rows)
+            identifiers = file_format.read_ids(file, compression=compression)
+            while some := list(islice(identifiers, ROWS_AT_ONCE)):
+                on_rows()
+                teller.look()
+                repeated = seen.add_all(some)
+                if repeated:
+                    raise CorruptSnapshotError(
+                        f"Row {phase.done + repeated[0] + 1:,} of the file that was to be stored repeats an _id. "
+                        "Nothing was published; please report this."
+                    )
+                phase.done += len(some)
+        read = phase.done
         if read != written.rows:
             raise CorruptSnapshotError(
                 f"The file that was to be stored holds {read:,} rows instead of {written.rows:,}. Nothing was "

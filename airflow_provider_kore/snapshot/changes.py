@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, Self, cast
 
 from airflow_provider_kore import __version__
 from airflow_provider_kore.clock import SystemClock
-from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, IncomparableError, ParameterError
+from airflow_provider_kore.exceptions import (
+    CorruptSnapshotError,
+    DriftError,
+    IncomparableError,
+    NothingToCompareError,
+    ParameterError,
+)
 from airflow_provider_kore.json_text import comparable, encode
 from airflow_provider_kore.parameters import check_boolean, check_date
 from airflow_provider_kore.quoting import quoted
@@ -30,6 +36,7 @@ from airflow_provider_kore.snapshot.formats.columns import instant
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout, default_changes_prefix
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
 from airflow_provider_kore.snapshot.patient import PatientStore
+from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, look
 from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec, check_prefix, digest
@@ -162,15 +169,19 @@ class _Changed:
             yield line.decode("utf-8").removesuffix("\n")
 
 
-def find_changes(spec: ChangesSpec, store: ObjectStore, stop: Stop | None = None) -> Manifest:
+def find_changes(
+    spec: ChangesSpec, store: ObjectStore, stop: Stop | None = None, *, teller: Teller | None = None
+) -> Manifest:
     """Publish what changed between two snapshots, or raise and leave what was there in place.
 
     The same two snapshots give the same bytes.
 
+    :param teller: says what goes on where that takes long.
+
     Raises IncomparableError if a side is missing, not proven consistent, or made differently; CorruptSnapshotError if
     its files are not what its manifest says; RetryableError if the same call may succeed later.
     """
-    stop = stop or Stop()
+    stop, teller = stop or Stop(), teller or Teller()
     clock = StoppableClock(SystemClock(), stop)
     store = PatientStore(store, clock, stop)
     target = look(store, Layout(spec.output), clock)  # first: what is published after this is as new
@@ -189,11 +200,14 @@ def find_changes(spec: ChangesSpec, store: ObjectStore, stop: Stop | None = None
         found = _Changed(cast("BinaryIO", spool))
         with temp_space(), ExitStack() as files:
             number = min(MOST_BUCKETS, 1 + max(older.rows, newer.rows) // ROWS_PER_BUCKET)
-            sides = [_split(store, manifest, number, files, stop) for manifest in (older, newer)]
-            for before, after in zip(*sides, strict=True):
-                stop.check()
-                for row in compare(_rows(before), _rows(after), found.counts, loose=loose, before=spec.before):
-                    spool.write(encode(row + "\n"))
+            sides = [_split(store, manifest, number, files, stop, teller=teller) for manifest in (older, newer)]
+            with teller.phase("comparing", "parts", number) as phase:
+                for before, after in zip(*sides, strict=True):
+                    stop.check()
+                    teller.look()
+                    for row in compare(_rows(before), _rows(after), found.counts, loose=loose, before=spec.before):
+                        spool.write(encode(row + "\n"))
+                    phase.done += 1
         content = _describe(spec, older, newer, found.counts, recipe=layout.recipe)
         publisher = Publisher(
             output,
@@ -202,6 +216,7 @@ def find_changes(spec: ChangesSpec, store: ObjectStore, stop: Stop | None = None
             stop,
             snapshot_id=content["snapshot_id"],
             started=newer.started_at,
+            teller=teller,
         )
         manifest = publisher.publish(target, found, content)
     counts = found.counts
@@ -333,21 +348,27 @@ def _proven(store: ObjectStore, layout: Layout, parameter: str) -> Manifest:
 
 
 def _older(spec: ChangesSpec, store: ObjectStore) -> Manifest:
-    """Return the older side. Raises IncomparableError."""
+    """Return the older side. Raises IncomparableError; NothingToCompareError if there never was one."""
     if spec.since is not None:
         return _proven(store, Layout(replace(spec.snapshot, snapshot_date=spec.since)), "since")
     prefix = Layout(spec.snapshot).list_prefix
     named = re.compile(rf"{re.escape(prefix)}snapshot_date=(\d{{4}}-\d\d-\d\d)/{MANIFEST_NAME}").fullmatch
     dates = [name[1] for found in store.list(prefix) if (name := named(found.key))]
-    for date in sorted((date for date in dates if date < spec.snapshot.snapshot_date), reverse=True):
+    earlier = sorted((date for date in dates if date < spec.snapshot.snapshot_date), reverse=True)
+    if not earlier:
+        raise NothingToCompareError(
+            f"s3://{store.bucket}/{prefix} holds no snapshot before {spec.snapshot.snapshot_date}, so there is nothing "
+            "to compare with yet: changes begin with the second snapshot. Nothing was changed."
+        )
+    for date in earlier:
         try:
             return _proven(store, Layout(replace(spec.snapshot, snapshot_date=date)), "since")
         except (IncomparableError, CorruptSnapshotError) as err:
             log.warning("The snapshot of %s is passed over: %s", date, err)
     raise IncomparableError(
         f"s3://{store.bucket}/{prefix} holds no consistent snapshot before {spec.snapshot.snapshot_date}, so nobody "
-        "can tell what has changed since. Changes begin with the second snapshot: run this task again when it is "
-        "there. Nothing was changed."
+        "can tell what has changed since; the log says why each was passed over. Changes begin after the first "
+        "consistent one. Nothing was changed."
     )
 
 
@@ -377,7 +398,9 @@ def _retyped(older: Manifest, newer: Manifest) -> frozenset[str]:
     return frozenset(name for name in before.keys() & after.keys() if before[name] != after[name])
 
 
-def _split(store: ObjectStore, manifest: Manifest, number: int, files: ExitStack, stop: Stop) -> Sequence[BinaryIO]:
+def _split(
+    store: ObjectStore, manifest: Manifest, number: int, files: ExitStack, stop: Stop, *, teller: Teller
+) -> Sequence[BinaryIO]:
     """Read a snapshot, and divide its contacts by id into temporary files."""
     buckets = []
     for _ in range(number):
@@ -385,14 +408,17 @@ def _split(store: ObjectStore, manifest: Manifest, number: int, files: ExitStack
         buckets.append(cast("BinaryIO", files.enter_context(bucket)))
     for file in manifest.files:
         rows = 0
-        for identifier, row in _read(store, manifest, file, stop.check):
-            if rows % _ROWS_AT_ONCE == 0:
-                stop.check()
-            rows += 1
-            if rows > file["rows"]:
-                break
-            name = encode(json.dumps(identifier))
-            buckets[zlib.crc32(name) % number].write(name + b"\t" + encode(row) + b"\n")
+        with teller.phase(f"reading the snapshot of {manifest.snapshot_date}", "contacts", file["rows"]) as phase:
+            for identifier, row in _read(store, manifest, file, stop.check):
+                if rows % _ROWS_AT_ONCE == 0:
+                    stop.check()
+                    phase.done = rows
+                    teller.look()
+                rows += 1
+                if rows > file["rows"]:
+                    break
+                name = encode(json.dumps(identifier))
+                buckets[zlib.crc32(name) % number].write(name + b"\t" + encode(row) + b"\n")
         if rows != file["rows"]:
             raise CorruptSnapshotError(
                 f"s3://{store.bucket}/{quoted(file['key'], 200)} holds {rows:,} contacts"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.exceptions import PausedError, StoppedError
+from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.source import headline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.source import Source
@@ -23,7 +27,9 @@ EVERY: Final = 10.0
 
 MINUTE: Final = 60.0
 
-LATER_EVERY: Final = 30.0
+_SAMPLED_EVERY: Final = 1.0
+
+LATER_EVERY: Final = 25.0
 """Seconds between two lines after that."""
 
 
@@ -40,9 +46,14 @@ class Checkpoint:
 
 
 class ProgressLog:
-    """One line now and then; never one per page."""
+    """One line now and then; never one per page.
 
-    def __init__(self, source: Source, client: CampaignClient, clock: Clock) -> None:
+    :param on_line: called with each line.
+    """
+
+    def __init__(
+        self, source: Source, client: CampaignClient, clock: Clock, on_line: Callable[[], None] = lambda: None
+    ) -> None:
         self._source = source
         self._client = client
         self._clock = clock
@@ -52,6 +63,9 @@ class ProgressLog:
         self._first_offset = 0
         self._first_total: int | None = None
         self._announced = False
+        self._on_line = on_line
+        self._spent: deque[tuple[float, int]] = deque([(self._began, client.spent.requests)])
+        """Of the last minute: when, and how many requests had been sent by then."""
 
     def resumed(self, offset: int, state: WalkState, try_number: int) -> None:
         """Say that the walk continues, and where; and of the try that was here before, how it ended.
@@ -82,31 +96,25 @@ class ProgressLog:
             self._first_total = total
             self._announce(offset, total, page_length)
         now = self._clock.monotonic()
+        pace = self._pace(now)
         if now - self._last < (EVERY if now - self._began <= MINUTE else LATER_EVERY):
             return
         self._last = now
-        elapsed = now - self._began
-        speed = (offset - self._first_offset) / elapsed
-        per_minute = 60.0 * self._client.spent.requests / elapsed
+        self._on_line()
+        speed = (offset - self._first_offset) / (now - self._began)
+        retries = count(self._client.spent.retries, "retry", "retries")
         if total is None:
-            log.info(
-                "%s %s, %.1f requests/min, %d retries.",
-                f"{offset:,}",
-                self._source.rows,
-                per_minute,
-                self._client.spent.retries,
-            )
+            log.info("%s, %s, %s.", count(offset, self._source.row, self._source.rows), pace, retries)
             return
         grown = total - (self._first_total or 0)
         log.info(
-            "%s of %s %s (%d %%%s), %.1f requests/min, %d retries, %s left.",
+            "%s of %s (%d %%%s), %s, %s, %s left.",
             f"{offset:,}",
-            f"{total:,}",
-            self._source.rows,
+            count(total, self._source.row, self._source.rows),
             100 * offset // max(total, 1),
             f"; {grown:+,} since the walk began" if grown and self._first_total is not None else "",
-            per_minute,
-            self._client.spent.retries,
+            pace,
+            retries,
             about(
                 max(
                     (total - offset) / speed if speed > 0 else 0.0,
@@ -115,26 +123,36 @@ class ProgressLog:
             ),
         )
 
+    def _pace(self, now: float) -> str:
+        """Say how many requests have been sent in the last minute, as the allowance counts them."""
+        spent, sent = self._spent, self._client.spent.requests
+        if now - spent[-1][0] >= _SAMPLED_EVERY:
+            spent.append((now, sent))
+        while len(spent) > 1 and now - spent[0][0] > MINUTE:
+            spent.popleft()
+        since, before = spent[0]
+        seconds = now - since
+        over = "the last minute" if now - self._began >= MINUTE else f"{seconds:.0f} s"
+        return f"{count(sent - before, 'request')} in {over}"
+
     def _announce(self, offset: int, total: int | None, page_length: int) -> None:
         if total is None:
             log.info(
-                "%s: length unknown, %d %s per page, %s.",
+                "%s: length unknown, %s per page, %s.",
                 headline(self._source),
-                page_length,
-                self._source.rows,
+                count(page_length, self._source.row, self._source.rows),
                 self._allowance,
             )
             return
         # The list is looked at before and after.
         seconds = self._allowance.shortest_time(_pages(total - offset, page_length) + 3)
         log.info(
-            "%s: %s %s, %d per page, %s: %s.",
+            "%s: %s, %s per page, %s%s.",
             headline(self._source),
-            f"{total:,}",
-            self._source.rows,
-            page_length,
+            count(total, self._source.row, self._source.rows),
+            f"{page_length:,}",
             self._allowance,
-            about(seconds),
+            f": {about(seconds)} or more" if seconds >= MINUTE else "",  # what each request takes comes on top
         )
 
 
@@ -162,4 +180,5 @@ def about(seconds: float) -> str:
     if seconds < MINUTE:
         return "less than a minute"
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"
+    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]
+    return f"about {' '.join(part for part in parts if part)}"

@@ -9,6 +9,7 @@ A snapshot of several files is committed by its manifest alone, whose names no o
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
 import sys
@@ -21,6 +22,7 @@ from airflow_provider_kore.api.ids import IdSet
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import (
     CheckpointLostError,
+    ContentionError,
     CorruptSnapshotError,
     KoreError,
     ParameterError,
@@ -30,12 +32,13 @@ from airflow_provider_kore.exceptions import (
     StoreUnavailableError,
     SupersededError,
 )
-from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.snapshot.build import BuiltFile, build
 from airflow_provider_kore.snapshot.capabilities import LAGS
 from airflow_provider_kore.snapshot.conditions import conditions_honoured
 from airflow_provider_kore.snapshot.formats import parts
 from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_manifest
+from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.store import (
     ABSENT,
     AccessRefused,
@@ -243,6 +246,7 @@ class Publisher:
     :param now: seconds since the epoch; None: as the clock says. Nobody gives way to a walk of the future.
     :param capabilities: what the store can do; None: find out which conditions it honours.
     :param clock: waits for a store that shows late what it has accepted.
+    :param teller: says how far it is where that takes long.
     """
 
     def __init__(
@@ -257,6 +261,7 @@ class Publisher:
         now: float | None = None,
         capabilities: Capabilities | None = None,
         clock: Clock | None = None,
+        teller: Teller | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
         self._capabilities = capabilities
@@ -271,6 +276,7 @@ class Publisher:
         self._snapshot_id = snapshot_id
         self._started = started
         self._latest = instant((self._clock.time() if now is None else now) + TOLERATED_FUTURE)
+        self._teller = teller or Teller()
         self._attempt = secrets.token_hex(4)
         self._conditional = capabilities is None or capabilities.conditional
         self._parts: list[str] = []
@@ -282,9 +288,11 @@ class Publisher:
 
         :param content: the manifest without its files.
 
-        Raises SupersededError, SnapshotExistsError, CorruptSnapshotError, TempSpaceError, and what the store raises.
+        Raises SupersededError, ContentionError, SnapshotExistsError, CorruptSnapshotError, TempSpaceError, and what the
+        store raises.
         """
-        self._check_conditions()
+        with self._teller.phase("trying whether the store honours conditional writes"):
+            self._check_conditions()
         rows = int(content[self._spec.source.file_name])
         metadata = {
             META_SNAPSHOT: self._snapshot_id,
@@ -301,11 +309,13 @@ class Publisher:
             else:
                 files = self._several_files(target, staging, metadata, self._spec.rows_per_file, rows)
             manifest = Manifest({**content, "files": files})
-            self._write_manifest(manifest, target)
-        except (SupersededError, SnapshotExistsError, CheckpointLostError):
+            with self._teller.phase("writing the manifest"):
+                self._write_manifest(manifest, target)
+        except (SupersededError, ContentionError, SnapshotExistsError, CheckpointLostError):
             self._delete(self._parts)  # their names are this attempt's alone, and no manifest will ever name them
             raise
-        self.tidy(manifest, target)
+        with self._teller.phase("deleting the files that were replaced"):
+            self.tidy(manifest, target)
         return manifest
 
     def _one_file(self, target: Target, staging: Rows, metadata: Mapping[str, str], rows: int) -> dict[str, Any]:
@@ -335,20 +345,43 @@ class Publisher:
     def _upload_part_of_several(self, key: str, file: BinaryIO, metadata: Mapping[str, str]) -> Uploaded:
         for _ in range(TURNS):
             with suppress(UploadGone):  # another try cleaned up
-                return upload_file(
-                    self._store,
-                    key,
-                    file,
-                    content_type=self._media_type,
-                    metadata=metadata,
-                    on_part=self._stop.check,
-                    **self._sizes,
-                )
-        raise SupersededError(f"Others keep aborting the uploads of s3://{self._store.bucket}/{key}.")
+                return self._upload(key, file, metadata, None)
+        raise ContentionError(
+            f"Others keep aborting the uploads of s3://{self._store.bucket}/{key}. Look for tasks and tools that clean "
+            "up there."
+        )
+
+    def _upload(self, key: str, file: BinaryIO, metadata: Mapping[str, str], condition: Condition | None) -> Uploaded:
+        size = file.seek(0, os.SEEK_END)
+        with self._teller.phase("uploading the file", "bytes", size) as phase:
+
+            def on_part() -> None:
+                self._stop.check()
+                phase.done = file.tell()
+                self._teller.look()
+
+            return upload_file(
+                self._store,
+                key,
+                file,
+                content_type=self._media_type,
+                metadata=metadata,
+                condition=condition,
+                on_part=on_part,
+                **self._sizes,
+            )
 
     def _build(self, rows: Iterator[str], staging: Rows, seen: IdSet) -> AbstractContextManager[BuiltFile]:
         spec = self._spec
-        return build(rows, spec.file_format, spec.compression, staging.columns, seen=seen, on_rows=self._stop.check)
+        return build(
+            rows,
+            spec.file_format,
+            spec.compression,
+            staging.columns,
+            seen=seen,
+            on_rows=self._stop.check,
+            teller=self._teller,
+        )
 
     def _commit(self, key: str, file: BinaryIO, metadata: Mapping[str, str], target: Target) -> Uploaded:
         baseline, manifest = target.object, target.own(self._layout)
@@ -359,16 +392,7 @@ class Publisher:
             condition = ABSENT if baseline is None else Condition(etag=baseline.etag)
             self._replacing = baseline
             try:
-                return upload_file(
-                    self._store,
-                    key,
-                    file,
-                    content_type=self._media_type,
-                    metadata=metadata,
-                    condition=condition if self._conditional else None,
-                    on_part=self._stop.check,
-                    **self._sizes,
-                )
+                return self._upload(key, file, metadata, condition if self._conditional else None)
             except ConditionUnsupported:
                 self._warn_unconditional("it answers that it does not know them")
             except UploadGone:
@@ -393,7 +417,7 @@ class Publisher:
                 f"{where}: the store refuses each conditional write, and shows nothing that could be the reason. Try "
                 "again; the next try looks anew at what is there."
             )
-        return SupersededError(f"Other writers keep publishing {where}. Look for tasks that write the same partition.")
+        return ContentionError(f"Other writers keep publishing {where}. Look for tasks that write the same partition.")
 
     def _look_at(self, key: str) -> StoredObject | None:
         """Describe an object, by a listing where a HEAD is refused."""
@@ -419,7 +443,7 @@ class Publisher:
             if appeared and _number(metadata.get(META_TRY)) > self._spec.try_number:
                 raise SupersededError(
                     f"A later try of this run has published {where} meanwhile. Its snapshot stays; there is nothing to "
-                    "do."
+                    "do here."
                 )
             return
         if not self._spec.replace:
@@ -430,7 +454,7 @@ class Publisher:
         if _is_instant(theirs) and self._started < theirs <= self._latest:
             raise SupersededError(
                 f"Another run began to read the list after this one ({theirs}) and has published {where} already. Its "
-                "newer snapshot stays; there is nothing to do."
+                "newer snapshot stays; there is nothing to do here."
             )
 
     def _write_manifest(self, manifest: Manifest, target: Target) -> None:
@@ -480,16 +504,29 @@ class Publisher:
             if attempt == self._attempt or (attempt is None and _etag(current) == _etag(committed)):
                 return
             if current is not None and not self._is_replaced(current):
-                raise SupersededError(
-                    f"{where} was replaced by another writer right after this one. Its snapshot stays; there is "
-                    "nothing to do."
-                )
+                raise self._replaced_by(current, where)
             if lag is not None:
                 self._clock.sleep(lag)
         raise StoreUnavailableError(
-            f"{where}: the store accepted the snapshot, and does not show it {sum(LAGS):.0f} s later; either it lags, "
-            "or something removed it. Try again; the next try looks anew at what is there."
+            f"{where}: the store accepted the snapshot, and does not show it {sum(LAGS):.0f} s later: either it lags, "
+            "or something removed it. The next try looks anew at what is there; find out what else deletes there."
         )
+
+    def _replaced_by(self, current: StoredObject, where: str) -> KoreError:
+        """Say who has replaced what was just written: somebody newer, or anybody else."""
+        if self._fulfils(_whose(current, self._published())):
+            return SupersededError(
+                f"{where} was replaced by another writer right after this one. Its newer snapshot stays; there is "
+                "nothing to do here."
+            )
+        return ContentionError(
+            f"{where} was replaced right after it was written, by what is no newer snapshot. Find out what else writes "
+            "there; the next try publishes again."
+        )
+
+    def _published(self) -> Manifest | None:
+        found = read_manifest(self._store, self._layout.manifest)
+        return found.manifest if found else None
 
     def _is_replaced(self, current: StoredObject) -> bool:
         """Say whether this is still the object that our own write has replaced."""
@@ -503,6 +540,13 @@ class Publisher:
             return self._look_at(key)
         except AccessRefused:
             return self._committed
+
+    def _fulfils(self, metadata: Mapping[str, str]) -> bool:
+        """Say whether what another writer published is what this task is there for, or newer."""
+        if metadata.get(META_RUN) == self._spec.run.digest:
+            return True
+        theirs = metadata.get(META_STARTED, "")
+        return _is_instant(theirs) and self._started <= theirs <= self._latest
 
     def _give_way(self, key: str, target: Target) -> None:
         """Where the manifest is the commit, look at whose it is now."""
@@ -549,7 +593,8 @@ class Publisher:
                 self._store.delete(some)
             except KoreError as err:
                 left = len(keys) - start
-                log.warning("%d files that no manifest names stay in %s: %s", left, self._layout.partition, err)
+                named = count(left, "file that no manifest names stays", "files that no manifest names stay")
+                log.warning("%s in %s: %s", named, self._layout.partition, err)
                 return
             log.info("Deleted from s3://%s/%s, replaced: %s.", self._store.bucket, self._layout.partition, names)
 

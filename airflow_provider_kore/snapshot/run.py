@@ -8,8 +8,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore import __version__
-from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, KoreError, RequestRefusedError
-from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.exceptions import (
+    CheckpointLostError,
+    DriftError,
+    FatalError,
+    KoreError,
+    PausedError,
+    RequestRefusedError,
+    StoppedError,
+    SupersededError,
+)
+from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.snapshot.capabilities import find_out
 from airflow_provider_kore.snapshot.chunks import (
     ChunkStore,
@@ -18,10 +27,12 @@ from airflow_provider_kore.snapshot.chunks import (
     check_temp_space,
     delete_expired,
 )
+from airflow_provider_kore.snapshot.filing import filed_elsewhere
 from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
 from airflow_provider_kore.snapshot.patient import PatientStore
+from airflow_provider_kore.snapshot.phases import Phase, Teller
 from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, instant, look
 from airflow_provider_kore.snapshot.seal import Seal
@@ -51,6 +62,7 @@ def take_snapshot(
     *,
     staging_store: ObjectStore | None = None,
     on_checkpoint: Callable[[Checkpoint], None] | None = None,
+    teller: Teller | None = None,
 ) -> Manifest:
     """Land one verified snapshot of a source, or raise and leave the previous one in place.
 
@@ -58,37 +70,57 @@ def take_snapshot(
 
     :param staging_store: writes checkpoints to the same bucket with other settings (no tags, no storage class).
     :param on_checkpoint: called after each checkpoint; must not raise.
+    :param teller: says what goes on where that takes long.
 
     Raises RetryableError if the same call may succeed later, FatalError if a person has to change something.
     """
-    stop = stop or Stop()
+    stop, teller = stop or Stop(), teller or Teller(clock)
     layout = Layout(spec, client.config.source)
     layout.check_keys()
     check_temp_space()
     store = PatientStore(store, clock, stop)
     staging_store = store if staging_store is None else PatientStore(staging_store, clock, stop)
     seal = Seal(client.config, layout.staging)
-    target = look(store, layout, clock)
+    with teller.phase("looking at what the bucket holds"):
+        target = look(store, layout, clock)
     published = check_target(spec, layout, target, store.bucket)
     if published is not None:
-        log.info("This run has published %s %s already.", f"{published.rows:,}", spec.source.rows)
-        with _staging(spec, layout, staging_store, clock, stop, seal=seal) as staging:
+        log.info("This run has published %s already.", count(published.rows, spec.source.row, spec.source.rows))
+        with (
+            teller.phase("cleaning up what this run has left"),
+            _staging(spec, layout, staging_store, clock, stop, seal=seal, teller=teller) as staging,
+        ):
             staging.find(oldest=0.0)
             _remove_staging(staging)
         started = published.content["walk"]["started_at"]
         Publisher(spec, layout, store, stop, snapshot_id=published.snapshot_id, started=started).tidy(published, target)
         return published
     own = target.own(layout)
-    capabilities = find_out(spec, layout, store, staging_store, clock)
+    with teller.phase("trying what the bucket can do"):
+        capabilities = find_out(spec, layout, store, staging_store, clock)
     if own is not None:
         spec.source.check_replaced(own.content, lambda: spec.source.look(client))
-    _remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
-    with _staging(spec, layout, staging_store, clock, stop, seal=seal, on_checkpoint=on_checkpoint) as staging:
-        walked, walks = _walk(spec, client, staging, clock, stop)
+    with teller.phase("cleaning up what earlier runs have left"):
+        _remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
+    with (
+        _staging(
+            spec,
+            layout,
+            staging_store,
+            clock,
+            stop,
+            seal=seal,
+            on_checkpoint=on_checkpoint,
+            teller=teller,
+        ) as staging,
+        _gives_way(staging),
+    ):
+        walked, walks = _walk(spec, client, staging, clock, stop, teller=teller)
         content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
         if own is not None:
             spec.source.check_replaced(own.content, lambda: walked.source_state)
-        check_guards(spec, layout, store, walked.evidence.contacts, walked.source_state)
+        with teller.phase("comparing with the last good snapshot"):
+            check_guards(spec, layout, store, walked.evidence.contacts, walked.source_state)
         if staging.stored_until:
             staging.checkpoint()  # publishing takes a while, too
         publisher = Publisher(
@@ -101,13 +133,14 @@ def take_snapshot(
             now=clock.time(),
             capabilities=capabilities,
             clock=clock,
+            teller=teller,
         )
         manifest = publisher.publish(target, staging, content)
-        _remove_staging(staging)
+        with teller.phase("deleting the checkpoints"):
+            _remove_staging(staging)
     log.info(
-        "Landed %s %s of %s in s3://%s/%s.",
-        f"{manifest.rows:,}",
-        spec.source.rows,
+        "Landed %s of %s in s3://%s/%s.",
+        count(manifest.rows, spec.source.row, spec.source.rows),
         spec.source.name,
         store.bucket,
         layout.partition,
@@ -125,8 +158,17 @@ def _staging(
     stop: Stop,
     *,
     seal: Seal,
+    teller: Teller,
     on_checkpoint: Callable[[Checkpoint], None] | None = None,
 ) -> Iterator[Staging]:
+    def on_chunk() -> None:
+        stop.check()
+        teller.look()
+
+    def on_last_cut(error: BaseException, offset: int) -> None:
+        if spec.durable:
+            log.info("Checkpointed at %s %s; %s.", spec.source.row, f"{offset:,}", _who_continues(spec, error))
+
     def on_cut(rows: int, total: int | None) -> None:
         if on_checkpoint and spec.durable:
             on_checkpoint(Checkpoint(rows=rows, total=total, location=f"s3://{store.bucket}/{layout.staging}"))
@@ -139,33 +181,65 @@ def _staging(
         spec.policies,
         seal,
         typed_columns=typed,
-        on_chunk=stop.check,
+        on_chunk=on_chunk,
         on_cut=on_cut,
+        on_last_cut=on_last_cut,
+        teller=teller,
         try_number=spec.try_number,
     )
     with staging:
         yield staging
 
 
-def _walk(spec: SnapshotSpec, client: CampaignClient, staging: Staging, clock: Clock, stop: Stop) -> tuple[Walked, int]:
+def _who_continues(spec: SnapshotSpec, error: BaseException) -> str:
+    """Say who continues after the checkpoint, by what ended this try."""
+    if isinstance(error, PausedError):
+        return "the task continues there after the wait"
+    if isinstance(error, StoppedError):  # marked failed, cleared, or its worker goes down: nobody tells which
+        return "a retry or a Clear continues there"
+    if isinstance(error, FatalError) or not spec.retry_follows:
+        return "clear the task to continue there"
+    return "a retry continues there"
+
+
+@contextmanager
+def _gives_way(staging: Staging) -> Iterator[None]:
+    """Delete this run's checkpoints where a newer snapshot stands: nothing is going to continue from them."""
+    try:
+        yield
+    except SupersededError:
+        _discard(staging)
+        raise
+
+
+def _walk(
+    spec: SnapshotSpec, client: CampaignClient, staging: Staging, clock: Clock, stop: Stop, *, teller: Teller
+) -> tuple[Walked, int]:
     """Walk the list, again if it changed meanwhile and the author wants that; return how often, too."""
-    progress = ProgressLog(spec.source, client, clock)
+    progress = ProgressLog(spec.source, client, clock, teller.told)
+    waiting: list[Phase] = []
 
     def on_page(page: Page) -> None:
+        waiting[-1].begin_again(clock.monotonic(), page.end, page.total)
         progress.page(page.end, page.total, page.end - page.offset)
+        teller.look()
         stop.check()
 
     number = 1
     while True:
         walk = Walk(spec, client, staging, clock, on_page)
         try:
-            found = number == 1 and staging.find(clock.time() - spec.staging_expiry) is not None
+            with teller.phase("looking for checkpoints of earlier tries"):
+                found = number == 1 and staging.find(clock.time() - spec.staging_expiry) is not None
             if found and not spec.source.whole:
                 progress.resumed(staging.next_offset, staging.state, spec.try_number)
-                _resume(walk, staging)
-            else:
-                walk.start()
-            return walk.run(), number
+                with teller.phase("reading back the checkpoints of earlier tries"):
+                    _resume(walk, staging)
+            with teller.phase(f"waiting for an answer about {spec.source.title}", f"{spec.source.rows} read") as phase:
+                waiting.append(phase)
+                if not found or spec.source.whole:
+                    walk.start()
+                return walk.run(), number
         except DriftError as err:
             staging.discard()
             if spec.on_drift == "fail" or number == spec.max_walks:
@@ -208,6 +282,8 @@ def _describe(
     ]
     warnings += source.warnings(walked.source_state, evidence)
     warnings += source.exposures(spec.policies, client.config)
+    misfiled = filed_elsewhere(spec.snapshot_date, state.started, title=source.title, run_type=spec.run_type)
+    warnings += [misfiled] if misfiled else []
     for warning in warnings:
         log.warning(warning)
     if walked.drift:
@@ -237,6 +313,7 @@ def _describe(
             "generation": spec.generation,
             "recipe": layout.recipe,
             "logical_date": spec.logical_date,
+            "run_type": spec.run_type,
             "digest": spec.run.digest,
         },
         "walk": {
@@ -264,7 +341,7 @@ def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, cl
     try:
         removed = delete_expired(store, layout, before=before)
         if removed:
-            log.info("Removed %d checkpoints of runs that never came back.", removed)
+            log.info("Removed %s of runs that never came back.", count(removed, "checkpoint"))
         if not uploads:
             return
         # Another try that still uploads to this very key is fenced off; of the list's other keys, only what is old is
@@ -274,9 +351,16 @@ def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, cl
             store, layout.list_prefix, lambda key: layout.is_published(key, any_date=True), started_before=before
         )
         if aborted:
-            log.info("Aborted %d unfinished uploads of earlier tries.", len(aborted))
+            log.info("Aborted %s of earlier tries.", count(len(aborted), "unfinished upload"))
     except (AccessRefused, RequestRefusedError) as err:
         log.warning("Leftovers of earlier runs are not cleaned up: %s", err)
+
+
+def _discard(staging: Staging) -> None:
+    try:
+        staging.discard()
+    except KoreError as err:
+        log.warning("The checkpoints of this run stay behind: %s", err)
 
 
 def _remove_staging(staging: Staging) -> None:

@@ -20,6 +20,7 @@ from airflow_provider_kore.parameters import (
     shown,
 )
 from airflow_provider_kore.snapshot.fields import FieldPolicies
+from airflow_provider_kore.snapshot.filing import check_backfill
 from airflow_provider_kore.snapshot.formats import Format, parse_format
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ class SnapshotSpec:
     generation: str | None = None
     """The same in every retry, another after each Clear and in each new run, be it of the same id; None: unknown."""
     logical_date: str | None = None
+    run_type: str | None = None
+    """What kind of run it is, as Airflow calls it: ``scheduled``, ``backfill``; None: unknown."""
+    retry_follows: bool = True
+    """Whether Airflow tries again by itself if this try fails in a way that may pass."""
     replace: bool = True
     page_size: int | None = None
     durable: bool = True
@@ -131,6 +136,9 @@ class SnapshotSpec:
         try_number: int = 1,
         generation: object = None,
         logical_date: str | None = None,
+        run_type: str | None = None,
+        retry_follows: bool = True,
+        allow_backfill: object = False,
         durable: object = True,
         staging_prefix: object = None,
         staging_expiry: object = 86_400.0,
@@ -147,6 +155,7 @@ class SnapshotSpec:
 
         Raises ParameterError, which names the parameter.
         """
+        check_backfill(run_type, allow_backfill)
         prefix = check_prefix("s3_prefix", s3_prefix)
         default = staging_prefix is None or staging_prefix == "None"
         staging = default_staging_prefix(prefix) if default else check_prefix("staging_prefix", staging_prefix)
@@ -163,6 +172,8 @@ class SnapshotSpec:
             try_number=try_number,
             generation=None if generation is None else str(generation),
             logical_date=logical_date,
+            run_type=run_type,
+            retry_follows=retry_follows,
             replace=check_boolean("replace", replace),
             page_size=None if is_missing(page_size) else check_page_size(page_size),
             durable=check_boolean("durable", durable),

@@ -26,10 +26,12 @@ from airflow_provider_kore.api.page import Page, Progress
 from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Usage
 from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
+from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.chunks import LARGEST_CHUNK
 from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.formats import ColumnSet
 from airflow_provider_kore.snapshot.layout import CHUNK
+from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.seal import FIRST
 
 if TYPE_CHECKING:
@@ -175,6 +177,8 @@ class Staging:
     :param on_chunk: called for each chunk that is read or about to be written; may raise to stop.
     :param on_cut: called after each checkpoint, with the offset behind it and the list's total.
     :param try_number: of the task, to be told by the next one.
+    :param teller: says what goes on where that takes long.
+    :param on_last_cut: called after an error with that and the offset where a walk would continue.
     """
 
     def __init__(
@@ -188,6 +192,8 @@ class Staging:
         on_chunk: Callable[[], None],
         on_cut: Callable[[int, int | None], None] | None = None,
         try_number: int | None = None,
+        teller: Teller | None = None,
+        on_last_cut: Callable[[BaseException, int], None] | None = None,
     ) -> None:
         self._chunks = chunks
         self._clock = clock
@@ -198,6 +204,8 @@ class Staging:
         self._on_cut = on_cut
         self._try_number = try_number
         self._ended: str | None = None
+        self._teller = teller or Teller()
+        self._on_last_cut = on_last_cut
         self._cuts = 0
         self._chain: list[_Chunk] = []
         self._stale: list[str] = []
@@ -225,7 +233,7 @@ class Staging:
                 self.discard()  # the next try begins anew
             elif error is not None and not isinstance(error, DriftError):
                 self._ended = type(error).__name__
-                self._cut_last()
+                self._cut_last(error)
         finally:
             self._writes.close()
             self._chunks.close()
@@ -389,7 +397,8 @@ class Staging:
         sealed: _Chunk | None = None
         try:
             if write.number in self._writes:
-                sealed = self._writes.take(write.number)
+                with self._teller.phase("writing a checkpoint"):
+                    sealed = self._writes.take(write.number)
         finally:
             if sealed is None:  # the next cut tries again
                 self._rows, self._written = write.rows + self._rows, None
@@ -424,14 +433,14 @@ class Staging:
             self._stale = [chunk.name for chunk in self._there() if chunk not in self._chain]
         self.discard()
 
-    def _cut_last(self) -> None:
+    def _cut_last(self, error: BaseException) -> None:
         try:
             self.checkpoint()
         except KoreError as err:
-            log.warning("The last %d contacts could not be checkpointed: %s", len(self._rows), err)
+            log.warning("The last %s could not be checkpointed: %s", count(len(self._rows), "row"), err)
             return
-        if self.stored_until:
-            log.info("Checkpointed at contact %s; a retry continues there.", f"{self.stored_until:,}")
+        if self.stored_until and self._on_last_cut:
+            self._on_last_cut(error, self.stored_until)
 
     def _usable(self, chain: list[_Chunk], oldest: float) -> list[_Chunk]:
         """Return the chain up to its newest chunk that is whole; an empty one if the walk is too old."""

@@ -61,7 +61,7 @@ class Stop:
 
 
 def _stopped() -> StoppedError:
-    return StoppedError("The task was told to stop. What it had read is checkpointed; a retry continues there.")
+    return StoppedError("The task was told to stop before it had ended.")
 
 
 class StoppableClock:

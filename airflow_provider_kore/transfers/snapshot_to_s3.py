@@ -52,6 +52,8 @@ class SnapshotToS3Operator(AssetOperator, ABC):
     :param compression: one that the format has; None: the format's default. (templated)
     :param replace: replace a snapshot that another run has published; what this run itself published may always be
         found again. (templated)
+    :param allow_backfill: take a snapshot in a run of a backfill, too, which files what is there today under a day that
+        is over; False: refuse. (templated)
     :param page_size: rows to ask for in one request; None: as the connection says.
     :param durable: keep checkpoints in S3, so that a retry continues on any worker.
     :param on_drift: what to do if what is read changes meanwhile: ``retry`` (walk again), ``fail``, or ``accept``
@@ -89,6 +91,7 @@ class SnapshotToS3Operator(AssetOperator, ABC):
         "file_format",
         "compression",
         "replace",
+        "allow_backfill",
         "page_size",
         "on_drift",
         "min_rows",
@@ -122,6 +125,7 @@ class SnapshotToS3Operator(AssetOperator, ABC):
         file_format: str = "jsonl",
         compression: str | None = None,
         replace: bool = True,
+        allow_backfill: bool = False,
         page_size: int | None = None,
         durable: bool = True,
         on_drift: str = "retry",
@@ -153,6 +157,7 @@ class SnapshotToS3Operator(AssetOperator, ABC):
         self.file_format = file_format
         self.compression = compression
         self.replace = replace
+        self.allow_backfill = allow_backfill
         self.page_size = page_size
         self.durable = durable
         self.on_drift = on_drift
@@ -186,7 +191,8 @@ class SnapshotToS3Operator(AssetOperator, ABC):
     def execute(self, context: Context) -> dict[str, Any]:
         """Take the snapshot, or the first stretch of it.
 
-        Raises AirflowFailException where no retry can help, RetryableError where one can, TaskDeferred.
+        Raises AirflowFailException where no retry can help, AirflowSkipException where a newer snapshot stands,
+        RetryableError where a retry can help, TaskDeferred.
         """
         return self._run(context, since=time.time())
 
@@ -206,6 +212,7 @@ class SnapshotToS3Operator(AssetOperator, ABC):
         from airflow_provider_kore.exceptions import PausedError
         from airflow_provider_kore.snapshot.stop import Stop
 
+        push_links(self, context["ti"], {})  # none, until they are known
         self._stop = Stop()
         try:
             with task_errors("Taking the snapshot"):
@@ -226,9 +233,8 @@ class SnapshotToS3Operator(AssetOperator, ABC):
 
     def _pause(self, context: Context, err: PausedError, since: float) -> NoReturn:
         """Give the slot back until the next request may start. Raises TaskDeferred, DeadlineError."""
-        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-
         from airflow_provider_kore.exceptions import DeadlineError
+        from airflow_provider_kore.triggers.wait import WaitTrigger
 
         until = time.time() + (err.retry_after or 0.0)
         left = since + self.deadline - until
@@ -244,7 +250,7 @@ class SnapshotToS3Operator(AssetOperator, ABC):
             err,
         )
         self.defer(
-            trigger=DateTimeTrigger(moment=datetime.fromtimestamp(until, UTC)),
+            trigger=WaitTrigger(moment=datetime.fromtimestamp(until, UTC)),
             method_name="resume",
             kwargs={"since": since, "try_number": context["ti"].try_number},
             timeout=timedelta(seconds=left + (err.retry_after or 0.0)),
@@ -269,6 +275,7 @@ class SnapshotToS3Operator(AssetOperator, ABC):
         from airflow_provider_kore.hooks.campaign import KoreCampaignHook
         from airflow_provider_kore.hooks.s3 import open_bucket
         from airflow_provider_kore.parameters import check_text, refuse_templates
+        from airflow_provider_kore.snapshot.phases import Teller
         from airflow_provider_kore.snapshot.run import take_snapshot
         from airflow_provider_kore.snapshot.stop import StoppableClock
 
@@ -278,14 +285,23 @@ class SnapshotToS3Operator(AssetOperator, ABC):
         bucket = open_bucket(self.s3_bucket, self.aws_conn_id, self.s3_settings)
         store = bucket.store
         progress = ShownProgress(context)
-        clock = StoppableClock(SystemClock(), stop)
+        teller = Teller()
+        clock = teller.quiet(StoppableClock(SystemClock(), stop))
         ti = context["ti"]
         with hook.connect(clock=clock, stop=stop, pause_after=self._pause_after(spec)) as client:
             push_links(self, ti, self._links(spec, client.config, bucket.console))
             try:
-                manifest = take_snapshot(
-                    spec, client, store, clock, stop, staging_store=bucket.staging, on_checkpoint=progress.checkpoint
-                )
+                with teller.watching():
+                    manifest = take_snapshot(
+                        spec,
+                        client,
+                        store,
+                        clock,
+                        stop,
+                        staging_store=bucket.staging,
+                        on_checkpoint=progress.checkpoint,
+                        teller=teller,
+                    )
             finally:
                 progress.close()
                 send_metrics(client.spent, dag_id=ti.dag_id, task_id=ti.task_id)
@@ -340,6 +356,9 @@ class SnapshotToS3Operator(AssetOperator, ABC):
             file_format=self.file_format,
             compression=self.compression,
             replace=self.replace,
+            allow_backfill=self.allow_backfill,
+            run_type=run_type(context),
+            retry_follows=_retry_follows(context, self.retries),
             page_size=self.page_size,
             durable=self.durable,
             on_drift=self.on_drift,
@@ -415,6 +434,19 @@ def _generation(context: Context, retries: int | None) -> str | None:
     if tries is None:
         return None
     return digest([str(each) for each in (tries, retries, *(getattr(run, name, None) for name in _OF_RUN))])
+
+
+def _retry_follows(context: Context, retries: int | None) -> bool:
+    """Say whether Airflow tries again by itself after this try."""
+    ti = context["ti"]
+    most = getattr(ti, "max_tries", None)
+    return bool(ti.try_number <= ((retries or 0) if most is None else most))
+
+
+def run_type(context: Context) -> str | None:
+    """Return what kind of run this is: ``scheduled``, ``manual``, ``backfill``, … (Airflow 3.0 to 3.3)."""
+    found = getattr(context["dag_run"], "run_type", None)
+    return None if found is None else str(getattr(found, "value", found))
 
 
 def run_date(context: Context) -> str:

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from airflow_provider_kore.exceptions import PausedError, StoppedError
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
+from airflow_provider_kore.triggers.wait import WaitTrigger
 
 if TYPE_CHECKING:
     from bench import Bench
@@ -62,7 +62,7 @@ def test_a_long_wait_is_deferred_and_the_walk_continues_where_it_was(bench: Benc
     bench.kore.configure(**LIMITED)
     result, pauses = play(bench, bench.context())
     assert pauses
-    assert all(isinstance(pause.trigger, DateTimeTrigger) for pause in pauses)
+    assert all(isinstance(pause.trigger, WaitTrigger) for pause in pauses)
     assert result["contacts"] == 120
     assert bench.rows(result["keys"][0]) == list(bench.kore.contacts("cl-1"))
     walk = bench.manifest(result)["walk"]

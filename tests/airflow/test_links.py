@@ -83,7 +83,18 @@ def test_at_its_end_airflow_asks_the_links_themselves_and_hears_the_same(bench: 
     context = bench.context()
     operator.execute(context)  # type: ignore[arg-type]
     told = {link.xcom_key: link.get_link(operator, ti_key=context["ti"]) for link in operator.operator_extra_links}
-    assert told == context["ti"].xcoms | {"_link_ContactListLink": ""}  # nobody said how its address looks
+    assert told == context["ti"].xcoms  # and of the list there is none: nobody said how its address looks
+    assert "_link_ContactListLink" not in told
+    assert all(told.values())
+
+
+def test_a_task_that_fails_before_its_links_are_known_leaves_no_empty_rows(bench: Bench) -> None:
+    operator = ContactListToS3Operator(task_id="snapshot", contact_list_id="{{ oops", s3_bucket=bench.bucket)
+    declared = type(operator).operator_extra_links
+    with pytest.raises(Exception, match="still holds a template"):
+        operator.execute(bench.context())  # type: ignore[arg-type]
+    assert list(operator.operator_extra_links) == []
+    assert len(declared) == 3, "the UI knows them from the class"
 
 
 def test_a_task_that_never_came_so_far_has_no_links_and_no_errors() -> None:

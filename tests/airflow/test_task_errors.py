@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_kore.exceptions import ParameterError, RetryableError, StoppedError
+from airflow_provider_kore.exceptions import (
+    ContentionError,
+    ParameterError,
+    RetryableError,
+    StoppedError,
+    SupersededError,
+)
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException, AirflowSkipException
 from airflow_provider_kore.task_errors import task_errors
 
@@ -36,8 +42,21 @@ def test_what_no_retry_can_help_fails_the_task_with_one_sentence() -> None:
     assert caught.value.__suppress_context__, "the log would show the sentence twice"
 
 
+def test_a_task_whose_purpose_another_has_fulfilled_is_skipped_with_the_sentence() -> None:
+    with pytest.raises(AirflowSkipException, match="newer snapshot stays") as caught, task_errors("The work"):
+        raise SupersededError("Its newer snapshot stays.")
+    assert caught.value.__suppress_context__, "the log would show the sentence twice"
+
+
 @pytest.mark.parametrize(
-    "error", [StoppedError("stopped"), AirflowSkipException("skip"), KeyboardInterrupt(), SystemExit(1)]
+    "error",
+    [
+        StoppedError("stopped"),
+        ContentionError("others"),
+        AirflowSkipException("skip"),
+        KeyboardInterrupt(),
+        SystemExit(1),
+    ],
 )
 def test_all_else_passes_as_it_is(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, task_errors("The work"):

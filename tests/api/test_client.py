@@ -168,7 +168,7 @@ def test_a_429_waits_as_the_server_says_but_never_hammers(
     kore.add_fault("too_many_requests", times=1, retry_after=value)
     with client_of(kore, clock) as client:
         client.get_contact_list("cl-1")
-    assert least <= clock.slept[0] <= most
+    assert least <= sum(clock.slept) <= most
     assert client.spent.rate_limited == 1
     assert client.spent.waited >= least
 
@@ -200,9 +200,7 @@ def test_it_never_asks_more_than_the_connection_allows(kore: Simulator, clock: I
     with client_of(kore, clock, requests_per_minute=2) as client:
         ids_of(client)
         ids_of(client)
-    minutes = [pause for pause in clock.slept if pause > 0.1]
-    assert len(minutes) == 2  # six requests, two a minute
-    assert all(55.0 < pause <= 60.5 for pause in minutes)
+    assert 110.0 < sum(clock.slept) <= 121.0  # six requests, two a minute
 
 
 # --- Tokens ----------------------------------------------------------------------------------------------------------

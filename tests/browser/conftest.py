@@ -1,9 +1,8 @@
-"""What `make ui` shows, without the connection to Kore.ai; and a browser in front of it."""
+"""What `make ui` shows, and a browser in front of it."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import sys
 from pathlib import Path
@@ -17,18 +16,18 @@ for folder in (HERE, HERE.parent / "system", HERE.parents[1] / "demo"):
         sys.path.insert(0, str(folder))
 
 import debian_packages  # noqa: E402
-from airflow_processes import AirflowProcesses  # noqa: E402
-from stage import LIST_ID, Stage  # noqa: E402
+import ui as ui_demo  # noqa: E402
+from stage import DemoError, Stage  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_processes import AirflowProcesses
     from airflow_ui import AirflowUi
 
 # Among the environments of the matrix none has it, and none runs what is marked `once`.
 collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_*.py"]
 
-DAG_ID = "kore_contact_list_daily"
 PACKAGES = {"chromium": "chromium"}
 PICTURES = "KORE_TEST_PICTURES"
 """Names the environment variable with the folder for the screenshots; `make screenshots` sets it."""
@@ -37,24 +36,20 @@ PICTURES = "KORE_TEST_PICTURES"
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     """A simulated Kore.ai, an S3 server, an Airflow home."""
-    with Stage({LIST_ID: 2_000}) as stage:
-        stage.connections_by_environment = False  # the one to Kore.ai is made in the UI
-        aws = stage.connections["aws_default"]
-        aws["extra"]["console_url"] = f"{stage.s3_url}/{{bucket}}/{{key}}"  # moto has no console to link to
-        stage.settings["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(aws)
+    with Stage(ui_demo.LISTS) as stage:
+        stage.connections_by_environment = False
         stage.migrate()
         yield stage
 
 
 @pytest.fixture
 def airflow(stage: Stage) -> Iterator[AirflowProcesses]:
-    """A whole Airflow with the example DAGs."""
-    with AirflowProcesses(stage.environment, stage.log, triggerer=False, grace=3.0) as running:
-        try:
-            running.wait_until_ready([DAG_ID], seconds=240.0)
-        except RuntimeError as error:
-            pytest.fail(f"{error}\n{stage.log.read_text(errors='replace')[-5000:]}", pytrace=False)
-        yield running
+    """A whole Airflow with the example DAGs and their connections."""
+    try:
+        with ui_demo.served(stage, triggerer=False, grace=3.0) as running:
+            yield running
+    except DemoError as error:
+        pytest.fail(f"{error}\n{stage.log.read_text(errors='replace')[-5000:]}", pytrace=False)
     stage.log.unlink(missing_ok=True)
 
 

@@ -14,7 +14,14 @@ from world import digest
 if TYPE_CHECKING:
     from world import Task, World
 
-CLEAR = {"SupersededError", "SnapshotExistsError", "StoreUnavailableError", "StoppedError", "CheckpointLostError"}
+CLEAR = {
+    "SupersededError",
+    "ContentionError",
+    "SnapshotExistsError",
+    "StoreUnavailableError",
+    "StoppedError",
+    "CheckpointLostError",
+}
 
 
 @pytest.fixture(params=["moto_world", "ministack_world"])

@@ -10,7 +10,16 @@ import pytest
 from model_vendor import PRIVATE, append, exchange
 from model_world import OTHER_RUN, World
 
-from airflow_provider_kore.exceptions import ParameterError, SnapshotExistsError, SupersededError
+from airflow_provider_kore.exceptions import (
+    ContentionError,
+    ParameterError,
+    PausedError,
+    ScopeError,
+    ServerError,
+    SnapshotExistsError,
+    StoppedError,
+    SupersededError,
+)
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 
 DOCS = Path(__file__).parents[2] / "docs" / "manifest.md"
@@ -176,3 +185,93 @@ def test_an_empty_list_is_a_snapshot_of_nothing() -> None:
         world.hold(process)
         assert process.manifest is not None
         assert process.manifest.rows == 0
+
+
+def chunks_of(world: World) -> list[str]:
+    return [key for key in world.bucket.bodies() if "_staging" in key]
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("parameters", [{}, {"rows_per_file": 5}], ids=["whole", "split"])
+def test_who_gives_way_cleans_up_and_a_clear_walks_anew(parameters: dict[str, Any]) -> None:
+    world = World(contacts=40, parameters=parameters)
+
+    def other(process: Any, number: int) -> None:
+        if len(process.asked) == 9 and len(world.processes) == 1:
+            assert chunks_of(world), "there is something to clean up"
+            world.clock.now += 1
+            world.finish(run=OTHER_RUN)
+
+    with pytest.raises(SupersededError):
+        world.process(on_effect=other).run()
+    assert chunks_of(world) == []
+    assert list(world.bucket.list_uploads("")) == []
+    world.hold(world.processes[-1])
+    world.clock.now += 60
+    cleared = world.finish(generation="cleared")
+    assert cleared.manifest is not None
+    assert cleared.manifest.content["walk"]["resumed_from"] is None
+    world.hold(cleared)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_snapshot_that_vanishes_right_away_is_no_success_of_anybody_and_is_published_again() -> None:
+    world = World(contacts=20)
+
+    def sweep(process: Any, number: int) -> None:
+        if len(world.processes) == 1 and world.bucket.head(world.layout.object) is not None:
+            world.bucket.delete([world.layout.object])
+
+    with pytest.raises(ContentionError, match="deleted right after it was written"):
+        world.process(on_effect=sweep).run()
+    again = world.finish()
+    assert again.manifest is not None
+    assert again.manifest.content["walk"]["resumed_from"] == 20, "nothing is read twice"
+    world.hold(again)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_what_is_no_snapshot_of_ours_is_nothing_to_give_way_to() -> None:
+    world = World(contacts=20)
+    sweeps: list[int] = []
+    world.look = lambda: None  # type: ignore[method-assign]  # a reader finds theirs, of course
+
+    def overwrite(process: Any, number: int) -> None:
+        found = world.bucket.head(world.layout.object)
+        if len(world.processes) == 1 and found is not None and found.metadata:
+            sweeps.append(1)
+            world.bucket.put(world.layout.object, b"theirs", content_type="x/y")
+
+    with pytest.raises(ContentionError, match="no newer snapshot"):
+        world.process(on_effect=overwrite).run()
+    assert sweeps
+    again = world.finish()
+    assert again.manifest is not None
+    assert again.manifest.content["walk"]["resumed_from"] == 20
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(
+    ("error", "parameters", "said"),
+    [
+        (ServerError("The server failed."), {}, "; a retry continues there."),
+        (ServerError("The server failed."), {"retry_follows": False}, "; clear the task to continue there."),
+        (ScopeError("The scope is missing."), {}, "; clear the task to continue there."),
+        (StoppedError("Told to stop."), {"retry_follows": False}, "; a retry or a Clear continues there."),
+        (PausedError("Pausing.", 60.0), {}, "; the task continues there after the wait."),
+        (ScopeError("The scope is missing."), {"durable": False}, None),
+    ],
+)
+def test_who_continues_is_said_as_it_is(error: Exception, parameters: dict[str, Any], said: str | None) -> None:
+    world = World(contacts=40, parameters=parameters)
+
+    failures = [error]
+
+    def fail(process: Any, number: int) -> None:
+        if len(process.asked) >= 8 and failures:
+            raise failures.pop()
+
+    with world.listening() as log, pytest.raises(type(error)):
+        world.process(on_effect=fail).run()
+    lines = [line for line in log.lines if line.startswith("Checkpointed at contact ")]
+    assert [line.partition(";")[2] for line in lines] == ([said[1:]] if said else [])

@@ -117,7 +117,7 @@ class Walk:
 
     def checkpointed(self, try_number: int) -> int:
         """Return where a try said that the next one continues."""
-        said = re.compile(r"Checkpointed at contact ([\d,]+); a retry continues there\.")
+        said = re.compile(r"Checkpointed at contact ([\d,]+); a retry or a Clear continues there\.")
         (found,) = filter(None, map(said.fullmatch, self.log(try_number)))
         return int(found[1].replace(",", ""))
 
