@@ -156,8 +156,7 @@ def played(moto_server: S3Server, tmp_path_factory: pytest.TempPathFactory, airf
         file.write_text(text.replace("kore-demo", bucket))  # the test's own bucket as the parameter's default
     cases = MISFORTUNES.replace('s3_bucket=BUCKET, s3_prefix=f"misfortunes/{name}", **parameters', "**parameters")
     given = {
-        # Without assets: 3.0's dag.test() refuses a task with assets that no DAG processor has seen.
-        name: {"s3_bucket": bucket, "s3_prefix": f"misfortunes/{name}", "outlets": [], **parameters}
+        name: {"s3_bucket": bucket, "s3_prefix": f"misfortunes/{name}", **parameters}
         for name, parameters in CASES.items()
     }
     (folder / "misfortunes.py").write_text(f"CASES = {given!r}\nCHECKS = {CHECKS!r}\n{cases}")
