@@ -35,7 +35,7 @@ class Told:
     def get_contact_list(self, _: str) -> dict[str, str]:
         return {"name": self.text, "updatedAt": self.text}
 
-    def get_campaign_status(self, _: str) -> dict[str, str]:
+    def look_at_campaign(self, _: str) -> dict[str, str]:
         return {"name": self.text, "status": self.text}
 
     def get_newest_update(self, _: object) -> str:

@@ -18,6 +18,7 @@ from airflow_provider_kore.exceptions import (
     ServerError,
     SnapshotExistsError,
     StoppedError,
+    StoreUnavailableError,
     SupersededError,
 )
 from airflow_provider_kore.snapshot.fields import FieldPolicies
@@ -222,7 +223,7 @@ def test_a_snapshot_that_vanishes_right_away_is_no_success_of_anybody_and_is_pub
         if len(world.processes) == 1 and world.bucket.head(world.layout.object) is not None:
             world.bucket.delete([world.layout.object])
 
-    with pytest.raises(ContentionError, match="deleted right after it was written"):
+    with pytest.raises(StoreUnavailableError, match="does not show it"):
         world.process(on_effect=sweep).run()
     again = world.finish()
     assert again.manifest is not None
