@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
@@ -121,7 +122,8 @@ class LocalChunks:
     def close(self) -> None:
         """See :class:`ChunkStore`."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # of what did not fit any more, and is not needed any more
+                self._file.close()
             self._file = None
         self._places = {}
 

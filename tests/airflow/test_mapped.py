@@ -72,6 +72,7 @@ VALUES: dict[str, Any] = {
     "page_size": 20,
     "poke_interval": 1.0,
     "replace": False,
+    "replace_instance": True,
     "rows_per_file": 100,
     "s3_settings": {"tags": {"team": "data"}},
     "since": "2025-01-01",

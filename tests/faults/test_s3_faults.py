@@ -162,6 +162,12 @@ def full_at(number: int) -> Callable[..., None]:
             def __init__(self, file: Any) -> None:
                 self._file = file
 
+            def __enter__(self) -> Full:
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                self._file.close()
+
             def __getattr__(self, name: str) -> Any:
                 return getattr(self._file, name)
 
@@ -193,7 +199,7 @@ def full_disk(task: Task, prepare: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["jsonl", "csv", "parquet"])
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [2, 3], ids=["from the first row on", "later"])
 def test_a_full_temp_folder_loses_nothing_that_was_fetched(world: World, file_format: str, number: int) -> None:
     task = world.task(1_000, file_format=file_format, compression="none")
     full_disk(task, full_at(number))
@@ -203,6 +209,12 @@ def test_a_full_temp_folder_loses_nothing_that_was_fetched(world: World, file_fo
     twice, total = task.repeated()
     assert twice <= 2, f"{twice} of {total} pages were fetched twice"
     record_death("full temp folder", twice / total)
+
+
+def test_a_temp_folder_that_is_full_from_the_start_costs_no_page(world: World) -> None:
+    task = world.task(1_000)
+    full_disk(task, full_at(1))
+    assert task.repeated() == (0, 0)
 
 
 def test_a_file_larger_than_the_process_may_write_is_a_full_temp_folder(world: World) -> None:
