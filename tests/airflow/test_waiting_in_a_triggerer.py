@@ -120,7 +120,7 @@ def test_sensors_and_walks_wait_in_a_triggerer_and_outlive_it(
     (failure,) = [
         text for path, text in written.items() if "task_id=deleted" in str(path) and path.name == "attempt=1.log"
     ]
-    assert "The server knows no campaign cd-deleted (404)" in failure
+    assert "The server does not know campaign cd-deleted (404)" in failure
     for path, text in [*written.items(), (log, log.read_text())]:
         assert kore.connection["password"] not in text, path
         assert not re.search(r"eyJ[A-Za-z0-9_-]+\.eyJhcHBJZCI", text), path

@@ -62,6 +62,8 @@ def kind_of(found: type) -> str | None:
     """Return the section of the provider info that a public class belongs to; None for any other class."""
     if inspect.isabstract(found) or found.__name__.startswith("_"):
         return None
+    if issubclass(found, BaseOperator) and found.execute is BaseOperator.execute:  # it only helps those that do
+        return None
     if issubclass(found, BaseOperator) and found.__module__.startswith("airflow_provider_kore.transfers."):
         return "transfers"
     return next((name for name, base in KINDS.items() if issubclass(found, base)), None)

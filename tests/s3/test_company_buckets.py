@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def snapshot(kore: Simulator) -> Callable[..., Manifest]:
         spec = SnapshotSpec.parse(
             source=ContactListSource(contact_list_id="cl-1"),
             s3_prefix="lake/contacts",
-            snapshot_date="2026-01-02",
+            snapshot_date=f"{datetime.now(UTC):%Y-%m-%d}",
             run=RunKey(dag_id="d", run_id=run_id, task_id="t"),
             **parameters,
         )
