@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_kore.api.ids import IdSet
-    from airflow_provider_kore.snapshot.formats import Column, ColumnSet, Format
+    from airflow_provider_kore.formats import Column, ColumnSet, Format
 
 IN_MEMORY = 1 << 20
 """Bytes up to which a file never touches the disk."""

@@ -27,12 +27,12 @@ from airflow_provider_kore.exceptions import (
     NothingToCompareError,
     ParameterError,
 )
+from airflow_provider_kore.formats import ColumnSet, parse_format
+from airflow_provider_kore.formats.columns import instant
 from airflow_provider_kore.json_text import comparable, encode
 from airflow_provider_kore.parameters import check_boolean, check_date
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
-from airflow_provider_kore.snapshot.formats import ColumnSet, parse_format
-from airflow_provider_kore.snapshot.formats.columns import instant
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout, default_changes_prefix
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
 from airflow_provider_kore.snapshot.patient import PatientStore

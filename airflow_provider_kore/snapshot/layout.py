@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.snapshot.formats import FORMATS
+from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.snapshot.spec import digest
 
 if TYPE_CHECKING:

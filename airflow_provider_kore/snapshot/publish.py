@@ -32,11 +32,11 @@ from airflow_provider_kore.exceptions import (
     StoreUnavailableError,
     SupersededError,
 )
+from airflow_provider_kore.formats import parts
 from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.snapshot.build import BuiltFile, build
 from airflow_provider_kore.snapshot.capabilities import LAGS
 from airflow_provider_kore.snapshot.conditions import conditions_honoured
-from airflow_provider_kore.snapshot.formats import parts
 from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_manifest
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.store import (
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.capabilities import Capabilities
-    from airflow_provider_kore.snapshot.formats import ColumnSet
     from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.stop import Stop

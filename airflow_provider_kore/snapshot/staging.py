@@ -26,10 +26,10 @@ from airflow_provider_kore.api.page import Page, Progress
 from airflow_provider_kore.api.prefetch import Prefetcher
 from airflow_provider_kore.api.rate_limit import Usage
 from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
+from airflow_provider_kore.formats import ColumnSet
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.chunks import LARGEST_CHUNK
 from airflow_provider_kore.snapshot.fields import FieldCounts
-from airflow_provider_kore.snapshot.formats import ColumnSet
 from airflow_provider_kore.snapshot.layout import CHUNK
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.seal import FIRST

@@ -23,10 +23,10 @@ from airflow_provider_kore.exceptions import (
     StoppedError,
     SupersededError,
 )
+from airflow_provider_kore.formats import FORMATS, ColumnSet, parse_format
+from airflow_provider_kore.formats import parts as split
 from airflow_provider_kore.snapshot import changes
 from airflow_provider_kore.snapshot.changes import ChangesSpec, Counts, compare, find_changes
-from airflow_provider_kore.snapshot.formats import FORMATS, ColumnSet, parse_format
-from airflow_provider_kore.snapshot.formats import parts as split
 from airflow_provider_kore.snapshot.manifest import Manifest
 from airflow_provider_kore.snapshot.spec import RunKey
 from airflow_provider_kore.snapshot.stop import Stop

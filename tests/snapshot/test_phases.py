@@ -12,9 +12,9 @@ import pytest
 from model_world import FakeClock
 
 from airflow_provider_kore.api.ids import IdSet
+from airflow_provider_kore.formats import ColumnSet, parse_format
 from airflow_provider_kore.snapshot import phases
 from airflow_provider_kore.snapshot.build import build
-from airflow_provider_kore.snapshot.formats import ColumnSet, parse_format
 from airflow_provider_kore.snapshot.phases import Teller
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
+from airflow_provider_kore.formats.columns import ID, ColumnSet, id_of, printable
+from airflow_provider_kore.formats.compression import CompressedText, compressed, decompressed, lines
+from airflow_provider_kore.formats.layout import FileInfo, naming_damage
 from airflow_provider_kore.json_text import cells, encode, scan_value
-from airflow_provider_kore.snapshot.formats.columns import ID, ColumnSet, id_of, printable
-from airflow_provider_kore.snapshot.formats.compression import CompressedText, compressed, decompressed, lines
-from airflow_provider_kore.snapshot.formats.layout import FileInfo, naming_damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.snapshot.formats.columns import Column, ColumnSet, id_of, parts
-from airflow_provider_kore.snapshot.formats.csv import Csv
-from airflow_provider_kore.snapshot.formats.jsonl import Jsonl
-from airflow_provider_kore.snapshot.formats.layout import FileInfo, Format
-from airflow_provider_kore.snapshot.formats.parquet import Parquet
+from airflow_provider_kore.formats.columns import Column, ColumnSet, id_of, parts
+from airflow_provider_kore.formats.csv import Csv
+from airflow_provider_kore.formats.jsonl import Jsonl
+from airflow_provider_kore.formats.layout import FileInfo, Format
+from airflow_provider_kore.formats.parquet import Parquet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

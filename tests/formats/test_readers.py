@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_kore.snapshot.formats import FORMATS, FormatChoice, parse_format
-from airflow_provider_kore.snapshot.formats.parquet import ROWS_PER_GROUP
+from airflow_provider_kore.formats import FORMATS, FormatChoice, parse_format
+from airflow_provider_kore.formats.parquet import ROWS_PER_GROUP
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
+from airflow_provider_kore.formats import FORMATS, ColumnSet, Format, FormatChoice, parse_format, parts
+from airflow_provider_kore.formats import compression as compression_module
+from airflow_provider_kore.formats.columns import printable
 from airflow_provider_kore.json_text import encode
-from airflow_provider_kore.snapshot.formats import FORMATS, ColumnSet, Format, FormatChoice, parse_format, parts
-from airflow_provider_kore.snapshot.formats import compression as compression_module
-from airflow_provider_kore.snapshot.formats.columns import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -316,7 +316,7 @@ def test_a_missing_pyarrow_is_said_before_it_is_needed(choice: FormatChoice, mon
 
 
 def test_importing_the_formats_loads_no_pyarrow() -> None:
-    code = "import sys; from airflow_provider_kore.snapshot import formats; formats.parse_format('parquet'); "
+    code = "import sys; from airflow_provider_kore import formats; formats.parse_format('parquet'); "
     code += "print('pyarrow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

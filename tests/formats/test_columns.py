@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.snapshot.formats import ColumnSet
-from airflow_provider_kore.snapshot.formats.columns import MAX_COLUMNS, milliseconds
+from airflow_provider_kore.formats import ColumnSet
+from airflow_provider_kore.formats.columns import MAX_COLUMNS, milliseconds
 
 TYPES = {
     "only null": (["null", "null"], "string"),

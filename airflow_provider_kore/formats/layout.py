@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, KoreError
-from airflow_provider_kore.snapshot.formats.columns import Column, ColumnSet
+from airflow_provider_kore.formats.columns import Column, ColumnSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from math import isfinite
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_kore.json_text import Cell, cells
-from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.formats.columns import (
+from airflow_provider_kore.formats.columns import (
     FIRST_INSTANT,
     ID,
     KINDS_OF_TYPE,
@@ -21,16 +19,10 @@ from airflow_provider_kore.snapshot.formats.columns import (
     printable,
     text_of,
 )
-from airflow_provider_kore.snapshot.formats.compression import (
-    GZIP,
-    GZIP_LEVEL,
-    NONE,
-    SNAPPY,
-    ZSTD,
-    Borrowed,
-    require_pyarrow,
-)
-from airflow_provider_kore.snapshot.formats.layout import FileInfo, columns_of, naming_damage
+from airflow_provider_kore.formats.compression import GZIP, GZIP_LEVEL, NONE, SNAPPY, ZSTD, Borrowed, require_pyarrow
+from airflow_provider_kore.formats.layout import FileInfo, columns_of, naming_damage
+from airflow_provider_kore.json_text import Cell, cells
+from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -94,7 +86,7 @@ class Parquet:
         return naming_damage(self.name, _read_ids(file))
 
     def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:  # noqa: ARG002  # the file knows
-        """Decode every column of every group; see :class:`~airflow_provider_kore.snapshot.formats.Format`."""
+        """Decode every column of every group; see :class:`~airflow_provider_kore.formats.Format`."""
         return naming_damage(self.name, _read_rows(file))
 
 

@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_kore.json_text import Cell, Nested, Number, cells, encode, join
-from airflow_provider_kore.snapshot.formats.columns import ID, Column, ColumnSet, id_of
-from airflow_provider_kore.snapshot.formats.compression import (
+from airflow_provider_kore.formats.columns import ID, Column, ColumnSet, id_of
+from airflow_provider_kore.formats.compression import (
     LONGEST_LINE,
     CompressedText,
     compressed,
@@ -18,12 +17,13 @@ from airflow_provider_kore.snapshot.formats.compression import (
     lines,
     too_long,
 )
-from airflow_provider_kore.snapshot.formats.layout import FileInfo, columns_of, naming_damage
+from airflow_provider_kore.formats.layout import FileInfo, columns_of, naming_damage
+from airflow_provider_kore.json_text import Cell, Nested, Number, cells, encode, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_kore.snapshot.formats.compression import Source
+    from airflow_provider_kore.formats.compression import Source
 
 _ROWS_AT_ONCE = 500
 _LONGEST_FIELD = LONGEST_LINE
