@@ -201,7 +201,7 @@ def _contact(number: int) -> dict[str, str]:
 def servers(contacts: int, *, zipped: bool) -> Iterator[tuple[ApiConfig, Any]]:
     """Start both servers; lend the connection to the one and a store in the other."""
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.snapshot.s3 import S3Store
+    from airflow_provider_kore.store.s3 import S3Store
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kore-lean-")))

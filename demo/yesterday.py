@@ -17,9 +17,9 @@ def land_yesterday(stage: Stage) -> None:
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.clock import SystemClock
     from airflow_provider_kore.snapshot.run import take_snapshot
-    from airflow_provider_kore.snapshot.s3 import S3Store
     from airflow_provider_kore.snapshot.source import ContactListSource
     from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
+    from airflow_provider_kore.store.s3 import S3Store
 
     kore, allowance = stage.kore, stage.kore.settings.requests_per_minute
     kore.configure(requests_per_minute=0)  # the allowance is left to whoever plays with the demo

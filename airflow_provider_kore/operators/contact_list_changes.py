@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperatorLink, Context
 
-    from airflow_provider_kore.snapshot.stop import Stop
+    from airflow_provider_kore.stop import Stop
 
 
 ON_MISSING: Final = ("skip", "fail")
@@ -111,7 +111,7 @@ class ContactListChangesOperator(AssetOperator):
         Raises AirflowSkipException where there is nothing to compare yet, or changes of a newer snapshot stand;
         AirflowFailException where no retry can help, RetryableError where one can.
         """
-        from airflow_provider_kore.snapshot.stop import Stop
+        from airflow_provider_kore.stop import Stop
 
         push_links(self, context["ti"], {})  # none, until it is known
         self._stop = Stop()

@@ -35,17 +35,17 @@ from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout, default_changes_prefix
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
-from airflow_provider_kore.snapshot.patient import PatientStore
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, look
 from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec, check_prefix, digest
-from airflow_provider_kore.snapshot.stop import Stop, StoppableClock
+from airflow_provider_kore.stop import Stop, StoppableClock
+from airflow_provider_kore.store.patient import PatientStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from airflow_provider_kore.snapshot.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.source import Source, SourceState
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.snapshot.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore
 
 log = logging.getLogger(__name__)
 

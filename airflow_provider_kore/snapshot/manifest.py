@@ -19,7 +19,7 @@ from airflow_provider_kore.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_provider_kore.snapshot.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore
 
 SCHEMA_VERSION: Final = 1
 

@@ -35,11 +35,11 @@ from airflow_provider_kore.exceptions import (
 from airflow_provider_kore.formats import parts
 from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.snapshot.build import BuiltFile, build
-from airflow_provider_kore.snapshot.capabilities import LAGS
-from airflow_provider_kore.snapshot.conditions import conditions_honoured
 from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_manifest
 from airflow_provider_kore.snapshot.phases import Teller
-from airflow_provider_kore.snapshot.store import (
+from airflow_provider_kore.store.capabilities import LAGS
+from airflow_provider_kore.store.conditions import conditions_honoured
+from airflow_provider_kore.store.store import (
     ABSENT,
     AccessRefused,
     Condition,
@@ -50,7 +50,7 @@ from airflow_provider_kore.snapshot.store import (
     UploadGone,
     find,
 )
-from airflow_provider_kore.snapshot.upload import Uploaded, upload_file
+from airflow_provider_kore.store.upload import Uploaded, upload_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,10 +58,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.formats import ColumnSet
-    from airflow_provider_kore.snapshot.capabilities import Capabilities
     from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.snapshot.stop import Stop
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.store.capabilities import Capabilities
 
 log = logging.getLogger(__name__)
 

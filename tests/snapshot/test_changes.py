@@ -29,7 +29,7 @@ from airflow_provider_kore.snapshot import changes
 from airflow_provider_kore.snapshot.changes import ChangesSpec, Counts, compare, find_changes
 from airflow_provider_kore.snapshot.manifest import Manifest
 from airflow_provider_kore.snapshot.spec import RunKey
-from airflow_provider_kore.snapshot.stop import Stop
+from airflow_provider_kore.stop import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from airflow_provider_kore.exceptions import ParameterError
 from airflow_provider_kore.parameters import check_boolean, is_missing, shown, structure
-from airflow_provider_kore.snapshot.s3_settings import S3Settings
+from airflow_provider_kore.store.s3_settings import S3Settings
 
 _ACCOUNT_DIGITS = 12
 

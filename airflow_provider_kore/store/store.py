@@ -1,7 +1,7 @@
 """What a snapshot needs of an object store, as a protocol of single effects.
 
 Every method is one request, so that a test can end the world before and after each of them.
-:mod:`airflow_provider_kore.snapshot.s3` is the real one; tests bring a model that can crash.
+:mod:`airflow_provider_kore.store.s3` is the real one; tests bring a model that can crash.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class ObjectStore(Protocol):
     def honours_conditions(self) -> bool | None:
         """True or False where it is known whether conditional writes work; None: probe, costs nothing to ask.
 
-        See :func:`~airflow_provider_kore.snapshot.conditions.conditions_honoured`.
+        See :func:`~airflow_provider_kore.store.conditions.conditions_honoured`.
         """
         ...
 

@@ -21,13 +21,13 @@ from airflow_provider_kore.exceptions import (
     RequestRefusedError,
     StoreUnavailableError,
 )
-from airflow_provider_kore.snapshot.store import AccessRefused, ConditionFailed
+from airflow_provider_kore.store.store import AccessRefused, ConditionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from airflow_provider_kore.snapshot.store import Condition, ObjectStore, Part, StoredObject, Upload
+    from airflow_provider_kore.store.store import Condition, ObjectStore, Part, StoredObject, Upload
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def abort_leftovers(
     """Abort the unfinished uploads that earlier tries left behind, and return them.
 
     Whoever still writes to one of them is fenced off: its next part or its commit meets
-    :class:`~airflow_provider_kore.snapshot.store.UploadGone`.
+    :class:`~airflow_provider_kore.store.store.UploadGone`.
 
     :param prefix: where to look.
     :param is_ours: whether a key is one that only this package writes to; uploads to any other are left alone.

@@ -3,11 +3,11 @@
 Each method is one request (a listing: one per page; a delete: one per thousand keys). botocore retries as the client is
 configured; what is raised here is what remained after that. boto3 clients may be shared by threads, so may this.
 
-Which checksum is sent and kept: :class:`~airflow_provider_kore.snapshot.s3_settings.S3Settings`. The value is computed
+Which checksum is sent and kept: :class:`~airflow_provider_kore.store.s3_settings.S3Settings`. The value is computed
 here over the exact bytes, sent as a header, and so verified by S3 before it keeps anything (Object Lock buckets, which
 insist on one, are content). A store that refuses such headers gets a Content-MD5 instead.
 
-What a store turns out not to know is remembered (:class:`~airflow_provider_kore.snapshot.s3_answers.Dialect`) and gone
+What a store turns out not to know is remembered (:class:`~airflow_provider_kore.store.s3_answers.Dialect`) and gone
 round from then on.
 """
 
@@ -27,10 +27,10 @@ from airflow_provider_kore.exceptions import (
     RequestRefusedError,
     StoreUnavailableError,
 )
-from airflow_provider_kore.snapshot.s3_answers import Dialect, drop_checksums, etag, metadata, required
-from airflow_provider_kore.snapshot.s3_errors import Call, Unexplained, translate
-from airflow_provider_kore.snapshot.s3_settings import S3Settings
-from airflow_provider_kore.snapshot.store import (
+from airflow_provider_kore.store.s3_answers import Dialect, drop_checksums, etag, metadata, required
+from airflow_provider_kore.store.s3_errors import Call, Unexplained, translate
+from airflow_provider_kore.store.s3_settings import S3Settings
+from airflow_provider_kore.store.store import (
     AccessRefused,
     CallUnsupported,
     Condition,
@@ -75,7 +75,7 @@ def patient_config(theirs: Config | None, said: Mapping[str, Any]) -> Config:
     """Return botocore's settings, with a patience of ours where the connection says nothing.
 
     botocore's own let a store that hangs go unnoticed for minutes. Trying again is
-    :class:`~airflow_provider_kore.snapshot.patient.PatientStore`'s part, which says what it waits for.
+    :class:`~airflow_provider_kore.store.patient.PatientStore`'s part, which says what it waits for.
 
     :param theirs: as the connection has them.
     :param said: the connection's ``config_kwargs``.
@@ -92,7 +92,7 @@ def patient_config(theirs: Config | None, said: Mapping[str, Any]) -> Config:
 
 
 class S3Store:
-    """One bucket. See :class:`~airflow_provider_kore.snapshot.store.ObjectStore` for what each method promises.
+    """One bucket. See :class:`~airflow_provider_kore.store.store.ObjectStore` for what each method promises.
 
     :param client: a boto3 S3 client.
     :param bucket: the bucket's name.

@@ -17,14 +17,12 @@ from airflow_provider_kore.exceptions import (
     StorePermissionError,
     StoreUnavailableError,
 )
-from airflow_provider_kore.snapshot.conditions import Honoured, conditions_honoured, delete_quietly
-from airflow_provider_kore.snapshot.store import CallUnsupported
+from airflow_provider_kore.store.conditions import Honoured, conditions_honoured, delete_quietly
+from airflow_provider_kore.store.store import CallUnsupported
 
 if TYPE_CHECKING:
     from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.snapshot.layout import Layout
-    from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.snapshot.store import ObjectStore, StoredObject
+    from airflow_provider_kore.store.store import ObjectStore, StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -71,28 +69,34 @@ class Capabilities:
         )
 
 
-def find_out(spec: SnapshotSpec, layout: Layout, store: ObjectStore, staged: ObjectStore, clock: Clock) -> Capabilities:
+def find_out(
+    store: ObjectStore, staged: ObjectStore, clock: Clock, *, key: str, media_type: str, staging: str, durable: bool
+) -> Capabilities:
     """Find out what the store can do: 7 small requests on AWS, 13 elsewhere; nothing is left behind.
 
     :param store: as the snapshot is written to it.
-    :param staged: as checkpoints are; what is tried lies below this run's own staging.
+    :param staged: as checkpoints are.
+    :param key: of the snapshot's object: an upload to it is begun, and aborted.
+    :param media_type: of that object.
+    :param staging: this run's own prefix for checkpoints; what is tried lies below it.
+    :param durable: whether checkpoints will be written, so that a refusal there ends the task.
 
     Raises StorePermissionError (for KMS keys as well), RequestRefusedError, and what else the store raises.
     """
     lacks: list[str] = []
     metadata = True
-    uploads = _try_an_upload(spec, layout, store, lacks)
-    if spec.durable or staged.honours_conditions is None:
+    uploads = _try_an_upload(key, media_type, store, lacks)
+    if durable or staged.honours_conditions is None:
         try:
-            metadata = _try_an_object(layout.staging, staged, clock, lacks)
+            metadata = _try_an_object(staging, staged, clock, lacks)
         except StorePermissionError as err:
-            if spec.durable:
+            if durable:
                 raise
             lacks.append(f"access to the staging prefix, so that it cannot be tried out ({err})")
     if not metadata:
         lacks.append("user metadata (the manifest and the ETag tell whose an object is)")
-    conditions = _try_conditions(layout.staging, staged, lacks)
-    lists_uploads = uploads and _try_to_list_uploads(layout, store, lacks)
+    conditions = _try_conditions(staging, staged, lacks)
+    lists_uploads = uploads and _try_to_list_uploads(key, store, lacks)
     lacks += [each for each in dict.fromkeys((*staged.lacks, *store.lacks)) if each not in lacks]
     found = Capabilities(
         conditions=conditions, uploads=uploads, lists_uploads=lists_uploads, metadata=metadata, lacks=tuple(lacks)
@@ -168,10 +172,10 @@ def _try_conditions(prefix: str, store: ObjectStore, lacks: list[str]) -> Honour
     return honoured
 
 
-def _try_an_upload(spec: SnapshotSpec, layout: Layout, store: ObjectStore, lacks: list[str]) -> bool:
+def _try_an_upload(key: str, media_type: str, store: ObjectStore, lacks: list[str]) -> bool:
     """Begin an upload to the very key of the snapshot, and abort it: a refusal comes before the walk, nothing shows."""
     try:
-        upload = store.create_upload(layout.object, content_type=spec.file_format.media_type(spec.compression))
+        upload = store.create_upload(key, content_type=media_type)
     except CallUnsupported:
         lacks.append("multipart uploads (a file goes by one PutObject, of 5 GiB at the most)")
         return False
@@ -182,9 +186,9 @@ def _try_an_upload(spec: SnapshotSpec, layout: Layout, store: ObjectStore, lacks
     return True
 
 
-def _try_to_list_uploads(layout: Layout, store: ObjectStore, lacks: list[str]) -> bool:
+def _try_to_list_uploads(key: str, store: ObjectStore, lacks: list[str]) -> bool:
     try:
-        list(store.list_uploads(layout.object))
+        list(store.list_uploads(key))
     except (StorePermissionError, RequestRefusedError) as err:
         lacks.append(f"listing uploads, so that those of tries that died stay behind ({err})")
         return False

@@ -17,7 +17,6 @@ from airflow_provider_kore.exceptions import StoppedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, Transport
     from airflow_provider_kore.clock import Clock
 
 _LOOK_EVERY = 0.5
@@ -89,25 +88,3 @@ class StoppableClock:
             with nullcontext() if alone else self._stop.interruptible():
                 self._clock.sleep(min(left, _LOOK_EVERY))
         self._stop.check()
-
-
-class StoppableTransport:
-    """A transport whose waiting ends with StoppedError when the walk is told to stop."""
-
-    def __init__(self, transport: Transport, stop: Stop) -> None:
-        self._transport = transport
-        self._stop = stop
-
-    def send(self, request: HttpRequest) -> HttpResponse:
-        """See :class:`~airflow_provider_kore.api.transport.Transport`; raises StoppedError."""
-        if threading.current_thread() is not threading.main_thread():
-            return self._transport.send(request)  # signals reach the main thread alone, which waits for this one
-        with self._stop.interruptible():
-            return self._transport.send(request)
-
-    def close(self) -> None:
-        """See :class:`~airflow_provider_kore.api.transport.Transport`."""
-        self._transport.close()
-
-
-__all__ = ["Stop", "StoppableClock", "StoppableTransport"]

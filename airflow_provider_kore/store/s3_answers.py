@@ -10,7 +10,7 @@ from airflow_provider_kore.exceptions import RequestRefusedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_kore.snapshot.s3_errors import Call
+    from airflow_provider_kore.store.s3_errors import Call
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from airflow_provider_kore.exceptions import (
     StoreUnavailableError,
     TlsError,
 )
-from airflow_provider_kore.snapshot.store import (
+from airflow_provider_kore.store.store import (
     AccessRefused,
     CallUnsupported,
     ConditionFailed,

@@ -14,15 +14,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
 
 from airflow_provider_kore.exceptions import KoreError, StoreUnavailableError
-from airflow_provider_kore.snapshot.store import ConditionFailed, SessionExpired
+from airflow_provider_kore.store.store import ConditionFailed, SessionExpired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.snapshot.stop import Stop
-    from airflow_provider_kore.snapshot.store import Condition, ObjectStore, Part, StoredObject, Upload
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.store.store import Condition, ObjectStore, Part, StoredObject, Upload
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ READ_AHEAD: Final = 4 << 20
 
 
 class PatientStore:
-    """An :class:`~airflow_provider_kore.snapshot.store.ObjectStore` around another one.
+    """An :class:`~airflow_provider_kore.store.store.ObjectStore` around another one.
 
     :param clock: its sleep may raise, to stop the task.
     :param stop: once that is requested nothing is waited for any more.
@@ -72,7 +72,7 @@ class PatientStore:
 
     @property
     def bucket(self) -> str:
-        """See :class:`~airflow_provider_kore.snapshot.store.ObjectStore`; so for the methods below."""
+        """See :class:`~airflow_provider_kore.store.store.ObjectStore`; so for the methods below."""
         return self._store.bucket
 
     @property

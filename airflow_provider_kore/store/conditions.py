@@ -13,18 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_kore.exceptions import KoreError
-from airflow_provider_kore.snapshot.store import (
-    ABSENT,
-    Condition,
-    ConditionFailed,
-    ConditionUnsupported,
-    StoredObject,
-)
+from airflow_provider_kore.store.store import ABSENT, Condition, ConditionFailed, ConditionUnsupported, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_kore.snapshot.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore
 
 _NOBODY = Condition(etag='"00000000000000000000000000000000"')
 _TYPE = "application/octet-stream"
