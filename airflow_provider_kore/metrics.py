@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_kore.hooks.airflow_versions import stats
 
 if TYPE_CHECKING:
-    from airflow_provider_kore.api.client import Spent
+    from airflow_provider_kore.walk.cost import Spent
 
 
 def send_metrics(spent: Spent, *, dag_id: str, task_id: str) -> None:

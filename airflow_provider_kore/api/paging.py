@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.api import endpoints
 from airflow_provider_kore.api.answers import page_answer, parse_array, parse_page
-from airflow_provider_kore.api.pagination import OffsetPagination
+from airflow_provider_kore.walk.pagination import OffsetPagination
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.campaigns import CampaignQuery
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
-    from airflow_provider_kore.api.page import PageAnswer, PageRequest
+    from airflow_provider_kore.walk.page import PageAnswer, PageRequest
 
 _MOST_RESULTS: Final = 100
 """``status?view=contacts`` takes 1 to 100 and fails outside (docs.kore.ai, campaign status)."""

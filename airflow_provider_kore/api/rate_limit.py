@@ -18,7 +18,9 @@ import math
 import random
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from airflow_provider_kore.walk.cost import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -56,14 +58,6 @@ _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
 _BUCKETS: Final = 600
 """Into how many parts a window is cut to be remembered."""
-
-
-class Usage(NamedTuple):
-    """Requests that were answered around one instant: how a checkpoint remembers a window."""
-
-    answered: float
-    """Seconds since the epoch; none of them later."""
-    requests: int
 
 
 class RollingWindow:

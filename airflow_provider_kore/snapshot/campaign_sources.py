@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.campaigns import CampaignQuery
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.api.page import Evidence, Page
     from airflow_provider_kore.api.paging import PagedCall
     from airflow_provider_kore.snapshot.fields import FieldPolicies
+    from airflow_provider_kore.walk.page import Evidence, Page
 
 log = logging.getLogger(__name__)
 

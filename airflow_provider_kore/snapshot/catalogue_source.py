@@ -11,8 +11,8 @@ from airflow_provider_kore.snapshot.source import Source, SourceState
 
 if TYPE_CHECKING:
     from airflow_provider_kore.api.client import CampaignClient
-    from airflow_provider_kore.api.page import Evidence
     from airflow_provider_kore.api.paging import PagedCall
+    from airflow_provider_kore.walk.page import Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
-from airflow_provider_kore.api.ids import IdSet
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import (
     CheckpointLostError,
@@ -51,6 +50,7 @@ from airflow_provider_kore.store.store import (
     find,
 )
 from airflow_provider_kore.store.upload import Uploaded, upload_file
+from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_kore.api.client import CampaignClient
-    from airflow_provider_kore.api.page import Page
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.walk.page import Page
 
 log = logging.getLogger(__name__)
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from airflow_provider_kore.api.endpoints import check_id
-from airflow_provider_kore.api.page import Record, Records
 from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.walk.page import Record, Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.api.page import Evidence, Page
     from airflow_provider_kore.api.paging import PagedCall
     from airflow_provider_kore.snapshot.fields import FieldPolicies
+    from airflow_provider_kore.walk.page import Evidence, Page
 
 log = logging.getLogger(__name__)
 

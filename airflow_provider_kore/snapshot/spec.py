@@ -8,7 +8,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
-from airflow_provider_kore.api.page import check_page_size
 from airflow_provider_kore.exceptions import ParameterError
 from airflow_provider_kore.formats import Format, parse_format
 from airflow_provider_kore.parameters import (
@@ -22,6 +21,7 @@ from airflow_provider_kore.parameters import (
 )
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.filing import check_backfill
+from airflow_provider_kore.walk.page import check_page_size
 
 if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.source import Source

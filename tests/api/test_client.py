@@ -40,8 +40,8 @@ from airflow_provider_kore.simulator import FAULTS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_kore.api.page import Page
     from airflow_provider_kore.simulator import Simulator
+    from airflow_provider_kore.walk.page import Page
 
 
 @pytest.fixture(autouse=True)

@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from airflow_provider_kore.api.ids import IdSet
 from airflow_provider_kore.exceptions import CorruptSnapshotError, KoreError, ParameterError
 from airflow_provider_kore.formats import FORMATS, ColumnSet, Format, parse_format
 from airflow_provider_kore.formats import compression as compressions
 from airflow_provider_kore.formats import csv as csv_format
 from airflow_provider_kore.json_text import cells, comparable, members, parse, scan_value, spans
 from airflow_provider_kore.snapshot.build import build
+from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

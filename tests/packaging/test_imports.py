@@ -15,7 +15,7 @@ from pathlib import Path
 import airflow_provider_kore
 
 HEAVY = {"aiohttp", "boto3", "botocore", "jwt", "pyarrow", "requests"}
-CORE = ("api", "clock", "exceptions", "formats", "json_text", "simulator", "snapshot", "stop", "store")
+CORE = ("api", "clock", "exceptions", "formats", "json_text", "simulator", "snapshot", "stop", "store", "walk")
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(airflow_provider_kore.__path__, "airflow_provider_kore.")

@@ -12,9 +12,9 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from airflow_provider_kore.api.ids import IdSet
-from airflow_provider_kore.api.page import Evidence, Page, PageAnswer, PageRequest, Progress, Records
 from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationError
+from airflow_provider_kore.walk.ids import IdSet
+from airflow_provider_kore.walk.page import Evidence, Page, PageAnswer, PageRequest, Progress, Records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
