@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.walk.source import Source
 
 
 def snapshot_lineage(manifest: Mapping[str, Any], *, source: Source, base_url: str, uri: str) -> OperatorLineage | None:

@@ -113,10 +113,10 @@ def plain(config: ApiConfig, contacts: int, folder: Path, level: int) -> Time:
 def ours(config: ApiConfig, contacts: int, store: Any, in_flight: int) -> Time:
     """Take a snapshot of the list."""
     from airflow_provider_kore.api.client import CampaignClient
+    from airflow_provider_kore.api.sources.contacts import ContactListSource
     from airflow_provider_kore.api.transport import RequestsTransport
     from airflow_provider_kore.clock import SystemClock
     from airflow_provider_kore.snapshot.run import take_snapshot
-    from airflow_provider_kore.snapshot.source import ContactListSource
     from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
     spec = SnapshotSpec.parse(

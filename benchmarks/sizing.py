@@ -76,8 +76,8 @@ def skip_through(vendor: Vendor, s3: str, bucket: str, contacts: int, page: int,
 
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.api.sources.contacts import ContactListSource
     from airflow_provider_kore.snapshot.run import take_snapshot
-    from airflow_provider_kore.snapshot.source import ContactListSource
     from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
     from airflow_provider_kore.store.s3 import S3Store
 

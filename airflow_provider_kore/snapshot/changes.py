@@ -19,6 +19,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, Self, cast
 
 from airflow_provider_kore import __version__
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import (
     CorruptSnapshotError,
@@ -37,7 +38,6 @@ from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout, default
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, look
-from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec, check_prefix, digest
 from airflow_provider_kore.stop import Stop, StoppableClock
 from airflow_provider_kore.store.patient import PatientStore

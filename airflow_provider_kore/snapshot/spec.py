@@ -24,7 +24,7 @@ from airflow_provider_kore.snapshot.filing import check_backfill
 from airflow_provider_kore.walk.page import check_page_size
 
 if TYPE_CHECKING:
-    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.walk.source import Source
 
 ON_DRIFT: Final = ("retry", "fail", "accept")
 """What to do about a list that changed while it was read."""

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
     from airflow_provider_kore.hooks.s3_console import S3Console
     from airflow_provider_kore.snapshot.fields import FieldPolicies
-    from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.walk.source import Source
 
 
 LONGEST_TRY: Final = 31_622_400.0

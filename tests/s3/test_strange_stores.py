@@ -13,10 +13,10 @@ from interception import Interceptor, response
 
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import KoreError
 from airflow_provider_kore.snapshot.run import take_snapshot
-from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 from airflow_provider_kore.store.s3 import S3Store, patient_config
 from airflow_provider_kore.store.s3_settings import S3Settings

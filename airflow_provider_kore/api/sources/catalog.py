@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_kore.api.endpoints import check_id
 from airflow_provider_kore.api.paging import contact_lists
-from airflow_provider_kore.snapshot.source import Source, SourceState
+from airflow_provider_kore.walk.source import Source, SourceState
 
 if TYPE_CHECKING:
     from airflow_provider_kore.api.client import CampaignClient
