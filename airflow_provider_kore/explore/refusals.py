@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
-    from airflow_provider_kore.api.explore_seen import Reply
+    from airflow_provider_kore.explore.seen import Reply
 
 _KNOWN_KEYS: Final = frozenset(
     (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_kore.api.explore_refusals import refusal_in_words
-from airflow_provider_kore.api.explore_seen import (
+from airflow_provider_kore.explore.refusals import refusal_in_words
+from airflow_provider_kore.explore.seen import (
     LARGEST,
     LIMITS,
     NO_REQUEST,
@@ -27,7 +27,7 @@ from airflow_provider_kore.api.explore_seen import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_kore.api.explore_seen import PageLook, Seen, Told
+    from airflow_provider_kore.explore.seen import PageLook, Seen, Told
 
 _ENOUGH: Final = 8
 """Contacts from which on their order is no accident."""

@@ -10,9 +10,9 @@ from statistics import median
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_kore.api import explore_pages
-from airflow_provider_kore.api.explore_refusals import refusal_in_words
-from airflow_provider_kore.api.explore_seen import (
+from airflow_provider_kore.explore import pages
+from airflow_provider_kore.explore.refusals import refusal_in_words
+from airflow_provider_kore.explore.seen import (
     LARGEST,
     NO_REQUEST,
     NotLearnedError,
@@ -29,7 +29,7 @@ from airflow_provider_kore.api.explore_seen import (
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
-    from airflow_provider_kore.api.explore_seen import Seen
+    from airflow_provider_kore.explore.seen import Seen
 
 TOLERANCE: Final = 60.0
 """Seconds by which ``updatedAt`` may miss the ``createdAt`` of a contact and still be its doing."""
@@ -188,11 +188,11 @@ def limit_headers(seen: Seen) -> Told:
 
 def latency(seen: Seen) -> Told:
     """Read the median time of a page."""
-    pages = served_pages(seen)
-    if not pages:
+    served = served_pages(seen)
+    if not served:
         raise missing(seen)
-    seconds = median(page.reply.seconds for page in pages)
-    return told(f"{1000 * seconds:,.0f} ms, the median of {len(pages)}", latency=round(seconds, 3))
+    seconds = median(page.reply.seconds for page in served)
+    return told(f"{1000 * seconds:,.0f} ms, the median of {len(served)}", latency=round(seconds, 3))
 
 
 def other_version(seen: Seen) -> Told:
@@ -219,14 +219,14 @@ def _instant(value: object) -> float | None:
 Question = tuple[str, str, Callable[["Seen"], Told]]
 
 QUESTIONS: Final[tuple[Question, ...]] = (
-    ("page size without limit", "first page", explore_pages.default_limit),
-    ("largest limit", f"limit={LARGEST}, limit=1; where refused, by halves", explore_pages.largest_limit),
-    ("skip", "a page from the middle of the first", explore_pages.skip_handling),
-    ("paging fields", "all pages", explore_pages.envelope),
-    ("echo", "all pages", explore_pages.echo),
-    ("totalResults counts", "all pages, one at the end", explore_pages.total),
-    ("hasMore", "all pages, one at the end", explore_pages.has_more),
-    ("order", "createdAt and _id on all pages", explore_pages.order),
+    ("page size without limit", "first page", pages.default_limit),
+    ("largest limit", f"limit={LARGEST}, limit=1; where refused, by halves", pages.largest_limit),
+    ("skip", "a page from the middle of the first", pages.skip_handling),
+    ("paging fields", "all pages", pages.envelope),
+    ("echo", "all pages", pages.echo),
+    ("totalResults counts", "all pages, one at the end", pages.total),
+    ("hasMore", "all pages, one at the end", pages.has_more),
+    ("order", "createdAt and _id on all pages", pages.order),
     ("catalogue's updatedAt", "beside the list's own", catalogue_updated_at),
     ("updatedAt moves", "beside createdAt of list and contacts", updated_at_moves),
     ("totalRecordCount", "beside the end of the list, and other lists", record_count),

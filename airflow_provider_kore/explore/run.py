@@ -1,7 +1,7 @@
 """What the vendor leaves open, asked of a real environment with a handful of read requests.
 
-:func:`explore` asks, :mod:`~airflow_provider_kore.api.explore_facts` reads the answers, and
-:mod:`~airflow_provider_kore.api.explore_report` prints them. What is kept of an answer is in :class:`PageLook` and
+:func:`explore` asks, :mod:`~airflow_provider_kore.explore.facts` reads the answers, and
+:mod:`~airflow_provider_kore.explore.report` prints them. What is kept of an answer is in :class:`PageLook` and
 :class:`Seen`: no name, no phone number, and ids only as long as two pages have to be compared.
 """
 
@@ -15,18 +15,6 @@ from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints
 from airflow_provider_kore.api.answers import parse_object
 from airflow_provider_kore.api.client import CampaignClient
-from airflow_provider_kore.api.explore_facts import facts_of
-from airflow_provider_kore.api.explore_seen import (
-    LARGEST,
-    LIMITS,
-    PageLook,
-    Reply,
-    Seen,
-    as_count,
-    claimed_length,
-    length,
-    skip_honoured,
-)
 from airflow_provider_kore.api.retry import NO_RETRIES
 from airflow_provider_kore.clock import Clock, SystemClock
 from airflow_provider_kore.exceptions import (
@@ -40,12 +28,24 @@ from airflow_provider_kore.exceptions import (
     ScopeError,
     UnreachableError,
 )
+from airflow_provider_kore.explore.facts import facts_of
+from airflow_provider_kore.explore.seen import (
+    LARGEST,
+    LIMITS,
+    PageLook,
+    Reply,
+    Seen,
+    as_count,
+    claimed_length,
+    length,
+    skip_honoured,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
-    from airflow_provider_kore.api.explore_facts import Fact
     from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, Transport
+    from airflow_provider_kore.explore.facts import Fact
 
 MOST_REQUESTS: Final = 12
 """Requests of one exploration at the most: a fifth of a minute's allowance."""

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_kore.api.explore import Findings
+    from airflow_provider_kore.explore.run import Findings
 
 
 def as_text(findings: Findings) -> str:
