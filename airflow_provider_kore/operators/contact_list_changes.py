@@ -127,11 +127,12 @@ class ContactListChangesOperator(AssetOperator):
             self._stop.request()
 
     def _compare(self, context: Context, stop: Stop) -> dict[str, Any]:
+        from airflow_provider_kore.changes.run import find_changes
+        from airflow_provider_kore.changes.spec import ChangesSpec
         from airflow_provider_kore.exceptions import NothingToCompareError
         from airflow_provider_kore.hooks.airflow_versions import AirflowSkipException
         from airflow_provider_kore.hooks.s3 import open_bucket
         from airflow_provider_kore.parameters import check_choice, refuse_templates
-        from airflow_provider_kore.snapshot.changes import ChangesSpec, find_changes
         from airflow_provider_kore.snapshot.phases import Teller
 
         refuse_templates({name: getattr(self, name) for name in self.template_fields})

@@ -15,36 +15,33 @@ import tempfile
 import zlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from airflow_provider_kore import __version__
-from airflow_provider_kore.api.sources.contacts import ContactListSource
+from airflow_provider_kore.changes.compare import Counts, compare
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import (
     CorruptSnapshotError,
     DriftError,
     IncomparableError,
     NothingToCompareError,
-    ParameterError,
 )
 from airflow_provider_kore.formats import ColumnSet, parse_format
-from airflow_provider_kore.formats.columns import instant
-from airflow_provider_kore.json_text import comparable, encode
-from airflow_provider_kore.parameters import check_boolean, check_date
+from airflow_provider_kore.json_text import encode
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
-from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout, default_changes_prefix
+from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, look
-from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec, check_prefix, digest
+from airflow_provider_kore.snapshot.spec import digest
 from airflow_provider_kore.stop import Stop, StoppableClock
 from airflow_provider_kore.store.patient import PatientStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from airflow_provider_kore.changes.spec import ChangesSpec
     from airflow_provider_kore.store.store import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -65,92 +62,6 @@ _AS_WORDS: Final = {
     "file_format": "file formats",
     "fields": "field policies, or keys for their hashes",
 }
-_number = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII).fullmatch
-
-
-class ContactListChanges(ContactListSource):
-    """The changes of one contact list, as something that is published."""
-
-    row: ClassVar[str] = "change"
-    rows: ClassVar[str] = "changes"
-    file_name: ClassVar[str] = "changes"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangesSpec:
-    """One comparison, checked."""
-
-    snapshot: SnapshotSpec
-    """The newer side, as far as it names a place."""
-    output: SnapshotSpec
-    """Where the changes go."""
-    since: str | None
-    """YYYY-MM-DD, the older side; None: the last consistent snapshot before the newer."""
-    before: bool
-    """Whether rows repeat what the older side held."""
-
-    @classmethod
-    def parse(
-        cls,
-        *,
-        contact_list_id: str,
-        s3_prefix: object,
-        changes_prefix: object = None,
-        snapshot_date: object,
-        since: object = None,
-        before: object = False,
-        replace: object = True,
-        run: RunKey,
-        try_number: int = 1,
-        generation: object = None,
-        logical_date: str | None = None,
-    ) -> Self:
-        """Check every parameter as a DAG's author wrote it, or a template rendered it. Raises ParameterError."""
-        prefix = check_prefix("s3_prefix", s3_prefix)
-        target = (
-            default_changes_prefix(prefix)
-            if changes_prefix in (None, "")
-            else check_prefix("changes_prefix", changes_prefix)
-        )
-        if prefix and (target == prefix or target.startswith(f"{prefix}/")):
-            raise ParameterError(
-                "changes_prefix",
-                f"{target!r} lies inside the table {prefix!r}",
-                "pass a prefix beside it: readers would take changes for contacts",
-            )
-        date = check_date("snapshot_date", snapshot_date)
-        older = None if since in (None, "") else check_date("since", since)
-        if older is not None and older >= date:
-            raise ParameterError(
-                "since", f"is {older}, which is not before snapshot_date {date}", "pass the date of an older snapshot"
-            )
-        snapshot = SnapshotSpec.parse(
-            source=ContactListSource(contact_list_id=contact_list_id),
-            s3_prefix=prefix,
-            snapshot_date=date,
-            run=run,
-        )
-        output = SnapshotSpec.parse(
-            source=ContactListChanges(contact_list_id=contact_list_id),
-            s3_prefix=target,
-            snapshot_date=date,
-            replace=replace,
-            run=run,
-            try_number=try_number,
-            generation=generation,
-            logical_date=logical_date,
-        )
-        return cls(snapshot=snapshot, output=output, since=older, before=check_boolean("before", before))
-
-
-@dataclass(slots=True)
-class Counts:
-    """How many contacts are what."""
-
-    added: int = 0
-    changed: int = 0
-    gone: int = 0
-    unchanged: int = 0
 
 
 @dataclass(slots=True)
@@ -231,95 +142,6 @@ def find_changes(
     )
     stop.check()
     return manifest
-
-
-def compare(
-    older: Iterable[tuple[str, str]],
-    newer: Iterable[tuple[str, str]],
-    counts: Counts,
-    *,
-    loose: frozenset[str] = frozenset(),
-    before: bool = False,
-) -> Iterator[str]:
-    """Yield a row for each contact that differs: those of the newer side in its order, then those that are gone.
-
-    :param older: ids with raw JSON objects; held in memory. ``newer`` likewise, read once.
-    :param counts: is added to.
-    :param loose: fields that are compared by what they say, whatever type their column has.
-    :param before: whether rows repeat what the older side held.
-
-    Raises CorruptSnapshotError if an id comes twice on one side.
-    """
-    left: dict[str, str] = {}
-    for identifier, row in older:
-        if left.setdefault(identifier, row) is not row:
-            raise _twice()
-    seen: set[str] = set()
-    for identifier, row in newer:
-        if identifier in seen:
-            raise _twice()
-        seen.add(identifier)
-        was = left.pop(identifier, None)
-        if was is None:
-            counts.added += 1
-            yield _row(identifier, "added", row, None)
-        elif was == row or _say_the_same(was, row, loose):
-            counts.unchanged += 1
-        else:
-            counts.changed += 1
-            yield _row(identifier, "changed", row, was if before else None)
-    for identifier, was in left.items():
-        counts.gone += 1
-        yield _row(identifier, "gone", None, was if before else None)
-
-
-def _say_the_same(was: str, row: str, loose: frozenset[str]) -> bool:
-    """Compare two contacts. Raises CorruptSnapshotError if one cannot be read."""
-    try:
-        return _content(was, loose) == _content(row, loose)
-    except (ValueError, RecursionError) as err:
-        problem = "nested too deeply" if isinstance(err, RecursionError) else str(err)
-    raise CorruptSnapshotError(
-        f"A contact of a snapshot that was to be compared cannot be read: {problem}. Nothing was published; take the "
-        "snapshot again."
-    )
-
-
-def _row(identifier: str, change: str, contact: str | None, before: str | None) -> str:
-    return (
-        f'{{"_id": {json.dumps(identifier)}, "change": "{change}", '
-        f'"contact": {contact or "null"}, "before": {before or "null"}}}'
-    )
-
-
-def _content(row: str, loose: frozenset[str]) -> dict[str, object]:
-    """Return what a contact says. A field that is null says as much as one that is missing."""
-    found = comparable(row)
-    if not isinstance(found, dict):
-        raise ValueError("it is no object")  # noqa: TRY004  # the row is wrong, not the program
-    return {name: _loosely(value) if name in loose else value for name, value in found.items() if value is not None}
-
-
-def _loosely(value: object) -> object:
-    """Return the same for a string and for the number, time or boolean that it spells."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, (str, tuple)):
-        return value
-    text = str(value[0]) if isinstance(value, tuple) else value
-    at = instant(text)
-    if at is not None:
-        return ("at", at)
-    if not _number(text):
-        return text
-    try:
-        return Decimal(text)
-    except ArithmeticError:  # an exponent of more than 18 digits
-        return text
-
-
-def _twice() -> CorruptSnapshotError:
-    return CorruptSnapshotError("A snapshot that was to be compared holds an _id twice. Nothing was published.")
 
 
 def _proven(store: ObjectStore, layout: Layout, parameter: str) -> Manifest:
