@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from airflow_provider_kore.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
 from airflow_provider_kore.links.snapshot import ManifestLink, push_links
-from airflow_provider_kore.retry_policy import set_retry_policy
 from airflow_provider_kore.snapshot.layout import default_changes_prefix
-from airflow_provider_kore.task_errors import task_errors
+from airflow_provider_kore.task.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
+from airflow_provider_kore.task.errors import task_errors
+from airflow_provider_kore.task.retry_policy import set_retry_policy
 from airflow_provider_kore.transfers.snapshot_to_s3 import manifest_key, run_date, run_parameters
 
 if TYPE_CHECKING:

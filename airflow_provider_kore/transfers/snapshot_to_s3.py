@@ -7,13 +7,13 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
-from airflow_provider_kore.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
-from airflow_provider_kore.lineage import snapshot_lineage
 from airflow_provider_kore.links.snapshot import ManifestLink, SnapshotLink, push_links
-from airflow_provider_kore.metrics import send_metrics
-from airflow_provider_kore.retry_policy import set_retry_policy
-from airflow_provider_kore.task_errors import task_errors
-from airflow_provider_kore.task_state import ShownProgress
+from airflow_provider_kore.task.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
+from airflow_provider_kore.task.errors import task_errors
+from airflow_provider_kore.task.lineage import snapshot_lineage
+from airflow_provider_kore.task.metrics import send_metrics
+from airflow_provider_kore.task.retry_policy import set_retry_policy
+from airflow_provider_kore.task.state import ShownProgress
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
