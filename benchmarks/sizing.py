@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kore.api.rate_limit import MARGIN
+from airflow_provider_kore.api.allowance import MARGIN
 from airflow_provider_kore.snapshot.walk import LONG, LOOK_EVERY
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from airflow_provider_kore.walk.page import Record, Records
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_kore.api.calls import PagedCall
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.api.paging import PagedCall
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.walk.page import Evidence, Page
 

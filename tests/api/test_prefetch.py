@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from landing import client_of
 
-from airflow_provider_kore.api.paging import contacts_of
+from airflow_provider_kore.api.calls import contacts_of
 from airflow_provider_kore.exceptions import StoppedError
 from airflow_provider_kore.walk import prefetch
 from airflow_provider_kore.walk.prefetch import Prefetcher

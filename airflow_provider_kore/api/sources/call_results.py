@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from airflow_provider_kore.api import paging
+from airflow_provider_kore.api import calls
 from airflow_provider_kore.api.endpoints import check_id
 from airflow_provider_kore.api.sources.texts import mark_of, name_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError, SnapshotExistsError
@@ -17,9 +17,9 @@ from airflow_provider_kore.walk.source import Source, SourceState
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_kore.api.calls import PagedCall
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.api.paging import PagedCall
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.walk.page import Evidence
 
@@ -89,7 +89,7 @@ class CampaignContactsSource(Source):
 
     def call(self, client: CampaignClient) -> PagedCall:
         """Return the call that serves its results."""
-        return paging.campaign_contacts(self.campaign_id, client.config)
+        return calls.campaign_contacts(self.campaign_id, client.config)
 
     def look(self, client: CampaignClient) -> SourceState:
         """Ask for its name and status, and which run of it this is.

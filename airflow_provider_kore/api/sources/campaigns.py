@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from airflow_provider_kore.api import paging
+from airflow_provider_kore.api import calls
 from airflow_provider_kore.api.client import check_filters
 from airflow_provider_kore.api.endpoints import check_id
 from airflow_provider_kore.api.sources.texts import mark_of
@@ -16,9 +16,9 @@ from airflow_provider_kore.walk.source import Source, SourceState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_kore.api.calls import PagedCall
     from airflow_provider_kore.api.campaigns import CampaignQuery
     from airflow_provider_kore.api.client import CampaignClient
-    from airflow_provider_kore.api.paging import PagedCall
     from airflow_provider_kore.walk.page import Evidence, Page
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class CampaignsSource(Source):
 
     def call(self, client: CampaignClient) -> PagedCall:  # noqa: ARG002  # others need its connection
         """Return the call that serves them."""
-        return paging.campaigns(self.query)
+        return calls.campaigns(self.query)
 
     def look(self, client: CampaignClient) -> SourceState:
         """Ask for the campaign that changed last."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from airflow_provider_kore.api.calls import contact_lists
 from airflow_provider_kore.api.endpoints import check_id
-from airflow_provider_kore.api.paging import contact_lists
 from airflow_provider_kore.walk.source import Source, SourceState
 
 if TYPE_CHECKING:
+    from airflow_provider_kore.api.calls import PagedCall
     from airflow_provider_kore.api.client import CampaignClient
-    from airflow_provider_kore.api.paging import PagedCall
     from airflow_provider_kore.walk.page import Evidence
 
 

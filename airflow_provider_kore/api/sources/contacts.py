@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from airflow_provider_kore.api.calls import contacts_of
 from airflow_provider_kore.api.endpoints import check_id
-from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.api.sources.texts import mark_of, name_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError
 from airflow_provider_kore.walk.source import Source, SourceState
@@ -15,8 +15,8 @@ from airflow_provider_kore.walk.source import Source, SourceState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_kore.api.calls import PagedCall
     from airflow_provider_kore.api.client import CampaignClient
-    from airflow_provider_kore.api.paging import PagedCall
     from airflow_provider_kore.walk.page import Evidence
 
 log = logging.getLogger(__name__)

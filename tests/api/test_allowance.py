@@ -14,7 +14,7 @@ from clocks import StoppedClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_kore.api.rate_limit import IN_FLIGHT, JITTER, MARGIN, Allowance, shortest_time
+from airflow_provider_kore.api.allowance import IN_FLIGHT, JITTER, MARGIN, Allowance, shortest_time
 from airflow_provider_kore.walk.cost import Usage
 
 MINUTE, HOUR = 60.0 + MARGIN, 3600.0 + MARGIN
