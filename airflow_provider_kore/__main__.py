@@ -61,9 +61,9 @@ def _check(conn_id: str) -> int:
 def _explore(options: argparse.Namespace) -> int:
     """Print what was learned on standard output, or one line on standard error."""
     logging.disable(logging.WARNING)
-    from airflow_provider_kore.api.explore import explore
-    from airflow_provider_kore.api.explore_report import as_json, as_text
     from airflow_provider_kore.exceptions import KoreError, ParameterError
+    from airflow_provider_kore.explore.report import as_json, as_text
+    from airflow_provider_kore.explore.run import explore
     from airflow_provider_kore.hooks.airflow_versions import search_metadata_database
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
 

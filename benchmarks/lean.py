@@ -113,10 +113,10 @@ def plain(config: ApiConfig, contacts: int, folder: Path, level: int) -> Time:
 def ours(config: ApiConfig, contacts: int, store: Any, in_flight: int) -> Time:
     """Take a snapshot of the list."""
     from airflow_provider_kore.api.client import CampaignClient
+    from airflow_provider_kore.api.sources.contacts import ContactListSource
     from airflow_provider_kore.api.transport import RequestsTransport
     from airflow_provider_kore.clock import SystemClock
     from airflow_provider_kore.snapshot.run import take_snapshot
-    from airflow_provider_kore.snapshot.source import ContactListSource
     from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
     spec = SnapshotSpec.parse(
@@ -201,7 +201,7 @@ def _contact(number: int) -> dict[str, str]:
 def servers(contacts: int, *, zipped: bool) -> Iterator[tuple[ApiConfig, Any]]:
     """Start both servers; lend the connection to the one and a store in the other."""
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.snapshot.s3 import S3Store
+    from airflow_provider_kore.store.s3 import S3Store
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kore-lean-")))

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kore.api.rate_limit import MARGIN
+from airflow_provider_kore.api.allowance import MARGIN
 from airflow_provider_kore.snapshot.walk import LONG, LOOK_EVERY
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def skip_through(vendor: Vendor, s3: str, bucket: str, contacts: int, page: int,
 
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.api.sources.contacts import ContactListSource
     from airflow_provider_kore.snapshot.run import take_snapshot
-    from airflow_provider_kore.snapshot.s3 import S3Store
-    from airflow_provider_kore.snapshot.source import ContactListSource
     from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
+    from airflow_provider_kore.store.s3 import S3Store
 
     list_id = f"cl-{contacts}"
     vendor.add_list(list_id, contacts)

@@ -15,11 +15,11 @@ def land_yesterday(stage: Stage) -> None:
     """Land the demo's list as yesterday's, and then change it: three contacts gone, three new, one changed."""
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.api.sources.contacts import ContactListSource
     from airflow_provider_kore.clock import SystemClock
     from airflow_provider_kore.snapshot.run import take_snapshot
-    from airflow_provider_kore.snapshot.s3 import S3Store
-    from airflow_provider_kore.snapshot.source import ContactListSource
     from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
+    from airflow_provider_kore.store.s3 import S3Store
 
     kore, allowance = stage.kore, stage.kore.settings.requests_per_minute
     kore.configure(requests_per_minute=0)  # the allowance is left to whoever plays with the demo

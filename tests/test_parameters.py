@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.exceptions import ParameterError
 from airflow_provider_kore.parameters import (
     check_boolean,
@@ -20,9 +21,8 @@ from airflow_provider_kore.parameters import (
     structure,
 )
 from airflow_provider_kore.snapshot.fields import FieldPolicies
-from airflow_provider_kore.snapshot.s3_parameters import parse_settings
-from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
+from airflow_provider_kore.store.s3_parameters import parse_settings
 
 RUN = RunKey(dag_id="d", run_id="r", task_id="t")
 

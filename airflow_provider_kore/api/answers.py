@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 
 from airflow_provider_kore import json_text
-from airflow_provider_kore.api.page import NO_RECORDS, PageAnswer, Records
 from airflow_provider_kore.exceptions import ContractError
+from airflow_provider_kore.walk.page import NO_RECORDS, PageAnswer, Records
 
 if TYPE_CHECKING:
     from airflow_provider_kore.api.endpoints import Endpoint

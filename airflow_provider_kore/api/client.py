@@ -12,13 +12,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from airflow_provider_kore import json_text
-from airflow_provider_kore.api import endpoints, paging, refusals
+from airflow_provider_kore.api import calls, endpoints, refusals
+from airflow_provider_kore.api.allowance import Allowance
 from airflow_provider_kore.api.answers import memory_of, parse_object
 from airflow_provider_kore.api.auth import TokenSource
 from airflow_provider_kore.api.campaigns import CampaignQuery
-from airflow_provider_kore.api.page import PageRequest, check_page_size
-from airflow_provider_kore.api.prefetch import Prefetcher
-from airflow_provider_kore.api.rate_limit import Allowance
 from airflow_provider_kore.api.refusals import WebPageError
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.api.transport import (
@@ -43,15 +41,18 @@ from airflow_provider_kore.exceptions import (
     ServerError,
 )
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.walk.cost import Spent
+from airflow_provider_kore.walk.page import PageRequest, check_page_size
+from airflow_provider_kore.walk.prefetch import Prefetcher
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from airflow_provider_kore.api.calls import Ask, PagedCall
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
-    from airflow_provider_kore.api.page import Page, PageAnswer
-    from airflow_provider_kore.api.pagination import OffsetPagination
-    from airflow_provider_kore.api.paging import Ask, PagedCall
+    from airflow_provider_kore.walk.page import Page, PageAnswer
+    from airflow_provider_kore.walk.pagination import OffsetPagination
 
 log = logging.getLogger(__name__)
 
@@ -81,46 +82,6 @@ ASK_AGAIN: Final = 2
 
 WORTH_READING_AHEAD: Final = 0.005
 """Seconds of latency from which on pages are read ahead: below that, threads cost more than they hide."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """What requests have cost, for logs and manifests."""
-
-    requests: int = 0
-    retries: int = 0
-    rate_limited: int = 0
-    """Refusals for the rate."""
-    waited: float = 0.0
-    """Seconds waited for the allowance."""
-    bytes: int = 0
-    """Of answers' bodies, unpacked."""
-    pages: int = 0
-    """Those that were believed."""
-    rows: int = 0
-    """On those pages."""
-
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            requests=self.requests + other.requests,
-            retries=self.retries + other.retries,
-            rate_limited=self.rate_limited + other.rate_limited,
-            waited=self.waited + other.waited,
-            bytes=self.bytes + other.bytes,
-            pages=self.pages + other.pages,
-            rows=self.rows + other.rows,
-        )
-
-    def __sub__(self, other: Spent) -> Spent:
-        return Spent(
-            requests=self.requests - other.requests,
-            retries=self.retries - other.retries,
-            rate_limited=self.rate_limited - other.rate_limited,
-            waited=self.waited - other.waited,
-            bytes=self.bytes - other.bytes,
-            pages=self.pages - other.pages,
-            rows=self.rows - other.rows,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +276,7 @@ class CampaignClient:
 
         Raises DriftError, PaginationError, ParameterError, and whatever :meth:`send` raises.
         """
-        call = paging.contacts_of(contact_list_id)
+        call = calls.contacts_of(contact_list_id)
         pagination = call.pagination(page_size=check_page_size(page_size) or self.config.page_size)
         before = self.get_contact_list(contact_list_id).get("updatedAt")
         yield from self.iter_pages(call, pagination)
@@ -361,7 +322,7 @@ class CampaignClient:
         filter.
         """
         before = self.get_newest_update(query)
-        for page in self.iter_pages(paging.campaigns(query)):
+        for page in self.iter_pages(calls.campaigns(query)):
             check_filters(query, page)
             yield page
         after = self.get_newest_update(query)
@@ -383,7 +344,7 @@ class CampaignClient:
 
     def _newest_campaigns(self, query: CampaignQuery, number: int) -> PageAnswer:
         """Return so many of the campaigns, those that changed last if the server sorts by that."""
-        call = paging.campaigns(query, sort_by="updatedAt", order="desc")
+        call = calls.campaigns(query, sort_by="updatedAt", order="desc")
         try:
             return self.get_page(call, PageRequest(0, number))
         except RequestRefusedError:  # for the limit, perhaps
@@ -425,7 +386,7 @@ class CampaignClient:
 
         Raises NotFoundError, DriftError, PaginationError, ParameterError, and whatever :meth:`send` raises.
         """
-        call = paging.campaign_contacts(campaign_id, self.config)
+        call = calls.campaign_contacts(campaign_id, self.config)
         pagination = call.pagination(page_size=check_page_size(page_size) or self.config.page_size)
         before = self.look_at_campaign(campaign_id)
         yield from self.iter_pages(call, pagination)

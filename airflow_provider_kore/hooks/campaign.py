@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.api.page import Page
     from airflow_provider_kore.api.transport import Transport
     from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.snapshot.stop import Stop
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.walk.page import Page
 
 MASKED_TOKENS = 1_000
 """How many tokens one client registers with the masker, whose cost grows with each.
@@ -194,8 +194,8 @@ class KoreCampaignHook(BaseHook):
         """
         from airflow_provider_kore.api.client import MOST_IN_FLIGHT
         from airflow_provider_kore.api.config import risks_of
+        from airflow_provider_kore.api.stoppable import StoppableTransport
         from airflow_provider_kore.api.transport import RequestsTransport
-        from airflow_provider_kore.snapshot.stop import StoppableTransport
 
         for warning in risks_of(self.config):
             self.log.warning("Kore connection %r: %s", self.kore_conn_id, warning)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_kore.retry_policy import set_retry_policy
-from airflow_provider_kore.task_errors import task_errors
+from airflow_provider_kore.task.errors import task_errors
+from airflow_provider_kore.task.retry_policy import set_retry_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

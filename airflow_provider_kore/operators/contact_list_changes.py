@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from airflow_provider_kore.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
 from airflow_provider_kore.links.snapshot import ManifestLink, push_links
-from airflow_provider_kore.retry_policy import set_retry_policy
 from airflow_provider_kore.snapshot.layout import default_changes_prefix
-from airflow_provider_kore.task_errors import task_errors
+from airflow_provider_kore.task.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
+from airflow_provider_kore.task.errors import task_errors
+from airflow_provider_kore.task.retry_policy import set_retry_policy
 from airflow_provider_kore.transfers.snapshot_to_s3 import manifest_key, run_date, run_parameters
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperatorLink, Context
 
-    from airflow_provider_kore.snapshot.stop import Stop
+    from airflow_provider_kore.stop import Stop
 
 
 ON_MISSING: Final = ("skip", "fail")
@@ -111,7 +111,7 @@ class ContactListChangesOperator(AssetOperator):
         Raises AirflowSkipException where there is nothing to compare yet, or changes of a newer snapshot stand;
         AirflowFailException where no retry can help, RetryableError where one can.
         """
-        from airflow_provider_kore.snapshot.stop import Stop
+        from airflow_provider_kore.stop import Stop
 
         push_links(self, context["ti"], {})  # none, until it is known
         self._stop = Stop()
@@ -127,11 +127,12 @@ class ContactListChangesOperator(AssetOperator):
             self._stop.request()
 
     def _compare(self, context: Context, stop: Stop) -> dict[str, Any]:
+        from airflow_provider_kore.changes.run import find_changes
+        from airflow_provider_kore.changes.spec import ChangesSpec
         from airflow_provider_kore.exceptions import NothingToCompareError
         from airflow_provider_kore.hooks.airflow_versions import AirflowSkipException
         from airflow_provider_kore.hooks.s3 import open_bucket
         from airflow_provider_kore.parameters import check_choice, refuse_templates
-        from airflow_provider_kore.snapshot.changes import ChangesSpec, find_changes
         from airflow_provider_kore.snapshot.phases import Teller
 
         refuse_templates({name: getattr(self, name) for name in self.template_fields})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_kore.hooks.airflow_versions import default_deferrable
-from airflow_provider_kore.retry_policy import bounded_wait, set_retry_policy
+from airflow_provider_kore.task.retry_policy import bounded_wait, set_retry_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

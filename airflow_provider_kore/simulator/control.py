@@ -20,104 +20,111 @@ from airflow_provider_kore.simulator.answers import Answer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_kore.simulator.simulator import Simulator
+    from airflow_provider_kore.simulator.environment import Environment
 
 PREFIX = "/_simulator/"
 
 
-def control(simulator: Simulator, method: str, target: str, body: bytes) -> Answer:
-    """Answer one control request; mistakes come back as 400 or 404 with a sentence."""
+def control(
+    environment: Environment, connection: Callable[[], object], method: str, target: str, body: bytes
+) -> Answer:
+    """Answer one control request; mistakes come back as 400 or 404 with a sentence.
+
+    :param connection: returns what an Airflow connection to it needs.
+    """
     segments = [unquote(segment) for segment in target.partition("?")[0].removeprefix(PREFIX).split("/")]
     try:
         fields = json.loads(body or b"{}")
         if not isinstance(fields, dict):
             return _answer(400, {"error": "the body must be a JSON object"})
-        return _route(simulator, method, segments, fields)
+        return _route(environment, connection, method, segments, fields)
     except KeyError as err:
         return _answer(404, {"error": str(err.args[0])})
     except (ValueError, TypeError, IndexError) as err:
         return _answer(400, {"error": str(err)})
 
 
-def _route(simulator: Simulator, method: str, segments: list[str], fields: dict[str, Any]) -> Answer:
+def _route(
+    environment: Environment, connection: Callable[[], object], method: str, segments: list[str], fields: dict[str, Any]
+) -> Answer:
     match method, segments:
         case _, ["lists", *rest]:
-            return _lists(simulator, method, rest, fields)
+            return _lists(environment, method, rest, fields)
         case _, ["faults", *rest]:
-            return _faults(simulator, method, rest, fields)
+            return _faults(environment, method, rest, fields)
         case _, ["campaigns", *rest]:
-            return _campaigns(simulator, method, rest, fields)
+            return _campaigns(environment, method, rest, fields)
         case "GET", [what]:
-            return _read(simulator, what)
+            return _read(environment, connection, what)
         case "PATCH", ["settings"]:
-            simulator.configure(**fields)
+            environment.configure(**fields)
         case "DELETE", ["requests"]:
-            simulator.forget_requests()
+            environment.forget_requests()
         case _:
             return _no_such(method, segments)
     return _answer(200, {})
 
 
-def _read(simulator: Simulator, what: str) -> Answer:
+def _read(environment: Environment, connection: Callable[[], object], what: str) -> Answer:
     readers: dict[str, Callable[[], object]] = {
-        "connection": lambda: simulator.connection,
-        "settings": lambda: asdict(simulator.settings),
-        "requests": lambda: [asdict(record) for record in simulator.requests],
-        "report": simulator.report,
+        "connection": connection,
+        "settings": lambda: asdict(environment.settings),
+        "requests": lambda: [asdict(record) for record in environment.requests],
+        "report": environment.report,
     }
     return _answer(200, readers[what]()) if what in readers else _no_such("GET", [what])
 
 
-def _campaigns(simulator: Simulator, method: str, rest: list[str], fields: dict[str, Any]) -> Answer:
+def _campaigns(environment: Environment, method: str, rest: list[str], fields: dict[str, Any]) -> Answer:
     match method, rest:
         case "POST", []:
-            simulator.add_campaign(**fields)
+            environment.add_campaign(**fields)
             return _answer(201, {})
         case "POST", [campaign_id, "status"]:
-            simulator.set_campaign_status(campaign_id, **fields)
+            environment.set_campaign_status(campaign_id, **fields)
             return _answer(200, {})
         case "POST", [campaign_id, "restart"]:
-            simulator.restart_campaign(campaign_id, **fields)
+            environment.restart_campaign(campaign_id, **fields)
             return _answer(200, {})
         case "POST", [campaign_id, "results"]:
-            simulator.add_campaign_results(campaign_id, **fields)
+            environment.add_campaign_results(campaign_id, **fields)
             return _answer(200, {})
     return _no_such(method, ["campaigns", *rest])
 
 
-def _lists(simulator: Simulator, method: str, rest: list[str], fields: dict[str, Any]) -> Answer:
+def _lists(environment: Environment, method: str, rest: list[str], fields: dict[str, Any]) -> Answer:
     changes: dict[str, Callable[..., object]] = {
-        "append": simulator.append,
-        "insert": simulator.insert,
-        "remove": simulator.remove,
-        "update": simulator.update,
+        "append": environment.append,
+        "insert": environment.insert,
+        "remove": environment.remove,
+        "update": environment.update,
     }
     match method, rest:
         case "POST", []:
-            simulator.add_list(**fields)
+            environment.add_list(**fields)
             return _answer(201, {})
         case "DELETE", [list_id]:
-            simulator.remove_list(list_id)
+            environment.remove_list(list_id)
             return _answer(200, {})
         case "GET", [list_id, "ids"]:
-            return _answer(200, list(simulator.contact_ids(list_id)))
+            return _answer(200, list(environment.contact_ids(list_id)))
         case "POST", [list_id, change] if change in changes:
             return _answer(200, {"result": changes[change](list_id, **fields)})
     return _no_such(method, ["lists", *rest])
 
 
-def _faults(simulator: Simulator, method: str, rest: list[str], fields: dict[str, Any]) -> Answer:
+def _faults(environment: Environment, method: str, rest: list[str], fields: dict[str, Any]) -> Answer:
     match method, rest:
         case "GET", []:
-            found = [{"number": fault.number, "name": fault.name, "fired": fault.fired} for fault in simulator.faults]
+            found = [{"number": fault.number, "name": fault.name, "fired": fault.fired} for fault in environment.faults]
             return _answer(200, found)
         case "POST", []:
-            return _answer(201, {"number": simulator.add_fault(**fields).number})
+            return _answer(201, {"number": environment.add_fault(**fields).number})
         case "DELETE", []:
-            simulator.clear_faults()
+            environment.clear_faults()
             return _answer(200, {})
         case "DELETE", [number]:
-            for fault in simulator.faults:
+            for fault in environment.faults:
                 if str(fault.number) == number:
                     fault.remove()
                     return _answer(200, {})

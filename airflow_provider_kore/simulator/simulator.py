@@ -2,72 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import ssl
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kore.simulator.campaigns import Campaign
 from airflow_provider_kore.simulator.control import PREFIX, control
-from airflow_provider_kore.simulator.faults import Fault, make_fault
+from airflow_provider_kore.simulator.environment import Environment
 from airflow_provider_kore.simulator.server import HttpServer
-from airflow_provider_kore.simulator.service import Service
 from airflow_provider_kore.simulator.settings import Settings, with_changes
-from airflow_provider_kore.simulator.triggers import ArmedFault, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
 
     from airflow_provider_kore.simulator.answers import Answer
-    from airflow_provider_kore.simulator.contacts import Contact
-    from airflow_provider_kore.simulator.journal import ServedRequest
     from airflow_provider_kore.simulator.tokens import App
 
-_CHUNK = 1000
-_TRIGGER_FIELDS = frozenset(field.name for field in fields(Trigger))
 
-
-class FaultHandle:
-    """A fault that was added; as a context manager it takes the fault away at the end."""
-
-    def __init__(self, service: Service, armed: ArmedFault) -> None:
-        """Wrap what the service armed."""
-        self._service = service
-        self._armed = armed
-
-    @property
-    def number(self) -> int:
-        """What the control API calls it."""
-        return self._armed.number
-
-    @property
-    def name(self) -> str:
-        """The fault's name in ``FAULTS``."""
-        return self._armed.fault.name
-
-    @property
-    def fired(self) -> int:
-        """How often it has happened."""
-        return self._armed.fired
-
-    def remove(self) -> None:
-        """Take it away; doing so twice does no harm."""
-        self._service.disarm(self._armed)
-
-    def __enter__(self) -> Self:
-        """Leave the fault in place until the block ends."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take the fault away."""
-        self.remove()
-
-
-class Simulator:
+class Simulator(Environment):
     """A Kore.ai environment on this machine.
 
     For example::
@@ -95,7 +47,7 @@ class Simulator:
         keyfile: str | None = None,
         **settings: Any,
     ) -> None:
-        self._service = Service(with_changes(Settings(), settings))
+        super().__init__(with_changes(Settings(), settings))
         self._address = (host, port)
         self._certificate = (certfile, keyfile)
         self._server: HttpServer | None = None
@@ -130,7 +82,7 @@ class Simulator:
 
     def _respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         if target.startswith(PREFIX):
-            return control(self, method, target, body)
+            return control(self, lambda: self.connection, method, target, body)
         return self._service.answer(method, target, headers, body)
 
     # --- Where it is -----------------------------------------------------------------------------------------------
@@ -165,201 +117,3 @@ class Simulator:
                 "requests_per_hour": self.settings.requests_per_hour,
             },
         }
-
-    # --- How it behaves --------------------------------------------------------------------------------------------
-
-    @property
-    def settings(self) -> Settings:
-        """The settings in force."""
-        return self._service.state.settings
-
-    def configure(self, **changes: Any) -> None:
-        """Change settings while it runs. Raises ValueError, and changes nothing, if one is wrong."""
-        self._service.configure(changes)
-
-    def add_app(self, **changes: Any) -> App:
-        """Register another app: settings of the first one with changes, such as ``client_id`` or ``account_id``."""
-        with self._service.lock:
-            return self._service.state.add_app(with_changes(self.settings, changes))
-
-    def add_fault(self, name: str, **conditions: Any) -> FaultHandle:
-        """Let something go wrong until it is removed.
-
-        :param name: one of ``FAULTS``.
-        :param conditions: fields of :class:`Trigger` say when; all others are the fault's own parameters.
-        Raises ValueError with a sentence for a name or parameter that does not exist.
-        """
-        when = {key: value for key, value in conditions.items() if key in _TRIGGER_FIELDS}
-        own = {key: value for key, value in conditions.items() if key not in _TRIGGER_FIELDS}
-        when.setdefault("seed", self.settings.seed)
-        fault: Fault = make_fault(name, own)
-        return FaultHandle(self._service, self._service.arm(fault, Trigger(**when)))
-
-    def fault(self, name: str, **conditions: Any) -> FaultHandle:
-        """Do the same for a ``with`` block: ``with kore.fault("server_error", after_requests=70): …``."""
-        return self.add_fault(name, **conditions)
-
-    @property
-    def faults(self) -> list[FaultHandle]:
-        """The faults that are there, in the order in which they were added."""
-        with self._service.lock:
-            return [FaultHandle(self._service, armed) for armed in self._service.armed]
-
-    def clear_faults(self) -> None:
-        """Take all faults away."""
-        for handle in self.faults:
-            handle.remove()
-
-    # --- What it holds ---------------------------------------------------------------------------------------------
-
-    def add_list(
-        self,
-        list_id: str,
-        contacts: int | Iterable[Contact] = 0,
-        *,
-        name: str | None = None,
-        columns: Mapping[str, object] | None = None,
-        **details: object,
-    ) -> None:
-        """Add a contact list, or put a new one in the place of the old.
-
-        :param contacts: a number of generated contacts, of which nothing is held in memory; or the contacts
-            themselves: fields (``_id`` and timestamps are filled in), or JSON texts that are served as they are.
-        :param columns: further fields of every generated contact; ``{index}`` in a text becomes a number.
-        :param details: fields of its catalogue entry in the vendor's spelling, such as ``source``.
-        """
-        with self._service.lock:
-            self._service.state.add_list(list_id, contacts, name=name, columns=columns, details=details)
-
-    def remove_list(self, list_id: str) -> None:
-        """Delete a contact list."""
-        with self._service.lock:
-            self._service.state.list_record(list_id)
-            del self._service.state.lists[list_id]
-
-    def append(self, list_id: str, n: int = 1) -> None:
-        """Add ``n`` generated contacts, created now, at the end."""
-        with self._service.lock:
-            self._service.state.grow(list_id, n)
-
-    def insert(self, list_id: str, n: int = 1) -> None:
-        """Add ``n`` generated contacts, created now, at the beginning, so that every offset moves up."""
-        with self._service.lock:
-            self._service.state.grow(list_id, n, at_start=True)
-
-    def remove(self, list_id: str, index: int = 0, n: int = 1) -> int:
-        """Remove ``n`` contacts from position ``index`` on and return how many there were to remove."""
-        with self._service.lock:
-            return self._service.state.remove(list_id, index, n)
-
-    def update(self, list_id: str, index: int = 0, **changes: object) -> None:
-        """Set fields of the contact at position ``index``; its ``updatedAt`` and the list's become now."""
-        with self._service.lock:
-            self._service.state.update(list_id, index, changes)
-
-    def contact_ids(self, list_id: str) -> Iterator[str]:
-        """Ids in the order in which pages serve them now. Holds no more than a thousand at a time."""
-        yield from self._chunks(list_id, "contact_ids")
-
-    def contacts(self, list_id: str) -> Iterator[dict[str, Any]]:
-        """Contacts in the order in which pages serve them now, parsed from the JSON that pages hold."""
-        for text in self._chunks(list_id, "texts"):
-            yield json.loads(text)
-
-    def _chunks(self, list_id: str, read: Literal["contact_ids", "texts"]) -> Iterator[str]:
-        self._service.settle()
-        start = 0
-        while True:
-            with self._service.lock:
-                held = self._service.state.list_record(list_id).contacts
-                chunk = getattr(held, read)(start, start + _CHUNK, self.settings.sort)
-            if not chunk:
-                return
-            yield from chunk
-            start += _CHUNK
-
-    def add_campaign(
-        self,
-        campaign_id: str,
-        *,
-        type: Literal["voice", "sms"] = "voice",  # noqa: A002  # the vendor's word
-        status: str = "Active",
-        results: int | Iterable[Mapping[str, Any]] = 0,
-        name: str | None = None,
-        **details: object,
-    ) -> None:
-        """Add a campaign, or put a new one in the place of the old.
-
-        :param results: a number of generated call results, or the results themselves.
-        :param details: fields of its catalogue entry in the vendor's spelling, such as ``priority``.
-        """
-        held = results if isinstance(results, int) else tuple(results)
-        campaign = Campaign(
-            campaign_id=campaign_id,
-            name=name or f"Campaign {campaign_id}",
-            type=type,
-            status=status,
-            results=held,
-            details=details,
-        )
-        with self._service.lock:
-            self._service.state.campaigns[campaign_id] = campaign
-
-    def remove_campaign(self, campaign_id: str) -> None:
-        """Delete a campaign. Raises KeyError if there is none."""
-        with self._service.lock:
-            del self._service.state.campaigns[campaign_id]
-
-    def set_campaign_status(self, campaign_id: str, status: str) -> None:
-        """Move a campaign on. Raises KeyError if there is none."""
-        with self._service.lock:
-            moves = self.settings.campaign_instance_moves == "status"
-            self._service.state.campaigns[campaign_id].set_status(status, moves_instance=moves)
-
-    def restart_campaign(
-        self, campaign_id: str, *, results: int | Iterable[Mapping[str, Any]] = 0, status: str = "Active"
-    ) -> None:
-        """Start a campaign again, after it was stopped or because it recurs: its results are those of a new instance.
-
-        :param results: a number of generated call results, or the results themselves.
-        Raises KeyError if there is none.
-        """
-        with self._service.lock:
-            self._service.state.campaigns[campaign_id].restart(results, status)
-
-    def add_campaign_results(self, campaign_id: str, results: int | Iterable[Mapping[str, Any]]) -> None:
-        """Add call results at the end: a number of generated ones, or the results themselves.
-
-        Raises KeyError if there is no such campaign, ValueError if it holds the other kind.
-        """
-        with self._service.lock:
-            self._service.state.campaigns[campaign_id].add_results(results)
-
-    def campaign_results(self, campaign_id: str) -> list[dict[str, Any]]:
-        """Return what pages of call results serve now, in their order. Raises KeyError if there is no such campaign."""
-        with self._service.lock:
-            campaign = self._service.state.campaigns[campaign_id]
-            return [json.loads(text) for text in campaign.result_texts(0, campaign.result_count())]
-
-    # --- What it served --------------------------------------------------------------------------------------------
-
-    @property
-    def requests(self) -> list[ServedRequest]:
-        """The requests it served, oldest first; at most ``keep_requests``. Calls to the control API don't count."""
-        with self._service.lock:
-            return list(self._service.journal.served)
-
-    @property
-    def page_requests(self) -> list[ServedRequest]:
-        """Those of them that asked for a page of contacts."""
-        return [record for record in self.requests if record.endpoint == "contacts"]
-
-    def forget_requests(self) -> None:
-        """Start ``requests`` and ``report()`` afresh. Allowances and faults remember."""
-        with self._service.lock:
-            self._service.journal.forget()
-
-    def report(self) -> dict[str, Any]:
-        """Sum up what was served: per endpoint, status, fault and reason, rate limit refusals, peak, bytes."""
-        with self._service.lock:
-            return self._service.journal.report()

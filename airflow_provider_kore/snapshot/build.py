@@ -15,8 +15,8 @@ from airflow_provider_kore.snapshot.phases import Teller
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_kore.api.ids import IdSet
-    from airflow_provider_kore.snapshot.formats import Column, ColumnSet, Format
+    from airflow_provider_kore.formats import Column, ColumnSet, Format
+    from airflow_provider_kore.walk.ids import IdSet
 
 IN_MEMORY = 1 << 20
 """Bytes up to which a file never touches the disk."""

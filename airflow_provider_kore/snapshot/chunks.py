@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_kore.snapshot.layout import Layout
-    from airflow_provider_kore.snapshot.store import ObjectStore, StoredObject
+    from airflow_provider_kore.store.store import ObjectStore, StoredObject
 
 LARGEST_CHUNK: Final = 64 << 20
 """Bytes of the largest chunk that is read, packed and unpacked: far more than is ever written."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ShrunkError
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
 from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
-from airflow_provider_kore.snapshot.source import headline
+from airflow_provider_kore.walk.source import headline
 
 if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.layout import Layout
-    from airflow_provider_kore.snapshot.source import Source, SourceState
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.snapshot.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore
+    from airflow_provider_kore.walk.source import Source, SourceState
 
 log = logging.getLogger(__name__)
 

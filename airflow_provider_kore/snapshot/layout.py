@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.snapshot.formats import FORMATS
+from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.snapshot.spec import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.walk.source import Source
 
 MANIFEST_NAME: Final = "_manifest.json"
 """Engines that read Hive tables pass over names that begin with an underscore."""

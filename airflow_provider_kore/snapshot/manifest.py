@@ -13,13 +13,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
+from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_provider_kore.snapshot.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore
 
 SCHEMA_VERSION: Final = 1
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.exceptions import PausedError, StoppedError
 from airflow_provider_kore.quoting import count
-from airflow_provider_kore.snapshot.source import headline
+from airflow_provider_kore.walk.source import headline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.staging import WalkState
+    from airflow_provider_kore.walk.source import Source
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
-from airflow_provider_kore.api.ids import IdSet
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import (
     CheckpointLostError,
@@ -32,14 +31,14 @@ from airflow_provider_kore.exceptions import (
     StoreUnavailableError,
     SupersededError,
 )
+from airflow_provider_kore.formats import parts
 from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.snapshot.build import BuiltFile, build
-from airflow_provider_kore.snapshot.capabilities import LAGS
-from airflow_provider_kore.snapshot.conditions import conditions_honoured
-from airflow_provider_kore.snapshot.formats import parts
 from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_manifest
 from airflow_provider_kore.snapshot.phases import Teller
-from airflow_provider_kore.snapshot.store import (
+from airflow_provider_kore.store.capabilities import LAGS
+from airflow_provider_kore.store.conditions import conditions_honoured
+from airflow_provider_kore.store.store import (
     ABSENT,
     AccessRefused,
     Condition,
@@ -50,18 +49,19 @@ from airflow_provider_kore.snapshot.store import (
     UploadGone,
     find,
 )
-from airflow_provider_kore.snapshot.upload import Uploaded, upload_file
+from airflow_provider_kore.store.upload import Uploaded, upload_file
+from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.snapshot.capabilities import Capabilities
-    from airflow_provider_kore.snapshot.formats import ColumnSet
+    from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.snapshot.stop import Stop
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.store.capabilities import Capabilities
 
 log = logging.getLogger(__name__)
 

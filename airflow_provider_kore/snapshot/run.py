@@ -19,7 +19,6 @@ from airflow_provider_kore.exceptions import (
     SupersededError,
 )
 from airflow_provider_kore.quoting import count, quoted
-from airflow_provider_kore.snapshot.capabilities import find_out
 from airflow_provider_kore.snapshot.chunks import (
     ChunkStore,
     LocalChunks,
@@ -31,24 +30,25 @@ from airflow_provider_kore.snapshot.filing import filed_elsewhere
 from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
-from airflow_provider_kore.snapshot.patient import PatientStore
 from airflow_provider_kore.snapshot.phases import Phase, Teller
 from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, instant, look
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
-from airflow_provider_kore.snapshot.stop import Stop
-from airflow_provider_kore.snapshot.store import AccessRefused, ObjectStore
-from airflow_provider_kore.snapshot.upload import abort_leftovers
 from airflow_provider_kore.snapshot.walk import Walk, Walked
+from airflow_provider_kore.stop import Stop
+from airflow_provider_kore.store.capabilities import find_out
+from airflow_provider_kore.store.patient import PatientStore
+from airflow_provider_kore.store.store import AccessRefused, ObjectStore
+from airflow_provider_kore.store.upload import abort_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_kore.api.client import CampaignClient
-    from airflow_provider_kore.api.page import Page
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.walk.page import Page
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,15 @@ def take_snapshot(
         return published
     own = target.own(layout)
     with teller.phase("trying what the bucket can do"):
-        capabilities = find_out(spec, layout, store, staging_store, clock)
+        capabilities = find_out(
+            store,
+            staging_store,
+            clock,
+            key=layout.object,
+            media_type=spec.file_format.media_type(spec.compression),
+            staging=layout.staging,
+            durable=spec.durable,
+        )
     if own is not None:
         spec.source.check_replaced(own.content, lambda: spec.source.look(client))
     with teller.phase("cleaning up what earlier runs have left"):

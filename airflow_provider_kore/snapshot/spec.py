@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
-from airflow_provider_kore.api.page import check_page_size
 from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.formats import Format, parse_format
 from airflow_provider_kore.parameters import (
     check_boolean,
     check_choice,
@@ -21,10 +21,10 @@ from airflow_provider_kore.parameters import (
 )
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.filing import check_backfill
-from airflow_provider_kore.snapshot.formats import Format, parse_format
+from airflow_provider_kore.walk.page import check_page_size
 
 if TYPE_CHECKING:
-    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.walk.source import Source
 
 ON_DRIFT: Final = ("retry", "fail", "accept")
 """What to do about a list that changed while it was read."""

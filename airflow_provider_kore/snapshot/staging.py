@@ -21,18 +21,17 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from airflow_provider_kore import json_text
-from airflow_provider_kore.api.client import Spent
-from airflow_provider_kore.api.page import Page, Progress
-from airflow_provider_kore.api.prefetch import Prefetcher
-from airflow_provider_kore.api.rate_limit import Usage
 from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
+from airflow_provider_kore.formats import ColumnSet
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.chunks import LARGEST_CHUNK
 from airflow_provider_kore.snapshot.fields import FieldCounts
-from airflow_provider_kore.snapshot.formats import ColumnSet
 from airflow_provider_kore.snapshot.layout import CHUNK
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.seal import FIRST
+from airflow_provider_kore.walk.cost import Spent, Usage
+from airflow_provider_kore.walk.page import Page, Progress
+from airflow_provider_kore.walk.prefetch import Prefetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

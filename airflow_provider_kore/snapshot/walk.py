@@ -24,9 +24,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_kore.api.client import CampaignClient, Spent
-from airflow_provider_kore.api.ids import IdSet
-from airflow_provider_kore.api.page import Evidence, Page, PageAnswer, PageRequest, Progress
 from airflow_provider_kore.exceptions import (
     DriftError,
     OversizedError,
@@ -34,16 +31,20 @@ from airflow_provider_kore.exceptions import (
     RequestRefusedError,
     StoppedError,
 )
-from airflow_provider_kore.snapshot.source import headline, with_id
 from airflow_provider_kore.snapshot.staging import Staging, WalkState
+from airflow_provider_kore.walk.cost import Spent
+from airflow_provider_kore.walk.ids import IdSet
+from airflow_provider_kore.walk.page import Evidence, Page, PageAnswer, PageRequest, Progress
+from airflow_provider_kore.walk.source import headline, with_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_kore.api.pagination import Tolerance
+    from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.snapshot.source import SourceState
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.walk.pagination import Tolerance
+    from airflow_provider_kore.walk.source import SourceState
 
 log = logging.getLogger(__name__)
 

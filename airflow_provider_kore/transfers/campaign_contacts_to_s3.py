@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
-    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.walk.source import Source
 
 
 class CampaignContactsToS3Operator(SnapshotToS3Operator):
@@ -68,8 +68,8 @@ class CampaignContactsToS3Operator(SnapshotToS3Operator):
         self.replace_instance = replace_instance
 
     def _source(self, hook: KoreCampaignHook) -> Source:  # noqa: ARG002  # others need the connection
+        from airflow_provider_kore.api.sources.call_results import CampaignContactsSource
         from airflow_provider_kore.parameters import check_boolean
-        from airflow_provider_kore.snapshot.campaign_sources import CampaignContactsSource
 
         replace_instance = check_boolean("replace_instance", self.replace_instance)
         return CampaignContactsSource(campaign_id=self.campaign_id, replace_instance=replace_instance)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
-    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.walk.source import Source
 
 
 class CampaignsToS3Operator(SnapshotToS3Operator):
@@ -62,7 +62,7 @@ class CampaignsToS3Operator(SnapshotToS3Operator):
 
     def _source(self, hook: KoreCampaignHook) -> Source:
         from airflow_provider_kore.api.campaigns import CampaignQuery
-        from airflow_provider_kore.snapshot.campaign_sources import CampaignsSource
+        from airflow_provider_kore.api.sources.campaigns import CampaignsSource
 
         query = CampaignQuery.parse(self.campaign_type, self.filters)
         return CampaignsSource(stream_id=hook.config.stream_id, query=query)

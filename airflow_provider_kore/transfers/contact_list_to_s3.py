@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
-    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.walk.source import Source
 
 
 class ContactListToS3Operator(SnapshotToS3Operator):
@@ -65,7 +65,7 @@ class ContactListToS3Operator(SnapshotToS3Operator):
         self.max_contacts = max_contacts
 
     def _source(self, hook: KoreCampaignHook) -> Source:  # noqa: ARG002  # others need the connection
-        from airflow_provider_kore.snapshot.source import ContactListSource
+        from airflow_provider_kore.api.sources.contacts import ContactListSource
 
         return ContactListSource(contact_list_id=self.contact_list_id)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
-    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.walk.source import Source
 
 
 class ContactListsToS3Operator(SnapshotToS3Operator):
@@ -49,6 +49,6 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
         self.max_contact_lists = max_contact_lists
 
     def _source(self, hook: KoreCampaignHook) -> Source:
-        from airflow_provider_kore.snapshot.catalogue_source import ContactListsSource
+        from airflow_provider_kore.api.sources.catalog import ContactListsSource
 
         return ContactListsSource(stream_id=hook.config.stream_id)

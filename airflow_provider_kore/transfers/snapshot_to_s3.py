@@ -7,13 +7,13 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
-from airflow_provider_kore.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
-from airflow_provider_kore.lineage import snapshot_lineage
 from airflow_provider_kore.links.snapshot import ManifestLink, SnapshotLink, push_links
-from airflow_provider_kore.metrics import send_metrics
-from airflow_provider_kore.retry_policy import set_retry_policy
-from airflow_provider_kore.task_errors import task_errors
-from airflow_provider_kore.task_state import ShownProgress
+from airflow_provider_kore.task.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
+from airflow_provider_kore.task.errors import task_errors
+from airflow_provider_kore.task.lineage import snapshot_lineage
+from airflow_provider_kore.task.metrics import send_metrics
+from airflow_provider_kore.task.retry_policy import set_retry_policy
+from airflow_provider_kore.task.state import ShownProgress
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
     from airflow_provider_kore.hooks.s3_console import S3Console
     from airflow_provider_kore.snapshot.fields import FieldPolicies
-    from airflow_provider_kore.snapshot.source import Source
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.snapshot.stop import Stop
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.walk.source import Source
 
 
 LONGEST_TRY: Final = 31_622_400.0
@@ -71,7 +71,7 @@ class SnapshotToS3Operator(AssetOperator, ABC):
     :param staging_prefix: where checkpoints go; None: beside the table, below ``_staging``.
     :param staging_expiry: seconds after which a beginning is too old to be continued.
     :param s3_settings: how objects are written: ``encryption``, ``kms_key_id``, ``acl``, ``tags``, ``storage_class``, …
-        (the fields of :class:`~airflow_provider_kore.snapshot.s3_settings.S3Settings`).
+        (the fields of :class:`~airflow_provider_kore.store.s3_settings.S3Settings`).
     :param deferrable: give the worker slot back during long waits for the allowance; needs ``durable`` and a triggerer.
         None: as ``[operators] default_deferrable`` says.
     :param defer_after: seconds; a wait that is longer is deferred.
@@ -210,7 +210,7 @@ class SnapshotToS3Operator(AssetOperator, ABC):
 
     def _run(self, context: Context, since: float) -> dict[str, Any]:
         from airflow_provider_kore.exceptions import PausedError
-        from airflow_provider_kore.snapshot.stop import Stop
+        from airflow_provider_kore.stop import Stop
 
         push_links(self, context["ti"], {})  # none, until they are known
         self._stop = Stop()
@@ -277,7 +277,7 @@ class SnapshotToS3Operator(AssetOperator, ABC):
         from airflow_provider_kore.parameters import check_text, refuse_templates
         from airflow_provider_kore.snapshot.phases import Teller
         from airflow_provider_kore.snapshot.run import take_snapshot
-        from airflow_provider_kore.snapshot.stop import StoppableClock
+        from airflow_provider_kore.stop import StoppableClock
 
         refuse_templates({name: getattr(self, name) for name in self.template_fields})
         hook = KoreCampaignHook(check_text("kore_conn_id", self.kore_conn_id, "kore_default"))

@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_kore.exceptions import ContractError, FatalError, KoreError, RetryableError
 from airflow_provider_kore.hooks.airflow_versions import in_triggerer
 from airflow_provider_kore.hooks.unexpected import explain, guarded
-from airflow_provider_kore.retry_policy import bounded_wait
+from airflow_provider_kore.task.retry_policy import bounded_wait
 from airflow_provider_kore.triggers.threads import bounded
 
 if TYPE_CHECKING:

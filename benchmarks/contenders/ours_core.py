@@ -8,11 +8,11 @@ from contender import Job, compete
 
 from airflow_provider_kore.api.client import MOST_IN_FLIGHT, CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.snapshot.run import take_snapshot
-from airflow_provider_kore.snapshot.s3 import S3Store
-from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
+from airflow_provider_kore.store.s3 import S3Store
 
 
 def land(job: Job) -> None:

@@ -294,7 +294,7 @@ def test_unknown_access_key(bench: Bench, moto_auth_server: S3Server) -> None:
 
 
 def test_s3_that_does_not_answer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_kore.snapshot.patient.LONGEST_FIRST_OUTAGE", 1.0)
+    monkeypatch.setattr("airflow_provider_kore.store.patient.LONGEST_FIRST_OUTAGE", 1.0)
     bench.connect_aws(
         endpoint_url=f"http://127.0.0.1:{closed_port()}", config_kwargs={"retries": {"total_max_attempts": 1}}
     )

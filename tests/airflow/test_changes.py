@@ -11,9 +11,9 @@ import pytest
 from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
+from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException, AirflowSkipException
 from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
-from airflow_provider_kore.snapshot.formats import FORMATS
 
 if TYPE_CHECKING:
     from bench import Bench

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_kore import task_state
 from airflow_provider_kore.exceptions import StoppedError
 from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog
+from airflow_provider_kore.task import state
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
 if TYPE_CHECKING:
@@ -165,9 +165,9 @@ class HangingStore(Store):
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingStore]:
-    monkeypatch.setattr(task_state, "threads_may_ask_the_supervisor", lambda: True)
-    monkeypatch.setattr(task_state, "PATIENCE", 0.05)
-    monkeypatch.setattr(task_state, "LAST", 0.05)
+    monkeypatch.setattr(state, "threads_may_ask_the_supervisor", lambda: True)
+    monkeypatch.setattr(state, "PATIENCE", 0.05)
+    monkeypatch.setattr(state, "LAST", 0.05)
     store = HangingStore()
     yield store
     store.gate.set()
@@ -190,7 +190,7 @@ def test_a_store_that_hangs_does_not_hold_the_walk(
 
 def test_a_slow_store_is_written_to_seldom_and_then_never(hanging: HangingStore) -> None:
     now = [0.0]
-    shown = task_state.ShownProgress({"task_state_store": hanging}, lambda: now[0])  # type: ignore[typeddict-item]
+    shown = state.ShownProgress({"task_state_store": hanging}, lambda: now[0])  # type: ignore[typeddict-item]
 
     def checkpoint(at: float) -> int:
         now[0] = at
@@ -211,7 +211,7 @@ def test_a_slow_store_is_written_to_seldom_and_then_never(hanging: HangingStore)
 
 
 def test_the_end_is_shown_even_where_a_write_was_slow(hanging: HangingStore) -> None:
-    shown = task_state.ShownProgress({"task_state_store": hanging})  # type: ignore[typeddict-item]
+    shown = state.ShownProgress({"task_state_store": hanging})  # type: ignore[typeddict-item]
     shown.checkpoint(Checkpoint(rows=1, total=2, location="s3://b/k"))
     hanging.gate.set()
     shown.close()
@@ -225,5 +225,5 @@ def test_in_a_dag_test_the_supervisor_is_asked_from_the_tasks_own_thread(monkeyp
     asked = []
     store = Store()
     monkeypatch.setattr(store, "set", lambda _key, _value: asked.append(threading.get_ident()))
-    task_state.ShownProgress({"task_state_store": store}).landed(1, "s3://b/m")  # type: ignore[typeddict-item]
+    state.ShownProgress({"task_state_store": store}).landed(1, "s3://b/m")  # type: ignore[typeddict-item]
     assert asked == [threading.get_ident()]

@@ -11,7 +11,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_kore.exceptions import CredentialsError, RateLimitedError, RetryableError, ServerError
 from airflow_provider_kore.operators.connection import KoreConnectionCheckOperator
-from airflow_provider_kore.retry_policy import KoreRetryPolicy
+from airflow_provider_kore.task.retry_policy import KoreRetryPolicy
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from airflow_provider_kore.exceptions import (
     SupersededError,
 )
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException, AirflowSkipException
-from airflow_provider_kore.task_errors import task_errors
+from airflow_provider_kore.task.errors import task_errors
 
 if TYPE_CHECKING:
     from bench import Bench

@@ -14,10 +14,10 @@ from model_store import MemoryStore
 from airflow_provider_kore.api.client import MOST_IN_FLIGHT, CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
 from airflow_provider_kore.api.retry import RetryPolicy
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.api.transport import RequestsTransport
 from airflow_provider_kore.exceptions import ConfigError, DriftError, KoreError, ParameterError
 from airflow_provider_kore.snapshot.run import take_snapshot
-from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, Transport
     from airflow_provider_kore.simulator import Simulator
     from airflow_provider_kore.snapshot.manifest import Manifest
-    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.walk.source import Source
 
 QUICK = RetryPolicy(first_delay=0.001, longest_delay=0.002)
 """As patient as the real one in tries, not in time."""

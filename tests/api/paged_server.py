@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.api import endpoints
 from airflow_provider_kore.api.answers import page_answer, parse_page
-from airflow_provider_kore.api.pagination import OffsetPagination
+from airflow_provider_kore.walk.pagination import OffsetPagination
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_kore.api.page import PageAnswer, PageRequest
+    from airflow_provider_kore.walk.page import PageAnswer, PageRequest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from airflow_provider_kore.api.answers import page_answer, parse_page
 from airflow_provider_kore.exceptions import ContractError
 
 if TYPE_CHECKING:
-    from airflow_provider_kore.api.page import PageAnswer
+    from airflow_provider_kore.walk.page import PageAnswer
 
 
 def read(results: str) -> PageAnswer:

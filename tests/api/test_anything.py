@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_transport import config
 
+from airflow_provider_kore.api.calls import contacts_of
 from airflow_provider_kore.api.campaigns import CampaignQuery
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
-from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.api.retry import NO_RETRIES
 from airflow_provider_kore.api.transport import HttpRequest, HttpResponse
 from airflow_provider_kore.exceptions import ConfigError, KoreError

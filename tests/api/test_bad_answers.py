@@ -12,8 +12,8 @@ from landing import QUICK, outcome_of
 from test_refusals import HOUR, MINUTE, bodies, explained
 from test_transport import config, http, serving
 
+from airflow_provider_kore.api.calls import contacts_of
 from airflow_provider_kore.api.client import ASK_AGAIN, CampaignClient
-from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.api.retry import NO_RETRIES
 from airflow_provider_kore.exceptions import (
     ConfigError,

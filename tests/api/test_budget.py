@@ -16,10 +16,10 @@ from test_transport import config, http, outcome_of, serving
 
 from airflow_provider_kore.api import client as client_module
 from airflow_provider_kore.api.answers import parse_object, parse_page
+from airflow_provider_kore.api.calls import campaign_contacts, contacts_of
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import risks_of, secrets_of
 from airflow_provider_kore.api.diagnosis import check_connection
-from airflow_provider_kore.api.paging import campaign_contacts, contacts_of
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.exceptions import ContractError, KoreError, RateLimitedError
 
@@ -62,7 +62,7 @@ from airflow_provider_kore.api.answers import memory_of, page_answer, parse_page
 from airflow_provider_kore.api import endpoints
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
-from airflow_provider_kore.api.paging import contacts_of
+from airflow_provider_kore.api.calls import contacts_of
 
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 def peak():
@@ -117,13 +117,13 @@ def test_reading_ahead_takes_fewer_pages_the_larger_they_are(kore: Simulator, mo
     kore.configure(latency=0.02, requests_per_minute=0)
     kore.add_list("cl-1", contacts=4_000)
     depths: list[int] = []
-    planned = client_module.paging.OffsetPagination.planned
+    planned = client_module.calls.OffsetPagination.planned
 
     def spy(self: object, depth: int) -> list[object]:
         depths.append(depth)
         return planned(self, depth)  # type: ignore[arg-type, return-value]
 
-    monkeypatch.setattr(client_module.paging.OffsetPagination, "planned", spy)
+    monkeypatch.setattr(client_module.calls.OffsetPagination, "planned", spy)
     settings = config_of(kore.connection, requests_per_minute=0)
     with CampaignClient(settings, clock=ImpatientClock(), in_flight=32) as client:
         read = sum(len(page.records) for page in client.iter_pages(contacts_of("cl-1")))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from landing import Landing, client_of
 
+from airflow_provider_kore.api.sources.call_results import CampaignContactsSource
 from airflow_provider_kore.exceptions import DriftError, SnapshotExistsError
-from airflow_provider_kore.snapshot.campaign_sources import CampaignContactsSource
 
 if TYPE_CHECKING:
     from airflow_provider_kore.simulator import Simulator

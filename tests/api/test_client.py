@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from landing import QUICK, Landing, client_of, config_of, outcome_of
 
+from airflow_provider_kore.api.calls import contacts_of
 from airflow_provider_kore.api.client import ASK_AGAIN, CampaignClient
-from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.api.refusals import LONGEST_RETRY_AFTER
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, RequestsTransport
@@ -40,8 +40,8 @@ from airflow_provider_kore.simulator import FAULTS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_kore.api.page import Page
     from airflow_provider_kore.simulator import Simulator
+    from airflow_provider_kore.walk.page import Page
 
 
 @pytest.fixture(autouse=True)

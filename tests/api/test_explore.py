@@ -15,8 +15,6 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from airflow_provider_kore.api.config import ApiConfig
-from airflow_provider_kore.api.explore import LARGEST, LIMITS, MOST_REQUESTS, UNKNOWN_LIST, Findings, explore
-from airflow_provider_kore.api.explore_report import as_json, as_text
 from airflow_provider_kore.api.transport import HttpResponse, RequestsTransport
 from airflow_provider_kore.exceptions import (
     ContractError,
@@ -27,6 +25,8 @@ from airflow_provider_kore.exceptions import (
     RateLimitedError,
     UnreachableError,
 )
+from airflow_provider_kore.explore.report import as_json, as_text
+from airflow_provider_kore.explore.run import LARGEST, LIMITS, MOST_REQUESTS, UNKNOWN_LIST, Findings, explore
 from airflow_provider_kore.simulator.settings import Settings, with_changes
 
 if TYPE_CHECKING:

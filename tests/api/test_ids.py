@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_kore.api.ids import IdSet
+from airflow_provider_kore.walk.ids import IdSet
 
 
 @given(st.lists(st.text(max_size=6), max_size=300))

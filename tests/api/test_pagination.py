@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from paged_server import Glitch, Habits, PagedServer, names
 
-from airflow_provider_kore.api.ids import IdSet
-from airflow_provider_kore.api.page import PageAnswer, PageRequest, Record, Records, check_page_size
-from airflow_provider_kore.api.pagination import ASK_AGAIN, UNASKED_LIMIT, OffsetPagination, Tolerance
 from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationError, ParameterError
+from airflow_provider_kore.walk.ids import IdSet
+from airflow_provider_kore.walk.page import PageAnswer, PageRequest, Record, Records, check_page_size
+from airflow_provider_kore.walk.pagination import ASK_AGAIN, UNASKED_LIMIT, OffsetPagination, Tolerance
 
 TOO_LARGE = ("clamp", "lie", "refuse", "ignore")
 SKIP = ("honour", "ignore", "ignore_unseen")

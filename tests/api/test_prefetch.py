@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from landing import client_of
 
-from airflow_provider_kore.api import prefetch
-from airflow_provider_kore.api.paging import contacts_of
-from airflow_provider_kore.api.prefetch import Prefetcher
+from airflow_provider_kore.api.calls import contacts_of
 from airflow_provider_kore.exceptions import StoppedError
+from airflow_provider_kore.walk import prefetch
+from airflow_provider_kore.walk.prefetch import Prefetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ import pytest
 from clocks import ImpatientClock
 from landing import QUICK, SENSITIVE, Landing, config_of
 
+from airflow_provider_kore.api.calls import contacts_of
 from airflow_provider_kore.api.client import CampaignClient
-from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.exceptions import KoreError
 from airflow_provider_kore.simulator import FAULTS
 

@@ -15,12 +15,13 @@ from test_transport import config, http, serving
 
 from airflow_provider_kore.api.campaigns import CampaignQuery
 from airflow_provider_kore.api.client import CampaignClient
+from airflow_provider_kore.api.sources.call_results import CampaignContactsSource
+from airflow_provider_kore.api.sources.campaigns import CampaignsSource
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import DriftError
-from airflow_provider_kore.snapshot.campaign_sources import CampaignContactsSource, CampaignsSource
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.run import take_snapshot
-from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
 HOSTILE = ["\x1b[2J\x07", "line\nERROR: forged", "\u202eevil\u2066", "\ud800", "x" * 1_000_000, "\r\x00\x85\u2028"]

@@ -18,8 +18,8 @@ from test_transport import config, http, request, serving
 from urllib3.util import connection as urllib3_connection
 
 from airflow_provider_kore.api import diagnosis
+from airflow_provider_kore.api.calls import contacts_of
 from airflow_provider_kore.api.client import CampaignClient
-from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.api.transport import RequestsTransport
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import ConfigError, KoreError, UnreachableError

@@ -16,6 +16,9 @@ from landing import Landing, assert_clear, client_of, outcome_of
 
 from airflow_provider_kore.api.campaigns import CampaignQuery
 from airflow_provider_kore.api.client import MOST_IN_FLIGHT
+from airflow_provider_kore.api.sources.call_results import CampaignContactsSource
+from airflow_provider_kore.api.sources.campaigns import CampaignsSource
+from airflow_provider_kore.api.sources.catalog import ContactListsSource
 from airflow_provider_kore.exceptions import (
     ContractError,
     DriftError,
@@ -28,13 +31,11 @@ from airflow_provider_kore.exceptions import (
     ShrunkError,
 )
 from airflow_provider_kore.simulator import FAULTS
-from airflow_provider_kore.snapshot.campaign_sources import CampaignContactsSource, CampaignsSource
-from airflow_provider_kore.snapshot.catalogue_source import ContactListsSource
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 
 if TYPE_CHECKING:
     from airflow_provider_kore.simulator import Simulator
-    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.walk.source import Source
 
 CAMPAIGNS = 130
 RESULTS = 250

@@ -22,9 +22,9 @@ from landing import assert_clear, client_of, config_of, outcome_of
 from urllib3.exceptions import InsecureRequestWarning
 
 from airflow_provider_kore.api import transport as transport_module
+from airflow_provider_kore.api.calls import contacts_of
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
-from airflow_provider_kore.api.paging import contacts_of
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, RequestsTransport, TooLargeError
 from airflow_provider_kore.clock import SystemClock

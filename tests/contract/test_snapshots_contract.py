@@ -12,16 +12,17 @@ from vendor_table import TableServer
 from airflow_provider_kore.api.campaigns import CampaignQuery
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
+from airflow_provider_kore.api.sources.call_results import CampaignContactsSource
+from airflow_provider_kore.api.sources.campaigns import CampaignsSource
+from airflow_provider_kore.api.sources.catalog import ContactListsSource
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.clock import SystemClock
-from airflow_provider_kore.snapshot.campaign_sources import CampaignContactsSource, CampaignsSource
-from airflow_provider_kore.snapshot.catalogue_source import ContactListsSource
 from airflow_provider_kore.snapshot.run import take_snapshot
-from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 from airflow_provider_kore.triggers.campaign import CampaignStatusTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_kore.snapshot.source import Source
+    from airflow_provider_kore.walk.source import Source
 
 SOURCES: dict[str, Source] = {
     "contacts": ContactListSource(contact_list_id="cl-1"),

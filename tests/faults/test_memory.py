@@ -13,7 +13,7 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 SMALL, LARGE = 40_000, 160_000
 """The smaller one fills chunks already: they end at 10,000 contacts, or at a sixth of the list."""
 BYTES_PER_CONTACT = 27 + 2 * 8
-"""What :class:`~airflow_provider_kore.api.ids.IdSet` costs at its worst, and as much again as it grows."""
+"""What :class:`~airflow_provider_kore.walk.ids.IdSet` costs at its worst, and as much again as it grows."""
 NOISE_MB = 6.0
 """Between two processes that do the same."""
 

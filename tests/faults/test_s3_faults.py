@@ -28,7 +28,7 @@ def hurried_retries(operator: Any, tell: Callable[..., None]) -> None:
     """In the child: botocore waits up to 20 s between its tries; here it does not."""
     import botocore.endpoint
 
-    from airflow_provider_kore.snapshot import patient
+    from airflow_provider_kore.store import patient
 
     botocore.endpoint.time.sleep = lambda _: None
     patient.LONGEST_OUTAGE = patient.LONGEST_FIRST_OUTAGE = 1.0  # type: ignore[misc]  # the store is waited for in vain
@@ -37,7 +37,7 @@ def hurried_retries(operator: Any, tell: Callable[..., None]) -> None:
 def small_parts(operator: Any, tell: Callable[..., None]) -> None:
     """In the child: every file goes up in parts."""
     hurried_retries(operator, tell)
-    from airflow_provider_kore.snapshot import upload
+    from airflow_provider_kore.store import upload
 
     upload.upload_file.__kwdefaults__.update(single_put_bytes=0, part_bytes=8 * 1024)
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from attempt import Attempt, Job, Outcome, warm_up
 from botocore.exceptions import ClientError
 
-from airflow_provider_kore.api.pagination import AHEAD
 from airflow_provider_kore.snapshot.staging import SHARE, SMALLEST_CHUNK_ROWS
+from airflow_provider_kore.walk.pagination import AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,23 @@ from pathlib import Path
 import airflow_provider_kore
 
 HEAVY = {"aiohttp", "boto3", "botocore", "jwt", "pyarrow", "requests"}
-CORE = ("api", "clock", "exceptions", "json_text", "simulator", "snapshot")
+CORE = {
+    "api",
+    "changes",
+    "clock",
+    "connection_form",
+    "exceptions",
+    "explore",
+    "formats",
+    "json_text",
+    "parameters",
+    "quoting",
+    "simulator",
+    "snapshot",
+    "stop",
+    "store",
+    "walk",
+}
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(airflow_provider_kore.__path__, "airflow_provider_kore.")

@@ -27,12 +27,12 @@ from s3_servers import (  # noqa: E402, F401
     s3rver_server,
 )
 
-from airflow_provider_kore.snapshot.s3 import S3Store  # noqa: E402
+from airflow_provider_kore.store.s3 import S3Store  # noqa: E402
 
 if TYPE_CHECKING:
     from s3_servers import S3Server
 
-    from airflow_provider_kore.snapshot.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore
 
 
 @pytest.fixture(params=["memory", "moto", "ministack"])

@@ -14,15 +14,15 @@ import pytest
 from model_store import MemoryStore
 
 from airflow_provider_kore.exceptions import BucketNotFoundError
-from airflow_provider_kore.snapshot.s3 import S3Store
-from airflow_provider_kore.snapshot.store import ABSENT, Condition, ConditionFailed, Upload, UploadGone
+from airflow_provider_kore.store.s3 import S3Store
+from airflow_provider_kore.store.store import ABSENT, Condition, ConditionFailed, Upload, UploadGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from s3_servers import S3Server
 
-    from airflow_provider_kore.snapshot.store import ObjectStore, StoredObject
+    from airflow_provider_kore.store.store import ObjectStore, StoredObject
 
 TYPE = "application/x-test"
 PART = b"p" * 5 * 1024 * 1024

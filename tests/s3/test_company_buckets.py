@@ -13,13 +13,13 @@ import pytest
 
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import StorePermissionError
 from airflow_provider_kore.snapshot.run import take_snapshot
-from airflow_provider_kore.snapshot.s3 import S3Store
-from airflow_provider_kore.snapshot.s3_settings import S3Settings
-from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
+from airflow_provider_kore.store.s3 import S3Store
+from airflow_provider_kore.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ import boto3
 import pytest
 from model_store import MemoryStore
 
-from airflow_provider_kore.snapshot.conditions import Honoured, conditions_honoured
-from airflow_provider_kore.snapshot.s3 import S3Store
-from airflow_provider_kore.snapshot.store import ConditionFailed, ConditionUnsupported
+from airflow_provider_kore.store.conditions import Honoured, conditions_honoured
+from airflow_provider_kore.store.s3 import S3Store
+from airflow_provider_kore.store.store import ConditionFailed, ConditionUnsupported
 
 if TYPE_CHECKING:
     from model_store import Ignored

@@ -11,14 +11,14 @@ import pytest
 
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import KoreError, StoppedError
 from airflow_provider_kore.snapshot.run import take_snapshot
-from airflow_provider_kore.snapshot.s3 import S3Store
-from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
-from airflow_provider_kore.snapshot.stop import Stop
-from airflow_provider_kore.snapshot.store import find
+from airflow_provider_kore.stop import Stop
+from airflow_provider_kore.store.s3 import S3Store
+from airflow_provider_kore.store.store import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +157,7 @@ def test_a_walk_that_is_stopped_continues_where_it_was(
 def test_a_large_file_lands_in_parts_or_as_they_can(
     server: S3Server, bucket: str, take: Callable[..., Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_kore.snapshot import upload
+    from airflow_provider_kore.store import upload
 
     monkeypatch.setitem(upload.upload_file.__kwdefaults__, "single_put_bytes", 0)
     client = server.client()

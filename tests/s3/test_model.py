@@ -12,7 +12,7 @@ from airflow_provider_kore.exceptions import RequestRefusedError, StoreUnavailab
 if TYPE_CHECKING:
     from model_store import When
 
-    from airflow_provider_kore.snapshot.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore
 
 TYPE = "application/x-test"
 

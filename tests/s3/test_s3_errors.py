@@ -22,10 +22,10 @@ from airflow_provider_kore.exceptions import (
     StoreUnavailableError,
     TlsError,
 )
-from airflow_provider_kore.snapshot.s3 import S3Store
-from airflow_provider_kore.snapshot.s3_errors import Call, translate
-from airflow_provider_kore.snapshot.s3_settings import S3Settings
-from airflow_provider_kore.snapshot.store import (
+from airflow_provider_kore.store.s3 import S3Store
+from airflow_provider_kore.store.s3_errors import Call, translate
+from airflow_provider_kore.store.s3_settings import S3Settings
+from airflow_provider_kore.store.store import (
     ABSENT,
     AccessRefused,
     Condition,

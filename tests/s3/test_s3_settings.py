@@ -11,9 +11,9 @@ import pytest
 from interception import Interceptor, Request
 
 from airflow_provider_kore.exceptions import ParameterError, StoreUnavailableError
-from airflow_provider_kore.snapshot.s3 import S3Store
-from airflow_provider_kore.snapshot.s3_settings import S3Settings
-from airflow_provider_kore.snapshot.store import ABSENT, Condition
+from airflow_provider_kore.store.s3 import S3Store
+from airflow_provider_kore.store.s3_settings import S3Settings
+from airflow_provider_kore.store.store import ABSENT, Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,13 +13,13 @@ from interception import Interceptor, response
 
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import KoreError
 from airflow_provider_kore.snapshot.run import take_snapshot
-from airflow_provider_kore.snapshot.s3 import S3Store, patient_config
-from airflow_provider_kore.snapshot.s3_settings import S3Settings
-from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
+from airflow_provider_kore.store.s3 import S3Store, patient_config
+from airflow_provider_kore.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,7 +260,7 @@ def test_what_an_answer_must_hold_and_lacks_is_named(
 def test_no_checksum_header_is_sent_where_none_is_wanted(
     moto_server: S3Server, take: Callable[..., Manifest], way: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_kore.snapshot import upload
+    from airflow_provider_kore.store import upload
 
     client, bucket = moto_server.client(), moto_server.bucket()
     if way == "when_required":

@@ -16,9 +16,9 @@ from interception import Interceptor, response
 from model_store import MemoryStore
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, StoreUnavailableError
-from airflow_provider_kore.snapshot.s3 import S3Store
-from airflow_provider_kore.snapshot.s3_settings import S3Settings
-from airflow_provider_kore.snapshot.store import (
+from airflow_provider_kore.store.s3 import S3Store
+from airflow_provider_kore.store.s3_settings import S3Settings
+from airflow_provider_kore.store.store import (
     ABSENT,
     AccessRefused,
     Condition,
@@ -26,14 +26,14 @@ from airflow_provider_kore.snapshot.store import (
     StoredObject,
     UploadGone,
 )
-from airflow_provider_kore.snapshot.upload import PART_BYTES, Uploaded, _part_size, abort_leftovers, upload_file
+from airflow_provider_kore.store.upload import PART_BYTES, Uploaded, _part_size, abort_leftovers, upload_file
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from s3_servers import S3Server
 
-    from airflow_provider_kore.snapshot.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore
 
 TYPE = "application/x-test"
 MINE = {"snapshot-id": "mine", "contacts": "3"}

@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from airflow_provider_kore.exceptions import BucketNotFoundError, RequestRefusedError
-from airflow_provider_kore.snapshot.store import (
+from airflow_provider_kore.store.store import (
     Condition,
     ConditionFailed,
     Part,
@@ -86,7 +86,7 @@ class _Crash:
 
 
 class MemoryStore:
-    """An :class:`~airflow_provider_kore.snapshot.store.ObjectStore` in memory.
+    """An :class:`~airflow_provider_kore.store.store.ObjectStore` in memory.
 
     :param clock: tells the times of objects and uploads; None: one second per write since 2026 began.
     :param checksum_algorithm: ``SHA256`` (composite for multipart) or ``CRC32`` (of the full object).

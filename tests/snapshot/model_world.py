@@ -28,19 +28,20 @@ from model_vendor import DOCUMENTED, LIST_ID, PRIVATE, Quirks, Vendor
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.config import ApiConfig
 from airflow_provider_kore.api.retry import RetryPolicy
+from airflow_provider_kore.api.sources.contacts import ContactListSource
+from airflow_provider_kore.api.stoppable import StoppableTransport
 from airflow_provider_kore.exceptions import KoreError, RetryableError
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import Manifest
 from airflow_provider_kore.snapshot.run import take_snapshot
-from airflow_provider_kore.snapshot.source import ContactListSource
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
-from airflow_provider_kore.snapshot.stop import Stop, StoppableClock, StoppableTransport
+from airflow_provider_kore.stop import Stop, StoppableClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow_provider_kore.api.transport import HttpRequest, HttpResponse
-    from airflow_provider_kore.snapshot.store import StoredObject
+    from airflow_provider_kore.store.store import StoredObject
 
 SECRET = "a-client-secret-nobody-may-see-0123456789"
 RUN = RunKey(dag_id="dag", run_id="scheduled__2026-01-01T00:00:00+00:00", task_id="land")

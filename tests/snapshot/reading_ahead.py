@@ -14,7 +14,7 @@ Order = Literal["at once", "backward"] | int
 
 
 class OrderedPrefetcher:
-    """Stands in for :class:`airflow_provider_kore.api.prefetch.Prefetcher`, on one thread."""
+    """Stands in for :class:`airflow_provider_kore.walk.prefetch.Prefetcher`, on one thread."""
 
     def __init__(self, order: Order, depth: int) -> None:
         self.depth = depth

@@ -14,6 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_store import MemoryStore
 
+from airflow_provider_kore.changes import run as changes
+from airflow_provider_kore.changes.compare import Counts, compare
+from airflow_provider_kore.changes.run import find_changes
+from airflow_provider_kore.changes.spec import ChangesSpec
 from airflow_provider_kore.exceptions import (
     CorruptSnapshotError,
     DriftError,
@@ -23,13 +27,11 @@ from airflow_provider_kore.exceptions import (
     StoppedError,
     SupersededError,
 )
-from airflow_provider_kore.snapshot import changes
-from airflow_provider_kore.snapshot.changes import ChangesSpec, Counts, compare, find_changes
-from airflow_provider_kore.snapshot.formats import FORMATS, ColumnSet, parse_format
-from airflow_provider_kore.snapshot.formats import parts as split
+from airflow_provider_kore.formats import FORMATS, ColumnSet, parse_format
+from airflow_provider_kore.formats import parts as split
 from airflow_provider_kore.snapshot.manifest import Manifest
 from airflow_provider_kore.snapshot.spec import RunKey
-from airflow_provider_kore.snapshot.stop import Stop
+from airflow_provider_kore.stop import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

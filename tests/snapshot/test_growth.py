@@ -17,13 +17,13 @@ from model_vendor import DOCUMENTED, Quirks, Vendor, append, edit, exchange, ins
 from model_world import CONFIG, FakeClock, World
 from reading_ahead import Order, reading_ahead
 
-from airflow_provider_kore.api import pagination
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.exceptions import DriftError
 from airflow_provider_kore.snapshot.chunks import LocalChunks
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.walk import Walk, Walked
+from airflow_provider_kore.walk import pagination
 
 pytestmark = [pytest.mark.exhaustive, pytest.mark.usefixtures("short_is_long")]
 

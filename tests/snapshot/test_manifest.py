@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_store import MemoryStore
 
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
 from airflow_provider_kore.snapshot.guards import LOOKED_AT, last_good
 from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest, read_manifest
-from airflow_provider_kore.snapshot.source import ContactListSource
 
 TABLE = "t/contact_list_id=cl-1/"
 PARTITION = f"{TABLE}snapshot_date=2026-01-02/"

@@ -12,10 +12,10 @@ from model_store import MemoryStore
 from model_world import FakeClock, Process, World
 
 from airflow_provider_kore.exceptions import StoppedError, StoreUnavailableError
-from airflow_provider_kore.snapshot import patient
-from airflow_provider_kore.snapshot.patient import PatientStore
-from airflow_provider_kore.snapshot.stop import Stop
-from airflow_provider_kore.snapshot.store import ABSENT, ConditionFailed, SessionExpired, UploadGone
+from airflow_provider_kore.stop import Stop
+from airflow_provider_kore.store import patient
+from airflow_provider_kore.store.patient import PatientStore
+from airflow_provider_kore.store.store import ABSENT, ConditionFailed, SessionExpired, UploadGone
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from model_world import FakeClock
 
-from airflow_provider_kore.api.ids import IdSet
+from airflow_provider_kore.formats import ColumnSet, parse_format
 from airflow_provider_kore.snapshot import phases
 from airflow_provider_kore.snapshot.build import build
-from airflow_provider_kore.snapshot.formats import ColumnSet, parse_format
 from airflow_provider_kore.snapshot.phases import Teller
+from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

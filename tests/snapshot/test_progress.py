@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_world import FakeClock
 
-from airflow_provider_kore.api.client import Spent
-from airflow_provider_kore.api.rate_limit import Allowance
+from airflow_provider_kore.api.allowance import Allowance
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.progress import ProgressLog, about
-from airflow_provider_kore.snapshot.source import ContactListSource
+from airflow_provider_kore.walk.cost import Spent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

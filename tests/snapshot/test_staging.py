@@ -16,10 +16,10 @@ from model_vendor import PRIVATE, Contact, append, edit, remove
 from model_world import CONFIG, OTHER_RUN, RUN, Died, World
 
 from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, ParameterError, ShrunkError
+from airflow_provider_kore.formats import FORMATS
+from airflow_provider_kore.formats.columns import MAX_COLUMNS
 from airflow_provider_kore.snapshot import staging
 from airflow_provider_kore.snapshot.fields import FieldPolicies
-from airflow_provider_kore.snapshot.formats import FORMATS
-from airflow_provider_kore.snapshot.formats.columns import MAX_COLUMNS
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.seal import FIRST
 

@@ -11,7 +11,7 @@ from model_vendor import Quirks
 from model_world import World
 
 from airflow_provider_kore.exceptions import StoppedError
-from airflow_provider_kore.snapshot.stop import Stop, StoppableClock
+from airflow_provider_kore.stop import Stop, StoppableClock
 
 if TYPE_CHECKING:
     from model_world import Process

@@ -12,13 +12,13 @@ from unittest import mock
 import pytest
 from model_world import CONFIG, FakeClock
 
-from airflow_provider_kore.api import prefetch
-from airflow_provider_kore.api.page import Page, Progress, Record, Records
 from airflow_provider_kore.exceptions import DriftError, StoreUnavailableError
 from airflow_provider_kore.snapshot import staging
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import CHUNK_SECONDS, Staging, WalkState
+from airflow_provider_kore.walk import prefetch
+from airflow_provider_kore.walk.page import Page, Progress, Record, Records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,0 +1,239 @@
+"""What an exploration found: every fact, and those that are not about pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from airflow_provider_kore.explore import pages
+from airflow_provider_kore.explore.refusals import refusal_in_words
+from airflow_provider_kore.explore.seen import (
+    LARGEST,
+    NO_REQUEST,
+    NotLearnedError,
+    Told,
+    as_count,
+    contacts_seen,
+    first_page,
+    length,
+    missing,
+    served_pages,
+    skip_honoured,
+    told,
+)
+from airflow_provider_kore.quoting import quoted
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.explore.seen import Seen
+
+TOLERANCE: Final = 60.0
+"""Seconds by which ``updatedAt`` may miss the ``createdAt`` of a contact and still be its doing."""
+
+_API_SOURCES: Final = {"apiIntegration", "passiveApi", "passiveApiIntegration"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One thing the vendor's pages leave open."""
+
+    name: str
+    seen: str
+    """In words; where it was not learned, why."""
+    how: str
+    learned: bool = True
+    settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def facts_of(seen: Seen) -> tuple[Fact, ...]:
+    """Return every fact, in the order of :data:`QUESTIONS`."""
+    return tuple(_fact(seen, *question) for question in QUESTIONS)
+
+
+def _fact(seen: Seen, name: str, how: str, read: Callable[[Seen], Told]) -> Fact:
+    try:
+        found = read(seen)
+    except NotLearnedError as err:
+        return Fact(name=name, seen=str(err), how=how, learned=False)
+    return Fact(name=name, seen=found.seen, how=how, settings=found.settings)
+
+
+def catalogue_updated_at(seen: Seen) -> Told:
+    """Compare the catalogue's ``updatedAt`` with the list's own."""
+    if seen.chosen is None:
+        raise missing(seen)
+    if seen.entry is None:
+        raise NotLearnedError("the catalogue does not have this list")
+    if seen.details is None:
+        raise NotLearnedError(NO_REQUEST if seen.out_of_requests else "the list's own details are refused")
+    listed, own = seen.entry.get("updatedAt"), seen.details.get("updatedAt")
+    if listed is None:
+        return told("missing in the catalogue", catalogue_updated_at="missing")
+    if own is None:
+        raise NotLearnedError("missing in the list's own details")
+    if listed == own == seen.details.get("createdAt"):
+        raise NotLearnedError("the list has not changed since it was made")
+    if listed == own:
+        return told("the list's", catalogue_updated_at="list")
+    if listed == seen.details.get("createdAt"):
+        return told("the list's createdAt, not its updatedAt", catalogue_updated_at="stale")
+    return told("another than the list's, for which the simulator has no setting")
+
+
+def updated_at_moves(seen: Seen) -> Told:
+    """Compare the list's ``updatedAt`` with its ``createdAt`` and with its contacts'."""
+    if seen.chosen is None:
+        raise missing(seen)
+    if seen.details is None:
+        raise NotLearnedError(NO_REQUEST if seen.out_of_requests else "the list's own details are refused")
+    made, moved = _instant(seen.details.get("createdAt")), _instant(seen.details.get("updatedAt"))
+    newest = max(filter(None, (_instant(created) for created, _ in contacts_seen(seen))), default=None)
+    if moved is None or newest is None:
+        raise NotLearnedError("updatedAt of the list, or createdAt of its contacts, is missing")
+    if newest > moved + TOLERANCE:
+        return told("no: contacts were added after it", updated_at_moves=False)
+    if made is not None and newest > made + TOLERANCE and moved > made + TOLERANCE:
+        return told("yes: it is not older than the newest contact that was seen", updated_at_moves=True)
+    raise NotLearnedError("no contact was seen that is newer than the list itself")
+
+
+def record_count(seen: Seen) -> Told:
+    """Compare ``totalRecordCount`` with the list, and across the catalogue."""
+    if seen.chosen is None or first_page(seen) is None:
+        raise missing(seen)
+    if seen.entry is None:
+        raise NotLearnedError("the catalogue does not have this list")
+    if "totalRecordCount" not in seen.entry:
+        return told("missing", record_count="missing")
+    count = as_count(seen.entry["totalRecordCount"])
+    if count != 0:
+        contacts = length(seen)
+        if contacts is None and not skip_honoured(seen) and count == seen.pages[0].count("totalResults"):
+            contacts = count
+        if contacts is None:
+            raise NotLearnedError("the end of the list was not seen")
+        if count != contacts:
+            return told("wrong for this list, for which the simulator has no setting")
+    return _by_source(seen, right=count != 0)
+
+
+def _by_source(seen: Seen, *, right: bool) -> Told:
+    """Say what lists of both kinds tell: those that are fed over an API, and those that come from files."""
+    counts: dict[bool, set[bool]] = {True: set(), False: set()}
+    for each in seen.catalogue:
+        counts[str(each.get("source")) in _API_SOURCES].add(bool(as_count(each.get("totalRecordCount"))))
+    fed, filed = counts[True], counts[False]
+    if str((seen.entry or {}).get("source")) in _API_SOURCES:
+        if right:
+            return told("right, although the list is fed over an API", record_count="right")
+        if True in filed:
+            return told("0 for lists that are fed over an API", record_count="by_source")
+    else:
+        if not right:
+            return told("0, although the list comes from a file", record_count="zero")
+        if True in fed:
+            return told("right, also for lists that are fed over an API", record_count="right")
+        if fed:
+            return told("right, but 0 for lists that are fed over an API", record_count="by_source")
+    return told("right for this list" if right else "0 for this list")
+
+
+def unknown_id(seen: Seen) -> Told:
+    """Read the answer to an id that no list has."""
+    reply = seen.unknown
+    if reply is None:
+        raise NotLearnedError(NO_REQUEST)
+    words = refusal_in_words(reply)
+    payload = reply.payload or {}
+    status = payload.get("status")
+    if reply.error is None:
+        empty = payload.get("data") in (None, {}, [])
+        if not empty:
+            return told(f"{words}, with data for a list that is none")
+        return told(words, unknown_id="empty_200")
+    if reply.status in (400, 404):
+        return told(words, unknown_id=str(reply.status))
+    if reply.status == 200:  # noqa: PLR2004
+        named = {"failure_status": status} if status in ("error", "failure", "Error") else {}
+        return told(words, unknown_id="error_200", **named)
+    return told(f"{words}, for which the simulator has no setting")
+
+
+def error_key(seen: Seen) -> Told:
+    """Read how a refusal's text is named."""
+    refused = [page.reply for page in seen.pages if not page.served]
+    replies = [reply for reply in (seen.unknown, *refused) if reply is not None and reply.error is not None]
+    for reply in replies:
+        errors = (reply.payload or {}).get("errors")
+        for each in errors if isinstance(errors, list) else [errors]:
+            for key in ("msg", "message"):
+                if isinstance(each, Mapping) and isinstance(each.get(key), str):
+                    return told(f"{key}, in errors", error_key=key)
+    raise NotLearnedError("no refusal with errors was met")
+
+
+def limit_headers(seen: Seen) -> Told:
+    """Read the names and values of headers about limits."""
+    if not seen.limit_headers:
+        return told("none", limit_headers="none")
+    shown = ", ".join(f"{quoted(name, 40)}: {_number(value)}" for name, value in sorted(seen.limit_headers.items()))
+    known = {"X-RateLimit", "RateLimit"}
+    families = {name[: -len("-Limit")] for name in seen.limit_headers if name.endswith("-Limit")} & known
+    return told(shown, **({"limit_headers": families.pop()} if len(families) == 1 else {}))
+
+
+def latency(seen: Seen) -> Told:
+    """Read the median time of a page."""
+    served = served_pages(seen)
+    if not served:
+        raise missing(seen)
+    seconds = median(page.reply.seconds for page in served)
+    return told(f"{1000 * seconds:,.0f} ms, the median of {len(served)}", latency=round(seconds, 3))
+
+
+def other_version(seen: Seen) -> Told:
+    """Read whether the other version of the API answers, too."""
+    reply = seen.other_version
+    name = "v1" if seen.api_version == "v2" else "v2"
+    if reply is None:
+        raise NotLearnedError(NO_REQUEST)
+    return told(f"{name} answers" if reply.error is None else f"{name}: {refusal_in_words(reply)}")
+
+
+def _number(value: str) -> str:
+    """Return a header's value if it is made of numbers and their marks."""
+    return quoted(value, 40) if re.fullmatch(r"[0-9][0-9 ,;.=wqrt\"]{0,39}", value) else "(not shown)"
+
+
+def _instant(value: object) -> float | None:
+    try:
+        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+Question = tuple[str, str, Callable[["Seen"], Told]]
+
+QUESTIONS: Final[tuple[Question, ...]] = (
+    ("page size without limit", "first page", pages.default_limit),
+    ("largest limit", f"limit={LARGEST}, limit=1; where refused, by halves", pages.largest_limit),
+    ("skip", "a page from the middle of the first", pages.skip_handling),
+    ("paging fields", "all pages", pages.envelope),
+    ("echo", "all pages", pages.echo),
+    ("totalResults counts", "all pages, one at the end", pages.total),
+    ("hasMore", "all pages, one at the end", pages.has_more),
+    ("order", "createdAt and _id on all pages", pages.order),
+    ("catalogue's updatedAt", "beside the list's own", catalogue_updated_at),
+    ("updatedAt moves", "beside createdAt of list and contacts", updated_at_moves),
+    ("totalRecordCount", "beside the end of the list, and other lists", record_count),
+    ("unknown id", "details of a list that does not exist", unknown_id),
+    ("text of a refusal", "every refusal that was met", error_key),
+    ("limit headers", "all answers", limit_headers),
+    ("time of a page", "all pages", latency),
+    ("other version", "its catalogue", other_version),
+)
+"""Name, how it is found out, and the function that reads it."""

@@ -1,0 +1,390 @@
+"""What the vendor leaves open, asked of a real environment with a handful of read requests.
+
+:func:`explore` asks, :mod:`~airflow_provider_kore.explore.facts` reads the answers, and
+:mod:`~airflow_provider_kore.explore.report` prints them. What is kept of an answer is in :class:`PageLook` and
+:class:`Seen`: no name, no phone number, and ids only as long as two pages have to be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_kore import json_text
+from airflow_provider_kore.api import endpoints
+from airflow_provider_kore.api.answers import parse_object
+from airflow_provider_kore.api.client import CampaignClient
+from airflow_provider_kore.api.retry import NO_RETRIES
+from airflow_provider_kore.clock import Clock, SystemClock
+from airflow_provider_kore.exceptions import (
+    ContractError,
+    CredentialsError,
+    KoreError,
+    MalformedResponseError,
+    NotFoundError,
+    ParameterError,
+    RateLimitedError,
+    ScopeError,
+    UnreachableError,
+)
+from airflow_provider_kore.explore.facts import facts_of
+from airflow_provider_kore.explore.seen import (
+    LARGEST,
+    LIMITS,
+    PageLook,
+    Reply,
+    Seen,
+    as_count,
+    claimed_length,
+    length,
+    skip_honoured,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.api.endpoints import Endpoint
+    from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, Transport
+    from airflow_provider_kore.explore.facts import Fact
+
+MOST_REQUESTS: Final = 12
+"""Requests of one exploration at the most: a fifth of a minute's allowance."""
+
+UNKNOWN_LIST: Final = "cl-00000000-0000-4000-8000-000000000000"
+"""An id of the documented form that no list has."""
+
+_WIDE: Final = 20
+"""Contacts with which the end of a list is looked at, at the least, if the server gives so many."""
+
+_PAGING: Final = ("skip", "limit", "hasMore", "totalPages", "totalResults")
+_NOT_AN_ANSWER: Final = (RateLimitedError, MalformedResponseError, UnreachableError)
+_NOT_ABOUT_THE_REQUEST: Final = (*_NOT_AN_ANSWER, CredentialsError, ScopeError, NotFoundError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What was learned. Holds no contact data, no id and no secret."""
+
+    facts: tuple[Fact, ...]
+    requests: int
+    most_requests: int
+    api_version: str
+    place: int | None
+    """Which list of the catalogue was looked at, from 1; None: one it doesn't have."""
+    lists: int
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Settings of the simulator that make it behave as what was seen."""
+        return {name: value for fact in self.facts for name, value in fact.settings.items()}
+
+
+class _OutOfRequestsError(Exception):
+    """The next request would be one too many."""
+
+
+class CountingTransport:
+    """Sends no more requests than it may, whoever asks for them, and remembers the last answer and its seconds."""
+
+    def __init__(self, transport: Transport, clock: Clock, most: int) -> None:
+        self._transport = transport
+        self._clock = clock
+        self.most = most
+        self.requests = 0
+        self.last: HttpResponse | None = None
+        self.seconds = 0.0
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """See :meth:`~airflow_provider_kore.api.transport.Transport.send`."""
+        if self.requests >= self.most:
+            raise _OutOfRequestsError
+        self.requests += 1
+        self.last = None
+        started = self._clock.monotonic()
+        self.last = self._transport.send(request)
+        self.seconds = self._clock.monotonic() - started
+        return self.last
+
+    def close(self) -> None:
+        """See :meth:`~airflow_provider_kore.api.transport.Transport.close`."""
+        self._transport.close()
+
+
+def explore(
+    config: ApiConfig,
+    *,
+    contact_list_id: str | None = None,
+    most_requests: int = MOST_REQUESTS,
+    clock: Clock | None = None,
+    transport: Transport | None = None,
+) -> Findings:
+    """Ask an environment what the vendor's pages leave open.
+
+    :param contact_list_id: whose pages to look at; None: a list of the catalogue that promises most.
+    :param most_requests: from 1 to 12, whatever is sent again included; the connection's limits are obeyed.
+    :param transport: how to reach the server; None: requests.
+
+    Raises KoreError if the connection does not work, or stops working: a refused token, a spent allowance, an answer
+    that is none; ParameterError for an impossible id or number.
+    """
+    from airflow_provider_kore.api.transport import RequestsTransport
+
+    if not 1 <= most_requests <= MOST_REQUESTS:
+        raise ParameterError("most_requests", f"is {most_requests}", f"pass a number from 1 to {MOST_REQUESTS}")
+    if contact_list_id is not None:
+        endpoints.check_id("contact_list_id", contact_list_id)
+    clock = clock or SystemClock()
+    counting = CountingTransport(transport or RequestsTransport(config, clock), clock, most_requests)
+    with CampaignClient(config, clock=clock, transport=counting, retry=NO_RETRIES) as client:
+        explorer = _Explorer(config, client, counting)
+        explorer.run(contact_list_id)
+    seen = explorer.seen
+    ids = [each.get("_id") for each in seen.catalogue]
+    return Findings(
+        facts=facts_of(seen),
+        requests=counting.requests,
+        most_requests=most_requests,
+        api_version=config.api_version,
+        place=ids.index(seen.chosen) + 1 if seen.chosen in ids else None,
+        lists=len(ids),
+    )
+
+
+class _Explorer:
+    """Asks one question after the other, each in the light of the answers so far."""
+
+    def __init__(self, config: ApiConfig, client: CampaignClient, counting: CountingTransport) -> None:
+        self._config = config
+        self._client = client
+        self._counting = counting
+        self.seen = Seen(api_version=config.api_version)
+
+    def run(self, contact_list_id: str | None) -> None:
+        """Ask until all is known or the requests are used up. Raises KoreError."""
+        try:
+            self._look_at_catalogue()
+            self._choose(contact_list_id)
+            if self.seen.chosen is not None:
+                for question in self.PLAN:
+                    question(self)
+            self._look_at_unknown_list()
+            if self.seen.chosen is not None:
+                self._search_limit()
+                self._look_at_counted_end()
+            self._look_at_other_version()
+        except _OutOfRequestsError:
+            self.seen.out_of_requests = True
+
+    def _ask(
+        self, client: CampaignClient, endpoint: Endpoint, identifier: str | None = None, *, what: str, **more: Any
+    ) -> Reply:
+        """Send one request. Raises KoreError where there is no answer that tells anything."""
+        if self._counting.requests >= self._counting.most:
+            raise _OutOfRequestsError  # now, not after a wait for the allowance
+        error: KoreError | None = None
+        payload: Mapping[str, object] | None = None
+        try:
+            payload = client.send(endpoint, identifier, what=what, parse=parse_object, retry=NO_RETRIES, **more)
+        except KoreError as err:
+            error = err
+        response = self._counting.last
+        if error is not None and (response is None or isinstance(error, _NOT_AN_ANSWER)):
+            raise error
+        assert response is not None  # noqa: S101 - a success, or a refusal that was read
+        self._note_limit_headers(response)
+        if error is not None:
+            payload = _object(response.body)
+        return Reply(status=response.status, seconds=self._counting.seconds, payload=payload, error=error)
+
+    def _note_limit_headers(self, response: HttpResponse) -> None:
+        for name, value in response.headers.items():
+            if any(word in name.lower().replace("-", "") for word in ("ratelimit", "retryafter", "quota")):
+                self.seen.limit_headers[name] = value
+
+    def _look_at_catalogue(self) -> None:
+        reply = self._ask(self._client, endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}")
+        if reply.error is not None or reply.payload is None:
+            raise reply.error or _no_array()
+        data = reply.payload.get("data")
+        items = data.get("results") if isinstance(data, Mapping) else data
+        if not isinstance(items, list):
+            raise _no_array()
+        kept = ("_id", "status", "source", "updatedAt", "totalRecordCount")
+        self.seen.catalogue = [
+            {name: item[name] for name in kept if name in item} for item in items if isinstance(item, Mapping)
+        ]
+
+    def _choose(self, contact_list_id: str | None) -> None:
+        """Look at the first page of the list that was named, or of one or two that promise more pages than one."""
+        if contact_list_id is not None:
+            self._look_at_first_page(contact_list_id)
+            return
+        known = filter(_is_id, [each.get("_id") for each in self.seen.catalogue])
+        looks: list[tuple[str, list[PageLook]]] = []
+        for identifier in sorted(known, key=self._promise)[:2]:
+            self.seen.pages = []
+            self._look_at_first_page(str(identifier))
+            looks.append((str(identifier), self.seen.pages))
+            if _has_more_pages(self.seen.pages[0]):
+                return
+        if looks:
+            self.seen.chosen, self.seen.pages = max(looks, key=lambda look: look[1][0].rows)
+
+    def _promise(self, identifier: object) -> tuple[bool, bool, int]:
+        """Sort those first that have more contacts than the largest page, the shorter ones before the longer."""
+        entry = next(each for each in self.seen.catalogue if each.get("_id") == identifier)
+        contacts = as_count(entry.get("totalRecordCount")) or 0
+        return (entry.get("status") != "Ready", contacts <= LARGEST, contacts if contacts > LARGEST else -contacts)
+
+    def _look_at_first_page(self, contact_list_id: str) -> None:
+        self.seen.chosen = contact_list_id
+        page = self._look(0, None)
+        if page.reply.error is not None:
+            raise page.reply.error
+
+    def _look(self, skip: int, limit: int | None) -> PageLook:
+        query = {"skip": str(skip)} | ({} if limit is None else {"limit": str(limit)})
+        what = "a page of contacts" + ("" if limit is None else f" with limit={limit}")
+        reply = self._ask(self._client, endpoints.CONTACTS, self.seen.chosen, what=what, query=query)
+        if isinstance(reply.error, _NOT_ABOUT_THE_REQUEST):
+            raise reply.error
+        page = _page_look(skip, limit, reply)
+        self.seen.pages.append(page)
+        return page
+
+    def _look_at_second_page(self) -> None:
+        """Begin in the middle of the first page: what both hold tells whether the offset counts contacts."""
+        if rows := self.seen.pages[0].rows:
+            self._look(max(1, rows // 2), None)
+
+    def _look_at_largest_page(self) -> None:
+        if self.seen.pages[0].rows:
+            self._look(0, LARGEST)
+
+    def _look_at_smallest_page(self) -> None:
+        if self.seen.pages[0].rows:
+            self._look(0, 1)
+
+    def _look_at_end(self) -> None:
+        """Look at both sides of where the totals say that the list ends."""
+        claimed = claimed_length(self.seen)
+        longest = max((page.rows for page in self.seen.pages), default=0)
+        if claimed and length(self.seen) != claimed:
+            self._look_around(claimed)
+        elif not claimed and longest and skip_honoured(self.seen):
+            self._look(longest, None)  # is there more than the longest page?
+
+    def _look_at_counted_end(self) -> None:
+        """Look where the catalogue says that the list ends, if it ends elsewhere than its total says."""
+        count = as_count((self.seen.entry or {}).get("totalRecordCount"))
+        if count and count != claimed_length(self.seen) and length(self.seen) is None:
+            self._look_around(count)
+
+    def _look_around(self, offset: int) -> None:
+        first = self.seen.pages[0]
+        if not first.rows or not skip_honoured(self.seen):
+            return
+        size, limit = first.rows, None
+        longest = max((page.rows for page in self.seen.pages if page.limit == LARGEST), default=0)
+        if size < _WIDE <= longest:
+            size = limit = _WIDE
+        self._look(max(0, offset - (size + 1) // 2), limit)
+
+    def _look_at_list(self) -> None:
+        """Read the list's own ``updatedAt``, and the catalogue again if that differs: it may just have moved."""
+        reply = self._ask(self._client, endpoints.CONTACT_LIST, self.seen.chosen, what="the contact list")
+        if isinstance(reply.error, (CredentialsError, ScopeError)):
+            raise reply.error
+        data = reply.payload.get("data") if reply.error is None and reply.payload else None
+        if isinstance(data, list) and len(data) == 1:
+            data = data[0]
+        if not isinstance(data, Mapping):
+            return
+        self.seen.details = {name: data.get(name) for name in ("createdAt", "updatedAt")}
+        entry = self.seen.entry
+        if entry is not None and entry.get("updatedAt") not in (None, data.get("updatedAt"), data.get("createdAt")):
+            self._look_at_catalogue()
+
+    def _look_at_unknown_list(self) -> None:
+        self.seen.unknown = self._ask(
+            self._client, endpoints.CONTACT_LIST, UNKNOWN_LIST, what="a contact list that does not exist"
+        )
+
+    def _search_limit(self) -> None:
+        """Find the largest limit that is served, by halves, where a larger one is refused and a small one is not."""
+        asked = {page.limit: page.served for page in self.seen.pages if page.limit is not None}
+        if asked.get(LARGEST, True) or not asked.get(1, False):
+            return
+        low, high = -1, len(LIMITS)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._look(0, LIMITS[middle]).served:
+                low = middle
+            else:
+                high = middle
+
+    def _look_at_other_version(self) -> None:
+        other = replace(self._config, api_version="v1" if self._config.api_version == "v2" else "v2")
+        client = CampaignClient(other, transport=self._counting, retry=NO_RETRIES, allowance=self._client.allowance)
+        self.seen.other_version = self._ask(
+            client, endpoints.CONTACT_LISTS, what=f"the catalogue on {other.api_version}", body=b"{}"
+        )
+
+    PLAN: Final = (
+        _look_at_second_page,
+        _look_at_largest_page,
+        _look_at_smallest_page,
+        _look_at_end,
+        _look_at_list,
+    )
+    """What is asked about the chosen list, in this order, after its first page."""
+
+
+def _page_look(skip: int, limit: int | None, reply: Reply) -> PageLook:
+    payload = reply.payload or {}
+    data = payload.get("data")
+    inner = data if isinstance(data, Mapping) else {}
+    results = inner.get("results", payload.get("results"))
+    if reply.error is not None:
+        return PageLook(skip=skip, limit=limit, reply=replace(reply, payload=None if limit is None else payload))
+    if not isinstance(results, list) or not all(isinstance(each, Mapping) for each in results):
+        raise ContractError(
+            "The answer for a page of contacts has no list of results. Check that host is the Kore.ai environment, and "
+            "the connection's api_version."
+        )
+    created = tuple(each["createdAt"] for each in results if isinstance(each.get("createdAt"), str))
+    return PageLook(
+        skip=skip,
+        limit=limit,
+        reply=replace(reply, payload=None),
+        ids=tuple(str(each.get("_id")) for each in results),
+        created=created if len(created) == len(results) else (),
+        nested={name: inner[name] for name in _PAGING if name in inner},
+        top={name: payload[name] for name in _PAGING if name in payload},
+    )
+
+
+def _has_more_pages(page: PageLook) -> bool:
+    """Return whether a first page hints at a second one."""
+    full = page.rows > 1 and (page.count("limit") or 0) <= page.rows
+    return page.rows > 0 and (full or page.said("hasMore") is True or (page.count("totalResults") or 0) > page.rows)
+
+
+def _is_id(value: object) -> bool:
+    try:
+        endpoints.check_id("contact_list_id", value)
+    except ParameterError:
+        return False
+    return True
+
+
+def _object(body: bytes) -> Mapping[str, object] | None:
+    try:
+        payload = json_text.parse(json_text.decode(body))
+    except (ValueError, RecursionError):
+        return None
+    return payload if isinstance(payload, Mapping) else None
+
+
+def _no_array() -> ContractError:
+    return ContractError("The catalogue of contact lists has no 'data' array. Check the connection's api_version.")

@@ -1,0 +1,153 @@
+"""What every format offers, and how each of them reports damage."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
+
+from airflow_provider_kore.exceptions import CorruptSnapshotError, KoreError
+from airflow_provider_kore.formats.columns import Column, ColumnSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+T = TypeVar("T")
+
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    NotImplementedError,
+    RecursionError,
+    MemoryError,
+)
+"""What decoders raise about bytes that nobody wrote on purpose: JSON, UTF-8, ``csv``, ``datetime``, and pyarrow, whose
+errors are kinds of ValueError, TypeError, KeyError, IndexError, NotImplementedError and MemoryError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileInfo:
+    """What was written into one file."""
+
+    rows: int
+    columns: tuple[Column, ...]
+    """Name and type of each, in order. Empty for jsonl written without a :class:`ColumnSet`."""
+
+
+class Format(Protocol):
+    """Rows in, bytes out; and the ids of the rows back from the bytes.
+
+    A row is the raw text of one JSON object on one line (:func:`airflow_provider_kore.json_text.one_line`).
+    """
+
+    @property
+    def name(self) -> str:
+        """What an operator's ``file_format`` calls it."""
+        ...
+
+    @property
+    def compressions(self) -> tuple[str, ...]:
+        """The compressions it has; the first one is the default."""
+        ...
+
+    @property
+    def needs_columns(self) -> bool:
+        """Whether ``write`` has to know all columns before the first row."""
+        ...
+
+    def suffix(self, compression: str) -> str:
+        """Return how the file's name ends, with its leading dot."""
+        ...
+
+    def media_type(self, compression: str) -> str:
+        """Return the ``Content-Type`` of the file. There is no ``Content-Encoding``: some clients would unpack it."""
+        ...
+
+    def require(self, compression: str) -> None:
+        """Raise ParameterError if a library is missing here. To be asked before the first request is spent."""
+        ...
+
+    def write(
+        self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet | None = None
+    ) -> FileInfo:
+        """Write all rows into ``file``, which needs nothing but ``write`` and stays open.
+
+        :param rows: read once; twice if the format needs columns and gets none, then it must not be an iterator.
+        :param columns: the columns of the whole snapshot, if known; all files of one snapshot need the same.
+
+        The same rows and columns give the same bytes (with the same versions of Python, zlib and pyarrow).
+        After an exception the content of the file is worthless.
+
+        Raises ValueError if a row is no JSON object or has a value that ``columns`` doesn't know.
+        """
+        ...
+
+    def read_ids(self, file: BinaryIO, *, compression: str) -> Iterator[str]:
+        """Decode a whole file again and return the ``_id`` of each row, in order, as :func:`columns.id_of` gives it.
+
+        :param file: needs ``read``; for parquet ``seek`` and ``tell``, too.
+
+        Raises CorruptSnapshotError if the bytes are not such a file. Errors of ``file`` itself pass unchanged.
+        """
+        ...
+
+    def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:
+        """Decode a whole file again and return each row, in order: its ``_id`` as above, and a raw JSON object.
+
+        jsonl gives the very text that was written. In csv and parquet a nested value is a string that holds its JSON
+        text, a field that is null is left out, and a number or a time is spelt as its column's type spells it.
+
+        :param file: as above.
+
+        Raises as :meth:`read_ids` does.
+        """
+        ...
+
+
+def columns_of(rows: Iterable[str], columns: ColumnSet | None) -> ColumnSet:
+    """Return the columns if they are known, else read all rows to find them.
+
+    Raises TypeError if that would use up an iterator.
+    """
+    if columns is not None:
+        return columns
+    if iter(rows) is rows:
+        raise TypeError("without columns the rows are read twice, so they must not be an iterator")
+    return ColumnSet.of(rows)
+
+
+def naming_damage(format_name: str, read: Iterator[T]) -> Iterator[T]:
+    """Pass rows on; turn what a decoder says about damaged bytes into CorruptSnapshotError.
+
+    The message names the row and the kind of damage, and nothing of what the bytes hold.
+    """
+    rows = 0
+    try:
+        for found in read:
+            yield found
+            rows += 1
+    except KoreError:
+        raise  # the file's own: a store
+    except EOFError:
+        problem = "it is cut short"
+    except (zlib.error, gzip.BadGzipFile):
+        problem = "its compression is damaged"
+    except csv.Error:
+        problem = "its quoting is damaged"
+    except _UNREADABLE as err:
+        problem = str(err) if type(err) is ValueError else f"it cannot be decoded ({type(err).__name__})"
+    except OSError as err:
+        if type(err) is not OSError or err.errno is not None:
+            raise  # the file's own: a disk, a network
+        problem = "its compression is damaged"  # pyarrow's
+    else:
+        return
+    raise CorruptSnapshotError(
+        f"The stored {format_name} file is not what was written: {problem}, behind row {rows:,}. Don't use it; "
+        "take the snapshot again."
+    )

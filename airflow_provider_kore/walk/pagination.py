@@ -1,0 +1,394 @@
+"""Which page to ask for next, and whether to believe the answer. Sends nothing itself.
+
+The vendor documents neither the request side of paging nor its order, so nothing is taken on trust: what the server
+echoes, ``hasMore``, the totals, the ids and the page behind the last are witnesses, and a walk ends when those that
+are there agree. An offset never moves by more than the contacts that arrived, so a page that lost some shows up as
+contacts that repeat.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationError
+from airflow_provider_kore.walk.ids import IdSet
+from airflow_provider_kore.walk.page import Evidence, Page, PageAnswer, PageRequest, Progress, Records
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ASK_AGAIN: Final = 2
+"""How often a page that cannot be right is asked for again before that is an error."""
+
+AHEAD: Final = 16
+"""At most a sixteenth of a list's pages is asked for ahead: with what is not yet in a checkpoint, that is less than the
+third of a walk that may be read twice after a death."""
+
+UNASKED_LIMIT: Final = 100
+"""The page size to ask for where the author named none.
+
+The vendor's largest limit is undocumented; a sibling endpoint allows 100. The server clamps it, or refuses it and is
+then asked without one.
+"""
+
+
+Tolerance = Literal["nothing", "growth", "everything"]
+"""What a walk leaves to its caller instead of raising DriftError: a total that grows, or every change."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """Why an answer may be wrong."""
+
+    error: KoreError | None
+    """Raised if it stays so; None: then it is to be believed."""
+
+
+class OffsetPagination:
+    """Walks a list by ``skip`` and ``limit``.
+
+    :param page_size: contacts to ask for in a page; None: :data:`UNASKED_LIMIT`.
+    :param progress: where another process left off.
+    :param ids: what it had found.
+    :param tolerate: which changes to leave to the caller.
+    :param newer_than: an instant as the vendor writes it; contacts created after it are counted.
+    :param rows: what the list holds, in messages.
+    :param id_name: what tells one from another, in messages.
+    :param vendor_name: what the vendor calls the endpoint, in messages.
+    :param aligned: whether pages have numbers, so that all of them must be as long as the server lets them be.
+    """
+
+    def __init__(
+        self,
+        *,
+        page_size: int | None = None,
+        progress: Progress | None = None,
+        ids: IdSet | None = None,
+        tolerate: Tolerance = "nothing",
+        newer_than: str | None = None,
+        rows: str = "contacts",
+        id_name: str = "_id",
+        vendor_name: str = "getAllContacts",
+        aligned: bool = False,
+    ) -> None:
+        self.progress = progress or Progress()
+        self.ids = IdSet() if ids is None else ids
+        self._limit: int | None = None if self.progress.limit_refused else page_size or UNASKED_LIMIT
+        self._tolerate = tolerate
+        self._newer_than = newer_than or ""
+        self._rows = rows
+        self._id_name = id_name
+        self._ask_support = f"Ask Kore.ai support how {vendor_name} pages in this environment."
+        self._aligned = aligned
+        read = self.progress.offset - self.progress.last_page
+        if aligned and self._limit and read:
+            self._limit = min(self._limit, read)  # what the server may have made of the limit
+        self._doubts = 0
+        self._short_pages_confirmed = False
+        self._promised = False
+        self._full_page_seen = False
+        self._last_page_short = False
+        self._longest_page = 0
+        self._last_id: str | None = None
+        self._overlaps = 0
+        self._overlapping = False
+        self._end: str | None = None
+
+    @property
+    def next(self) -> PageRequest | None:
+        """The page to ask for now; None when the end is proven."""
+        if self._end is not None:
+            return None
+        return PageRequest(self.progress.offset - self._overlapping, self._limit)
+
+    def planned(self, number: int) -> list[PageRequest]:
+        """Return the requests that come next if the list goes on as its last page did; at most ``number``.
+
+        None of them begins behind the contacts that the first page told of: what is new there is proven by pages that
+        are read one after the other.
+        """
+        progress, request = self.progress, self.next
+        length = progress.offset - progress.last_page
+        total = progress.first_total
+        if request is None or self._overlapping or self._doubts or total is None or progress.total != total:
+            return []
+        if not length:
+            return []
+        starts = range(request.skip, total, length)
+        return [PageRequest(start, self._limit) for start in starts[: min(number, max(1, total // length // AHEAD))]]
+
+    @property
+    def limit(self) -> int | None:
+        """The page size that is asked for."""
+        return self._limit
+
+    def reopen(self) -> None:
+        """Take back that the end is proven: somebody knows of more."""
+        self._end, self._overlaps, self._overlapping = None, 0, False
+
+    def refuse_limit(self) -> bool:
+        """Note that the server refuses the limit; return whether asking without one may help."""
+        had_limit, self._limit = self._limit is not None, None
+        self.progress = replace(self.progress, limit_refused=True)
+        return had_limit
+
+    def accept(self, answer: PageAnswer) -> Page | None:
+        """Judge an answer to :attr:`next` and move on; None means: ask again.
+
+        Raises PaginationError if the answer cannot be right, DriftError if the list changed (unless tolerated).
+        """
+        if self._overlapping:
+            self._accept_overlap(answer)
+            return None
+        ids = answer.records.ids
+        doubt = self._doubt(answer, ids)
+        if doubt is not None:
+            self._doubts += 1
+            if self._doubts <= (ASK_AGAIN if doubt.error else 1):
+                return None
+            if doubt.error:
+                raise doubt.error
+            self._short_pages_confirmed = self._short_pages_confirmed or bool(answer.records)
+        self._doubts = 0
+        before, count = self.progress, len(answer.records)
+        if count:
+            self._note_page(answer)
+        else:
+            self._overlapping = before.offset > 0 and not self._is_expected_end()
+        records = self._unique(answer, ids)
+        self.progress = replace(
+            before,
+            offset=before.offset + count,
+            echo_heard=before.echo_heard and answer.skip is not None,
+            has_more_heard=before.has_more_heard and answer.has_more is not None,
+            has_more_wrong=before.has_more_wrong or _belied(before.last_has_more, came=count > 0),
+            last_has_more=answer.has_more,
+            duplicates=before.duplicates + count - len(records),
+            last_page=before.offset if count else before.last_page,
+            **_hear_total(before, answer.total, count),
+            **_hear_order(before, records, self._newer_than),
+        )
+        self._note_moved_total(before)
+        self._decide(answer)
+        return Page(records=records, offset=before.offset, end=self.progress.offset, total=self.progress.total)
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the witnesses said; complete when :attr:`next` is None."""
+        progress = self.progress
+        total = progress.total
+        verdicts = {
+            "echo": progress.echo_heard or None,
+            "has_more": not progress.has_more_wrong if progress.has_more_heard else None,
+            "total": None if total is None else total == progress.offset,
+            self._end or "end": None if self._end in {None, "full_page"} else True,
+            "unique_ids": progress.duplicates == 0,
+        }
+        return Evidence(
+            contacts=progress.offset - progress.duplicates,
+            total=total,
+            agreed=tuple(name for name, verdict in verdicts.items() if verdict),
+            disagreed=tuple(name for name, verdict in verdicts.items() if verdict is False),
+            duplicates=progress.duplicates,
+            totals=() if progress.totals_count_pages else progress.totals,
+        )
+
+    def _doubt(self, answer: PageAnswer, ids: Sequence[str]) -> _Doubt | None:
+        offset, count = self.progress.offset, len(ids)
+        if answer.skip is not None and answer.skip != offset:
+            return _Doubt(
+                PaginationError(
+                    f"Asked for the page at skip={offset}, the server answered with skip={answer.skip}: it ignores or "
+                    f"changes skip, so this list cannot be walked by offset. {self._ask_support}"
+                )
+            )
+        if count == 0:
+            return self._doubt_empty(answer)
+        different = len(set(ids))
+        if different < count and self._tolerate != "everything":
+            return _Doubt(
+                PaginationError(
+                    f"The page at offset {offset} holds {count} {self._rows}, but only {different} different "
+                    f"{self._id_name}s, each time it is asked for: the same {self._id_name} twice. {self._ask_support}"
+                )
+            )
+        if offset and all(identifier in self.ids for identifier in ids):
+            return _Doubt(
+                PaginationError(
+                    f"All {count} {self._rows} of the page at offset {offset} had been read before: the server ignores "
+                    f"skip, or repeats its pages. {self._ask_support}"
+                )
+            )
+        if _is_short(answer) and not self._short_pages_confirmed and self._says_more(answer, offset + count):
+            return _Doubt(None)
+        return None
+
+    def _doubt_empty(self, answer: PageAnswer) -> _Doubt | None:
+        offset, known = self.progress.offset, self.progress.total
+        total = answer.total if answer.total and not self.progress.totals_count_pages else known
+        if total is not None and total > offset:
+            if answer.total is not None and known is not None and answer.total != known:
+                return _Doubt(
+                    DriftError(
+                        f"The list changed while it was read: the page at offset {offset} is empty, and totalResults "
+                        f"went from {known} to {answer.total}."
+                    )
+                )
+            return _Doubt(
+                PaginationError(
+                    f"The page at offset {offset} is empty, while totalResults says {total}: "
+                    f"{total - offset} {self._rows} are missing. {self._ask_support}"
+                )
+            )
+        if answer.has_more and total is None:
+            return _Doubt(
+                PaginationError(
+                    f"The page at offset {offset} is empty, while hasMore says that there is more. {self._ask_support}"
+                )
+            )
+        if offset == 0 and not (answer.total == 0 and answer.has_more is False):
+            return _Doubt(None)  # an empty list is rare, and one bad answer must not make one
+        return None
+
+    def _accept_overlap(self, answer: PageAnswer) -> None:
+        """Judge the page that begins with the last contact, which the empty page behind it left as the only witness.
+
+        At the end of the list it holds that contact alone. Anything new means that the page was empty by mistake.
+        """
+        self._overlapping = False
+        last = self.ids if self._last_id is None else (self._last_id,)  # another process may have read it
+        if len(answer.records) == 1 and answer.records.ids[0] in last:
+            # A page of one holds no more anyway; then the empty page has to be empty twice.
+            if self._longest_page > 1 or (answer.limit or 1) > 1 or self._overlaps:
+                self._end = "empty_page"
+            self._overlaps += 1
+            return
+        self._overlaps += 1
+        if self._overlaps > ASK_AGAIN:
+            offset = self.progress.offset
+            raise PaginationError(
+                f"The page at offset {offset} is empty, but the one at offset {offset - 1} does not show that the list "
+                f"ends there. {self._ask_support}"
+            )
+
+    def _note_page(self, answer: PageAnswer) -> None:
+        """Learn whether this server's ``hasMore`` and limits tell anything."""
+        self._promised = self._promised or answer.has_more is True
+        self._full_page_seen = self._full_page_seen or len(answer.records) == answer.limit
+        self._last_page_short = _is_short(answer)
+        if self._aligned and self._limit and answer.limit and answer.limit < self._limit:
+            self._limit = answer.limit
+        self._longest_page = max(self._longest_page, len(answer.records))
+        self._last_id = answer.records.ids[-1]
+        self._overlaps = 0
+
+    def _is_expected_end(self) -> bool:
+        """Say whether another witness expects nothing behind the last page: one that has been right before."""
+        progress, short = self.progress, self._last_page_short
+        if progress.last_has_more or self._overlaps:
+            return False
+        if progress.total == progress.offset and not progress.totals_like_pages:
+            return True
+        denied = progress.last_has_more is False and not progress.has_more_wrong
+        return (denied and (self._promised or short)) or (short and self._full_page_seen)
+
+    def _says_more(self, answer: PageAnswer, after: int) -> bool:
+        total = None if self.progress.totals_count_pages else answer.total
+        return bool(answer.has_more) or (total is not None and total > after)
+
+    def _unique(self, answer: PageAnswer, ids: Sequence[str]) -> Records:
+        if not self.progress.offset and answer.total:
+            self.ids.expect(answer.total)
+        repeated = self.ids.add_all(ids)
+        if not repeated:
+            return answer.records
+        if self._tolerate != "everything":
+            raise DriftError(
+                f"The list changed while it was read: {len(repeated)} of the {len(ids)} {self._rows} of the page at "
+                f"offset {self.progress.offset} had been read before."
+            )
+        return Records.of(record for position, record in enumerate(answer.records) if position not in repeated)
+
+    def _note_moved_total(self, before: Progress) -> None:
+        was, now = before.total, self.progress.total
+        if was is None or now is None or was == now or self._tolerate == "everything":
+            return
+        if self._tolerate == "nothing" or now < was:
+            raise DriftError(f"The list changed while it was read: totalResults went from {was} to {now}.")
+
+    def _decide(self, answer: PageAnswer) -> None:
+        """End the walk if somebody says so and nobody who can be believed says that there is more.
+
+        A total proves the end together with ``hasMore`` or a short page; else the page behind the last decides.
+        """
+        after, total = self.progress.offset, self.progress.total
+        if answer.whole and answer.records:
+            self._end = "one_answer"
+            return
+        if not answer.records:
+            if answer.has_more:
+                self.progress = replace(self.progress, has_more_wrong=True)
+            self._end = None if self._overlapping else "empty_page"
+            return
+        if total is not None and total < after and self._tolerate != "everything":
+            raise PaginationError(f"totalResults says {total}, but {after} {self._rows} were read. {self._ask_support}")
+        if self._says_more(answer, after) or total != after:
+            return
+        short, denied = _is_short(answer), answer.has_more is False and not self.progress.has_more_wrong
+        # A single page that is as long as its total proves little: that total may count the page. And where no page was
+        # ever full, the limit may be the one that was asked for, and not the one that is served.
+        confirmed = denied or (short and self._full_page_seen)
+        if (short and denied) or (confirmed and not self.progress.totals_like_pages):
+            self._end = "short_page" if short else "full_page"
+
+
+def _is_short(answer: PageAnswer) -> bool:
+    return answer.limit is not None and len(answer.records) < answer.limit
+
+
+def _belied(last_has_more: object, *, came: bool) -> bool:
+    """Say whether this page is one that the page before had denied, or isn't one that it had promised."""
+    return last_has_more is not None and last_has_more != came
+
+
+def _hear_total(before: Progress, total: int | None, count: int) -> dict[str, Any]:
+    """Learn what ``totalResults`` means on this server, and whether it moved.
+
+    Some servers count the list, some the page. As long as every total equals its page and the pages reach further than
+    that, it counts the page and is no witness.
+    """
+    after = before.offset + count
+    if total is None or (count == 0 and total in {0, after}):
+        return {}  # behind the end some servers have nothing to count
+    like_pages = before.totals_like_pages and total == count
+    moved = not before.totals or before.totals[-1] != total
+    return {
+        "totals_like_pages": like_pages,
+        "totals_count_pages": like_pages and total < after,
+        # A server that counts pages has at most two lengths of them, unless it has changed its limit.
+        "totals": (*before.totals[:1], *before.totals[1:][-_TOTALS_KEPT:], total) if moved else before.totals,
+    }
+
+
+def _hear_order(before: Progress, records: Records, newer_than: str) -> dict[str, Any]:
+    """Learn whether contacts come in the order they were created, which is what makes new ones come last."""
+    if not before.ascending:
+        return {}
+    if not records:
+        return {}
+    created = [value.get("createdAt") for value in records.values]
+    if {*map(type, created)} != {str}:
+        return {"ascending": False}
+    instants = cast("list[str]", created)
+    # Instants of the documented form compare as text.
+    ascending = sorted(instants) == instants and instants[0] >= before.last_created
+    if not ascending or {*map(len, instants)} != {_INSTANT_LENGTH}:
+        return {"ascending": False}
+    newer = len(instants) - bisect_right(instants, newer_than)
+    return {"last_created": instants[-1], "newer": before.newer + newer}
+
+
+_TOTALS_KEPT: Final = 20
+_INSTANT_LENGTH: Final = len("2025-12-09T04:28:44.832Z")
