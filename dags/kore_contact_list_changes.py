@@ -20,7 +20,8 @@ ID = r"^[A-Za-z0-9_-]{1,100}$"
 @task
 def landed(*, params: dict[str, Any] | None = None, triggering_asset_events: Any = None) -> list[dict[str, str]]:
     """Return which snapshots are new and proven consistent; of a run by hand, the one that its parameters name."""
-    snapshots = [event.extra for event in (triggering_asset_events or {}).get(CONTACT_LISTS, [])]
+    events = triggering_asset_events.get(CONTACT_LISTS, []) if triggering_asset_events else []
+    snapshots = [event.extra for event in events]
     if not snapshots and params:
         return [{name: params[name] for name in ("contact_list_id", "s3_bucket", "snapshot_date") if params[name]}]
     ours = [one for one in snapshots if one["consistent"] and one["bucket"] in BUCKETS]  # anybody can send an event

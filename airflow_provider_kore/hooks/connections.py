@@ -21,5 +21,5 @@ def find_connection(conn_id: str) -> Connection:
     except AirflowNotFoundException as err:
         raise ConnectionNotFoundError(
             f"{err}: define this connection where the task runs, or correct the id. Where it is written as JSON, check "
-            "its outer keys: with one that Airflow does not know, it passes over the whole connection."
+            "its outer keys and its extra: if Airflow cannot read one of them, it ignores the whole connection."
         ) from None

@@ -254,7 +254,8 @@ def test_who_may_trigger_may_not_choose_any_bucket_nor_unmask(airflow_home: Path
 
 @pytest.mark.parametrize("run", EXAMPLES)
 def test_the_examples_succeed(played: Played, run: str) -> None:
-    assert played.report["runs"][run]["state"] == "success", played.log[-4000:]
+    found = played.report["runs"][run]
+    assert found["state"] == "success", f"{found}\n{played.log[-4000:]}"
 
 
 def test_every_list_of_the_application_is_one_mapped_task(played: Played) -> None:
