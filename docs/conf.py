@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from pathlib import Path
+
 from airflow_provider_kore import __version__
+
+# The reference imports Airflow, which writes its configuration and its logs somewhere.
+os.environ["AIRFLOW_HOME"] = str(Path(__file__).parent / "_build" / "airflow")
+logging.getLogger("airflow").setLevel(logging.WARNING)
 
 project = "airflow-provider-kore"
 author = "The airflow-provider-kore authors"
