@@ -115,7 +115,7 @@ class FatalError(KoreError):
 
 
 class UnreachableError(RetryableError):
-    """No answer: refused, reset, timed out, a name that doesn't resolve, a dead proxy.
+    """No answer: refused, reset, timed out, name not resolved, a dead proxy.
 
     What to do: check the connection's ``host``, ``proxy`` and ``timeout``, DNS and the network.
     """
@@ -136,9 +136,9 @@ class MalformedResponseError(RetryableError):
 
 
 class RateLimitedError(RetryableError):
-    """The account's allowance is spent, by this or another application: 429, or one of the vendor's rate limit texts.
+    """The account's allowance is spent, by this or another application.
 
-    What to do: lower ``requests_per_minute`` or set ``requests_per_hour`` in the connection; see docs/allowance.md.
+    What to do: lower ``requests_per_minute`` or set ``requests_per_hour``; see docs/allowance.md.
 
     :param window: which of the two is spent: ``per-minute`` or ``hourly``.
     """
@@ -159,7 +159,7 @@ class DriftError(RetryableError):
 class CheckpointLostError(RetryableError):
     """A checkpoint vanished or is damaged. The next try walks anew.
 
-    What to do: if it happens again, find out what else writes or deletes below the staging prefix.
+    What to do: if it happens again, find what else deletes below the staging prefix.
     """
 
 
@@ -178,9 +178,7 @@ class TempSpaceError(RetryableError):
 
 
 class PausedError(RetryableError):
-    """The next request may not start for ``retry_after`` seconds, longer than the caller wants to wait.
-
-    What was fetched is checkpointed. With ``deferrable=True`` the operator defers instead.
+    """A wait longer than the caller wants to sit out; with ``deferrable=True`` the operator defers instead.
 
     What to do: nothing: the same call continues where it paused.
     """
@@ -194,19 +192,16 @@ class StoppedError(RetryableError):
 
 
 class ContentionError(RetryableError):
-    """Others keep changing the same partition, or removed what was just published.
+    """Others keep changing the same partition, or removed what was just published. What was read is checkpointed.
 
-    No newer snapshot is known to stand; what was read is checkpointed.
-
-    What to do: let one DAG write a partition; find out what else writes there.
+    What to do: let one DAG write a partition; find what else writes there.
     """
 
 
 class ConnectionNotFoundError(FatalError):
-    """Airflow has no connection of this id, in any place where it looks for one.
+    """Airflow has no connection of this id.
 
-    What to do: define it, or correct the id; where it is written as JSON, check its outer keys; see
-    docs/connection.md.
+    What to do: define it, or correct the id; in JSON, check its outer keys; see docs/connection.md.
     """
 
 
@@ -252,10 +247,10 @@ class ParameterError(FatalError):
 class CredentialsError(FatalError):
     """The server refuses the token: wrong secret, algorithm, stream or account, or a clock far off.
 
-    From S3: its credentials are refused.
+    Or S3 refuses its credentials.
 
-    What to do: check secret, ``jwt_algorithm``, ``stream_id``, ``account_id``, ``send_jti``; if the message names the
-    clock, set it; if it names S3 or AWS, check the AWS connection.
+    What to do: check secret, ``jwt_algorithm``, ``stream_id``, ``account_id``, ``send_jti``, the clock; or the AWS
+    connection, if the message names it.
     """
 
 
@@ -274,12 +269,9 @@ class NotFoundError(FatalError):
 
 
 class RequestRefusedError(FatalError):
-    """The server refuses the request itself: 400, 405, 412, 413, 414, 421, 431, 451, a redirect.
+    """The server refuses the request itself: 400, 405, 412 to 414, 421, 431, 451, a redirect; or a web page refuses.
 
-    Or a web page refuses (400 to 499), which is not the API.
-
-    What to do: check ids and parameters, and ``host`` after a redirect; after a web page ``host``, proxies, firewalls
-    and login pages in between.
+    What to do: check ids and parameters; after a redirect or a web page ``host``, proxies, firewalls and login pages.
     """
 
 
@@ -291,10 +283,7 @@ class TlsError(FatalError):
 
 
 class ContractError(FatalError):
-    """The answer is JSON, but not what the vendor's contract allows.
-
-    Such as no ``data``, a contact without ``_id``, bytes that are not UTF-8, too deep nesting; and it stays so when
-    it is asked for again.
+    """JSON, but not what the vendor's contract allows, also when it is asked for again.
 
     What to do: check ``host`` and ``api_version``, then ask Kore.ai support.
     """
@@ -308,18 +297,14 @@ class PaginationError(ContractError):
 
 
 class SnapshotExistsError(FatalError):
-    """``replace=False``, and another run's snapshot is there.
-
-    Or call results of another run of the campaign are there, which the vendor has dropped.
+    """``replace=False`` and another run's snapshot is there; or results of an earlier run of the campaign are.
 
     What to do: leave it, or pass ``replace=True`` or ``replace_instance=True``.
     """
 
 
 class SupersededError(FatalError):
-    """A newer snapshot stands in this partition: of a run that began to read later, or of a later try of this one.
-
-    Operators end as skipped, and delete their checkpoints.
+    """A newer snapshot stands in this partition: of a later run or try. Operators end as skipped.
 
     What to do: nothing; if it happens often, let one DAG write a partition.
     """
@@ -354,16 +339,14 @@ class CorruptSnapshotError(FatalError):
 
 
 class WrongStatusError(FatalError):
-    """A campaign or list that a sensor waits for has a status from which it will not come to the one waited for.
+    """What a sensor waits for has one of its ``failed_statuses``.
 
     What to do: look at it in Kore.ai; if that status is as good, add it to ``status``; see docs/sensors.md.
     """
 
 
 class IncomparableError(FatalError):
-    """Two snapshots don't tell what changed.
-
-    One is missing or not proven consistent, or they were made with different field policies or formats.
+    """Two snapshots don't tell what changed: one is missing or unproven, or they were made differently.
 
     What to do: take the missing snapshot, or pass another ``since`` or ``snapshot_date``; see docs/changes.md.
     """
