@@ -10,7 +10,7 @@ JOBS ?= auto
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv ministack demo ui test test-quick screenshots soak test-celery test-matrix test-lowest lint format docs bench bench-quick lock build clean
+.PHONY: help venv ministack demo ui test test-quick screenshots soak test-celery test-matrix test-lowest lint format docs pages bench bench-quick lock build clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ test-quick: venv  ## The suite without real Airflow components and long rounds: 
 
 test-celery: venv  ## Of the suite, what befalls a walk on Celery workers: alone, and telling how much was read twice
 	$(PY) -m pytest tests/system/test_celery.py -s $(T)
+
+pages: venv  ## Write what the docs derive from the code anew: the table of errors, and the picture of the rooms
+	$(PY) tools/doc_errors.py
+	$(PY) tools/architecture.py
 
 screenshots: venv  ## Take the pictures in docs/images anew, from Airflow's UI in a real browser
 	KORE_TEST_PICTURES=docs/images $(PY) -m pytest tests/browser $(T)

@@ -84,11 +84,16 @@ __all__ = [
 
 
 class KoreError(Exception):
-    """Root of everything this package raises on purpose."""
+    """Root of everything this package raises on purpose.
+
+    What to do: catch it where the branch doesn't matter.
+    """
 
 
 class RetryableError(KoreError):
     """The same call may succeed later.
+
+    What to do: let Airflow retry the task.
 
     :param message: what is wrong, where, what to do.
     :param retry_after: seconds the server asked to wait, None if it didn't say.
@@ -103,23 +108,37 @@ class RetryableError(KoreError):
 
 
 class FatalError(KoreError):
-    """No retry can help: a person has to change something. The message says what."""
+    """No retry can help: a person has to change something. The message says what.
+
+    What to do: what the message says, then clear the task.
+    """
 
 
 class UnreachableError(RetryableError):
-    """No answer came: connection refused or reset, a name that doesn't resolve, a timeout."""
+    """No answer: refused, reset, timed out, name not resolved, a dead proxy.
+
+    What to do: check the connection's ``host``, ``proxy`` and ``timeout``, DNS and the network.
+    """
 
 
 class ServerError(RetryableError):
-    """The server blames itself (5xx), or refuses in a way that no page documents."""
+    """A 5xx, or a refusal that the vendor documents nowhere.
+
+    What to do: wait; if it stays so, ask Kore.ai support.
+    """
 
 
 class MalformedResponseError(RetryableError):
-    """The body is no JSON, or ends too early."""
+    """The body is not JSON, ends too early, or is a web page.
+
+    What to do: check that ``host`` is the Kore.ai environment, and what stands in between.
+    """
 
 
 class RateLimitedError(RetryableError):
-    """The account's allowance is spent: status 429, or one of the vendor's rate limit texts.
+    """The account's allowance is spent, by this or another application.
+
+    What to do: lower ``requests_per_minute`` or set ``requests_per_hour``; see docs/allowance.md.
 
     :param window: which of the two is spent: ``per-minute`` or ``hourly``.
     """
@@ -131,45 +150,65 @@ class RateLimitedError(RetryableError):
 
 
 class DriftError(RetryableError):
-    """The list changed while it was read; the message says which numbers moved."""
+    """The list changed while it was read; the message says which numbers moved.
+
+    What to do: read it when nobody imports contacts, or choose another ``on_drift``; see docs/transaction.md.
+    """
 
 
 class CheckpointLostError(RetryableError):
-    """A checkpoint vanished while it was needed, or does not hold what was written. The next try walks anew."""
+    """A checkpoint vanished or is damaged. The next try walks anew.
+
+    What to do: if it happens again, find what else deletes below the staging prefix.
+    """
 
 
 class StoreUnavailableError(RetryableError):
-    """S3 did not answer, or asked to come back later."""
+    """S3 did not answer, or asked to come back later.
+
+    What to do: wait; check the network and the endpoint.
+    """
 
 
 class TempSpaceError(RetryableError):
-    """The folder for temporary files is full or cannot be written."""
+    """The worker's folder for temporary files is full or cannot be written. What was read is checkpointed.
+
+    What to do: free space, or point ``TMPDIR`` elsewhere.
+    """
 
 
 class PausedError(RetryableError):
-    """The next request may not start for ``retry_after`` seconds, longer than the caller wants to sit out.
+    """A wait longer than the caller wants to sit out; with ``deferrable=True`` the operator defers instead.
 
-    What was fetched is checkpointed; the same call continues there.
+    What to do: nothing: the same call continues where it paused.
     """
 
 
 class StoppedError(RetryableError):
-    """The task was told to stop. What it had fetched is checkpointed, nothing was published."""
+    """The task was told to stop. What it had fetched is checkpointed, nothing was published.
+
+    What to do: clear the task if no retry is due: it continues.
+    """
 
 
 class ContentionError(RetryableError):
-    """Others keep changing the same partition, or removed what was just published; no newer snapshot is known to stand.
+    """Others keep changing the same partition, or removed what was just published. What was read is checkpointed.
 
-    What was read is checkpointed.
+    What to do: let one DAG write a partition; find what else writes there.
     """
 
 
 class ConnectionNotFoundError(FatalError):
-    """Airflow has no connection of this id, in any place where it looks for one."""
+    """Airflow has no connection of this id.
+
+    What to do: define it, or correct the id; in JSON, check its outer keys; see docs/connection.md.
+    """
 
 
 class ConfigError(FatalError):
-    """A field of the connection is missing, misspelt or impossible.
+    """A field of the connection is missing, misspelt or impossible; ``field`` names it.
+
+    What to do: correct the field.
 
     :param field: the field as the connection form labels it.
     :param problem: what is wrong with it, without the value of a secret.
@@ -187,7 +226,9 @@ class ConfigError(FatalError):
 
 
 class ParameterError(FatalError):
-    """An argument of an operator, a sensor or a hook method is impossible.
+    """An argument of an operator, a sensor or a hook method is impossible; ``parameter`` names it.
+
+    What to do: correct the DAG.
 
     :param parameter: its name.
     :param problem: what is wrong with it.
@@ -204,75 +245,129 @@ class ParameterError(FatalError):
 
 
 class CredentialsError(FatalError):
-    """The server refuses the token: wrong secret, wrong algorithm, wrong stream or account, or a clock far off."""
+    """The server refuses the token: wrong secret, algorithm, stream or account, or a clock far off.
+
+    Or S3 refuses its credentials.
+
+    What to do: check secret, ``jwt_algorithm``, ``stream_id``, ``account_id``, ``send_jti``, the clock; or the AWS
+    connection, if the message names it.
+    """
 
 
 class ScopeError(FatalError):
-    """The token is good, but its app lacks the API scope Campaign Management."""
+    """The token is good, but its app lacks the API scope Campaign Management.
+
+    What to do: grant the scope, save and publish it.
+    """
 
 
 class NotFoundError(FatalError):
-    """The server knows no such contact list, campaign or path."""
+    """The server knows no such contact list, campaign or path.
+
+    What to do: check the id, and ``host`` and ``api_version`` if every call says so.
+    """
 
 
 class RequestRefusedError(FatalError):
-    """The server refuses the request itself: 400, 405, 412, a redirect."""
+    """The server refuses the request itself: 400, 405, 412 to 414, 421, 431, 451, a redirect; or a web page refuses.
+
+    What to do: check ids and parameters; after a redirect or a web page ``host``, proxies, firewalls and login pages.
+    """
 
 
 class TlsError(FatalError):
-    """The server's certificate cannot be verified."""
+    """The server's certificate cannot be verified.
+
+    What to do: check the host's name, or set ``verify`` to the bundle of the CA.
+    """
 
 
 class ContractError(FatalError):
-    """The answer is JSON, but not what the vendor's contract allows."""
+    """JSON, but not what the vendor's contract allows, also when it is asked for again.
+
+    What to do: check ``host`` and ``api_version``, then ask Kore.ai support.
+    """
 
 
 class PaginationError(ContractError):
-    """The pages contradict each other (echo, ids, hasMore, totals); the message says which."""
+    """The pages contradict each other (echo, ids, hasMore, totals); the message says which.
+
+    What to do: ask Kore.ai support how the endpoint pages; see docs/pagination.md.
+    """
 
 
 class SnapshotExistsError(FatalError):
-    """``replace=False`` and a snapshot that another run published, or call results that the vendor has no more."""
+    """``replace=False`` and another run's snapshot is there; or results of an earlier run of the campaign are.
+
+    What to do: leave it, or pass ``replace=True`` or ``replace_instance=True``.
+    """
 
 
 class SupersededError(FatalError):
-    """A newer snapshot stands in this partition: of a run that began later, or of a later try of this one.
+    """A newer snapshot stands in this partition: of a later run or try. Operators end as skipped.
 
-    What the task was there for is done, by somebody else: operators end as skipped.
+    What to do: nothing; if it happens often, let one DAG write a partition.
     """
 
 
 class DeadlineError(FatalError):
-    """One more pause would end behind the deadline that the task was given; what was fetched is checkpointed."""
+    """One more pause would end after the operator's ``deadline``. What was read is checkpointed.
+
+    What to do: clear the task: it continues; or raise ``deadline``.
+    """
 
 
 class ShrunkError(FatalError):
-    """The list has far fewer contacts than the guards allow; the previous snapshot stays."""
+    """The list has far fewer contacts than last time, or than ``min_contacts``. The previous snapshot stays.
+
+    What to do: check the list; if it is right, change ``min_contacts`` or ``max_shrink``.
+    """
 
 
 class OversizedError(FatalError):
-    """The list has more contacts than ``max_contacts`` allows; the previous snapshot stays."""
+    """The list has more contacts than ``max_contacts`` allows. The previous snapshot stays.
+
+    What to do: check the list; if it is right, raise ``max_contacts``.
+    """
 
 
 class CorruptSnapshotError(FatalError):
-    """What S3 holds differs from what was sent."""
+    """What S3 holds differs from what was sent.
+
+    What to do: clear the task, and find out what else writes there.
+    """
 
 
 class WrongStatusError(FatalError):
-    """A campaign, or a list, that a sensor waits for has a status from which it will not come to the one waited for."""
+    """What a sensor waits for has one of its ``failed_statuses``.
+
+    What to do: look at it in Kore.ai; if that status is as good, add it to ``status``; see docs/sensors.md.
+    """
 
 
 class IncomparableError(FatalError):
-    """Two snapshots don't tell what changed: one is missing or not proven consistent, or they were made differently."""
+    """Two snapshots don't tell what changed: one is missing or unproven, or they were made differently.
+
+    What to do: take the missing snapshot, or pass another ``since`` or ``snapshot_date``; see docs/changes.md.
+    """
 
 
 class NothingToCompareError(IncomparableError):
-    """The list has no snapshot before this one: it is the first."""
+    """The list has no snapshot before this one. The operator ends as skipped, unless ``on_missing="fail"``.
+
+    What to do: nothing: changes begin with the second snapshot.
+    """
 
 
 class BucketNotFoundError(FatalError):
-    """The S3 bucket does not exist (or another account owns the name)."""
+    """The S3 bucket does not exist, or another account owns the name.
+
+    What to do: check ``s3_bucket`` and the AWS connection's ``endpoint_url``.
+    """
 
 
 class StorePermissionError(FatalError):
-    """S3 refuses a call; the message names the permission it needs."""
+    """S3 refuses a call; the message names the permission it needs.
+
+    What to do: grant it; see docs/s3.md.
+    """

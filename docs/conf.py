@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from pathlib import Path
+
 from airflow_provider_kore import __version__
+
+# The reference imports Airflow, which writes its configuration and its logs somewhere.
+os.environ["AIRFLOW_HOME"] = str(Path(__file__).parent / "_build" / "airflow")
+logging.getLogger("airflow").setLevel(logging.WARNING)
 
 project = "airflow-provider-kore"
 author = "The airflow-provider-kore authors"
@@ -17,6 +25,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 python_use_unqualified_type_names = True

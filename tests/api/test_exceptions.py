@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from airflow_provider_kore import exceptions
 from airflow_provider_kore.exceptions import FatalError, KoreError, RetryableError
 
-PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 ALL = [value for _, value in inspect.getmembers(exceptions, inspect.isclass) if issubclass(value, KoreError)]
 LEAVES = [kind for kind in ALL if kind not in {KoreError, RetryableError, FatalError}]
 
@@ -59,3 +61,8 @@ def test_every_error_has_its_row_in_the_documentation(kind: type[KoreError]) -> 
 
 def test_the_documentation_names_no_error_that_is_gone() -> None:
     assert set(re.findall(r"`(\w+Error)`", PAGE)) <= {kind.__name__ for kind in ALL}
+
+
+def test_the_documentation_says_what_the_docstrings_say() -> None:
+    filled = runpy.run_path(str(ROOT / "tools" / "doc_errors.py"))["filled"]
+    assert filled(PAGE) == PAGE, "run: .venv/bin/python tools/doc_errors.py"
