@@ -292,10 +292,10 @@ def ran(moto_server: S3Server, airflow_db: Path, tmp_path_factory: pytest.TempPa
         command = [sys.executable, runner, str(folder), str(home / "report"), "before", "alone", "mapped", *runs]
         output = home / "output"
         with output.open("wb") as log:
-            code = subprocess.run(
+            status = subprocess.run(
                 command, env=environment, check=False, stdout=log, stderr=subprocess.STDOUT, timeout=450
             ).returncode
-    assert code == 0, output.read_text(errors="replace")[-5000:]
+    assert status == 0, output.read_text(errors="replace")[-5000:]
     report = json.loads((home / "report").read_text())
     assert report["errors"] == {}
     text = output.read_text(errors="replace")

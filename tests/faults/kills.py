@@ -61,7 +61,7 @@ def die_by_request(random: Random) -> tuple[str, Callable[..., None]]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         def connected(self: Any) -> Any:
-            client = connect(self)
+            client: Any = connect(self)
             client.meta.events.register("before-send.s3", before_send)
             client.meta.events.register("after-call.s3", after_call)
             return client
