@@ -10,7 +10,7 @@ JOBS ?= auto
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv ministack demo ui test test-quick screenshots soak test-celery test-matrix test-lowest lint format docs bench bench-quick lock build clean
+.PHONY: help venv ministack demo ui test test-quick coverage mutants screenshots soak test-celery test-matrix test-lowest lint format docs bench bench-quick lock build clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,12 +21,18 @@ demo: venv  ## Run an example DAG in real Airflow against a simulated vendor and
 ui: venv  ## The same set-up with Airflow's UI, until Ctrl-C
 	@$(PY) demo/ui.py
 
-test: venv ministack  ## The whole suite on the newest Airflow, with coverage
-	@mkdir -p .cache/coverage
-	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not soak" --cov --cov-report=term --cov-report=html:.cache/coverage/html $(T)
+test: venv ministack  ## The whole suite on the newest Airflow
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not soak" $(T)
 
-test-quick: venv  ## The suite without real Airflow components and long rounds: some seconds
-	$(PY) -m pytest -n $(JOBS) -m "not system and not soak and not debian" $(T)
+test-quick: venv  ## What a minute can tell: no Airflow component, no second S3 server, no long search; says what it left out
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not system and not soak and not debian and not once and not exhaustive and not slow" $(T)
+
+coverage: venv ministack  ## The suite without Airflow components, counting the lines that it runs
+	@mkdir -p .cache/coverage
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not system and not soak" --cov --cov-report=term --cov-report=html:.cache/coverage/html $(T)
+
+mutants: venv  ## Take one guard after the other out of a copy of the package: the test of its promise must fail
+	$(PY) tools/mutants.py $(T)
 
 test-celery: venv  ## Of the suite, what befalls a walk on Celery workers: alone, and telling how much was read twice
 	$(PY) -m pytest tests/system/test_celery.py -s $(T)
@@ -48,6 +54,7 @@ lint: venv  ## ruff, mypy --strict, and the import contracts
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) -m mypy tools benchmarks tests/conftest.py tests/packaging
+	$(PY) tools/types_of_tests.py
 	@.venv/bin/lint-imports --no-logo
 
 format: venv  ## Let ruff format the code and mend what it can

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from s3_servers import S3Server
 
+pytestmark = pytest.mark.xdist_group("mapped")  # one process runs the DAGs once
+
 OPERATORS: dict[type[BaseOperator], dict[str, Any]] = {
     ContactListToS3Operator: {"contact_list_id": "cl-1"},
     CampaignContactsToS3Operator: {"campaign_id": "cd-1"},
