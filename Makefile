@@ -5,8 +5,10 @@ PYTHON3 ?= python3
 PYTHON ?=
 PY := .venv/bin/python
 ENVIRONMENT = $(PYTHON3) tools/environment.py
-# One test process per core; T="-k retry tests/api" passes options on to pytest.
+# Test processes: one per core; `make test` one more, because what starts Airflow mostly waits.
+# T="-k retry tests/api" passes options on to pytest.
 JOBS ?= auto
+JOBS_THAT_WAIT = $(if $(filter auto,$(JOBS)),$(shell $(PYTHON3) -c 'import os; print((os.cpu_count() or 1) + 1)'),$(JOBS))
 T ?=
 
 .DEFAULT_GOAL := help
@@ -22,10 +24,11 @@ ui: venv  ## The same set-up with Airflow's UI, until Ctrl-C
 	@$(PY) demo/ui.py
 
 test: venv ministack  ## The whole suite on the newest Airflow
-	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not soak" $(T)
+	$(PY) -m pytest -n $(JOBS_THAT_WAIT) --dist loadgroup -m "not soak" $(T)
 
-test-quick: venv  ## What a minute can tell: no Airflow component, no second S3 server, no long search; says what it left out
-	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not system and not soak and not debian and not once and not exhaustive and not slow" $(T)
+test-quick: venv  ## The core without Airflow and without long searches, for while you write; says what it left out
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not system and not soak and not debian and not once and not exhaustive" --ignore tests/airflow $(T)
+	@echo "Left out: tests/airflow, and what is marked system, debian, once, exhaustive or soak. make test runs all but soak."
 
 coverage: venv ministack  ## The suite without Airflow components, counting the lines that it runs
 	@mkdir -p .cache/coverage
