@@ -5,12 +5,14 @@ PYTHON3 ?= python3
 PYTHON ?=
 PY := .venv/bin/python
 ENVIRONMENT = $(PYTHON3) tools/environment.py
-# One test process per core; T="-k retry tests/api" passes options on to pytest.
+# Test processes: one per core; `make test` one more, because what starts Airflow mostly waits.
+# T="-k retry tests/api" passes options on to pytest.
 JOBS ?= auto
+JOBS_THAT_WAIT = $(if $(filter auto,$(JOBS)),$(shell $(PYTHON3) -c 'import os; print((os.cpu_count() or 1) + 1)'),$(JOBS))
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv ministack demo ui test test-quick screenshots soak test-celery test-matrix test-lowest lint format docs pages bench bench-quick lock build clean
+.PHONY: help venv ministack demo ui test test-quick coverage mutants screenshots soak test-celery test-matrix test-lowest lint format docs pages bench bench-quick lock build clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,12 +23,19 @@ demo: venv  ## Run an example DAG in real Airflow against a simulated vendor and
 ui: venv  ## The same set-up with Airflow's UI, until Ctrl-C
 	@$(PY) demo/ui.py
 
-test: venv ministack  ## The whole suite on the newest Airflow, with coverage
-	@mkdir -p .cache/coverage
-	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not soak" --cov --cov-report=term --cov-report=html:.cache/coverage/html $(T)
+test: venv ministack  ## The whole suite on the newest Airflow
+	$(PY) -m pytest -n $(JOBS_THAT_WAIT) --dist loadgroup -m "not soak" $(T)
 
-test-quick: venv  ## The suite without real Airflow components and long rounds: some seconds
-	$(PY) -m pytest -n $(JOBS) -m "not system and not soak and not debian" $(T)
+test-quick: venv  ## The core without Airflow and without long searches, for while you write; says what it left out
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not system and not soak and not debian and not once and not exhaustive" --ignore tests/airflow $(T)
+	@echo "Left out: tests/airflow, and what is marked system, debian, once, exhaustive or soak. make test runs all but soak."
+
+coverage: venv ministack  ## The suite without Airflow components, counting the lines that it runs
+	@mkdir -p .cache/coverage
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not system and not soak" --cov --cov-report=term --cov-report=html:.cache/coverage/html $(T)
+
+mutants: venv  ## Take one guard after the other out of a copy of the package: the test of its promise must fail
+	$(PY) tools/mutants.py $(T)
 
 test-celery: venv  ## Of the suite, what befalls a walk on Celery workers: alone, and telling how much was read twice
 	$(PY) -m pytest tests/system/test_celery.py -s $(T)
@@ -52,6 +61,7 @@ lint: venv  ## ruff, mypy --strict, and the import contracts
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) -m mypy tools benchmarks tests/conftest.py tests/packaging
+	$(PY) tools/types_of_tests.py
 	@.venv/bin/lint-imports --no-logo
 
 format: venv  ## Let ruff format the code and mend what it can

@@ -88,6 +88,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if too_new:
         config.hook.pytest_deselected(items=too_new)
         items[:] = [item for item in items if item not in too_new]
+    # What starts Airflow mostly waits: begun first, it does so beside all others and not after them.
+    items.sort(key=lambda item: item.get_closest_marker("system") is None)
 
 
 @pytest.hookimpl(wrapper=True)

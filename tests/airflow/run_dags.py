@@ -41,7 +41,7 @@ def dag_bag(folder: str) -> Any:
     except ImportError:
         from airflow.models.dagbag import DagBag  # 3.0
     try:
-        return DagBag(folder, include_examples=False)
+        return DagBag(folder, include_examples=False)  # type: ignore[call-arg]
     except TypeError:
         return DagBag(folder)  # 3.3
 

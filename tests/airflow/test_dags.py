@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from s3_servers import S3Server
 
+pytestmark = pytest.mark.xdist_group("dags")  # one process runs them all once
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = (
     "kore_contact_list_daily@2025-01-01",

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from s3_servers import S3Server
 
+pytestmark = pytest.mark.xdist_group("mapped")  # one process runs the DAGs once
+
 OPERATORS: dict[type[BaseOperator], dict[str, Any]] = {
     ContactListToS3Operator: {"contact_list_id": "cl-1"},
     CampaignContactsToS3Operator: {"campaign_id": "cd-1"},
@@ -292,10 +294,10 @@ def ran(moto_server: S3Server, airflow_db: Path, tmp_path_factory: pytest.TempPa
         command = [sys.executable, runner, str(folder), str(home / "report"), "before", "alone", "mapped", *runs]
         output = home / "output"
         with output.open("wb") as log:
-            code = subprocess.run(
+            status = subprocess.run(
                 command, env=environment, check=False, stdout=log, stderr=subprocess.STDOUT, timeout=450
             ).returncode
-    assert code == 0, output.read_text(errors="replace")[-5000:]
+    assert status == 0, output.read_text(errors="replace")[-5000:]
     report = json.loads((home / "report").read_text())
     assert report["errors"] == {}
     text = output.read_text(errors="replace")

@@ -332,8 +332,8 @@ def test_every_parameter_is_documented(request: pytest.FixtureRequest) -> None:
 def test_default_args_reach_shared_and_own_parameters() -> None:
     shared = {"s3_bucket": "lake", "on_drift": "fail", "min_contacts": 7}
     with DAG("a_dag", schedule=None, default_args=shared):
-        operator = ContactListToS3Operator(task_id="land", contact_list_id="cl-1")
+        operator = ContactListToS3Operator(task_id="land", contact_list_id="cl-1")  # type: ignore[call-arg]
         ContactListToS3Operator.partial(task_id="all", max_walks=2).expand(contact_list_id=["cl-1", "cl-2"])
         with pytest.raises(TypeError, match="max_walk"):
-            ContactListToS3Operator(task_id="typo", contact_list_id="cl-1", max_walk=2)
+            ContactListToS3Operator(task_id="typo", contact_list_id="cl-1", max_walk=2)  # type: ignore[call-arg]
     assert (operator.s3_bucket, operator.on_drift, operator.min_rows) == ("lake", "fail", 7)

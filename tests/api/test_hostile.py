@@ -96,12 +96,19 @@ def test_a_fault_in_the_pages(
     landing = Landing(kore)
     forever = 1_000_000 if name.startswith("list_") and times is None else times
     kore.add_fault(name, endpoint="contacts", after_requests=PAGES[page], times=forever, **QUICK.get(name, {}))
-    error = outcome(landing)
+    error = outcome(landing, durable=True)
     if times == 1 and (name in SURVIVED_ONCE or (name in SURVIVED_IN_MID_WALK and page != "first")):
         assert error is None
     if times is None and name in {"unauthorized", "not_found", "forbidden", "scope_incorrect", "bad_request"}:
         assert isinstance(error, FatalError)
     assert not SENSITIVE.search(caplog.text)
+    if error is not None:  # the next try lands all of it, once the fault is gone
+        kore.clear_faults()
+        if landing.list_id not in list_ids(kore):
+            kore.add_list(landing.list_id, contacts=CONTACTS)
+        kore.forget_requests()
+        assert outcome(landing, durable=True) is None
+        assert landing.store.bodies("lake/_staging/") == {}
 
 
 @pytest.mark.parametrize("times", [1, None], ids=["once", "always"])
@@ -182,17 +189,22 @@ SILENT: list[dict[str, Any]] = [
 OF_PAGES = sorted(name for name, fault in FAULTS.items() if fault.endpoints and not name.startswith("list_"))
 
 
-@pytest.mark.parametrize("times", [1, None], ids=["once", "always"])
-@pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("name", OF_PAGES)
-@pytest.mark.parametrize("silent", SILENT, ids=str)
+SPOILT = [
+    (silent, name, page, times)
+    for silent in SILENT
+    for name in OF_PAGES
+    for page in PAGES
+    for times in (1, None)
+    # Every answer is an empty list, and looks like one; a list whose last contact no page ever shows.
+    if not ((name, page, times) == ("empty_page", "first", None) and "has_more" in silent)
+    and (name, times) != ("short_page", None)
+]
+
+
+@pytest.mark.parametrize(("silent", "name", "page", "times"), SPOILT, ids=str)
 def test_a_spoilt_page_of_a_server_that_tells_little(
     kore: Simulator, silent: dict[str, Any], name: str, page: str, times: int | None
 ) -> None:
-    if (name, page, times) == ("empty_page", "first", None) and "has_more" in silent:
-        return  # every answer is an empty list, and looks like one
-    if (name, times) == ("short_page", None):
-        return  # a list whose last contact no page ever shows
     kore.configure(**silent)
     kore.add_fault(name, endpoint="contacts", after_requests=PAGES[page], times=times)
     outcome(Landing(kore))

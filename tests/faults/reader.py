@@ -94,7 +94,7 @@ class _Polling:
         self._known: dict[str, Seen] = {}
 
     def forever(self) -> None:
-        last = None
+        last: Seen | None = None
         polls = 0
         while True:
             seen = self._look()

@@ -30,7 +30,7 @@ def hurried_retries(operator: Any, tell: Callable[..., None]) -> None:
 
     from airflow_provider_kore.store import patient
 
-    botocore.endpoint.time.sleep = lambda _: None
+    botocore.endpoint.time.sleep = lambda _: None  # type: ignore[attr-defined]
     patient.LONGEST_OUTAGE = patient.LONGEST_FIRST_OUTAGE = 1.0  # type: ignore[misc]  # the store is waited for in vain
 
 

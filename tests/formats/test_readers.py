@@ -68,7 +68,6 @@ def test_duckdb_reads_lists_and_days_as_one_table(choice: FormatChoice, tmp_path
         f'SELECT contact_list_id, snapshot_date, _id, "phoneNumber", {priority}, region, '  # noqa: S608
         f'CAST("createdAt" AS TIMESTAMPTZ)::VARCHAR FROM {scan} ORDER BY ALL'
     )
-    assert table is not None
     found = table.fetchall()
     first, second, third = date(2025, 1, 1), date(2025, 1, 2), "2025-01-02 00:00:00+00"
     assert found == [
@@ -177,7 +176,6 @@ def test_hostile_names_are_read_by_everyone(tmp_path: Path) -> None:
         with path.open("wb") as file:
             choice.format.write(rows, file, compression="none")
         found = duckdb.connect().sql(f"SELECT * FROM '{path}'")  # noqa: S608
-        assert found is not None
         assert found.fetchall() == [tuple(f"value of {number}" for number in range(len(names)))]
         assert found.columns == READ_BY_DUCKDB[file_format]
 

@@ -290,9 +290,9 @@ def test_an_algorithm_may_be_written_as_people_do(name: str | None) -> None:
 
 
 def test_a_hanging_store_is_noticed_soon_where_the_connection_says_nothing() -> None:
-    ours = patient_config(None, {})
+    ours: Any = patient_config(None, {})
     assert (ours.connect_timeout, ours.read_timeout) == (10, 20)
-    theirs = patient_config(Config(read_timeout=300, max_pool_connections=7), {"read_timeout": 300})
+    theirs: Any = patient_config(Config(read_timeout=300, max_pool_connections=7), {"read_timeout": 300})
     assert (theirs.connect_timeout, theirs.read_timeout, theirs.max_pool_connections) == (10, 300, 7)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +15,6 @@ from model_vendor import DOCUMENTED, Quirks, append, edit, exchange, remove
 from model_world import OTHER_RUN, Died, Plan, World
 
 from airflow_provider_kore.exceptions import (
-    DriftError,
     KoreError,
     RetryableError,
     SnapshotExistsError,
@@ -29,7 +27,7 @@ from airflow_provider_kore.snapshot import staging
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from world import Process, When
+    from model_world import Process, When
 
 pytestmark = [pytest.mark.exhaustive, pytest.mark.usefixtures("small_chunks")]
 
@@ -410,5 +408,3 @@ def test_the_model_of_a_death_is_one() -> None:
     with pytest.raises(Died):
         dead.store.head("x")
     assert world.bucket.bodies() == before
-    assert replace(DOCUMENTED) == DOCUMENTED
-    assert DriftError is not Died

@@ -13,11 +13,10 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from model_vendor import LIST_ID, Quirks, append, edit, exchange, insert, remove
+from model_vendor import Quirks, append, edit, exchange, insert, remove
 from model_world import OTHER_RUN, Died, Plan, Process, World
 
 from airflow_provider_kore.exceptions import (
-    DriftError,
     FatalError,
     KoreError,
     PaginationError,
@@ -176,5 +175,3 @@ def test_a_schedule_is_the_same_each_time() -> None:
         return [[effect.split(" ")[0] for effect in process.effects] for process in world.processes]
 
     assert [effects(seed) for seed in range(20)] == [effects(seed) for seed in range(20)]
-    assert issubclass(DriftError, RetryableError)
-    assert LIST_ID

@@ -1,0 +1,236 @@
+"""Take one guard after the other out of a copy of the package: the test that holds its promise must fail then.
+
+``python tools/mutants.py`` tries all, ``python tools/mutants.py fencing`` those whose promise holds that word. Each is
+a text that stands once in one file, what is put in its place, and the test; ``docs/promises.md`` shows them as a table.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "airflow_provider_kore"
+SECONDS = 300.0
+"""How long a test may take: a mutant may make it run for ever, and is killed by that, too."""
+ALL_SECONDS = 1_800.0
+"""How long all of them may take, with all guards in place."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A guard to take out.
+
+    :param promise: what it guards, in a few words.
+    :param file: below the package.
+    :param guard: stands once in the file.
+    :param instead: put in its place.
+    :param test: below ``tests``, as pytest names it.
+    """
+
+    promise: str
+    file: str
+    guard: str
+    instead: str
+    test: str
+
+
+MUTANTS = (
+    Mutant(
+        "complete: a hole in the list is not its end",
+        "walk/pagination.py",
+        "if total is not None and total > offset:",
+        "if False:",
+        "api/test_pagination.py::test_a_hole_is_never_taken_for_the_end",
+    ),
+    Mutant(
+        "once: a contact that comes twice is not landed twice",
+        "walk/pagination.py",
+        "if not repeated:",
+        "if True:",
+        "api/test_pagination.py::test_where_every_change_is_tolerated_the_walk_still_ends_and_counts_what_came_twice",
+    ),
+    Mutant(
+        "in order: each page is asked for where the one before it ended",
+        "walk/pagination.py",
+        "return PageRequest(self.progress.offset - self._overlapping, self._limit)",
+        "return PageRequest(self.progress.offset + 1, self._limit)",
+        "api/test_pagination.py::test_offsets_follow_what_arrived_and_not_what_was_asked",
+    ),
+    Mutant(
+        "erroneous page: ids that a page holds twice are refused",
+        "walk/pagination.py",
+        'if different < count and self._tolerate != "everything":',
+        "if False:",
+        "api/test_pagination.py::test_a_page_with_the_same_id_twice_says_so",
+    ),
+    Mutant(
+        "drift: a list that was edited meanwhile is noticed",
+        "snapshot/walk.py",
+        "elif after.mark != state.mark:",
+        "elif False:",
+        "snapshot/test_walk.py::test_the_error_says_what_moved",
+    ),
+    Mutant(
+        "drift: a continued walk proves that the list is still the same",
+        "snapshot/walk.py",
+        "if now.mark != state.mark:",
+        "if False:",
+        "snapshot/test_staging.py::test_a_continued_walk_proves_that_the_list_is_still_the_same",
+    ),
+    Mutant(
+        "resume: a retry continues after the last checkpoint",
+        "snapshot/run.py",
+        "found = number == 1 and",
+        "found = number == 0 and",
+        "snapshot/test_staging.py::test_a_retry_on_any_worker_continues_behind_the_last_chunk",
+    ),
+    Mutant(
+        "resume: a checkpoint that this task did not write is not believed",
+        "snapshot/seal.py",
+        "return hmac.compare_digest(self.of(about, body), seal)",
+        "return True",
+        "snapshot/test_staging.py::test_invented_contacts_in_staging_are_never_landed",
+    ),
+    Mutant(
+        "atomic commit: of two writers one wins",
+        "snapshot/publish.py",
+        "return self._upload(key, file, metadata, condition if self._conditional else None)",
+        "return self._upload(key, file, metadata, None)",
+        "snapshot/test_every_crash_point.py::test_two_runs_that_race_end_with_one_snapshot_and_a_clear_winner",
+    ),
+    Mutant(
+        "fencing: an earlier walk gives way to a later one",
+        "snapshot/publish.py",
+        "if _is_instant(theirs) and self._started < theirs <= self._latest:",
+        "if False:",
+        "snapshot/test_publish.py::test_an_earlier_walk_gives_way_to_a_later_one",
+    ),
+    Mutant(
+        "fencing: an earlier try of a run gives way to a later one",
+        "snapshot/publish.py",
+        "if appeared and _number(metadata.get(META_TRY)) > self._spec.try_number:",
+        "if False:",
+        "snapshot/test_every_crash_point.py"
+        "::test_an_orphan_that_wakes_up_at_any_effect_after_its_retry_succeeded_changes_nothing",
+    ),
+    Mutant(
+        "foreign: what another wrote is not deleted",
+        "snapshot/publish.py",
+        "if described.metadata[META_SNAPSHOT] != snapshot:",
+        "if False:",
+        "snapshot/test_ownership.py::test_nothing_but_our_own_is_ever_deleted",
+    ),
+    Mutant(
+        "foreign: replace=False replaces nobody's snapshot",
+        "snapshot/publish.py",
+        "if foreign or others_object or others_manifest:",
+        "if False:",
+        "snapshot/test_publish.py::test_replace_false_finds_its_own_again_and_refuses_anothers",
+    ),
+    Mutant(
+        "guards: a list below min_contacts does not replace good data",
+        "snapshot/guards.py",
+        "if rows < spec.min_rows:",
+        "if False:",
+        "snapshot/test_guards.py::test_min_contacts_gives_both_numbers",
+    ),
+    Mutant(
+        "secrets: tokens are known to Airflow's masker",
+        "hooks/campaign.py",
+        "if masked <= MASKED_TOKENS:",
+        "if False:",
+        "airflow/test_dags.py::test_secret_and_tokens_are_known_to_the_masker",
+    ),
+    Mutant(
+        "secrets: an object that holds the client secret does not show it",
+        "api/config.py",
+        "client_secret: str = field(repr=False)",
+        "client_secret: str",
+        "api/test_privacy.py::test_objects_that_hold_secrets_do_not_show_them",
+    ),
+    Mutant(
+        "limit: no window holds more requests than are allowed",
+        "api/allowance.py",
+        "if missing < 0:",
+        "if True:",
+        "api/test_allowance.py::test_no_window_ever_holds_too_many_and_no_request_waits_too_long",
+    ),
+    Mutant(
+        "stop: a task that is told to stop publishes nothing",
+        "stop.py",
+        "if self.requested:",
+        "if False:",
+        "snapshot/test_stop.py::test_a_stop_at_any_effect_ends_in_an_error_and_publishes_nothing_after_it",
+    ),
+)
+
+
+def copy(folder: Path) -> None:
+    """Make a checkout whose package may be spoilt: what is only read is linked."""
+    for entry in ROOT.iterdir():
+        if entry.name in {PACKAGE, "tests"}:
+            shutil.copytree(entry, folder / entry.name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif entry.name not in {".git", ".hypothesis"}:
+            (folder / entry.name).symlink_to(entry)
+
+
+def fails(folder: Path, tests: list[str], seconds: float = SECONDS) -> tuple[bool, str]:
+    """Run tests in a copy; say whether any failed, and what pytest printed."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--timeout", "240"]
+    try:
+        done = subprocess.run(
+            [*command, *(f"tests/{test}" for test in tests)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True, "out of time"
+    if done.returncode not in {0, 1}:
+        raise SystemExit(f"pytest could not run {tests}:\n{done.stdout}{done.stderr}")
+    return done.returncode == 1, done.stdout
+
+
+def survives(mutant: Mutant) -> bool:
+    """Say whether the test still passes without the guard."""
+    with tempfile.TemporaryDirectory(prefix="kore-mutant-") as name:
+        folder = Path(name)
+        copy(folder)
+        file = folder / PACKAGE / mutant.file
+        text = file.read_text()
+        if text.count(mutant.guard) != 1:
+            raise SystemExit(f"{mutant.file} holds {text.count(mutant.guard)} times, and not once: {mutant.guard}")
+        file.write_text(text.replace(mutant.guard, mutant.instead))
+        failed, _ = fails(folder, [mutant.test])
+    print(f"{'killed  ' if failed else 'SURVIVED'}  {mutant.promise}", flush=True)
+    return not failed
+
+
+def main(words: list[str]) -> int:
+    """Try the mutants; return 1 if one survives, or a test fails without any."""
+    chosen = [mutant for mutant in MUTANTS if all(word in mutant.promise for word in words)]
+    with tempfile.TemporaryDirectory(prefix="kore-mutant-") as name:
+        copy(Path(name))
+        failed, output = fails(Path(name), sorted({mutant.test for mutant in chosen}), ALL_SECONDS)
+    if failed:
+        print(f"The tests fail with all guards in place:\n{output}")
+        return 1
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        survivors = sum(pool.map(survives, chosen))
+    print(f"{len(chosen)} mutants, {survivors} survived")
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
