@@ -65,7 +65,8 @@ class HttpRequest:
     """What to send. Its repr holds neither headers nor body."""
 
     method: str
-    url: str
+    path: str
+    """Below the ``base_url`` of the settings."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes | None = None
@@ -73,7 +74,7 @@ class HttpRequest:
     """Bytes that the answer's body may have; None: LARGEST_BODY."""
 
     def __repr__(self) -> str:
-        return f"HttpRequest({self.method} {self.url})"
+        return f"HttpRequest({self.method} {self.path})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ class _Route(NamedTuple):
 
     pool: urllib3.HTTPConnectionPool
     before_path: str
-    """What stands in the request line before the path."""
+    """What stands in the request line before the path: what comes before it in ``base_url``, all of it for a proxy."""
 
 
 class RequestsTransport:
@@ -142,8 +143,8 @@ class RequestsTransport:
         self._route: _Route | None = self._find_route()
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """See :meth:`Transport.send`; the request's URL begins with the ``base_url`` of the settings."""
-        target = request.url.removeprefix(self._host)
+        """See :meth:`Transport.send`."""
+        target = request.path
         if request.query:
             target = f"{target}?{urlencode(request.query, quote_via=_quote)}"
         deadline = self._clock.monotonic() + self._timeout
