@@ -162,8 +162,8 @@ def page_answer(
     def said(key: str) -> object:
         return inner[key] if key in inner else payload.get(key)
 
-    limit, skip, has_more = _count(said("limit")) or None, _count(said("skip")), _flag(said("hasMore"))
-    number, pages = _count(said("page")), _count(said("totalPages"))
+    limit, skip, has_more = as_count(said("limit")) or None, as_count(said("skip")), _flag(said("hasMore"))
+    number, pages = as_count(said("page")), as_count(said("totalPages"))
     if endpoint.paging == "numbers" and number:
         skip = None if limit is None else (number - 1) * limit
         has_more = None if pages is None else number < pages
@@ -172,7 +172,7 @@ def page_answer(
         skip=skip,
         limit=limit,
         has_more=has_more,
-        total=_count(said("totalResults")),
+        total=as_count(said("totalResults")),
     )
 
 
@@ -203,7 +203,7 @@ def _id(value: Mapping[str, object], fields: tuple[str, ...]) -> str:
     return ""
 
 
-def _count(value: object) -> int | None:
+def as_count(value: object) -> int | None:
     """Return a count, also if it came as a string or as 3.0; None for anything else."""
     if isinstance(value, bool):
         return None

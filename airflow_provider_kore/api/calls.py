@@ -1,4 +1,4 @@
-"""How a page is asked for and how its answer is read: all that tells one paged call from another.
+"""What is asked: one request (:class:`Call`), or a list in pages (:class:`PagedCall`), and how answers are read.
 
 Contacts and campaigns go by ``skip`` and ``limit``, call results by the number of a page, and the catalogue of contact
 lists comes in one piece. A walk knows offsets only.
@@ -9,18 +9,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from airflow_provider_kore.api import endpoints
-from airflow_provider_kore.api.answers import page_answer, parse_array, parse_page
+from airflow_provider_kore.api.answers import page_answer, parse_array, parse_object, parse_page
 from airflow_provider_kore.walk.pagination import OffsetPagination
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from airflow_provider_kore.api.campaigns import CampaignQuery
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
@@ -30,14 +29,63 @@ _MOST_RESULTS: Final = 100
 """``status?view=contacts`` takes 1 to 100 and fails outside (docs.kore.ai, campaign status)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What one page adds to its call."""
+Payload = Mapping[str, object]
+"""The parsed body of a success."""
 
-    query: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    body: bytes | None = None
+
+class Way(NamedTuple):
+    """One of the ways to ask that the vendor's pages leave open."""
+
+    account: bool
+    """Whether ``accountId`` is in the query."""
+    wording: int = 0
+    """Which of :attr:`PagedCall.wordings`."""
+
+
+def _as_it_is(payload: Payload) -> Payload:
+    return payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, as its retries share it. Its repr holds no body."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: bytes | None = field(default=None, repr=False)
     what: str
-    """Names the page in messages."""
+    """Names it in messages: ``contact list cl-1``."""
+    parse: Callable[[bytes], Payload] = parse_object
+    """Parses the body of an answer."""
+    read: Callable[[Payload], Any] = _as_it_is
+    """Makes of a success what is returned; a ContractError that it raises is asked again about."""
+
+    @classmethod
+    def of(
+        cls,
+        config: ApiConfig,
+        endpoint: Endpoint,
+        identifier: str | None,
+        way: Way,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        **more: Any,
+    ) -> Self:
+        """Return the call of an endpoint. Raises ParameterError for an impossible id.
+
+        :param query: beside what the endpoint always has.
+        :param body: None: that of the vendor's sample.
+        """
+        account = {"accountId": config.account_id} if way.account else {}
+        return cls(
+            method=endpoint.method,
+            path=endpoints.path(config, endpoint, identifier),
+            query={**account, **endpoint.query, **(query or {})},
+            body=endpoint.body.get(config.api_version) if body is None else body,
+            **more,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,29 +115,35 @@ class PagedCall:
             **options,
         )
 
-    @property
-    def parse(self) -> Callable[[bytes], Mapping[str, object]]:
-        """How the body of its answers is parsed."""
-        return parse_array if self.endpoint.paging == "whole" else parse_page
-
-    def ask(self, request: PageRequest, wording: int = 0) -> Ask:
-        """Return how to ask for a page, in one of the ways of :attr:`wordings`."""
-        what = f"{self.what} from offset {request.skip}"
+    def page(self, config: ApiConfig, request: PageRequest, way: Way) -> Call:
+        """Return the call for a page; what it returns is a PageAnswer. Raises ParameterError for an impossible id."""
+        whole = self.endpoint.paging == "whole"
+        what = self.what if whole else f"{self.what} from offset {request.skip}"
+        query: dict[str, str] = {}
+        body: bytes | None = None
         match self.endpoint.paging:
             case "query":
-                return Ask(query={name: str(value) for name, value in _offset(request).items()}, what=what)
+                query = {name: str(value) for name, value in _offset(request).items()}
             case "body":
-                return Ask(body=_json({**self.body, **_offset(request), **self.wordings[wording]}), what=what)
+                body = _json({**self.body, **_offset(request), **self.wordings[way.wording]})
             case "numbers":
                 number, limit = _page_number(request)
-                return Ask(body=_json({**self.body, "page": number, "limit": limit}), what=what)
-            case _:
-                return Ask(what=self.what)
+                body = _json({**self.body, "page": number, "limit": limit})
+        return Call.of(
+            config,
+            self.endpoint,
+            self.identifier,
+            way,
+            query=query,
+            body=body,
+            what=what,
+            parse=parse_array if whole else parse_page,
+            read=partial(self._read, what),
+        )
 
-    def read(self, payload: Mapping[str, object], ask: Ask) -> PageAnswer:
-        """Read the body of a success. Raises ContractError."""
+    def _read(self, what: str, payload: Payload) -> PageAnswer:
         identify = partial(_digest_of, self.endpoint.id_fields, self.id_key) if self.id_key else None
-        answer = page_answer(payload, self.endpoint, ask.what, identify)
+        answer = page_answer(payload, self.endpoint, what, identify)
         return replace(answer, whole=True) if self.endpoint.paging == "whole" else answer
 
 

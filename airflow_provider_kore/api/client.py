@@ -1,56 +1,33 @@
-"""The client: limit, sign, send, map errors, retry; and read ahead where that hides latency."""
+"""The client: what the Campaign API tells of one application."""
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from functools import partial
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from airflow_provider_kore import json_text
-from airflow_provider_kore.api import calls, endpoints, refusals
+from airflow_provider_kore.api import calls, endpoints
 from airflow_provider_kore.api.allowance import Allowance
-from airflow_provider_kore.api.answers import memory_of, parse_object
-from airflow_provider_kore.api.auth import TokenSource
+from airflow_provider_kore.api.calls import Call
 from airflow_provider_kore.api.campaigns import CampaignQuery
-from airflow_provider_kore.api.refusals import WebPageError
+from airflow_provider_kore.api.reader import PageReader
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
-from airflow_provider_kore.api.transport import (
-    LARGEST_BODY,
-    HttpRequest,
-    HttpResponse,
-    RequestsTransport,
-    Transport,
-)
+from airflow_provider_kore.api.sender import Sender
+from airflow_provider_kore.api.transport import RequestsTransport, Transport
+from airflow_provider_kore.api.ways import Ways
 from airflow_provider_kore.clock import Clock, SystemClock
-from airflow_provider_kore.exceptions import (
-    ContractError,
-    CredentialsError,
-    DriftError,
-    KoreError,
-    MalformedResponseError,
-    NotFoundError,
-    PausedError,
-    RateLimitedError,
-    RequestRefusedError,
-    RetryableError,
-    ServerError,
-)
+from airflow_provider_kore.exceptions import ContractError, DriftError, NotFoundError, RequestRefusedError
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.walk.cost import Spent
 from airflow_provider_kore.walk.page import PageRequest, check_page_size
-from airflow_provider_kore.walk.prefetch import Prefetcher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
-    from airflow_provider_kore.api.calls import Ask, PagedCall
+    from airflow_provider_kore.api.calls import PagedCall, Way
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
+    from airflow_provider_kore.walk.cost import Spent
     from airflow_provider_kore.walk.page import Page, PageAnswer
     from airflow_provider_kore.walk.pagination import OffsetPagination
 
@@ -62,51 +39,10 @@ _NEWEST: Final = 10
 _LOOKED_THROUGH: Final = 100
 """Campaigns among which one is looked for: a page."""
 
-LONG_WAIT: Final = 5.0
-"""Seconds from which on a wait is worth a line in the log."""
-
-TELL_EVERY: Final = 25.0
-"""Seconds between two lines of a wait, so that with what comes in between there is one every 30 s."""
-
 MOST_IN_FLIGHT: Final = 32
 """Requests under way at the same time at the most: what hides 50 ms of latency twice over."""
 
-
-MEMORY: Final = 32 * 1024 * 1024
-"""Bytes that pages which are read ahead may take, parsed."""
-
-_SMALLEST_LIMIT: Final = 64 * 1024
-
-ASK_AGAIN: Final = 2
-"""How often an answer that breaks the contract is asked for again before that is an error."""
-
-WORTH_READING_AHEAD: Final = 0.005
-"""Seconds of latency from which on pages are read ahead: below that, threads cost more than they hide."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A request as its retries share it."""
-
-    method: str
-    url: str
-    query: Mapping[str, str]
-    body: bytes | None
-    what: str
-    parse: Callable[[bytes], Mapping[str, object]]
-
-
-class _Way(NamedTuple):
-    """One of the ways to ask that the vendor's pages leave open."""
-
-    account: bool
-    """Whether ``accountId`` is in the query."""
-    wording: int
-    """Which of :attr:`PagedCall.wordings`."""
-
-
-def _as_it_is(payload: Mapping[str, object]) -> Mapping[str, object]:
-    return payload
+_CATALOGUE: Final = "the catalogue of contact lists"
 
 
 class CampaignClient:
@@ -133,34 +69,27 @@ class CampaignClient:
         pause_after: float | None = None,
     ) -> None:
         self.config = config
-        self._totals: dict[str, float] = asdict(Spent())
-        self._clock = clock or SystemClock()
-        self._transport = transport or RequestsTransport(config, self._clock, connections=in_flight)
-        self._retry = retry or RetryPolicy()
-        self._refusal: RateLimitedError | None = None
-        """What the last answer was, if it was a refusal for the rate."""
-        self._largest = 0
-        """Bytes of the largest body so far."""
-        self._costliest = 0
-        """Bytes that the page in one took at the most."""
-        self._tokens = TokenSource(config, self._clock, on_token)
-        self._accepted = False
-        self._worked: dict[str, _Way] = {}
-        """How each endpoint was asked when it answered, by the endpoint's name."""
-        self._known: set[tuple[str, str]] = set()
-        """Calls and ids that the server has told something about."""
-        self._lock = threading.Lock()
-        self._latency = float("inf")
-        """Seconds of the fastest answer."""
-        self._in_flight = in_flight
-        self._pause_after = pause_after
+        clock = clock or SystemClock()
         self.allowance = allowance or Allowance.per_minute_and_hour(
             config.requests_per_minute,
             config.requests_per_hour,
-            self._clock,
+            clock,
             reserve=config.reserve,
             even=config.even_pacing,
         )
+        self._sender = Sender(
+            config,
+            clock,
+            transport or RequestsTransport(config, clock, connections=in_flight),
+            self.allowance,
+            retry or RetryPolicy(),
+            on_token=on_token,
+            pause_after=pause_after,
+        )
+        self._ways = Ways(config.api_version)
+        self._reader = PageReader(config, self._sender, self._ways, in_flight)
+        self._known: set[tuple[str, str]] = set()
+        """Calls and ids that the server has told something about."""
 
     def __enter__(self) -> Self:
         return self
@@ -172,13 +101,21 @@ class CampaignClient:
 
     def close(self) -> None:
         """Give up the connections."""
-        self._transport.close()
+        self._sender.close()
 
     @property
     def spent(self) -> Spent:
         """Since the client was made."""
-        with self._lock:
-            return Spent(**self._totals)  # type: ignore[arg-type]  # all of them but the seconds are counts
+        return self._sender.spent
+
+    def pagination(self, call: PagedCall, *, page_size: object = None, **options: Any) -> OffsetPagination:
+        """Return a walk over the pages of a list; options are those of :class:`OffsetPagination`.
+
+        :param page_size: rows to ask for in a page; None: as the connection says.
+
+        Raises ParameterError for an impossible size.
+        """
+        return call.pagination(page_size=check_page_size(page_size) or self.config.page_size, **options)
 
     def iter_pages(
         self,
@@ -189,82 +126,16 @@ class CampaignClient:
     ) -> Iterator[Page]:
         """Yield the pages of a list in order, each once, until its end is proven.
 
-        :param pagination: where to begin and what to tolerate; it holds the evidence afterwards.
-        :param ending: asked before each page; what it returns is raised behind the pages that were asked for already.
+        :param pagination: where to begin and what to tolerate; it holds the evidence afterwards. None: all of it.
+        :param ending: asked before each page; what it returns is raised after the pages that were asked for already.
 
         Raises PaginationError, DriftError, and whatever :meth:`send` raises.
         """
-        pagination = pagination or call.pagination(page_size=self.config.page_size)
-        with Prefetcher[PageRequest, Mapping[str, object]](self._most_in_flight, self._idle) as ahead:
-            while (request := pagination.next) is not None:
-                ahead.ending = ahead.ending or ending()
-                if ahead.ending is not None and request not in ahead:
-                    raise ahead.ending
-                try:
-                    answer = self._next_page(call, request, ahead)
-                except WebPageError:  # it says nothing about the limit
-                    raise
-                except (RequestRefusedError, ServerError) as err:
-                    # A sibling endpoint fails outside its limits; a server that has served such a page has other
-                    # trouble.
-                    unproven = isinstance(err, RequestRefusedError) or not pagination.progress.offset
-                    if not unproven or not pagination.refuse_limit():
-                        raise
-                    log.info("The server refuses a page at limit=%s; asking without a limit.", request.limit)
-                    ahead.keep(())
-                    continue
-                page = pagination.accept(answer)
-                self._read_ahead(call, pagination, ahead)
-                if page is not None and page.records:
-                    self._spend(pages=1, rows=len(page.records))
-                    yield page
+        return self._reader.iter_pages(call, pagination or self.pagination(call), ending=ending)
 
-    def _next_page(
-        self, call: PagedCall, request: PageRequest, ahead: Prefetcher[PageRequest, Mapping[str, object]]
-    ) -> PageAnswer:
-        known = self._known_way(call.endpoint)
-        ask = call.ask(request, known.wording)
-        if request not in ahead:
-            return self.get_page(call, request)
-        answer: PageAnswer = self._send(
-            self._paged(call, ask, known),
-            self._retry,
-            partial(ahead.take, request),
-            lambda payload: call.read(payload, ask),
-        )
-        return answer
-
-    def _read_ahead(
-        self, call: PagedCall, pagination: OffsetPagination, ahead: Prefetcher[PageRequest, Mapping[str, object]]
-    ) -> None:
-        """Ask for the pages that are going to be next, as far as help and the allowance go."""
-        worth_it = self._in_flight > 1 and self._latency >= WORTH_READING_AHEAD
-        # What is under way is kept also when the server turns out to be so fast that no more is worth it.
-        depth = min(ahead.depth, MEMORY // max(1, self._costliest))
-        planned = pagination.planned(depth) if depth and (worth_it or len(ahead)) else []
-        ahead.keep(planned)
-        for request in planned if worth_it and ahead.ending is None else ():
-            if request in ahead:
-                continue
-            if self.allowance.book() > 0:
-                return
-            known = self._known_way(call.endpoint)
-            ask = call.ask(request, known.wording)
-            ahead.start(request, self._prepare(self._paged(call, ask, known), self._most_ahead))
-
-    @property
-    def _most_in_flight(self) -> int:
-        burst = self.allowance.limit
-        # Where a limit sets the pace, a few at a time are as fast in the end, and meet fewer refusals when it is spent.
-        return self._in_flight if burst is None else max(1, min(self._in_flight, burst // 15))
-
-    @property
-    def _most_ahead(self) -> int:
-        """Bytes that the body of a page which is read ahead may have; a longer one is asked for again in its turn."""
-        return min(LARGEST_BODY, max(_SMALLEST_LIMIT, 2 * self._largest))
-
-    def _idle(self) -> None:
-        self._clock.sleep(0.0)  # a clock that can be stopped looks whether it is
+    def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
+        """Fetch one page, as the server gave it."""
+        return self._reader.get_page(call, request)
 
     def iter_contact_pages(self, contact_list_id: str, *, page_size: int | None = None) -> Iterator[Page]:
         """Yield the pages of a contact list in order, and prove at the end that it held still meanwhile.
@@ -277,25 +148,8 @@ class CampaignClient:
         Raises DriftError, PaginationError, ParameterError, and whatever :meth:`send` raises.
         """
         call = calls.contacts_of(contact_list_id)
-        pagination = call.pagination(page_size=check_page_size(page_size) or self.config.page_size)
-        before = self.get_contact_list(contact_list_id).get("updatedAt")
-        yield from self.iter_pages(call, pagination)
-        after = self.get_contact_list(contact_list_id).get("updatedAt")
-        if before != after:
-            raise DriftError(
-                f"The list changed while it was read: its updatedAt went from {_told(before)} to {_told(after)}."
-            )
-
-    def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
-        """Fetch one page, as the server gave it."""
-
-        def attempt(way: _Way) -> Any:
-            ask = call.ask(request, way.wording)
-            paged = self._paged(call, ask, way)
-            return self._send(paged, self._retry, read=lambda payload: call.read(payload, ask))
-
-        answer: PageAnswer = self._any_way(call.endpoint, len(call.wordings), attempt)
-        return answer
+        pages = self.iter_pages(call, self.pagination(call, page_size=page_size))
+        return _held_still(pages, lambda: {"its updatedAt": self.get_contact_list(contact_list_id).get("updatedAt")})
 
     def get_contact_list(self, contact_list_id: str) -> Mapping[str, object]:
         """Return the details of one contact list, with the vendor's field names.
@@ -321,15 +175,13 @@ class CampaignClient:
         Raises DriftError, PaginationError, and whatever :meth:`send` raises; ContractError if the server ignores a
         filter.
         """
-        before = self.get_newest_update(query)
-        for page in self.iter_pages(calls.campaigns(query)):
-            check_filters(query, page)
-            yield page
-        after = self.get_newest_update(query)
-        if before != after:
-            raise DriftError(
-                f"The list changed while it was read: the newest updatedAt went from {_told(before)} to {_told(after)}."
-            )
+
+        def checked() -> Iterator[Page]:
+            for page in self.iter_pages(calls.campaigns(query)):
+                check_filters(query, page)
+                yield page
+
+        return _held_still(checked(), lambda: {"the newest updatedAt": self.get_newest_update(query)})
 
     def get_newest_update(self, query: CampaignQuery) -> str | None:
         """Return the newest ``updatedAt`` of the campaigns, which any change of one moves; None if that is not told.
@@ -387,16 +239,12 @@ class CampaignClient:
         Raises NotFoundError, DriftError, PaginationError, ParameterError, and whatever :meth:`send` raises.
         """
         call = calls.campaign_contacts(campaign_id, self.config)
-        pagination = call.pagination(page_size=check_page_size(page_size) or self.config.page_size)
-        before = self.look_at_campaign(campaign_id)
-        yield from self.iter_pages(call, pagination)
-        after = self.look_at_campaign(campaign_id)
-        for what in ("status", "campaignInstanceUpdatedAt"):
-            if before.get(what) != after.get(what):
-                raise DriftError(
-                    f"The list changed while it was read: the campaign's {what} went from {_told(before.get(what))} "
-                    f"to {_told(after.get(what))}."
-                )
+
+        def look() -> dict[str, object]:
+            told = self.look_at_campaign(campaign_id)
+            return {f"the campaign's {name}": told.get(name) for name in ("status", "campaignInstanceUpdatedAt")}
+
+        return _held_still(self.iter_pages(call, self.pagination(call, page_size=page_size)), look)
 
     def _details(self, endpoint: Endpoint, identifier: str, *, what: str) -> Mapping[str, object]:
         key = (endpoint.name, identifier)
@@ -424,14 +272,12 @@ class CampaignClient:
 
     def get_contact_lists(self) -> list[Mapping[str, object]]:
         """Return the details of all contact lists of the application, with the vendor's field names."""
-        found: list[Mapping[str, object]] = self.send(
-            endpoints.CONTACT_LISTS, what="the catalogue of contact lists", read=_catalogue
-        )
+        found: list[Mapping[str, object]] = self.send(endpoints.CONTACT_LISTS, what=_CATALOGUE, read=catalogue_of)
         return found
 
     def check(self) -> int:
         """Make one cheap authenticated call, without retries; return the number of contact lists it saw."""
-        data = self.send(endpoints.CONTACT_LISTS, what="the catalogue of contact lists", retry=NO_RETRIES).get("data")
+        data = self.send(endpoints.CONTACT_LISTS, what=_CATALOGUE, retry=NO_RETRIES).get("data")
         return len(data) if isinstance(data, list) else 0
 
     def send(
@@ -439,283 +285,41 @@ class CampaignClient:
         endpoint: Endpoint,
         identifier: str | None = None,
         *,
-        what: str,
-        query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        parse: Callable[[bytes], Mapping[str, object]] = parse_object,
         retry: RetryPolicy | None = None,
-        read: Callable[[Mapping[str, object]], Any] = _as_it_is,
+        **more: Any,
     ) -> Any:
         """Send one request, again if that may help, and return the parsed body of its success.
 
-        :param what: names the call in messages: "contact list cl-1".
-        :param read: makes of the parsed body what is returned; a ContractError that it raises is asked again about.
+        :param more: what :class:`Call` takes besides: ``what``, ``query``, ``body``, ``parse``, ``read``.
 
         Raises RetryableError when the retries are used up, FatalError at once, PausedError where that is asked for.
         """
-        url = endpoints.url(self.config, endpoint, identifier)
-        body = endpoint.body.get(self.config.api_version) if body is None else body
 
-        def attempt(way: _Way) -> Any:
-            asked = {**self._account(way), **endpoint.query, **(query or {})}
-            call = _Call(endpoint.method, url, asked, body, what, parse)
-            return self._send(call, retry or self._retry, read=read)
+        def attempt(way: Way) -> Any:
+            return self._sender.send(Call.of(self.config, endpoint, identifier, way, **more), retry=retry)
 
-        return self._any_way(endpoint, 1, attempt)
+        return self._ways.ask(endpoint, attempt)
 
-    def _paged(self, call: PagedCall, ask: Ask, way: _Way) -> _Call:
-        endpoint = call.endpoint
-        url = endpoints.url(self.config, endpoint, call.identifier)
-        query = {**self._account(way), **endpoint.query, **ask.query}
-        return _Call(endpoint.method, url, query, ask.body, ask.what, call.parse)
 
-    def _account(self, way: _Way) -> Mapping[str, str]:
-        return {"accountId": self.config.account_id} if way.account else {}
+def _held_still(pages: Iterable[Page], look: Callable[[], Mapping[str, object]]) -> Iterator[Page]:
+    """Yield the pages of a list, and prove that it held still meanwhile.
 
-    def _known_way(self, endpoint: Endpoint) -> _Way:
-        """Return the way in which a server has answered, until then that of the vendor's page."""
-        documented = endpoint.account_in_query[self.config.api_version]
-        return self._worked.get(endpoint.name, _Way(account=documented is not False, wording=0))
+    :param look: what the list tells of itself, by what that is called; asked before and after.
 
-    def _any_way(self, endpoint: Endpoint, wordings: int, attempt: Callable[[_Way], Any]) -> Any:
-        """Ask as documented; where the documents leave a choice and that is refused, in the other ways.
-
-        The way that worked is kept as long as the client lives. A refusal that none of them avoids is the first one.
-        """
-        first = self._known_way(endpoint)
-        ways = [first]
-        if endpoint.name not in self._worked:
-            # What each page's sample has is sent; only what it lacks may be missing, or be too much.
-            certain = endpoint.account_in_query[self.config.api_version] is True
-            accounts = (True,) if certain else (first.account, not first.account)
-            ways = [_Way(account=account, wording=wording) for account in accounts for wording in range(wordings)]
-        refusal: RequestRefusedError | CredentialsError | None = None
-        account_missed = False
-        for way in ways:
-            if account_missed and not way.account:
-                continue
-            try:
-                payload = attempt(way)
-            except WebPageError:  # it says nothing about the way
-                raise
-            except RequestRefusedError as err:
-                refusal = refusal or err
-            except CredentialsError as err:
-                # A missing account may be told as a token that is not good; one that is there is no reason to ask on.
-                refusal = refusal or err
-                if way.account:
-                    break
-                account_missed = True
-            else:
-                self._worked[endpoint.name] = way
-                return payload
-        raise refusal or ContractError(f"There is no way to ask for {endpoint.name}.")
-
-    def _send(
-        self,
-        call: _Call,
-        retry: RetryPolicy,
-        first: Callable[[], Mapping[str, object]] | None = None,
-        read: Callable[[Mapping[str, object]], Any] = _as_it_is,
-    ) -> Any:
-        """Send a request until it succeeds; ``first`` is its first attempt, if that was made ahead."""
-        failures = 0
-        broken = 0
-        refusal: RateLimitedError | None = None
-        waited = 0.0
-        renewed = False
-        while True:
-            if first is not None:
-                attempt, first = first, None
-            else:
-                waited += self._wait_for_place(refusal, retry.longest_rate_wait - waited)
-                attempt = self._prepare(call)
-            try:
-                return read(attempt())
-            except (ContractError, WebPageError) as err:
-                broken += 1
-                self._before_asking_again(retry, broken, err)
-            except CredentialsError:
-                # Once per request, if a new token can differ: this one worked before, or the clocks were just compared.
-                if renewed or not (self._accepted or self._tokens.corrected):
-                    raise
-                renewed = True
-                self._tokens.renew()
-            except RateLimitedError as err:
-                refusal = err
-            except RetryableError as err:
-                failures += 1
-                delay = retry.delay(failures, err)
-                if delay is None:
-                    raise
-                if delay >= LONG_WAIT:
-                    log.info("%s Trying again in %.0f s (%d of %d).", err, delay, failures, retry.attempts - 1)
-                self._wait(delay, "the server asked for it")
-            self._spend(retries=1)
-
-    def _before_asking_again(self, retry: RetryPolicy, broken: int, err: KoreError) -> None:
-        """Wait a moment after an answer that breaks the contract, or raise if it stays so."""
-        delay = retry.delay(broken, err) if broken <= ASK_AGAIN else None
-        if delay is None:
-            raise err
-        log.info("%s Asking again (%d of %d).", err, broken, ASK_AGAIN)
-        self._wait(delay, "an answer broke the contract")
-
-    def _wait_for_place(self, refusal: RateLimitedError | None, patience: float) -> float:
-        """Wait until the allowance has room for a request, and book it; return the seconds that took.
-
-        :param refusal: why the request is not sent at once, if it was sent before.
-        :param patience: seconds to wait after a refusal.
-        """
-        refusal = refusal or self._refusal  # a page that was read ahead may have met it
-        waited = 0.0
-        while (wait := self.allowance.book()) > 0:
-            if refusal is not None and waited + wait > patience:
-                raise refusal
-            if wait >= LONG_WAIT:
-                log.info(
-                    "%s Next request in %.0f s, at %s UTC.",
-                    refusal or f"The allowance of {self.allowance} is spent.",
-                    wait,
-                    _instant(self._clock.time(), wait),
-                )
-            self._wait(wait, "the allowance is spent")
-            self._spend(waited=wait)
-            waited += wait
-        return waited
-
-    def _spend(self, **more: float) -> None:
-        with self._lock:
-            for name, amount in more.items():
-                self._totals[name] += amount
-
-    def _wait(self, seconds: float, why: str) -> None:
-        if self._pause_after is not None and seconds > self._pause_after:
-            raise PausedError(f"Pausing for {seconds:.0f} s: {why}.", seconds)
-        left = seconds
-        while left > 0:
-            step = min(left, TELL_EVERY)
-            self._clock.sleep(step)
-            left -= step
-            if left >= 1:
-                log.info("Still waiting: %s. Going on in %.0f s.", why, left)
-
-    def _prepare(self, call: _Call, largest: int | None = None) -> Callable[[], Mapping[str, object]]:
-        """Return the exchange of a booked request, which any thread may make once."""
-        self._spend(requests=1)
-        request = HttpRequest(
-            method=call.method,
-            url=call.url,
-            query=call.query,
-            headers={
-                "auth": self._tokens.token(),
-                "iid": self.config.stream_id,
-                "accountId": self.config.account_id,
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "User-Agent": "airflow-provider-kore",
-            },
-            body=call.body,
-            largest=largest,
-        )
-        return partial(self._exchange, request, call, self._clock.monotonic())
-
-    def _exchange(self, request: HttpRequest, call: _Call, started: float) -> Mapping[str, object]:
-        refusal: RateLimitedError | None = None
-        try:
-            response = self._transport.send(request)
-            self._latency = min(self._latency, self._clock.monotonic() - started)
-            self._largest = max(self._largest, len(response.body))
-            self._costliest = max(self._costliest, memory_of(response.body))
-            self._spend(bytes=len(response.body))
-            return self._judge(response, call.what, call.parse)
-        except RateLimitedError as err:
-            refusal = err
-            raise
-        finally:
-            self._refusal = refusal
-            if refusal is None:
-                self.allowance.settle()
-            else:
-                self._spend(rate_limited=1)
-                hourly = refusal.window == "hourly"
-                self.allowance.refused(started=started, hourly=hourly, retry_after=refusal.retry_after)
-
-    def _judge(
-        self, response: HttpResponse, what: str, parse: Callable[[bytes], Mapping[str, object]]
-    ) -> Mapping[str, object]:
-        """Return the parsed body of a success; raise what any other answer stands for."""
-        date = refusals.parse_date(response.headers.get("Date"))
-        if date is not None:
-            self._tokens.observe(date)
-        payload: Mapping[str, object] | None = None
-        error: ValueError | None = None
-        try:
-            payload = parse(response.body)
-        except ValueError as err:
-            error = err
-        if response.status == HTTPStatus.OK and payload is not None:
-            status = payload.get("status")
-            if isinstance(status, str) and status.lower() == "success":
-                self._accepted = True
-                return payload
-        text = _text(response.body)
-        if response.status == HTTPStatus.OK and payload is None:
-            raise self._blame(error, text, response, what)
-        raise refusals.explain(
-            status=response.status,
-            headers=response.headers,
-            payload=payload,
-            text=text,
-            what=what,
-            skew=self._tokens.skew,
-            now=self._clock.time(),
-        )
-
-    def _blame(self, error: ValueError | None, text: str, response: HttpResponse, what: str) -> Exception:
-        """Return the error for a body that is no answer of this API, although its status says success.
-
-        :param error: what its parser raised.
-        """
-        limited = refusals.rate_limit(text, response.headers, what, self._clock.time())
-        if limited is not None:
-            return limited
-        if refusals.is_web_page(text, response.headers):
-            return MalformedResponseError(
-                f"The answer for {what} is a web page instead of JSON. Check that the connection's host is the Kore.ai "
-                "environment itself, and that no proxy or login page stands in between."
+    Raises DriftError.
+    """
+    before = look()
+    yield from pages
+    after = look()
+    for what, was in before.items():
+        if after[what] != was:
+            raise DriftError(
+                f"The list changed while it was read: {what} went from {_told(was)} to {_told(after[what])}."
             )
-        if isinstance(error, json_text.ShapeError):  # up to there it was good JSON
-            error = _not_json(text) or error
-        if isinstance(error, json_text.EncodingError):
-            return ContractError(
-                f"The answer for {what} holds bytes that are no UTF-8. Ask Kore.ai support about this page."
-            )
-        if isinstance(error, json_text.DepthError):
-            return ContractError(
-                f"The answer for {what} is JSON nested too deeply to be read. Ask Kore.ai support about this page, and "
-                "check that the connection's host is the Kore.ai environment."
-            )
-        if isinstance(error, json_text.ShapeError):
-            return ContractError(
-                f"The answer for {what} is JSON, but not of the documented shape. Check the connection's host and "
-                "api_version."
-            )
-        return MalformedResponseError(
-            f"The answer for {what} is no JSON; it was probably cut on its way. Try again; if it stays so, check what "
-            "stands between here and the connection's host."
-        )
 
 
-def _instant(now: float, wait: float) -> str:
-    """Return the time of day after a wait; the date as well where that is not today."""
-    then = datetime.fromtimestamp(now + wait, UTC)
-    today = then.date() == datetime.fromtimestamp(now, UTC).date()
-    return then.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
-
-
-def _catalogue(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
+def catalogue_of(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return the lists in a catalogue. Raises ContractError."""
     data = answer.get("data")
     if isinstance(data, Mapping):
         data = data.get("results")
@@ -737,19 +341,3 @@ def check_filters(query: CampaignQuery, page: Page) -> None:
 
 def _told(value: object) -> str:
     return quoted(value, 40)
-
-
-def _text(body: bytes) -> str:
-    try:
-        return json_text.decode(body)
-    except ValueError:
-        return ""
-
-
-def _not_json(text: str) -> ValueError | None:
-    """Return why a text is no JSON, None if it is."""
-    try:
-        json_text.parse(text)
-    except ValueError as err:
-        return err
-    return None

@@ -124,12 +124,12 @@ def check_id(parameter: str, value: object) -> str:
     return value
 
 
-def url(config: ApiConfig, endpoint: Endpoint, identifier: str | None = None) -> str:
-    """Return the URL of a call, without its query. Raises ParameterError for an impossible id."""
-    path = endpoint.path
+def path(config: ApiConfig, endpoint: Endpoint, identifier: str | None = None) -> str:
+    """Return the path of a call below the connection's ``base_url``. Raises ParameterError for an impossible id."""
+    below = endpoint.path
     if endpoint.resource is not None:
-        path = path.replace("{id}", _quote(check_id(endpoint.resource, identifier)))
-    return f"{config.base_url}{_BASES[config.api_version]}/{_quote(config.stream_id)}/campaign{path}"
+        below = below.replace("{id}", _quote(check_id(endpoint.resource, identifier)))
+    return f"{_BASES[config.api_version]}/{_quote(config.stream_id)}/campaign{below}"
 
 
 @lru_cache

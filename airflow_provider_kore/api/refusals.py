@@ -14,11 +14,14 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
+from airflow_provider_kore import json_text
 from airflow_provider_kore.api.auth import TOLERATED_SKEW
 from airflow_provider_kore.exceptions import (
     ConfigError,
+    ContractError,
     CredentialsError,
     KoreError,
+    MalformedResponseError,
     NotFoundError,
     RateLimitedError,
     RequestRefusedError,
@@ -117,6 +120,52 @@ def rate_limit(
 def is_web_page(text: str, headers: Mapping[str, str]) -> bool:
     """Say whether an answer is HTML or XML: nothing that this API sends."""
     return text.lstrip("\ufeff \t\r\n")[:1] == "<" or "html" in headers.get("Content-Type", "").lower()
+
+
+def explain_garbage(
+    error: ValueError | None, text: str, *, headers: Mapping[str, str], what: str, now: float
+) -> KoreError:
+    """Return the error for a body that is not an answer of this API, although its status says success.
+
+    :param error: what its parser raised.
+    """
+    limited = rate_limit(text, headers, what, now)
+    if limited is not None:
+        return limited
+    if is_web_page(text, headers):
+        return MalformedResponseError(
+            f"The answer for {what} is a web page instead of JSON. Check that the connection's host is the Kore.ai "
+            "environment itself, and that no proxy or login page stands in between."
+        )
+    if isinstance(error, json_text.ShapeError):  # up to there it was good JSON
+        error = _not_json(text) or error
+    if isinstance(error, json_text.EncodingError):
+        return ContractError(
+            f"The answer for {what} holds bytes that are no UTF-8. Ask Kore.ai support about this page."
+        )
+    if isinstance(error, json_text.DepthError):
+        return ContractError(
+            f"The answer for {what} is JSON nested too deeply to be read. Ask Kore.ai support about this page, and "
+            "check that the connection's host is the Kore.ai environment."
+        )
+    if isinstance(error, json_text.ShapeError):
+        return ContractError(
+            f"The answer for {what} is JSON, but not of the documented shape. Check the connection's host and "
+            "api_version."
+        )
+    return MalformedResponseError(
+        f"The answer for {what} is no JSON; it was probably cut on its way. Try again; if it stays so, check what "
+        "stands between here and the connection's host."
+    )
+
+
+def _not_json(text: str) -> ValueError | None:
+    """Return why a text is no JSON, None if it is."""
+    try:
+        json_text.parse(text)
+    except ValueError as err:
+        return err
+    return None
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

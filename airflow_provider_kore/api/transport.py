@@ -8,12 +8,9 @@ none of which this API wants, and costs three times as much a page.
 from __future__ import annotations
 
 import http.client
-import os
-import ssl
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote_plus, urlencode
 
@@ -23,6 +20,7 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from airflow_provider_kore.api import unpack
+from airflow_provider_kore.api.certificates import check_bundle, variable_of
 from airflow_provider_kore.api.config import is_loopback
 from airflow_provider_kore.api.unpack import CutError, Unpacker
 from airflow_provider_kore.api.watchdog import Exchange, Watchdog, watch_connections
@@ -65,7 +63,8 @@ class HttpRequest:
     """What to send. Its repr holds neither headers nor body."""
 
     method: str
-    url: str
+    path: str
+    """Below the ``base_url`` of the settings."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes | None = None
@@ -73,7 +72,7 @@ class HttpRequest:
     """Bytes that the answer's body may have; None: LARGEST_BODY."""
 
     def __repr__(self) -> str:
-        return f"HttpRequest({self.method} {self.url})"
+        return f"HttpRequest({self.method} {self.path})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +109,7 @@ class _Route(NamedTuple):
 
     pool: urllib3.HTTPConnectionPool
     before_path: str
-    """What stands in the request line before the path."""
+    """What stands in the request line before the path: what comes before it in ``base_url``, all of it for a proxy."""
 
 
 class RequestsTransport:
@@ -142,8 +141,8 @@ class RequestsTransport:
         self._route: _Route | None = self._find_route()
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """See :meth:`Transport.send`; the request's URL begins with the ``base_url`` of the settings."""
-        target = request.url.removeprefix(self._host)
+        """See :meth:`Transport.send`."""
+        target = request.path
         if request.query:
             target = f"{target}?{urlencode(request.query, quote_via=_quote)}"
         deadline = self._clock.monotonic() + self._timeout
@@ -234,7 +233,7 @@ class RequestsTransport:
         # Raised outside the except: the original's text may hold a proxy's password.
         if self._own_proxy:
             raise ConfigError("proxy", *problem)
-        variable = _variable(self._host.partition("://")[0] + "_proxy", "all_proxy")
+        variable = variable_of(self._host.partition("://")[0] + "_proxy", "all_proxy")
         raise ConfigError("proxy", f"is not set, and the worker's variable {variable} {problem[0]}", problem[1])
 
     def _read(self, raw: urllib3.BaseHTTPResponse, deadline: float, largest: int) -> bytes:
@@ -275,42 +274,6 @@ class RequestsTransport:
             (UnreachableError, "The connection to {host} broke before the answer was complete. Try again; " + _BETWEEN),
         )
         return error(message.format(host=self._host, timeout=self._timeout, tls=_tls_reason(found)))
-
-
-def check_bundle(verify: object, *, of_connection: bool) -> None:
-    """Raise ConfigError if certificates cannot be verified with this bundle, which a connection or a variable names."""
-    if not isinstance(verify, str) or Path(verify).is_dir():
-        return
-    try:
-        with Path(verify).open("rb"):
-            problem = "which holds no certificate in PEM form"
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(verify)
-    except FileNotFoundError:
-        problem = "which does not exist here"
-    except ssl.SSLError:
-        pass
-    except (OSError, ValueError):
-        problem = "which cannot be read here"
-    else:
-        return
-    if of_connection:
-        advice = "use true, false, or the path of a bundle that every worker can read"
-        raise ConfigError("verify", f"names the CA bundle '{quoted(verify)}', {problem}", advice)
-    variable = _variable("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-    raise ConfigError(
-        "verify",
-        f"is not set, and the worker's variable {variable} names the CA bundle '{quoted(verify)}', {problem}",
-        "correct the variable, or set this field to a bundle that every worker can read",
-    )
-
-
-def _variable(*names: str) -> str:
-    """Return the first of these variables that is set, in either case."""
-    for name in names:
-        for spelling in (name.lower(), name.upper()):
-            if os.environ.get(spelling):
-                return spelling
-    return names[0].upper()
 
 
 def _is_foreign(err: BaseException) -> bool:

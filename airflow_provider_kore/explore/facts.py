@@ -10,22 +10,10 @@ from statistics import median
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from airflow_provider_kore.api.answers import as_count
 from airflow_provider_kore.explore import pages
 from airflow_provider_kore.explore.refusals import refusal_in_words
-from airflow_provider_kore.explore.seen import (
-    LARGEST,
-    NO_REQUEST,
-    NotLearnedError,
-    Told,
-    as_count,
-    contacts_seen,
-    first_page,
-    length,
-    missing,
-    served_pages,
-    skip_honoured,
-    told,
-)
+from airflow_provider_kore.explore.seen import LARGEST, NO_REQUEST, NotLearnedError, Told, told
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
@@ -64,34 +52,26 @@ def _fact(seen: Seen, name: str, how: str, read: Callable[[Seen], Told]) -> Fact
 
 def catalogue_updated_at(seen: Seen) -> Told:
     """Compare the catalogue's ``updatedAt`` with the list's own."""
-    if seen.chosen is None:
-        raise missing(seen)
-    if seen.entry is None:
-        raise NotLearnedError("the catalogue does not have this list")
-    if seen.details is None:
-        raise NotLearnedError(NO_REQUEST if seen.out_of_requests else "the list's own details are refused")
-    listed, own = seen.entry.get("updatedAt"), seen.details.get("updatedAt")
+    details = seen.need_details()
+    listed, own = seen.need_entry().get("updatedAt"), details.get("updatedAt")
     if listed is None:
         return told("missing in the catalogue", catalogue_updated_at="missing")
     if own is None:
         raise NotLearnedError("missing in the list's own details")
-    if listed == own == seen.details.get("createdAt"):
+    if listed == own == details.get("createdAt"):
         raise NotLearnedError("the list has not changed since it was made")
     if listed == own:
         return told("the list's", catalogue_updated_at="list")
-    if listed == seen.details.get("createdAt"):
+    if listed == details.get("createdAt"):
         return told("the list's createdAt, not its updatedAt", catalogue_updated_at="stale")
     return told("another than the list's, for which the simulator has no setting")
 
 
 def updated_at_moves(seen: Seen) -> Told:
     """Compare the list's ``updatedAt`` with its ``createdAt`` and with its contacts'."""
-    if seen.chosen is None:
-        raise missing(seen)
-    if seen.details is None:
-        raise NotLearnedError(NO_REQUEST if seen.out_of_requests else "the list's own details are refused")
-    made, moved = _instant(seen.details.get("createdAt")), _instant(seen.details.get("updatedAt"))
-    newest = max(filter(None, (_instant(created) for created, _ in contacts_seen(seen))), default=None)
+    details = seen.need_details()
+    made, moved = _instant(details.get("createdAt")), _instant(details.get("updatedAt"))
+    newest = max(filter(None, (_instant(created) for created, _ in seen.contacts)), default=None)
     if moved is None or newest is None:
         raise NotLearnedError("updatedAt of the list, or createdAt of its contacts, is missing")
     if newest > moved + TOLERANCE:
@@ -103,16 +83,14 @@ def updated_at_moves(seen: Seen) -> Told:
 
 def record_count(seen: Seen) -> Told:
     """Compare ``totalRecordCount`` with the list, and across the catalogue."""
-    if seen.chosen is None or first_page(seen) is None:
-        raise missing(seen)
-    if seen.entry is None:
-        raise NotLearnedError("the catalogue does not have this list")
-    if "totalRecordCount" not in seen.entry:
+    seen.need_first()
+    entry = seen.need_entry()
+    if "totalRecordCount" not in entry:
         return told("missing", record_count="missing")
-    count = as_count(seen.entry["totalRecordCount"])
+    count = as_count(entry["totalRecordCount"])
     if count != 0:
-        contacts = length(seen)
-        if contacts is None and not skip_honoured(seen) and count == seen.pages[0].count("totalResults"):
+        contacts = seen.length
+        if contacts is None and not seen.skip_honoured and count == seen.pages[0].count("totalResults"):
             contacts = count
         if contacts is None:
             raise NotLearnedError("the end of the list was not seen")
@@ -188,9 +166,7 @@ def limit_headers(seen: Seen) -> Told:
 
 def latency(seen: Seen) -> Told:
     """Read the median time of a page."""
-    served = served_pages(seen)
-    if not served:
-        raise missing(seen)
+    served = seen.need_served()
     seconds = median(page.reply.seconds for page in served)
     return told(f"{1000 * seconds:,.0f} ms, the median of {len(served)}", latency=round(seconds, 3))
 

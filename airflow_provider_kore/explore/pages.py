@@ -4,25 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from airflow_provider_kore.api.answers import as_count
 from airflow_provider_kore.explore.refusals import refusal_in_words
-from airflow_provider_kore.explore.seen import (
-    LARGEST,
-    LIMITS,
-    NO_REQUEST,
-    NotLearnedError,
-    as_count,
-    at_least,
-    contacts_seen,
-    first_page,
-    known_length,
-    length,
-    missing,
-    moves,
-    served_pages,
-    skip_honoured,
-    told,
-    totals_count_pages,
-)
+from airflow_provider_kore.explore.seen import LARGEST, LIMITS, NO_REQUEST, NotLearnedError, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,11 +19,9 @@ _ENOUGH: Final = 8
 
 def default_limit(seen: Seen) -> Told:
     """Read the page size without a ``limit``."""
-    first = first_page(seen)
-    if first is None:
-        raise missing(seen)
+    first = seen.need_first()
     echo = first.count("limit")
-    if known_length(seen) > first.rows or echo == first.rows:
+    if seen.known_length > first.rows or echo == first.rows:
         return told(f"{first.rows:,} contacts", default_limit=first.rows)
     if echo is not None and echo > first.rows:
         return told(f"{echo:,}, as its echo says; the list is shorter", default_limit=echo)
@@ -48,9 +30,7 @@ def default_limit(seen: Seen) -> Told:
 
 def largest_limit(seen: Seen) -> Told:
     """Read the largest ``limit`` that is served, and what happens beyond it."""
-    first = first_page(seen)
-    if first is None:
-        raise missing(seen)
+    first = seen.need_first()
     by_limit = {page.limit: page for page in seen.pages if page.limit is not None}
     big, small = by_limit.get(LARGEST), by_limit.get(1)
     if big is None or (small is None and not big.served):
@@ -68,7 +48,7 @@ def _served_limit(seen: Seen, first: PageLook, big: PageLook, small: PageLook | 
     if big.rows >= LARGEST:
         return told(f"{LARGEST:,} are served; more was not asked for", limit_handling="honour")
     echo = big.count("limit")
-    if known_length(seen) > big.rows or echo == big.rows:
+    if seen.known_length > big.rows or echo == big.rows:
         return told(
             f"{big.rows:,}: a larger one is cut to it (limit={LARGEST})", limit_handling="clamp", max_limit=big.rows
         )
@@ -106,14 +86,13 @@ def _refused_limit(by_limit: Mapping[int, PageLook], big: PageLook, small: PageL
 
 def skip_handling(seen: Seen) -> Told:
     """Read whether ``skip`` is honoured, and what an ignored one is echoed as."""
-    if first_page(seen) is None:
-        raise missing(seen)
+    seen.need_first()
     second = next((page for page in seen.pages if page.limit is None and page.skip), None)
     if second is None:
         raise NotLearnedError(NO_REQUEST)
     if not second.served:
         raise NotLearnedError(f"a page with skip is refused: {refusal_in_words(second.reply)}")
-    honoured = skip_honoured(seen)
+    honoured = seen.skip_honoured
     if honoured is None:
         raise NotLearnedError("the page with skip holds neither the contacts it should, nor the first ones")
     if honoured:
@@ -128,9 +107,7 @@ def skip_handling(seen: Seen) -> Told:
 
 def envelope(seen: Seen) -> Told:
     """Read where paging fields are."""
-    pages = served_pages(seen)
-    if not pages:
-        raise missing(seen)
+    pages = seen.need_served()
     nested, top = any(page.nested for page in pages), any(page.top for page in pages)
     if nested and top:
         return told("in data and beside it", envelope="both")
@@ -141,9 +118,7 @@ def envelope(seen: Seen) -> Told:
 
 def echo(seen: Seen) -> Told:
     """Read whether ``skip`` and ``limit`` are echoed."""
-    pages = served_pages(seen)
-    if not pages:
-        raise missing(seen)
+    pages = seen.need_served()
     echoed = {name for page in pages for name in ("skip", "limit") if page.said(name) is not None}
     if len(echoed) == 1:
         return told(f"only {echoed.pop()}")
@@ -152,9 +127,8 @@ def echo(seen: Seen) -> Told:
 
 def total(seen: Seen) -> Told:
     """Read what ``totalResults`` counts."""
-    pages = served_pages(seen)
-    if first_page(seen) is None:
-        raise missing(seen)
+    seen.need_first()
+    pages = seen.served
     said = [page.said("totalResults") for page in pages]
     if all(each is None for each in said):
         return told("missing", total="missing")
@@ -163,7 +137,7 @@ def total(seen: Seen) -> Told:
         return told("sometimes there, or no number")
     if isinstance(said[0], str):
         return told("a string", total="string")
-    if totals_count_pages(pages):
+    if seen.totals_count_pages:
         return told("the page", total="page")
     if all(page.rows == value for page in pages):
         raise NotLearnedError("all pages that were seen are as long as their total")
@@ -171,7 +145,7 @@ def total(seen: Seen) -> Told:
 
 
 def _total_and_length(seen: Seen, value: int) -> Told:
-    contacts, least = length(seen), at_least(seen)
+    contacts, least = seen.length, seen.at_least
     if contacts == value:
         return told("the list", total="list")
     if value < least and value and value % 1000 == 0:
@@ -182,16 +156,15 @@ def _total_and_length(seen: Seen, value: int) -> Told:
     if value < least:
         raise NotLearnedError("a wrong number: there are more contacts than it says, the end was not seen")
     entry = seen.entry or {}
-    if skip_honoured(seen) is not True and value == as_count(entry.get("totalRecordCount")):
+    if seen.skip_honoured is not True and value == as_count(entry.get("totalRecordCount")):
         return told("the list, as totalRecordCount agrees; its end was not seen", total="list")
     raise NotLearnedError("the end of the list was not seen, or not where the total says")
 
 
 def has_more(seen: Seen) -> Told:
     """Read whether ``hasMore`` is there, and right."""
-    pages = served_pages(seen)
-    if first_page(seen) is None:
-        raise missing(seen)
+    seen.need_first()
+    pages = seen.served
     said = [page.said("hasMore") for page in pages]
     if all(each is None for each in said):
         return told("missing", has_more="missing")
@@ -204,7 +177,7 @@ def has_more(seen: Seen) -> Told:
 
 def _flags(seen: Seen, pages: list[PageLook]) -> Told:
     """Compare ``hasMore`` with what is known of the list: before its end, and at it."""
-    contacts, least, factor = length(seen), at_least(seen), moves(seen)
+    contacts, least, factor = seen.length, seen.at_least, seen.moves
     ends = [(page.skip * factor + page.rows, page.said("hasMore")) for page in pages if page.rows]
     middle = {flag for end, flag in ends if end < least}
     last = {flag for end, flag in ends if end == contacts}
@@ -223,9 +196,8 @@ def _flags(seen: Seen, pages: list[PageLook]) -> Told:
 
 def order(seen: Seen) -> Told:
     """Read the order of the contacts, and how ids are made."""
-    pairs = contacts_seen(seen)
-    if first_page(seen) is None:
-        raise missing(seen)
+    seen.need_first()
+    pairs = seen.contacts
     if len(pairs) < _ENOUGH or len({created for created, _ in pairs}) < _ENOUGH:
         raise NotLearnedError(f"fewer than {_ENOUGH} contacts with different createdAt were seen")
     created, ids = [each for each, _ in pairs], [each for _, each in pairs]

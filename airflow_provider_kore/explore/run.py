@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints
-from airflow_provider_kore.api.answers import parse_object
-from airflow_provider_kore.api.client import CampaignClient
+from airflow_provider_kore.api.answers import as_count, parse_object
+from airflow_provider_kore.api.client import CampaignClient, catalogue_of
 from airflow_provider_kore.api.retry import NO_RETRIES
 from airflow_provider_kore.clock import Clock, SystemClock
 from airflow_provider_kore.exceptions import (
@@ -29,17 +29,7 @@ from airflow_provider_kore.exceptions import (
     UnreachableError,
 )
 from airflow_provider_kore.explore.facts import facts_of
-from airflow_provider_kore.explore.seen import (
-    LARGEST,
-    LIMITS,
-    PageLook,
-    Reply,
-    Seen,
-    as_count,
-    claimed_length,
-    length,
-    skip_honoured,
-)
+from airflow_provider_kore.explore.seen import LARGEST, LIMITS, PageLook, Reply, Seen
 
 if TYPE_CHECKING:
     from airflow_provider_kore.api.config import ApiConfig
@@ -203,16 +193,11 @@ class _Explorer:
 
     def _look_at_catalogue(self) -> None:
         reply = self._ask(self._client, endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}")
-        if reply.error is not None or reply.payload is None:
-            raise reply.error or _no_array()
-        data = reply.payload.get("data")
-        items = data.get("results") if isinstance(data, Mapping) else data
-        if not isinstance(items, list):
-            raise _no_array()
+        if reply.error is not None:
+            raise reply.error
+        items = catalogue_of(reply.payload or {})
         kept = ("_id", "status", "source", "updatedAt", "totalRecordCount")
-        self.seen.catalogue = [
-            {name: item[name] for name in kept if name in item} for item in items if isinstance(item, Mapping)
-        ]
+        self.seen.catalogue = [{name: item[name] for name in kept if name in item} for item in items]
 
     def _choose(self, contact_list_id: str | None) -> None:
         """Look at the first page of the list that was named, or of one or two that promise more pages than one."""
@@ -267,22 +252,22 @@ class _Explorer:
 
     def _look_at_end(self) -> None:
         """Look at both sides of where the totals say that the list ends."""
-        claimed = claimed_length(self.seen)
+        claimed = self.seen.claimed_length
         longest = max((page.rows for page in self.seen.pages), default=0)
-        if claimed and length(self.seen) != claimed:
+        if claimed and self.seen.length != claimed:
             self._look_around(claimed)
-        elif not claimed and longest and skip_honoured(self.seen):
+        elif not claimed and longest and self.seen.skip_honoured:
             self._look(longest, None)  # is there more than the longest page?
 
     def _look_at_counted_end(self) -> None:
         """Look where the catalogue says that the list ends, if it ends elsewhere than its total says."""
         count = as_count((self.seen.entry or {}).get("totalRecordCount"))
-        if count and count != claimed_length(self.seen) and length(self.seen) is None:
+        if count and count != self.seen.claimed_length and self.seen.length is None:
             self._look_around(count)
 
     def _look_around(self, offset: int) -> None:
         first = self.seen.pages[0]
-        if not first.rows or not skip_honoured(self.seen):
+        if not first.rows or not self.seen.skip_honoured:
             return
         size, limit = first.rows, None
         longest = max((page.rows for page in self.seen.pages if page.limit == LARGEST), default=0)
@@ -384,7 +369,3 @@ def _object(body: bytes) -> Mapping[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return payload if isinstance(payload, Mapping) else None
-
-
-def _no_array() -> ContractError:
-    return ContractError("The catalogue of contact lists has no 'data' array. Check the connection's api_version.")

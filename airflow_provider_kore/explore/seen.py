@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from airflow_provider_kore.api.answers import as_count
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -15,6 +17,13 @@ LARGEST: Final = 1000
 
 LIMITS: Final = (5, 10, 20, 25, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 500)
 """Limits among which the largest is searched where a larger one is refused: four requests find it."""
+
+
+NO_REQUEST: Final = "no request was left"
+
+
+class NotLearnedError(Exception):
+    """Why something could not be found out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,100 +95,114 @@ class Seen:
         """The catalogue's entry of the chosen list; None if it has none."""
         return next((each for each in self.catalogue if each.get("_id") == self.chosen), None)
 
+    def need_first(self) -> PageLook:
+        """Return the first page. Raises NotLearnedError where there is none, or it is empty."""
+        if self.first is not None:
+            return self.first
+        if self.pages:
+            raise NotLearnedError("the list is empty")
+        no_list = self.chosen is None and not self.out_of_requests
+        raise NotLearnedError("the application has no contact list" if no_list else NO_REQUEST)
 
-def as_count(value: object) -> int | None:
-    """Return a whole number from 0 on, also one in a string; None for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 16:  # noqa: PLR2004
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    def need_served(self) -> list[PageLook]:
+        """Return the pages that were served, if there is one, else as :meth:`need_first`."""
+        return self.served or [self.need_first()]
 
+    def need_details(self) -> Mapping[str, object]:
+        """Return the list's own details. Raises NotLearnedError where they are not known."""
+        if self.chosen is None:
+            self.need_first()
+        if self.details is None:
+            raise NotLearnedError(NO_REQUEST if self.out_of_requests else "the list's own details are refused")
+        return self.details
 
-def skip_honoured(seen: Seen) -> bool | None:
-    """Return whether the second look began where it was asked to; None if that cannot be told."""
-    first = first_page(seen)
-    second = next((page for page in seen.pages if page.limit is None and page.skip and page.served), None)
-    if first is None or second is None:
+    def need_entry(self) -> Mapping[str, object]:
+        """Return the catalogue's entry of the list. Raises NotLearnedError where it has none."""
+        if self.entry is None:
+            raise NotLearnedError("the catalogue does not have this list")
+        return self.entry
+
+    @property
+    def skip_honoured(self) -> bool | None:
+        """Whether the second look began where it was asked to; None if that cannot be told."""
+        first = self.first
+        second = next((page for page in self.pages if page.limit is None and page.skip and page.served), None)
+        if first is None or second is None:
+            return None
+        shared = first.ids[second.skip :][: second.rows]
+        if second.ids and second.ids[0] == first.ids[0] and (not shared or shared[0] != first.ids[0]):
+            return False
+        if shared:
+            return True if second.ids[: len(shared)] == shared else None
+        return None if first.ids[second.skip :] else True
+
+    @property
+    def at_least(self) -> int:
+        """How many contacts the list has at the least, by what its pages held."""
+        return max((page.skip * self.moves + page.rows for page in self.served if page.rows), default=0)
+
+    @property
+    def length(self) -> int | None:
+        """How many contacts the list has, if a page was seen that was not full; None otherwise."""
+        least = self.at_least
+        for page in self.served:
+            end = page.skip * self.moves + page.rows
+            if page.rows and page.rows < self._size(page) and end >= least:
+                return end
         return None
-    shared = first.ids[second.skip :][: second.rows]
-    if second.ids and second.ids[0] == first.ids[0] and (not shared or shared[0] != first.ids[0]):
-        return False
-    if shared:
-        return True if second.ids[: len(shared)] == shared else None
-    return None if first.ids[second.skip :] else True
 
+    @property
+    def claimed_length(self) -> int | None:
+        """How many contacts the list says it has: its total, or else the catalogue's count; None if neither."""
+        totals = [page.count("totalResults") for page in self.served]
+        if totals and totals[0] and not self.totals_count_pages:
+            return totals[0]
+        return as_count((self.entry or {}).get("totalRecordCount")) or None
 
-def at_least(seen: Seen) -> int:
-    """Return how many contacts the list has at the least, by what its pages held."""
-    return max((page.skip * moves(seen) + page.rows for page in served_pages(seen) if page.rows), default=0)
+    @property
+    def known_length(self) -> int:
+        """How many contacts there are at the least, by the pages, or by total and catalogue where these agree."""
+        total = self.pages[0].count("totalResults")
+        agree = total is not None and total == as_count((self.entry or {}).get("totalRecordCount"))
+        return max(self.at_least, (total or 0) if agree else 0)
 
+    @property
+    def first(self) -> PageLook | None:
+        """The first page that was looked at; None if there is none, or it is empty."""
+        return self.pages[0] if self.pages and self.pages[0].rows else None
 
-def length(seen: Seen) -> int | None:
-    """Return how many contacts the list has, if a page was seen that was not full; None otherwise."""
-    least = at_least(seen)
-    for page in served_pages(seen):
-        end = page.skip * moves(seen) + page.rows
-        if page.rows and page.rows < _size(seen, page) and end >= least:
-            return end
-    return None
+    @property
+    def served(self) -> list[PageLook]:
+        """The pages that were not refused."""
+        return [page for page in self.pages if page.served]
 
+    @property
+    def moves(self) -> int:
+        """1 if pages begin where they are asked to, 0 if all begin at the start."""
+        return 1 if self.skip_honoured else 0
 
-def claimed_length(seen: Seen) -> int | None:
-    """Return how many contacts the list says it has: its total, or else the catalogue's count; None if neither."""
-    pages = served_pages(seen)
-    totals = [page.count("totalResults") for page in pages]
-    if totals and totals[0] and not totals_count_pages(pages):
-        return totals[0]
-    return as_count((seen.entry or {}).get("totalRecordCount")) or None
+    @property
+    def totals_count_pages(self) -> bool:
+        """Whether each total is as long as its page, and pages differ in length."""
+        counts = [(page.rows, page.count("totalResults")) for page in self.served]
+        return len({rows for rows, _ in counts}) > 1 and all(rows == total for rows, total in counts)
 
+    @property
+    def contacts(self) -> list[tuple[str, str]]:
+        """``createdAt`` and id of the contacts seen, in the list's order."""
+        found: dict[int, tuple[str, str]] = {}
+        for page in self.served:
+            for number, (created, identifier) in enumerate(zip(page.created, page.ids, strict=False)):
+                found.setdefault(page.skip * self.moves + number, (created, str(identifier)))
+        return [found[place] for place in sorted(found)]
 
-def known_length(seen: Seen) -> int:
-    """Return how many contacts there are at the least, by the pages, or by total and catalogue where these agree."""
-    total = seen.pages[0].count("totalResults")
-    agree = total is not None and total == as_count((seen.entry or {}).get("totalRecordCount"))
-    return max(at_least(seen), (total or 0) if agree else 0)
-
-
-def first_page(seen: Seen) -> PageLook | None:
-    """Return the first page that was looked at; None if there is none, or it is empty."""
-    return seen.pages[0] if seen.pages and seen.pages[0].rows else None
-
-
-def served_pages(seen: Seen) -> list[PageLook]:
-    """Return the pages that were not refused."""
-    return [page for page in seen.pages if page.served]
-
-
-def moves(seen: Seen) -> int:
-    """Return 1 if pages begin where they are asked to, 0 if all begin at the start."""
-    return 1 if skip_honoured(seen) else 0
-
-
-def _size(seen: Seen, page: PageLook) -> int:
-    """Return how long a full page of this request is: by its echo, or by the longest page that was asked for so."""
-    longest = max(each.rows for each in served_pages(seen) if each.limit == page.limit)
-    if page.limit is not None and page.limit <= max(each.rows for each in served_pages(seen) if each.limit is not None):
-        return page.limit  # a larger one was served
-    echo = page.count("limit") or 0
-    return max(longest, echo) if page.limit is None or echo <= page.limit else longest
-
-
-def totals_count_pages(pages: list[PageLook]) -> bool:
-    """Return whether each total is as long as its page, and pages differ in length."""
-    counts = [(page.rows, page.count("totalResults")) for page in pages]
-    return len({rows for rows, _ in counts}) > 1 and all(rows == total for rows, total in counts)
-
-
-def contacts_seen(seen: Seen) -> list[tuple[str, str]]:
-    """Return ``createdAt`` and id of the contacts seen, in the list's order."""
-    found: dict[int, tuple[str, str]] = {}
-    for page in served_pages(seen):
-        for number, (created, identifier) in enumerate(zip(page.created, page.ids, strict=False)):
-            found.setdefault(page.skip * moves(seen) + number, (created, str(identifier)))
-    return [found[place] for place in sorted(found)]
-
-
-class NotLearnedError(Exception):
-    """Why something could not be found out."""
+    def _size(self, page: PageLook) -> int:
+        """Return how long a full page of this request is: by its echo, or by the longest page that was asked for so."""
+        longest = max(each.rows for each in self.served if each.limit == page.limit)
+        if page.limit is not None and page.limit <= max(each.rows for each in self.served if each.limit is not None):
+            return page.limit  # a larger one was served
+        echo = page.count("limit") or 0
+        return max(longest, echo) if page.limit is None or echo <= page.limit else longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +216,3 @@ class Told:
 def told(seen: str, **settings: object) -> Told:
     """Return what was found."""
     return Told(seen, settings)
-
-
-NO_REQUEST: Final = "no request was left"
-
-
-def missing(seen: Seen) -> NotLearnedError:
-    """Return why nothing about pages is known."""
-    if seen.chosen is None:
-        return NotLearnedError("the application has no contact list" if not seen.out_of_requests else NO_REQUEST)
-    return NotLearnedError("the list is empty" if seen.pages else NO_REQUEST)

@@ -12,7 +12,7 @@ import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kore.simulator.calls import ENDPOINTS
+from airflow_provider_kore.simulator.endpoints import ENDPOINTS
 from airflow_provider_kore.simulator.faults import FAULTS, Fault
 from airflow_provider_kore.simulator.settings import Settings, setting_names
 from airflow_provider_kore.simulator.simulator import Simulator

@@ -11,20 +11,7 @@ from urllib.parse import parse_qsl, unquote
 from airflow_provider_kore.simulator.answers import INVALID_ARGUMENTS, METHOD_NOT_ALLOWED, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-ENDPOINTS = (
-    "contacts",
-    "list",
-    "lists",
-    "campaigns",
-    "campaign",
-    "campaign_status",
-    "campaign_results",
-    "interaction_details",
-    "add_contacts",
-)
-"""Names by which faults, the request report and the documentation call the endpoints."""
+    from collections.abc import Iterable, Mapping
 
 UNKNOWN = "unknown"
 """Endpoint name of a request that the vendor documents no endpoint for."""
@@ -36,7 +23,7 @@ class Call:
 
     :param number: its place in the order of arrival, from 1.
     :param headers: names in lower case.
-    :param endpoint: one of :data:`ENDPOINTS`, or ``unknown``.
+    :param endpoint: a name in :data:`ROUTES`, or ``unknown``.
     :param account: whether the sample's query has ``accountId``; None: where the pages differ or have none.
     :param target_id: the contact list or campaign in its path, if any.
     :param allowed: the method that the endpoint wants, empty for an unknown one.
@@ -109,60 +96,62 @@ def read_call(number: int, method: str, target: str, headers: Mapping[str, str],
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Route:
-    """One documented call: ``{stream}`` and ``{id}`` stand for what differs."""
+class Route:
+    """One documented call: ``{stream}`` and ``{id}`` stand for what differs.
+
+    :param endpoint: the name by which faults, the request report and the documentation call it.
+    :param account: whether the sample's query has ``accountId``; None: where the pages differ or have none.
+    :param view: of the query, where that tells two calls of one path apart.
+    """
 
     endpoint: str
     version: str
     method: str
     path: str
-    account: bool | None
+    account: bool | None = None
     view: str = ""
 
 
-def _routes() -> list[_Route]:
-    v2, v1 = "campaign/api/v2/public/{stream}/campaign", "agentassist/api/v1/public/{stream}/campaign"
-    contacts, lists = "contactList/{id}/getAllContacts", "contactList/getAllListDetails"
-    table: list[tuple[str, str, str, str, bool | None, str]] = [
-        ("lists", "v2", "POST", f"{v2}/{lists}", True, ""),
-        ("lists", "v1", "POST", f"{v1}/{lists}", None, ""),
-        ("list", "v2", "GET", f"{v2}/contactList/{{id}}", True, ""),
-        ("list", "v1", "GET", f"{v1}/contactList/{{id}}", None, ""),
-        ("contacts", "v2", "GET", f"{v2}/{contacts}", True, ""),
-        ("contacts", "v1", "GET", f"{v1}/{contacts}", True, ""),
-        ("campaigns", "v2", "POST", f"{v2}/getAllCampaignDetails", True, ""),
-        ("campaigns", "v1", "POST", f"{v1}/getAllCampaignDetails", None, ""),
-        ("campaign", "v2", "GET", f"{v2}/{{id}}", True, ""),
-        ("campaign_status", "v2", "POST", f"{v2}/{{id}}/status", True, "status"),
-        ("campaign_status", "v1", "POST", f"{v1}/{{id}}/status", None, "status"),
-        ("campaign_results", "v2", "POST", f"{v2}/{{id}}/status", None, "contacts"),
-        ("campaign_results", "v1", "POST", f"{v1}/{{id}}/status", None, "contacts"),
-        (
-            "interaction_details",
-            "v2",
-            "POST",
-            "agentassist/api/public/analytics/account/{id}/v2/interactionDetails",
-            None,
-            "",
-        ),
-        ("add_contacts", "1.1", "POST", "api/1.1/public/{stream}/campaign/contactList/addContacts", None, ""),
-    ]
+ROUTES: list[Route] = []
+"""The vendor's calls, and nothing else; each is declared beside its answer, by :func:`add_routes`."""
+
+
+def add_routes(routes: Iterable[Route]) -> None:
+    """Add calls. A literal path stands before one with an id in its place."""
+    ROUTES.extend(routes)
+    ROUTES.sort(key=lambda route: route.path.count("{"))
+
+
+def campaign_routes(
+    endpoint: str, method: str, path: str, *, account: Mapping[str, bool | None], view: str = ""
+) -> list[Route]:
+    """Return the routes of a call of the Campaign API.
+
+    :param path: below ``…/{stream}/campaign``.
+    :param account: by version of the API, for those that document the call.
+    """
     return [
-        _Route(endpoint=endpoint, version=version, method=method, path=path, account=account, view=view)
-        for endpoint, version, method, path, account, view in table
+        Route(
+            endpoint=endpoint,
+            version=version,
+            method=method,
+            path=f"{_BASES[version]}/{{stream}}/campaign/{path}",
+            account=in_query,
+            view=view,
+        )
+        for version, in_query in account.items()
     ]
 
 
-_ROUTES = _routes()
-"""The vendor's calls, and nothing else; a literal path stands before one with an id in its place."""
+_BASES = {"v2": "campaign/api/v2/public", "v1": "agentassist/api/v1/public"}
 
 _LITERAL = {"contactList", "getAllListDetails", "getAllCampaignDetails", "addContacts"}
 """Names of the API that are no ids: ``…/campaign/contactList`` is no campaign."""
 
 
-def _route(segments: list[str], query: Mapping[str, str]) -> tuple[_Route | None, dict[str, str]]:
+def _route(segments: list[str], query: Mapping[str, str]) -> tuple[Route | None, dict[str, str]]:
     """Find the call that a path means, and what stands for its placeholders."""
-    for route in _ROUTES:
+    for route in ROUTES:
         wanted = route.path.split("/")
         if len(wanted) != len(segments) or (route.view and query.get("view") != route.view):
             continue
@@ -176,7 +165,7 @@ def _route(segments: list[str], query: Mapping[str, str]) -> tuple[_Route | None
 
 def _stream_of(segments: list[str]) -> str:
     """Return the stream id of a path that is no documented one, so that a wrong id is told before a wrong path."""
-    for base in ("campaign/api/v2/public", "agentassist/api/v1/public", "api/1.1/public"):
+    for base in (*_BASES.values(), "api/1.1/public"):
         length = base.count("/") + 1
         if "/".join(segments[:length]) == base and len(segments) > length:
             return segments[length]

@@ -1,10 +1,14 @@
-"""What each endpoint answers when nothing is wrong with the request. An endpoint more is a function more."""
+"""What each endpoint answers when nothing is wrong with the request. An endpoint more is a function more.
+
+Each stands below its routes, and registers itself.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -17,11 +21,12 @@ from airflow_provider_kore.simulator.answers import (
     refusal_under_200,
     success,
 )
+from airflow_provider_kore.simulator.calls import Route, add_routes, campaign_routes
 from airflow_provider_kore.simulator.campaigns import interaction
 from airflow_provider_kore.simulator.paging import Page, cut_page, print_numbered_page, print_page, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_kore.simulator.calls import Call
     from airflow_provider_kore.simulator.campaigns import Campaign
@@ -39,6 +44,24 @@ _RESULTS_LIMIT = 100
 """``status?view=contacts`` takes 1 to 100 and fails outside (docs.kore.ai, campaign status)."""
 
 
+Endpoint = Callable[["State", "Call", "Callable[[Page], Page]"], Answer]
+
+ENDPOINTS: dict[str, Endpoint] = {}
+"""What answers each endpoint, by the name that faults, the request report and the documentation call it."""
+
+
+def endpoint(*routes: Route) -> Callable[[Endpoint], Endpoint]:
+    """Declare a function as what answers these calls."""
+
+    def declare(answer: Endpoint) -> Endpoint:
+        add_routes(routes)
+        ENDPOINTS[routes[0].endpoint] = answer
+        return answer
+
+    return declare
+
+
+@endpoint(*campaign_routes("contacts", "GET", "contactList/{id}/getAllContacts", account={"v2": True, "v1": True}))
 def contacts(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
     """``GET …/contactList/{id}/getAllContacts``."""
     record = state.lists.get(call.target_id)
@@ -49,6 +72,7 @@ def contacts(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
     return Answer(status=200, body=print_page(shape(page), "Contacts retrieved successfully", state.settings))
 
 
+@endpoint(*campaign_routes("list", "GET", "contactList/{id}", account={"v2": True, "v1": None}))
 def contact_list(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
     """``GET …/contactList/{id}``."""
     record = state.lists.get(call.target_id)
@@ -57,6 +81,7 @@ def contact_list(state: State, call: Call, shape: Callable[[Page], Page]) -> Ans
     return success("Contact list retrieved successfully", json.dumps(record.fields(state.settings)))
 
 
+@endpoint(*campaign_routes("lists", "POST", "contactList/getAllListDetails", account={"v2": True, "v1": None}))
 def contact_lists(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:  # noqa: ARG001  # not paged
     """``POST …/contactList/getAllListDetails``, which is not paged."""
     if not call.query.get("type"):
@@ -65,6 +90,7 @@ def contact_lists(state: State, call: Call, shape: Callable[[Page], Page]) -> An
     return success("Contact lists retrieved successfully", json.dumps(items))
 
 
+@endpoint(*campaign_routes("campaigns", "POST", "getAllCampaignDetails", account={"v2": True, "v1": None}))
 def campaigns(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
     """``POST …/getAllCampaignDetails``."""
     asked = call.fields
@@ -85,6 +111,7 @@ def campaigns(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer
     return Answer(status=200, body=print_page(shape(page), "Campaigns retrieved successfully", state.settings))
 
 
+@endpoint(*campaign_routes("campaign", "GET", "{id}", account={"v2": True}))
 def campaign(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
     """``GET …/{id}``, documented for v2 only."""
     found = state.campaigns.get(call.target_id)
@@ -96,6 +123,7 @@ def campaign(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
     return success("Campaign retrieved successfully", json.dumps(told))
 
 
+@endpoint(*campaign_routes("campaign_status", "POST", "{id}/status", account={"v2": True, "v1": None}, view="status"))
 def campaign_status(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
     """``POST …/{id}/status?view=status``."""
     campaign = state.campaigns.get(call.target_id)
@@ -105,6 +133,9 @@ def campaign_status(state: State, call: Call, shape: Callable[[Page], Page]) -> 
     return success("Campaign status retrieved successfully", json.dumps(data))
 
 
+@endpoint(
+    *campaign_routes("campaign_results", "POST", "{id}/status", account={"v2": None, "v1": None}, view="contacts")
+)
 def campaign_results(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
     """``POST …/{id}/status?view=contacts``: pages from 1, no ``hasMore``."""
     campaign = state.campaigns.get(call.target_id)
@@ -127,6 +158,14 @@ def campaign_results(state: State, call: Call, shape: Callable[[Page], Page]) ->
     return Answer(status=200, body=body)
 
 
+@endpoint(
+    Route(
+        endpoint="interaction_details",
+        version="v2",
+        method="POST",
+        path="agentassist/api/public/analytics/account/{id}/v2/interactionDetails",
+    )
+)
 def interaction_details(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:  # noqa: ARG001
     """``POST …/analytics/account/{account}/v2/interactionDetails``, another API's; offset is a page.
 
@@ -154,6 +193,14 @@ def _results_of(found: Campaign) -> list[dict[str, Any]]:
     return [json.loads(text) for text in found.result_texts(0, min(found.result_count(), 1_100))]
 
 
+@endpoint(
+    Route(
+        endpoint="add_contacts",
+        version="1.1",
+        method="POST",
+        path="api/1.1/public/{stream}/campaign/contactList/addContacts",
+    )
+)
 def add_contacts(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
     """``POST /api/1.1/public/{stream}/campaign/contactList/addContacts``: by the list's name, visible later.
 
@@ -170,19 +217,6 @@ def add_contacts(state: State, call: Call, shape: Callable[[Page], Page]) -> Ans
         return _unknown_id(state, call, shape)
     state.push(record.list_id, pushed, time.monotonic(), call.number)
     return Answer(status=200, body=json.dumps({"message": "Adding contacts to public list is in progress"}).encode())
-
-
-ENDPOINT_ANSWERS: dict[str, Callable[[State, Call, Callable[[Page], Page]], Answer]] = {
-    "contacts": contacts,
-    "list": contact_list,
-    "lists": contact_lists,
-    "campaigns": campaigns,
-    "campaign": campaign,
-    "campaign_status": campaign_status,
-    "campaign_results": campaign_results,
-    "interaction_details": interaction_details,
-    "add_contacts": add_contacts,
-}
 
 
 def _has_phone_number(contact: object) -> bool:

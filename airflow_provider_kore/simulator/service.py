@@ -25,7 +25,7 @@ from airflow_provider_kore.simulator.answers import (
     refusal,
 )
 from airflow_provider_kore.simulator.calls import UNKNOWN, Call, read_call
-from airflow_provider_kore.simulator.endpoints import ENDPOINT_ANSWERS
+from airflow_provider_kore.simulator.endpoints import ENDPOINTS
 from airflow_provider_kore.simulator.journal import Journal, ServedRequest
 from airflow_provider_kore.simulator.limits import Allowance, Spent
 from airflow_provider_kore.simulator.settings import with_changes
@@ -123,7 +123,7 @@ class Service:
                 page = armed.fault.shape(page)
             return page
 
-        return ENDPOINT_ANSWERS[call.endpoint](self.state, call, shape)
+        return ENDPOINTS[call.endpoint](self.state, call, shape)
 
     def _authenticate(self, call: Call, settings: Settings) -> App:
         if call.stream_id and not call.stream_id.startswith("st-"):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.simulator.calls import ENDPOINTS
 from airflow_provider_kore.simulator.checks import check_types
+from airflow_provider_kore.simulator.endpoints import ENDPOINTS
 
 if TYPE_CHECKING:
     from airflow_provider_kore.simulator.calls import Call

@@ -336,7 +336,7 @@ def test_secret_and_tokens_are_known_to_the_masker(kore: Simulator, monkeypatch:
     monkeypatch.setenv("AIRFLOW_CONN_KORE_DEFAULT", json.dumps(connection))
     hook = KoreCampaignHook()
     hook.get_contact_lists()
-    token = hook.client._tokens.token()
+    token = hook.client._sender._tokens.token()
     assert token.startswith("eyJ")
     redacted = redact(f"{kore.connection['password']} {token} {proxy}")
     assert redacted == "*** *** ***"

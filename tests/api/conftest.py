@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _read_ahead_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pages be read ahead although the simulator answers at once."""
-    monkeypatch.setattr("airflow_provider_kore.api.client.WORTH_READING_AHEAD", 0.0)
+    monkeypatch.setattr("airflow_provider_kore.api.reader.WORTH_READING_AHEAD", 0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,9 @@ from test_refusals import HOUR, MINUTE, bodies, explained
 from test_transport import config, http, serving
 
 from airflow_provider_kore.api.calls import contacts_of
-from airflow_provider_kore.api.client import ASK_AGAIN, CampaignClient
+from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.retry import NO_RETRIES
+from airflow_provider_kore.api.sender import ASK_AGAIN
 from airflow_provider_kore.exceptions import (
     ConfigError,
     ContractError,

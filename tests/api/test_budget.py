@@ -14,7 +14,7 @@ from clocks import ImpatientClock
 from landing import config_of
 from test_transport import config, http, outcome_of, serving
 
-from airflow_provider_kore.api import client as client_module
+from airflow_provider_kore.api import calls, reader, sender
 from airflow_provider_kore.api.answers import parse_object, parse_page
 from airflow_provider_kore.api.calls import campaign_contacts, contacts_of
 from airflow_provider_kore.api.client import CampaignClient
@@ -117,21 +117,21 @@ def test_reading_ahead_takes_fewer_pages_the_larger_they_are(kore: Simulator, mo
     kore.configure(latency=0.02, requests_per_minute=0)
     kore.add_list("cl-1", contacts=4_000)
     depths: list[int] = []
-    planned = client_module.calls.OffsetPagination.planned
+    planned = calls.OffsetPagination.planned
 
     def spy(self: object, depth: int) -> list[object]:
         depths.append(depth)
         return planned(self, depth)  # type: ignore[arg-type, return-value]
 
-    monkeypatch.setattr(client_module.calls.OffsetPagination, "planned", spy)
+    monkeypatch.setattr(calls.OffsetPagination, "planned", spy)
     settings = config_of(kore.connection, requests_per_minute=0)
     with CampaignClient(settings, clock=ImpatientClock(), in_flight=32) as client:
         read = sum(len(page.records) for page in client.iter_pages(contacts_of("cl-1")))
-        costliest = client._costliest
+        costliest = client._sender.costliest
     assert read == 4_000
     most = max(depths)
     depths.clear()
-    monkeypatch.setattr(client_module, "MEMORY", 2 * costliest)
+    monkeypatch.setattr(reader, "MEMORY", 2 * costliest)
     with CampaignClient(settings, clock=ImpatientClock(), in_flight=32) as client:
         assert sum(len(page.records) for page in client.iter_pages(contacts_of("cl-1"))) == 4_000
     assert max(depths) <= 2 < most
@@ -166,8 +166,8 @@ def test_a_refusal_of_a_page_read_ahead_is_waited_for_with_the_same_patience() -
 
 
 def test_the_log_names_the_day_of_a_wait_that_ends_on_another() -> None:
-    assert client_module._instant(86_000.0, 100.0) == "23:55:00"
-    assert client_module._instant(86_000.0, 500.0) == "1970-01-02 00:01:40"
+    assert sender._instant(86_000.0, 100.0) == "23:55:00"
+    assert sender._instant(86_000.0, 500.0) == "1970-01-02 00:01:40"
 
 
 def test_a_check_is_short_whatever_the_timeout_says() -> None:

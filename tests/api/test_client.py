@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from landing import QUICK, Landing, client_of, config_of, outcome_of
 
 from airflow_provider_kore.api.calls import contacts_of
-from airflow_provider_kore.api.client import ASK_AGAIN, CampaignClient
+from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.refusals import LONGEST_RETRY_AFTER
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
+from airflow_provider_kore.api.sender import ASK_AGAIN
 from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, RequestsTransport
 from airflow_provider_kore.exceptions import (
     ContractError,

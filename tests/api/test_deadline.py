@@ -100,8 +100,8 @@ def test_an_answer_that_never_ends_is_left_at_the_deadline(kind: str, good: int)
         url = f"http://127.0.0.1:{port}"
         transport = RequestsTransport(config(url, timeout=TIMEOUT), SystemClock())
         for _ in range(good):
-            assert transport.send(request(url)).body == BODY
-        error = within(HANG, lambda: outcome_of(lambda: transport.send(request(url))))
+            assert transport.send(request()).body == BODY
+        error = within(HANG, lambda: outcome_of(lambda: transport.send(request())))
         assert isinstance(error, UnreachableError)
         assert f"did not finish its answer within {TIMEOUT:g} s" in str(error)
         transport.close()
@@ -129,9 +129,7 @@ def test_many_threads_come_back_and_leave_no_thread_behind() -> None:
         url = f"http://127.0.0.1:{port}"
         transport = RequestsTransport(config(url, timeout=TIMEOUT), SystemClock(), connections=8)
         with ThreadPoolExecutor(8) as threads:
-            errors = list(
-                threads.map(lambda _: outcome_of(lambda: transport.send(request(url))), range(16), timeout=60)
-            )
+            errors = list(threads.map(lambda _: outcome_of(lambda: transport.send(request())), range(16), timeout=60))
         transport.close()
     assert {type(error) for error in errors} == {UnreachableError}
     until = time.monotonic() + HANG
@@ -151,7 +149,7 @@ def test_a_deadline_never_ends_the_next_request_on_the_same_connection() -> None
         transport = RequestsTransport(config(server.url, timeout=3.0), SystemClock(), connections=4)
         transport._watchdog._seconds = 0.3
         with ThreadPoolExecutor(4) as threads:
-            found = list(threads.map(lambda _: transport.send(request(server.url)).body, range(40)))
+            found = list(threads.map(lambda _: transport.send(request()).body, range(40)))
         transport.close()
     assert found == [BODY] * 40
     assert server.connections <= 4
@@ -188,7 +186,7 @@ def test_one_gzip_or_deflate_is_unpacked(bits: int) -> None:
     name = "gzip" if bits == 31 else "deflate"
     with serving(lambda *_: http(packed, "200 OK", f"Content-Encoding: {name}")) as server:
         transport = RequestsTransport(config(server.url), SystemClock())
-        assert [transport.send(request(server.url)).body for _ in range(3)] == [BODY] * 3
+        assert [transport.send(request()).body for _ in range(3)] == [BODY] * 3
         transport.close()
     assert server.connections == 1
 
@@ -201,5 +199,5 @@ def test_loopback_goes_through_no_proxy_of_the_environment(name: str, monkeypatc
     with serving(lambda *_: http(b"proxy")) as proxy, serving(lambda *_: http(BODY)) as server:
         monkeypatch.setenv(name, proxy.url)
         transport = RequestsTransport(config(server.url), SystemClock())
-        assert transport.send(request(server.url)).body == BODY
+        assert transport.send(request()).body == BODY
         assert proxy.requests == []

@@ -302,7 +302,7 @@ class _Replaces:
         answer = self._real.send(request)
         headers = dict(answer.headers) | {"X-RateLimit-Key": "acme-secret", "X-RateLimit-Limit": "60"}
         body = answer.body
-        if UNKNOWN_LIST in request.url:
+        if UNKNOWN_LIST in request.path:
             told = {"errors": [{"msg": "no list for acme-secret\x1b[2J", "acme-secret": 1}], "status": "acme-secret"}
             body = json.dumps(told).encode()
         return HttpResponse(status=answer.status, headers=headers, body=body)

@@ -117,7 +117,7 @@ def test_pages_read_ahead_come_in_order_and_each_once(kore: Simulator) -> None:
 
 
 def test_a_server_that_becomes_fast_is_not_asked_twice(kore: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_kore.api.client.WORTH_READING_AHEAD", 0.04)
+    monkeypatch.setattr("airflow_provider_kore.api.reader.WORTH_READING_AHEAD", 0.04)
     kore.configure(latency=0.05, requests_per_minute=0)
     kore.add_list("cl-long", contacts=6_000)
     with client_of(kore, in_flight=8, requests_per_minute=0) as client:

@@ -100,7 +100,14 @@ def test_no_log_of_a_library_shows_a_token(
 def test_objects_that_hold_secrets_do_not_show_them(kore: Simulator) -> None:
     config = config_of(kore.connection)
     client = CampaignClient(config, clock=ImpatientClock())
-    for shown_object in (config, client, client._tokens, client._transport, client.allowance, client.spent):
+    for shown_object in (
+        config,
+        client,
+        client._sender._tokens,
+        client._sender._transport,
+        client.allowance,
+        client.spent,
+    ):
         assert not SENSITIVE.search(repr(shown_object))
 
 

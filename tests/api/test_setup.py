@@ -90,7 +90,7 @@ def test_a_mistake_of_ours_does_not_look_like_a_broken_connection(monkeypatch: p
             serving(lambda *_: http()) as server,
             pytest.raises((KeyError, AttributeError)),
         ):
-            RequestsTransport(config(server.url), SystemClock()).send(request(server.url))
+            RequestsTransport(config(server.url), SystemClock()).send(request())
 
 
 class Silent:
@@ -140,7 +140,7 @@ def test_all_addresses_of_a_host_share_one_timeout(
         resolve["many.localhost"] = silent.addresses
         url = f"http://many.localhost:{silent.port}"
         with pytest.raises(UnreachableError, match=r"within 0\.4 s"):
-            RequestsTransport(config(url, timeout=0.4), SystemClock()).send(request(url))
+            RequestsTransport(config(url, timeout=0.4), SystemClock()).send(request())
     assert len(granted) == 4
     assert granted[0] <= 0.11  # its share: the first must not take the others' time
 
@@ -155,7 +155,7 @@ def test_an_address_that_is_silent_does_not_keep_from_the_next(resolve: dict[str
         resolve["two.localhost"] = ["127.0.0.2", "127.0.0.1"]
         url = f"http://two.localhost:{server.port}"
         client = RequestsTransport(config(url, timeout=2.0), SystemClock())
-        assert client.send(request(url)).body == b"good"
+        assert client.send(request()).body == b"good"
         assert b"Host: two.localhost" in server.requests[0]
 
 

@@ -122,13 +122,13 @@ def config(url: str, **changes: Any) -> ApiConfig:
 def exchange(url: str, **changes: Any) -> HttpResponse:
     transport = RequestsTransport(config(url, **changes), SystemClock())
     try:
-        return transport.send(request(url))
+        return transport.send(request())
     finally:
         transport.close()
 
 
-def request(url: str) -> HttpRequest:
-    return HttpRequest(method="GET", url=f"{url}/path", query={"a": "b c"}, headers={"auth": TOKEN})
+def request() -> HttpRequest:
+    return HttpRequest(method="GET", path="/path", query={"a": "b c"}, headers={"auth": TOKEN})
 
 
 def failure(url: str, **changes: Any) -> KoreError:
@@ -319,7 +319,7 @@ def test_many_requests_share_one_connection() -> None:
     with serving(lambda *_: http(BODY)) as server:
         transport = RequestsTransport(config(server.url), SystemClock())
         for _ in range(50):
-            transport.send(request(server.url))
+            transport.send(request())
         transport.close()
     assert (server.connections, len(server.requests)) == (1, 50)
 
@@ -332,7 +332,7 @@ def test_threads_share_it_and_each_gets_its_own_answer() -> None:
         transport = RequestsTransport(config(server.url), SystemClock(), connections=8)
 
         def ask(number: int) -> bytes:
-            return transport.send(replace(request(server.url), query={"skip": str(number)})).body
+            return transport.send(replace(request(), query={"skip": str(number)})).body
 
         assert list(threads.map(ask, range(400))) == [f"/path?skip={number}".encode() for number in range(400)]
         transport.close()
@@ -343,7 +343,7 @@ def test_a_zipped_and_a_whole_body_leave_the_connection_alike() -> None:
     answers = [http(BODY), http(ZIPPED, "200 OK", "Content-Encoding: gzip"), chunked(ZIPPED), http(b"")]
     with serving(lambda number, _: answers[number % len(answers)]) as server:
         transport = RequestsTransport(config(server.url), SystemClock())
-        assert [transport.send(request(server.url)).body for _ in range(8)] == [BODY, BODY, BODY, b""] * 2
+        assert [transport.send(request()).body for _ in range(8)] == [BODY, BODY, BODY, b""] * 2
         transport.close()
     assert server.connections == 1
 
@@ -352,7 +352,7 @@ def test_closing_gives_up_the_connections_and_nothing_else() -> None:
     with serving(lambda *_: http(BODY)) as server:
         transport = RequestsTransport(config(server.url), SystemClock())
         for _ in range(2):
-            assert transport.send(request(server.url)).body == BODY
+            assert transport.send(request()).body == BODY
             transport.close()
             assert server.closed.acquire(timeout=10)
     assert server.connections == 2
@@ -361,7 +361,7 @@ def test_closing_gives_up_the_connections_and_nothing_else() -> None:
 def test_refusals_do_not_cost_the_connection() -> None:
     with serving(lambda *_: http(b"<html>no</html>", "503 Service Unavailable")) as server:
         transport = RequestsTransport(config(server.url), SystemClock())
-        assert [transport.send(request(server.url)).status for _ in range(5)] == [503] * 5
+        assert [transport.send(request()).status for _ in range(5)] == [503] * 5
         transport.close()
     assert server.connections == 1
 
@@ -397,7 +397,7 @@ def test_netrc_is_ignored_and_no_cookie_is_kept(tmp_path: Path, monkeypatch: pyt
     with serving(lambda *_: http(BODY, "200 OK", "Set-Cookie: a=b")) as server:
         transport = RequestsTransport(config(server.url), SystemClock())
         for _ in range(2):
-            transport.send(request(server.url))
+            transport.send(request())
     sent = b"".join(server.requests).lower()
     assert b"authorization" not in sent
     assert b"cookie" not in sent

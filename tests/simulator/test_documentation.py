@@ -14,7 +14,7 @@ import requests
 
 from airflow_provider_kore.simulator import FAULTS, Settings
 from airflow_provider_kore.simulator.__main__ import _parser, _simulator
-from airflow_provider_kore.simulator.calls import ENDPOINTS
+from airflow_provider_kore.simulator.endpoints import ENDPOINTS
 from airflow_provider_kore.simulator.triggers import Trigger
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")

@@ -178,7 +178,7 @@ class Vendor:
         self.requests += 1
         for event in self.events.get(self.requests, ()):
             event(self)
-        path = request.url.partition("/campaign/contactList/")[2]
+        path = request.path.partition("/campaign/contactList/")[2]
         if path == LIST_ID:
             return self._details()
         if path == f"{LIST_ID}/getAllContacts":

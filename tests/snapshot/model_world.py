@@ -176,7 +176,7 @@ class Process:
 
     def send(self, request: HttpRequest) -> HttpResponse:
         self.world.clock.now += self.world.request_seconds
-        with self.effect("http", request.url.rpartition("/")[2]):
+        with self.effect("http", request.path.rpartition("/")[2]):
             answer = self.world.vendor.answer(request)
             self.last_state = len(self.world.vendor.history) - 1
             if "skip" in request.query:

@@ -85,7 +85,7 @@ def reading_ahead(order: Order, depth: int = 4) -> Any:
         def __class_getitem__(cls, _: object) -> Callable[..., OrderedPrefetcher]:
             return lambda most, idle: OrderedPrefetcher(order, min(depth, most))  # noqa: ARG005
 
-    return mock.patch("airflow_provider_kore.api.client.Prefetcher", Ordered)
+    return mock.patch("airflow_provider_kore.api.reader.Prefetcher", Ordered)
 
 
 def writing_behind(order: Order) -> Any:

@@ -1,0 +1,128 @@
+"""The pages of a list in order, some of them asked for ahead where that hides latency."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_kore.api.refusals import WebPageError
+from airflow_provider_kore.api.transport import LARGEST_BODY
+from airflow_provider_kore.exceptions import RequestRefusedError, ServerError
+from airflow_provider_kore.walk.page import PageRequest
+from airflow_provider_kore.walk.prefetch import Prefetcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_kore.api.calls import PagedCall, Payload, Way
+    from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.api.sender import Sender
+    from airflow_provider_kore.api.ways import Ways
+    from airflow_provider_kore.walk.page import Page, PageAnswer
+    from airflow_provider_kore.walk.pagination import OffsetPagination
+
+log = logging.getLogger(__name__)
+
+MEMORY: Final = 32 * 1024 * 1024
+"""Bytes that pages which are read ahead may take, parsed."""
+
+_SMALLEST_LIMIT: Final = 64 * 1024
+
+WORTH_READING_AHEAD: Final = 0.005
+"""Seconds of latency from which on pages are read ahead: below that, threads cost more than they hide."""
+
+
+class PageReader:
+    """Reads lists page by page.
+
+    :param in_flight: pages that may be asked for at the same time.
+    """
+
+    def __init__(self, config: ApiConfig, sender: Sender, ways: Ways, in_flight: int) -> None:
+        self._config = config
+        self._sender = sender
+        self._ways = ways
+        self._in_flight = in_flight
+
+    def iter_pages(
+        self,
+        call: PagedCall,
+        pagination: OffsetPagination,
+        *,
+        ending: Callable[[], Exception | None],
+    ) -> Iterator[Page]:
+        """Yield the pages of a list in order, each once, until its end is proven.
+
+        :param pagination: where to begin and what to tolerate; it holds the evidence afterwards.
+        :param ending: asked before each page; what it returns is raised behind the pages that were asked for already.
+
+        Raises PaginationError, DriftError, and whatever :meth:`send` raises.
+        """
+        with Prefetcher[PageRequest, Any](self._most_in_flight, self._sender.idle) as ahead:
+            while (request := pagination.next) is not None:
+                ahead.ending = ahead.ending or ending()
+                if ahead.ending is not None and request not in ahead:
+                    raise ahead.ending
+                try:
+                    answer = self._next_page(call, request, ahead)
+                except WebPageError:  # it says nothing about the limit
+                    raise
+                except (RequestRefusedError, ServerError) as err:
+                    # A sibling endpoint fails outside its limits; a server that has served such a page has other
+                    # trouble.
+                    unproven = isinstance(err, RequestRefusedError) or not pagination.progress.offset
+                    if not unproven or not pagination.refuse_limit():
+                        raise
+                    log.info("The server refuses a page at limit=%s; asking without a limit.", request.limit)
+                    ahead.keep(())
+                    continue
+                page = pagination.accept(answer)
+                self._read_ahead(call, pagination, ahead)
+                if page is not None and page.records:
+                    self._sender.spend(pages=1, rows=len(page.records))
+                    yield page
+
+    def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
+        """Fetch one page, as the server gave it."""
+
+        def attempt(way: Way) -> Any:
+            return self._sender.send(call.page(self._config, request, way))
+
+        answer: PageAnswer = self._ways.ask(call.endpoint, attempt, len(call.wordings))
+        return answer
+
+    def _next_page(self, call: PagedCall, request: PageRequest, ahead: Prefetcher[PageRequest, Payload]) -> PageAnswer:
+        if request not in ahead:
+            return self.get_page(call, request)
+        page = call.page(self._config, request, self._ways.best(call.endpoint))
+        answer: PageAnswer = self._sender.send(page, first=partial(ahead.take, request))
+        return answer
+
+    def _read_ahead(
+        self, call: PagedCall, pagination: OffsetPagination, ahead: Prefetcher[PageRequest, Payload]
+    ) -> None:
+        """Ask for the pages that are going to be next, as far as help and the allowance go."""
+        worth_it = self._in_flight > 1 and self._sender.latency >= WORTH_READING_AHEAD
+        # What is under way is kept also when the server turns out to be so fast that no more is worth it.
+        depth = min(ahead.depth, MEMORY // max(1, self._sender.costliest))
+        planned = pagination.planned(depth) if depth and (worth_it or len(ahead)) else []
+        ahead.keep(planned)
+        for request in planned if worth_it and ahead.ending is None else ():
+            if request in ahead:
+                continue
+            if self._sender.allowance.book() > 0:
+                return
+            page = call.page(self._config, request, self._ways.best(call.endpoint))
+            ahead.start(request, self._sender.prepare(page, self._most_ahead))
+
+    @property
+    def _most_in_flight(self) -> int:
+        burst = self._sender.allowance.limit
+        # Where a limit sets the pace, a few at a time are as fast in the end, and meet fewer refusals when it is spent.
+        return self._in_flight if burst is None else max(1, min(self._in_flight, burst // 15))
+
+    @property
+    def _most_ahead(self) -> int:
+        """Bytes that the body of a page which is read ahead may have; a longer one is asked for again in its turn."""
+        return min(LARGEST_BODY, max(_SMALLEST_LIMIT, 2 * self._sender.largest))
