@@ -86,8 +86,10 @@ def snapshot_parameters() -> list[Fact]:
 
 
 def transfer_parameters(module: str, name: str) -> list[Fact]:
-    """Return the parameters of one transfer operator that differ from the shared ones."""
-    return parameters(getattr(_import(f"airflow_provider_kore.transfers.{module}"), name))
+    """Return the parameters of one transfer operator that differ from those of the shared table."""
+    shared = snapshot_parameters()
+    own = parameters(getattr(_import(f"airflow_provider_kore.transfers.{module}"), name))
+    return [fact for fact in own if fact not in shared]
 
 
 def sensor_parameters(module: str, name: str) -> list[Fact]:
