@@ -12,7 +12,7 @@ JOBS_THAT_WAIT = $(if $(filter auto,$(JOBS)),$(shell $(PYTHON3) -c 'import os; p
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv ministack demo ui test test-quick coverage mutants screenshots soak test-celery test-matrix test-lowest lint format docs pages bench bench-quick lock build clean
+.PHONY: help venv ministack demo ui test test-quick coverage mutants screenshots soak test-celery test-matrix test-lowest lint format docs pages tables bench bench-quick lock build clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ lint: venv  ## ruff, mypy --strict, and the import contracts
 format: venv  ## Let ruff format the code and mend what it can
 	$(PY) -m ruff check --fix-only --quiet
 	$(PY) -m ruff format
+
+tables: venv  ## Fill the tables in docs/ from signatures, docstrings and declarations
+	$(PY) tools/doc_tables.py
 
 docs: venv  ## Build the documentation into docs/_build/html; a warning is an error
 	$(PY) -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html

@@ -21,13 +21,13 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "api_version": {
         "label": "API version",
-        "description": "v2, or v1 where an environment still runs the older service. Default: v2.",
+        "description": "Version of the environment's API: v2, or v1 for the older service. Default: v2.",
         # No default to be stored: Airflow 3.3 warns in every task's log of a value in extra that is shorter than five.
         "schema": {"type": ["string", "null"], "enum": ["v2", "v1"]},
     },
     "jwt_algorithm": {
         "label": "JWT algorithm",
-        "description": "What the JWT app was created for. For RS256 and RS512 the password is the PEM private key.",
+        "description": "What the JWT app was created for: HS256, HS512, RS256 or RS512. Default: HS256.",
         "schema": {
             "type": ["string", "null"],
             "enum": ["HS256", "HS512", "RS256", "RS512"],
@@ -41,7 +41,7 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "token_lifetime": {
         "label": "Token lifetime (seconds)",
-        "description": "How long a token is valid; it is renewed in time. 5 or more. Default: 300.",
+        "description": "How long a token is valid, 5 to 86,400; it is renewed in time. Default: 300.",
         "schema": {"type": ["number", "null"], "minimum": 5},
     },
     "send_jti": {
@@ -56,7 +56,7 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "requests_per_hour": {
         "label": "Requests per hour",
-        "description": "The account's allowance in a rolling hour. 0: unlimited, which is the default.",
+        "description": "The account's allowance in a rolling hour. 0: unlimited. Default: 0.",
         "schema": {"type": ["integer", "null"], "minimum": 0},
     },
     "reserve": {
@@ -76,22 +76,22 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "timeout": {
         "label": "Timeout (seconds)",
-        "description": "How long one answer may take, from connecting to its last byte. Default: 30.",
+        "description": "How long one answer may take, from connecting to its last byte; 3,600 at most. Default: 30.",
         "schema": {"type": ["number", "null"]},
     },
     "verify": {
         "label": "Verify TLS",
-        "description": "true, false, or the path of a CA bundle on the workers. Default: true.",
+        "description": "Verify the certificate: true, false, or the path of a CA bundle on the workers. Default: true.",
         "schema": {"type": ["string", "null"]},
     },
     "proxy": {
         "label": "Proxy",
-        "description": "URL of a proxy, http://host:port. Empty: as HTTPS_PROXY says.",
+        "description": "URL of a proxy, http://host:port. Empty: as HTTPS_PROXY says, and none for loopback.",
         "schema": {"type": ["string", "null"], "format": "password"},
     },
     "id_key": {
         "label": "Id key",
-        "description": "Key of the ids that are made for call results, 16 characters or more. Keep it for ever.",
+        "description": "Key of the ids made for call results, 16 random bytes or more. Another key gives other ids.",
         "schema": {"type": ["string", "null"], "format": "password"},
     },
     "contact_list_url": {

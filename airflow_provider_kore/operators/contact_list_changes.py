@@ -42,13 +42,14 @@ class ContactListChangesOperator(AssetOperator):
     :param snapshot_date: YYYY-MM-DD, the newer snapshot; None: the date of the run, as the snapshot's own task has it.
         (templated)
     :param since: YYYY-MM-DD, the older snapshot; None: the last consistent one before. (templated)
-    :param before: repeat in each row what the older snapshot held. False: of who is gone only the id is written.
+    :param before: repeat in each row what the older snapshot held; False: of contacts that are gone only the id is
+        written. (templated)
     :param replace: replace changes that another run has published. (templated)
     :param on_missing: what to do about a list that has no snapshot before this one: ``skip`` or ``fail``. (templated)
-    :param s3_settings: how objects are written, as in the transfers.
-    :param aws_conn_id: connection to S3.
-    :param outlets: assets and aliases that the changes update. None: the asset that is the table's location, or where
-        that can't be known in the DAG file, and for mapped tasks, the alias ``kore_contact_list_changes``.
+    :param s3_settings: how objects are written, as in the transfers. (templated)
+    :param aws_conn_id: connection of the amazon provider. (templated)
+    :param outlets: assets and aliases that the changes update. None: the asset that is the table's location, or the
+        alias ``kore_contact_list_changes`` where only the running task knows it.
     """
 
     template_fields: Sequence[str] = (

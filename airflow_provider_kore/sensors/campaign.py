@@ -19,8 +19,8 @@ class CampaignStatusSensor(PollSensor):
     Returns ``campaign_id`` and ``campaign_status`` as XCom.
 
     :param campaign_id: id of the campaign, ``cd-…``. (templated)
-    :param status: the status, or several of which any will do. (templated)
-    :param failed_statuses: statuses that fail the task, those in ``status`` excepted. (templated)
+    :param status: the status to wait for, or a list of which any will do. (templated)
+    :param failed_statuses: statuses that fail the task at once, unless they are in ``status``. (templated)
 
     All others are those of :class:`~airflow_provider_kore.sensors.poll.PollSensor`.
     """

@@ -27,11 +27,12 @@ class ContactListSensor(PollSensor):
     ``snapshot_id`` and ``snapshot_updated_at``, the last two null if there was no snapshot.
 
     :param contact_list_id: id of the list, ``cl-…``. (templated)
-    :param status: the status that is ready, or several of which any will do. (templated)
-    :param failed_statuses: statuses that fail the task, those in ``status`` excepted. (templated)
-    :param s3_bucket: bucket with the list's snapshots; None: don't wait for a change. (templated)
-    :param s3_prefix: location of their table in the bucket. (templated)
-    :param aws_conn_id: connection to S3.
+    :param status: the status to wait for, or a list of which any will do. (templated)
+    :param failed_statuses: statuses that fail the task at once, unless they are in ``status``. (templated)
+    :param s3_bucket: bucket with the list's snapshots: wait until the list has changed as well; None: only until it is
+        ready. (templated)
+    :param s3_prefix: location of the table of snapshots in the bucket. (templated)
+    :param aws_conn_id: connection of the amazon provider.
 
     All others are those of :class:`~airflow_provider_kore.sensors.poll.PollSensor`.
     """

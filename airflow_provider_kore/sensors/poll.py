@@ -32,12 +32,12 @@ class PollSensor(BaseSensorOperator, ABC):
     A look costs one request. One that fails in a way that may pass (no answer, a server in trouble, a spent allowance)
     is no failure of the task, unless ``max_failures`` follow each other. What a person has to mend fails it at once.
 
-    :param kore_conn_id: connection to Kore.ai. (templated)
+    :param kore_conn_id: connection to Kore.ai, read again for each look. (templated)
     :param poke_interval: seconds, or a timedelta, between two looks. Each is a request of the account's allowance.
     :param max_failures: failed looks in a row that fail the task. With ``mode="reschedule"`` each is the first.
     :param deferrable: wait in the triggerer, which takes no worker slot; None: ``[operators] default_deferrable``.
+    :param timeout: seconds, or a timedelta, that one try may wait, however often it is deferred or rescheduled.
 
-    ``timeout`` (seconds, or a timedelta) is the deadline of a try, however often it is deferred or rescheduled.
     All others are those of Airflow's BaseSensorOperator.
     """
 

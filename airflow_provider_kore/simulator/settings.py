@@ -24,87 +24,81 @@ class Settings:
     The app and its token (vendor: API scopes, JWT apps):
 
     :param client_id: the app's client id, the token's claim ``appId``.
-    :param client_secret: secret that signs HS256 and HS512 tokens.
-    :param public_key: PEM that checks RS256 and RS512 tokens; empty: the simulator makes a pair and its
-        connection holds the private half.
+    :param client_secret: signs HS256 and HS512 tokens.
+    :param public_key: PEM that checks RS256 and RS512 tokens; none: a pair is made, and the connection holds the
+        private half.
     :param stream_id: the application, in the path and in the header ``iid``.
     :param account_id: the account, in the header ``accountId`` and (v2) in the query.
     :param jwt_algorithm: the only algorithm the app accepts.
-    :param enforce_jti: refuse a token without ``jti``, and one whose ``jti`` was seen before.
-    :param enforce_jwe: refuse every token that is not encrypted. The vendor publishes no ``alg``, so all are.
+    :param enforce_jti: refuse a token without ``jti``, or whose ``jti`` was seen before.
+    :param enforce_jwe: refuse every token, as if it had to be encrypted.
     :param scope_granted: the app has the published scope "Campaign Management".
     :param require_exp: refuse a token that never expires.
-    :param check_iat: refuse a token that is signed in the future of the server's clock.
+    :param check_iat: refuse a token whose ``iat`` is in the future.
     :param leeway: seconds by which ``exp`` and ``iat`` may miss the server's clock.
-    :param clock_offset: seconds the server's clock, and so its ``Date`` header, is ahead of the machine's.
+    :param clock_offset: seconds that the server's clock, and its ``Date`` header, is ahead.
 
     Refusals (vendor: no campaign page shows an error body):
 
     :param error_key: key of the text in ``{"errors": [{…}]}``.
-    :param failure_status: word in ``status`` when a refusal comes under HTTP 200.
-    :param unknown_id: answer to a contact list or campaign id that does not exist.
-    :param wrong_account: answer to a missing or foreign ``accountId``.
-    :param account_in_query: what is made of ``accountId`` in the query of calls whose samples have none, or not all of
-        them: call results, and on v1 all but contacts. Where each sample has it, it is required.
-    :param require_content_type: refuse a request without ``Content-Type: application/json``.
+    :param failure_status: ``status`` of a refusal under HTTP 200.
+    :param unknown_id: answer to an id that does not exist.
+    :param wrong_account: answer to a missing or foreign ``accountId``: 401 or 412.
+    :param account_in_query: ``accountId`` in the query of calls whose samples lack it (call results; on v1 all
+        but contacts).
+    :param require_content_type: refuse (412) a request without ``Content-Type: application/json``.
 
     Rate limits (vendor: 60 requests per rolling minute and account; the rest is unwritten):
 
-    :param requests_per_minute: allowance of the short rolling window, 0 for none.
-    :param requests_per_hour: allowance of the long rolling window, 0 for none.
-    :param minute_seconds: length of the short window; shorten it in tests that cannot wait a minute.
+    :param requests_per_minute: rolling, per account; 0: unlimited, as the fixture starts.
+    :param requests_per_hour: the same for the hour.
+    :param minute_seconds: length of the short window, for tests that cannot wait.
     :param hour_seconds: length of the long window.
-    :param count_refused: a request that is refused by the limit uses up allowance, too.
-    :param rate_limit_status: HTTP status of that refusal.
-    :param rate_limit_message: its text: ``window`` names the window that is spent; the others always say the same.
+    :param count_refused: requests refused by the limit use up allowance, too.
+    :param rate_limit_status: HTTP status of the refusal.
+    :param rate_limit_message: its text: ``window`` names the spent window.
     :param rate_limit_body: the JSON around the text.
-    :param retry_after: header ``Retry-After``: empty for none, ``wait`` for the seconds until a request is free,
-        ``date`` for the same as an HTTP date; anything else is sent as it is.
-    :param limit_headers: headers of every answer that tell the short window's limit and what is left of it:
-        ``X-RateLimit-Limit`` and ``-Remaining``, ``RateLimit-Limit`` and ``-Remaining``, or ``none``.
+    :param retry_after: header ``Retry-After``: ``wait`` (seconds until a request is free), ``date`` (the same),
+        or any text.
+    :param limit_headers: headers with the limit and what is left, such as ``X-RateLimit-Remaining``.
 
     Pages (vendor: the request side of ``getAllContacts`` is unwritten):
 
     :param default_limit: page size when the request names none.
-    :param max_limit: the largest page size.
-    :param limit_handling: what happens above ``max_limit``; ``ignore`` always takes ``default_limit``, ``reject_any``
-        refuses (400) every request that names a limit.
-    :param changed_limit: largest page size from offset ``changed_limit_from`` on, for a limit that changes
-        in mid-walk; 0 for never.
+    :param max_limit: largest page size.
+    :param limit_handling: above ``max_limit``; ``ignore`` always takes ``default_limit``, ``reject_any`` refuses
+        (400) every limit.
+    :param changed_limit: largest page size from offset ``changed_limit_from`` on; 0: no change.
     :param changed_limit_from: offset of the first page with ``changed_limit``.
     :param skip_handling: ``ignore`` serves the first page for any ``skip``.
-    :param ignored_skip_echo: what an ignored ``skip`` is echoed as: ``served`` (0), or as ``asked``.
-    :param envelope: where paging fields are: ``nested`` in ``data``, at the ``top`` level, or ``both``.
+    :param ignored_skip_echo: an ignored ``skip`` is echoed as 0 (``served``) or as asked.
+    :param envelope: paging fields are in ``data`` (``nested``), at the top, or both.
     :param echo: the answer says which ``skip`` and ``limit`` it used.
-    :param total: what ``totalResults`` counts: the ``list``, or the ``page``; or it is ``missing``, ``wrong`` by
-        ``total_error``, a ``string``, or ``capped`` at ``total_cap``. ``totalPages`` follows.
+    :param total: what ``totalResults`` counts, or what is wrong with it.
     :param total_error: added to a ``wrong`` total.
-    :param total_cap: largest number a ``capped`` total says.
-    :param has_more: ``hasMore``: ``right``, ``missing``, ``always_true``, ``always_false``, or right but a ``string``.
-    :param sort: order of the contacts: ``insertion``, ``newest_first``, or by ``id``.
-    :param sort_by_name: ``name`` in the ``sortBy`` of campaigns: ``optional``; ``required`` if there is any field, as
-        the page says; or ``refused``, as the page's sample might be read.
-    :param sort_by_order: which field of ``sortBy`` counts first: the first one ``as_asked``, or always ``name_first``.
+    :param total_cap: largest number of a ``capped`` total.
+    :param has_more: ``hasMore``.
+    :param sort: order of the contacts.
+    :param sort_by_name: ``name`` in the ``sortBy`` of campaigns; ``required`` if any field is there.
+    :param sort_by_order: which field of ``sortBy`` counts first.
 
     Lists and campaigns:
 
-    :param ids: contact ids ``ascending`` in order of creation, or ``random``-looking. For lists added from now on.
-    :param updated_at_moves: a change of a list's contacts moves the list's ``updatedAt``.
-    :param catalogue_updated_at: ``updatedAt`` in the catalogue: the ``list``'s own, ``stale`` (it stays at the list's
-        creation), or ``missing``.
-    :param record_count: ``totalRecordCount``: ``by_source`` is right for lists from files and 0 for those that are fed
-        over an API, as in the vendor's sample; or always ``right``, ``zero``, ``missing``.
-    :param campaign_instance: ``campaignInstanceUpdatedAt`` of campaigns: told in ``getAllCampaignDetails`` as the
-        ``list`` of campaigns shows it, in a campaign's ``details`` too (``both``), or ``missing``.
-    :param campaign_instance_moves: when it moves: at each ``start`` of a run, or with any change of ``status``.
-    :param add_contacts_delay: seconds until contacts that were pushed with ``addContacts`` appear.
+    :param ids: contact ids of lists added from now on.
+    :param updated_at_moves: a change of contacts moves the list's ``updatedAt``.
+    :param catalogue_updated_at: ``updatedAt`` in the catalogue; ``stale``: the list's creation.
+    :param record_count: ``totalRecordCount``; ``by_source``: 0 for lists fed over an API.
+    :param campaign_instance: ``campaignInstanceUpdatedAt`` in the list of campaigns, in the details too
+        (``both``), or missing.
+    :param campaign_instance_moves: when it moves: at each ``start``, or with any change of ``status``.
+    :param add_contacts_delay: seconds until pushed contacts appear.
     :param add_contacts_requests: requests until they appear; both must have passed.
 
     The simulator itself:
 
     :param latency: seconds every answer takes at least.
     :param seed: seed of everything random.
-    :param keep_requests: number of served requests kept for ``requests``; older ones only count in the report.
+    :param keep_requests: records kept in ``requests``; older ones only count in the report.
     """
 
     client_id: str = "cs-simulated-client"

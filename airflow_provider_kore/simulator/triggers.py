@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 class Trigger:
     """Which requests a fault happens to. All conditions must hold.
 
-    :param endpoint: one endpoint's name; None for every one the fault can happen to.
+    :param endpoint: one endpoint's name; none: every one the fault can happen to.
     :param list_id: requests for this contact list only; also the list that a list change is about.
     :param after_requests: so many requests that match ``endpoint`` and ``list_id`` pass unharmed first.
-    :param times: how often it happens, None for as long as it is there; list changes happen once by default.
-    :param probability: of each matching request; drawn with ``seed``, so a run can be repeated.
+    :param times: how often it happens; none: as long as it is there. List changes happen once by default.
+    :param probability: of each matching request.
+    :param seed: of that draw, so a run can be repeated; by default the setting ``seed``.
     :param at_offset: only when the item at this offset is asked for.
     """
 

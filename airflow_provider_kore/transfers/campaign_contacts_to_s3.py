@@ -24,12 +24,12 @@ class CampaignContactsToS3Operator(SnapshotToS3Operator):
     Rows have no id of the vendor's; ``_id`` is made of ``uniqueId`` and ``phoneNumber`` and tells neither.
 
     :param campaign_id: id of the campaign, ``cd-…``. (templated)
-    :param s3_bucket: name of the bucket. (templated)
+    :param s3_bucket: bare name of the bucket, or the ARN of an access point. (templated)
     :param s3_prefix: location of the table in the bucket. (templated)
-    :param min_contacts: fail rather than land fewer.
-    :param max_contacts: fail rather than read more; an account holds at most 5,000,000 contacts.
-    :param replace_instance: a campaign that was stopped and started again, or recurs, has lost its earlier results at
-        Kore.ai. If the partition holds those, the task fails; True: replace them. (templated)
+    :param min_contacts: fail rather than land fewer. (templated)
+    :param max_contacts: fail rather than read more; an account holds at most 5,000,000 contacts. (templated)
+    :param replace_instance: replace the results of an earlier run of the campaign, which Kore.ai no longer has; False:
+        fail. (templated)
 
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """

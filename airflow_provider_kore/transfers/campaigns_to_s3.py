@@ -20,14 +20,13 @@ class CampaignsToS3Operator(SnapshotToS3Operator):
     ``_manifest.json`` beside it. Returns a summary as XCom: ``campaigns``, ``manifest_key``, ``keys``,
     ``snapshot_id``, ``snapshot_date``, ``consistent``, ``stream_id``, ``campaign_type`` and ``bucket``.
 
-    :param campaign_type: ``voice`` or ``sms``. (templated)
-    :param filters: which campaigns: ``{"status": ["Active", …], "priority": […], "dialing_mode": […],
-        "start_date": "2026-01-01", "end_date": "2026-01-31"}``, all of them optional. Each set of filters wants an
-        ``s3_prefix`` of its own. (templated)
-    :param s3_bucket: name of the bucket. (templated)
+    :param campaign_type: ``voice`` or ``sms``; the API serves one of them at a time. (templated)
+    :param filters: which campaigns, by ``status``, ``priority``, ``dialing_mode``, ``start_date`` and ``end_date``;
+        None: all. Each set of filters needs its own ``s3_prefix``. (templated)
+    :param s3_bucket: bare name of the bucket, or the ARN of an access point. (templated)
     :param s3_prefix: location of the table in the bucket. (templated)
-    :param min_campaigns: fail rather than land fewer.
-    :param max_campaigns: fail rather than read more.
+    :param min_campaigns: fail rather than land fewer. (templated)
+    :param max_campaigns: fail rather than read more. (templated)
 
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """

@@ -25,10 +25,10 @@ class ContactListToS3Operator(SnapshotToS3Operator):
     ``consistent``, ``contact_list_id`` and ``bucket``.
 
     :param contact_list_id: id of the list, ``cl-…``. (templated)
-    :param s3_bucket: name of the bucket. (templated)
+    :param s3_bucket: bare name of the bucket, or the ARN of an access point. (templated)
     :param s3_prefix: location of the table in the bucket. (templated)
-    :param min_contacts: fail rather than land fewer.
-    :param max_contacts: fail rather than read more; an account holds at most 5,000,000 contacts.
+    :param min_contacts: fail rather than land fewer. (templated)
+    :param max_contacts: fail rather than read more; an account holds at most 5,000,000 contacts. (templated)
 
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """

@@ -22,10 +22,10 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
 
     The catalogue is one answer of the API, so there is nothing that could change while it is read.
 
-    :param s3_bucket: name of the bucket. (templated)
+    :param s3_bucket: bare name of the bucket, or the ARN of an access point. (templated)
     :param s3_prefix: location of the table in the bucket. (templated)
-    :param min_contact_lists: fail rather than land fewer.
-    :param max_contact_lists: fail rather than read more.
+    :param min_contact_lists: fail rather than land fewer. (templated)
+    :param max_contact_lists: fail rather than read more. (templated)
 
     All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """

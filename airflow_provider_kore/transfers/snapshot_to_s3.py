@@ -44,42 +44,43 @@ class SnapshotToS3Operator(AssetOperator, ABC):
 
     Errors that no retry can mend fail the task at once; all others leave its checkpoints in place for the next try.
 
-    :param s3_bucket: name of the bucket. (templated)
+    :param s3_bucket: bare name of the bucket, or the ARN of an access point. (templated)
     :param s3_prefix: location of the table in the bucket. (templated)
-    :param snapshot_date: YYYY-MM-DD, names the partition. None: the date (UTC) of the run: its partition date where it
-        has one (Airflow 3.3), else its logical date, else the date it was due (``run_after``). (templated)
+    :param snapshot_date: YYYY-MM-DD, names the partition; None: the run's own date. (templated)
     :param file_format: ``jsonl``, ``csv`` or ``parquet``. (templated)
     :param compression: one that the format has; None: the format's default. (templated)
-    :param replace: replace a snapshot that another run has published; what this run itself published may always be
-        found again. (templated)
-    :param allow_backfill: take a snapshot in a run of a backfill, too, which files what is there today under a day that
-        is over; False: refuse. (templated)
-    :param page_size: rows to ask for in one request; None: as the connection says.
+    :param replace: replace a snapshot that another run has published. (templated)
+    :param allow_backfill: take a snapshot in a backfill as well, which files today's list under a past day. (templated)
+    :param page_size: rows to ask for in one request; None: as the connection says. (templated)
     :param durable: keep checkpoints in S3, so that a retry continues on any worker.
-    :param on_drift: what to do if what is read changes meanwhile: ``retry`` (walk again), ``fail``, or ``accept``
-        (land it with ``consistent: false``).
-    :param max_walks: how often it is walked at the most.
+    :param on_drift: what to do if the list changes while it is read: ``retry`` (walk it again), ``fail``, or ``accept``
+        (land it with ``consistent: false``). (templated)
+    :param max_walks: how often the list is walked at most.
     :param min_rows: fail rather than land fewer; subclasses name it after what they land.
     :param max_rows: fail rather than read more, so that an endless list ends; subclasses name it likewise.
     :param max_shrink: fail if more than this share of the last good snapshot's rows is missing; 1 allows all.
-    :param fields: fields to keep, as a list or ``{"keep": […]}``, or to leave out, ``{"drop": […]}``.
+        (templated)
+    :param fields: fields to keep, as a list or ``{"keep": […]}``, or to leave out, ``{"drop": […]}``; None: keep all.
+        (templated)
     :param field_policies: ``{"phoneNumber": "hash", "firstName": "mask", …}``, applied before anything reaches S3.
-    :param on_missing_field: what to do about rows that lack a field that a policy names, as after a vendor's rename:
-        ``warn`` (they are counted in the manifest, too) or ``fail``.
+        (templated)
+    :param on_missing_field: what to do if a row lacks a field that a policy names: ``warn`` or ``fail``.
     :param hash_conn_id: connection whose password is the key for ``hash``; its login, or else its id, names the key.
-    :param rows_per_file: split the snapshot into files of so many rows; then the manifest is its commit.
-    :param staging_prefix: where checkpoints go; None: beside the table, below ``_staging``.
-    :param staging_expiry: seconds after which a beginning is too old to be continued.
+        (templated)
+    :param rows_per_file: split the snapshot into files of this many rows, committed by its manifest; None: one file.
+        (templated)
+    :param staging_prefix: where checkpoints go; None: beside the table (``a/_staging/b`` for ``a/b``). (templated)
+    :param staging_expiry: seconds after which an unfinished walk is too old to be continued.
     :param s3_settings: how objects are written: ``encryption``, ``kms_key_id``, ``acl``, ``tags``, ``storage_class``, …
-        (the fields of :class:`~airflow_provider_kore.store.s3_settings.S3Settings`).
+        (templated)
     :param deferrable: give the worker slot back during long waits for the allowance; needs ``durable`` and a triggerer.
-        None: as ``[operators] default_deferrable`` says.
-    :param defer_after: seconds; a wait that is longer is deferred.
-    :param deadline: seconds that one try may take with all its deferred waits.
-    :param kore_conn_id: connection to Kore.ai.
-    :param aws_conn_id: connection to S3.
-    :param outlets: assets and aliases that the snapshot updates. None: the asset that is the table's location, or where
-        that can't be known in the DAG file, and for mapped tasks, :attr:`asset_alias`, to which the task adds it.
+        None: as ``[operators] default_deferrable`` says. (templated)
+    :param defer_after: seconds; a longer wait is deferred.
+    :param deadline: seconds that one try may take, deferred waits included.
+    :param kore_conn_id: connection to Kore.ai. (templated)
+    :param aws_conn_id: connection of the amazon provider. (templated)
+    :param outlets: assets and aliases that the snapshot updates. None: the asset that is the table's location, or an
+        alias (:attr:`asset_alias`) where only the running task knows it.
     :param partition: the partition keys above ``snapshot_date``, as far as the DAG's author names them; None: only the
         connection tells. Not for use in a DAG.
     """

@@ -1,0 +1,58 @@
+"""The tables in the documentation say what the code says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import doc_tables  # noqa: E402
+
+PAGES = [path for path in sorted((ROOT / "docs").glob("*.md")) if doc_tables.regions(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[path.name for path in PAGES])
+def test_the_tables_of_a_page_are_those_that_the_code_gives(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert doc_tables.filled(text) == text, "run: make tables"
+
+
+def test_every_table_is_on_a_page_once() -> None:
+    shown = [name for page in PAGES for name in doc_tables.regions(page.read_text(encoding="utf-8"))]
+    assert sorted(shown) == sorted(doc_tables.TABLES)
+
+
+def test_a_table_that_is_out_of_date_is_noticed() -> None:
+    (page,) = [path for path in PAGES if path.name == "operator.md"]
+    stale = page.read_text(encoding="utf-8").replace("| `max_walks` | `3` |", "| `max_walks` | `2` |")
+    assert doc_tables.filled(stale) != stale
+
+
+def test_a_parameter_that_nothing_describes_is_an_error() -> None:
+    class Operator:
+        """Land something.
+
+        :param one: the first
+            of two. (templated)
+        """
+
+        template_fields = ("one",)
+
+        def __init__(self, *, one: str, two: int | None = None) -> None: ...
+
+    with pytest.raises(KeyError, match="two"):
+        doc_tables.parameters(Operator)
+    assert doc_tables.parameters(Operator, without={"two"}) == [
+        doc_tables.Fact(name="one", default="required", text="the first of two.", templated=True)
+    ]
+
+
+def test_the_command_leaves_pages_that_are_right_alone() -> None:
+    command = [sys.executable, "tools/doc_tables.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == ""

@@ -1,0 +1,319 @@
+"""Fill the tables of the documentation from the code: ``make tables``.
+
+A page holds a region from ``<!-- generated: NAME -->`` to ``<!-- end -->``; what is between the two is written here.
+The first half of this file reads facts (names, defaults, docstrings), the second half writes Markdown.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
+REQUIRED: Final = "required"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One row: a parameter, a field, a setting, a condition."""
+
+    name: str
+    default: str
+    """As a cell shows it: ``required``, or code in backticks, followed by other possible values."""
+    text: str
+    templated: bool = False
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------------
+
+
+def described(docstring: str) -> dict[str, str]:
+    """Return the texts of a docstring's ``:param:`` entries by name, each on one line."""
+    found: dict[str, str] = {}
+    name = None
+    for line in inspect.cleandoc(docstring).splitlines():
+        if entry := re.match(r":param (\w+): (.*)", line):
+            name = entry[1]
+            found[name] = entry[2]
+        elif name and line.startswith("    "):
+            found[name] += f" {line.strip()}"
+        else:
+            name = None
+    return found
+
+
+def parameters(kind: type, *, without: Iterable[str] = (), as_in: type | None = None) -> list[Fact]:
+    """Return the parameters that an operator or a sensor declares itself.
+
+    :param as_in: class that says which of them are templated, if not this one.
+    """
+    texts, left_out = described(kind.__doc__ or ""), {"self", "kwargs", *without}
+    templated = set(getattr(as_in or kind, "template_fields", ()))
+    own = [
+        Fact(
+            name=name,
+            default=REQUIRED if each.default is each.empty else code(each.default),
+            text=texts[name].replace(" (templated)", ""),
+            templated=name in templated,
+        )
+        for name, each in inspect.signature(kind.__init__).parameters.items()  # type: ignore[misc]
+        if name not in left_out
+    ]
+    return own + [
+        Fact(name=name, default=default, text=texts[name]) for name, default in _OF_AIRFLOW.items() if name in texts
+    ]
+
+
+_OF_AIRFLOW: Final = {"timeout": "`[sensors] default_timeout`", "outlets": "`None`"}
+"""Parameters of Airflow's base classes that mean more here, with their defaults: described, not in the signature."""
+
+
+def snapshot_parameters() -> list[Fact]:
+    """Return what all snapshot operators share, under the names that a DAG's author uses."""
+    from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
+    from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
+
+    own = parameters(ContactListToS3Operator)
+    names = {fact.name for fact in own}
+    return own + parameters(SnapshotToS3Operator, without={*names, "min_rows", "max_rows", "partition"})
+
+
+def transfer_parameters(module: str, name: str) -> list[Fact]:
+    """Return the parameters of one transfer operator that differ from those of the shared table."""
+    shared = snapshot_parameters()
+    own = parameters(getattr(_import(f"airflow_provider_kore.transfers.{module}"), name))
+    return [fact for fact in own if fact not in shared]
+
+
+def sensor_parameters(module: str, name: str) -> list[Fact]:
+    """Return the parameters that one sensor declares."""
+    return parameters(getattr(_import(f"airflow_provider_kore.sensors.{module}"), name))
+
+
+def shared_sensor_parameters() -> list[Fact]:
+    """Return the parameters that both sensors have."""
+    from airflow_provider_kore.sensors.campaign import CampaignStatusSensor
+
+    return parameters(CampaignStatusSensor.__mro__[1], as_in=CampaignStatusSensor)
+
+
+def changes_parameters() -> list[Fact]:
+    """Return the parameters of the operator that compares snapshots."""
+    from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
+
+    return parameters(ContactListChangesOperator)
+
+
+def connection_fields() -> list[Fact]:
+    """Return the fields of a connection's extra, as the form describes them."""
+    from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.connection_form import CONN_FIELDS
+
+    parsed = {each.name: each.default for each in fields(ApiConfig)}
+    return [
+        Fact(
+            name=name,
+            default=_field_default(parsed.get(name, field["schema"].get("default"))),
+            text=re.sub(r" (Default: [^.]*|Required)\.$", "", field["description"]),
+        )
+        for name, field in CONN_FIELDS.items()
+    ]
+
+
+def _field_default(default: object) -> str:
+    if default is MISSING:
+        return REQUIRED
+    return "" if default in (None, "") else code(default, python=False)
+
+
+def setting_groups() -> Iterator[tuple[str, list[Fact]]]:
+    """Yield the simulator's settings by group, as the docstring of its settings groups them."""
+    from airflow_provider_kore.simulator import Settings
+
+    docstring = inspect.cleandoc(Settings.__doc__ or "")
+    facts = {fact.name: fact for fact in _dataclass_facts(Settings)}
+    for group in re.split(r"\n\n(?=[A-Z][^\n]*:\n\n:param)", docstring)[1:]:
+        title = re.sub(r" \(.*\)", "", group.partition(":\n")[0])
+        yield title, [facts[name] for name in described(group)]
+
+
+def conditions() -> list[Fact]:
+    """Return when a fault of the simulator happens."""
+    return _dataclass_facts(_import("airflow_provider_kore.simulator.triggers").Trigger)
+
+
+def _dataclass_facts(kind: Any) -> list[Fact]:
+    texts, hints = described(kind.__doc__ or ""), get_type_hints(kind)
+    return [
+        Fact(name=each.name, default=_values(each.default, hints[each.name]), text=texts[each.name])
+        for each in fields(kind)
+    ]
+
+
+def _values(default: object, hint: object) -> str:
+    """Return a default, and after it what else is possible where a type lists that."""
+    others = [each for each in get_args(hint) if each != default] if get_origin(hint) is Literal else []
+    return ", ".join([_short(default), *(code(each, python=False) for each in others)])
+
+
+def _short(default: object) -> str:
+    if default is None or default == "":
+        return "none"
+    return "made up" if isinstance(default, str) and "simulated" in default else code(default, python=False)
+
+
+def faults() -> list[Fact]:
+    """Return the simulator's faults; what other tables call default are their parameters with defaults."""
+    from airflow_provider_kore.simulator import FAULTS
+
+    return [
+        Fact(
+            name=name,
+            default=", ".join(f"`{each.name}={_python(each.default)}`" for each in fields(kind)),
+            text=inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].replace("\n", " "),
+        )
+        for name, kind in FAULTS.items()
+    ]
+
+
+def _import(module: str) -> Any:
+    import importlib
+
+    return importlib.import_module(module)
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------------
+
+
+def code(value: object, *, python: bool = True) -> str:
+    """Return a value in backticks.
+
+    :param python: as Python writes it; False: as JSON and command lines do.
+    """
+    if python:
+        return f"`{_python(value)}`"
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{_number(value)}`"
+
+
+def _python(value: object) -> str:
+    return repr(value).replace("'", '"') if isinstance(value, (str, tuple)) else _number(value)
+
+
+def _number(value: object) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        short = int(value) if float(value).is_integer() else value
+        return f"{short:_}" if abs(short) >= 100_000 else str(short)  # noqa: PLR2004
+    return str(value)
+
+
+def markdown(text: str) -> str:
+    """Return a docstring's text as a cell holds it."""
+    text = re.sub(r":\w+:`[~.]?(?:[\w.]*\.)?(\w+)`", r"`\1`", text).replace("``", "`")
+    return f"{text[:1].upper()}{text[1:]}".replace("|", "\\|")
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table."""
+    lines = [f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in cells)}|" for cells in (head, *rows)]
+    return "\n".join([lines[0], f"|{'---|' * len(head)}", *lines[1:]])
+
+
+def parameter_table(facts: Iterable[Fact]) -> str:
+    """Return a table of an operator's or a sensor's parameters, and which of them are templated."""
+    found = list(facts)
+    fixed = [f"`{fact.name}`" for fact in found if not fact.templated]
+    rows = [(f"`{fact.name}`", fact.default, _sentence(fact.name, fact.text)) for fact in found]
+    templated = f"All but {', '.join(fixed)} are templated." if fixed else "All are templated."
+    return f"{table(('Parameter', 'Default', 'Meaning'), rows)}\n\n{templated}"
+
+
+def fact_table(head: tuple[str, str, str], facts: Iterable[Fact]) -> str:
+    """Return a table of names, defaults and texts."""
+    return table(head, [(f"`{fact.name}`", fact.default, markdown(fact.text)) for fact in facts])
+
+
+def settings_tables() -> str:
+    """Return a heading and a table for each group of the simulator's settings."""
+    head = ("Setting", "Default, other values", "Meaning")
+    return "\n\n".join(f"### {title}\n\n{fact_table(head, facts)}" for title, facts in setting_groups())
+
+
+def _sentence(name: str, text: str) -> str:
+    more = MORE.get(name)
+    return markdown(text) + (f" [More]({more})" if more else "")
+
+
+MORE: Final = {
+    "snapshot_date": "operator.md#what-names-the-partition",
+    "file_format": "formats.md",
+    "replace": "operator.md#replace",
+    "allow_backfill": "examples.md#backfill-and-what-it-cant-mean",
+    "max_shrink": "operator.md#an-empty-answer-is-not-yet-an-empty-list",
+    "fields": "field-policies.md",
+    "on_missing_field": "field-policies.md#fields-that-contacts-lack-on_missing_field",
+    "replace_instance": "campaign-contacts-to-s3.md#a-campaign-that-runs-again",
+    "filters": "campaigns-to-s3.md#filters",
+    "s3_settings": "s3.md#settings",
+    "deferrable": "allowance.md#long-waits-without-a-worker",
+    "kore_conn_id": "connection.md",
+    "outlets": "airflow.md#assets",
+    "id_key": "campaign-contacts-to-s3.md#id",
+    "contact_list_url": "airflow.md#links",
+}
+"""Where the pages say more about a parameter or a field."""
+
+TABLES: Final[dict[str, Callable[[], str]]] = {
+    "snapshot parameters": lambda: parameter_table(snapshot_parameters()),
+    "ContactListsToS3Operator": lambda: parameter_table(
+        transfer_parameters("contact_lists_to_s3", "ContactListsToS3Operator")
+    ),
+    "CampaignContactsToS3Operator": lambda: parameter_table(
+        transfer_parameters("campaign_contacts_to_s3", "CampaignContactsToS3Operator")
+    ),
+    "CampaignsToS3Operator": lambda: parameter_table(transfer_parameters("campaigns_to_s3", "CampaignsToS3Operator")),
+    "ContactListChangesOperator": lambda: parameter_table(changes_parameters()),
+    "CampaignStatusSensor": lambda: parameter_table(sensor_parameters("campaign", "CampaignStatusSensor")),
+    "ContactListSensor": lambda: parameter_table(sensor_parameters("contact_list", "ContactListSensor")),
+    "both sensors": lambda: parameter_table(shared_sensor_parameters()),
+    "connection fields": lambda: table(
+        ("Field", "Default", "Meaning"),
+        [(f"`{fact.name}`", fact.default, _sentence(fact.name, fact.text)) for fact in connection_fields()],
+    ),
+    "simulator settings": settings_tables,
+    "simulator conditions": lambda: fact_table(("Condition", "Default", "Meaning"), conditions()),
+    "simulator faults": lambda: fact_table(("Fault", "Parameters", "What the client sees"), faults()),
+}
+"""What writes each region, by its name."""
+
+_REGION: Final = re.compile(r"(<!-- generated: ([^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def regions(page: str) -> list[str]:
+    """Return the names of a page's regions."""
+    return [found[2] for found in _REGION.finditer(page)]
+
+
+def filled(page: str) -> str:
+    """Return a page with its regions written anew. Raises KeyError for a name that nothing writes."""
+    return _REGION.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n\n{found[3]}", page)
+
+
+def main() -> int:
+    """Rewrite the pages in place."""
+    for path in sorted(DOCS.glob("*.md")):
+        page = path.read_text(encoding="utf-8")
+        if (new := filled(page)) != page:
+            path.write_text(new, encoding="utf-8")
+            sys.stdout.write(f"{path.name}: {', '.join(regions(new))}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
