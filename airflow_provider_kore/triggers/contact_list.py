@@ -141,9 +141,9 @@ class ContactListTrigger(PollTrigger):
 
     def _last_snapshot(self, s3: S3Hook) -> Manifest | None:
         from airflow_provider_kore.api.sources.contacts import ContactListSource
+        from airflow_provider_kore.parameters import check_bucket, check_prefix
         from airflow_provider_kore.snapshot.guards import last_good
         from airflow_provider_kore.snapshot.layout import list_prefix
-        from airflow_provider_kore.snapshot.spec import check_bucket, check_prefix
         from airflow_provider_kore.store.s3 import S3Store
 
         source = ContactListSource(contact_list_id=self.contact_list_id)

@@ -31,6 +31,7 @@ CORE = {
     "snapshot",
     "stop",
     "store",
+    "unexpected",
     "walk",
 }
 MODULES = sorted(
