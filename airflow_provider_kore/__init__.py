@@ -12,7 +12,7 @@ __all__ = ["__version__", "get_provider_info"]
 
 def get_provider_info() -> dict[str, object]:
     """Describe this provider to Airflow (entry point ``apache_airflow_provider``)."""
-    from airflow_provider_kore.connection_form import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+    from airflow_provider_kore.connection_form import conn_fields, ui_field_behaviour
 
     return {
         "package-name": "airflow-provider-kore",
@@ -83,8 +83,8 @@ def get_provider_info() -> dict[str, object]:
                 "connection-type": "kore",
                 "hook-class-name": "airflow_provider_kore.hooks.campaign.KoreCampaignHook",
                 "hook-name": "Kore.ai",
-                "conn-fields": CONN_FIELDS,
-                "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
+                "conn-fields": conn_fields(),
+                "ui-field-behaviour": ui_field_behaviour(),
             },
         ],
     }

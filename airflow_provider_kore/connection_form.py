@@ -1,123 +1,35 @@
-"""The connection form in Airflow's UI, declared once for all supported versions.
+"""The connection form in Airflow's UI, as the connection's fields declare it, for all supported versions.
 
 Airflow 3.2 and later read it from the provider info; 3.0 and 3.1 ask the hook, which builds its widgets from the same
-declaration. Imports nothing: Airflow reads this in every one of its processes.
+declarations.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
-    "stream_id": {
-        "label": "Stream id",
-        "description": "Id of the application that owns the contact lists (st-…). Required.",
-        "schema": {"type": ["string", "null"]},
-    },
-    "account_id": {
-        "label": "Account id",
-        "description": "Id of the Kore.ai account. Required.",
-        "schema": {"type": ["string", "null"]},
-    },
-    "api_version": {
-        "label": "API version",
-        "description": "Version of the environment's API: v2, or v1 for the older service. Default: v2.",
-        # No default to be stored: Airflow 3.3 warns in every task's log of a value in extra that is shorter than five.
-        "schema": {"type": ["string", "null"], "enum": ["v2", "v1"]},
-    },
-    "jwt_algorithm": {
-        "label": "JWT algorithm",
-        "description": "What the JWT app was created for: HS256, HS512, RS256 or RS512. Default: HS256.",
-        "schema": {
-            "type": ["string", "null"],
-            "enum": ["HS256", "HS512", "RS256", "RS512"],
-            "default": "HS256",
-        },
-    },
-    "jwt_subject": {
-        "label": "JWT subject",
-        "description": "The token's sub claim: any name, shown in Kore.ai's audit log. Default: airflow.",
-        "schema": {"type": ["string", "null"]},
-    },
-    "token_lifetime": {
-        "label": "Token lifetime (seconds)",
-        "description": "How long a token is valid, 5 to 86,400; it is renewed in time. Default: 300.",
-        "schema": {"type": ["number", "null"], "minimum": 5},
-    },
-    "send_jti": {
-        "label": "Send JTI",
-        "description": "Give every token a single-use id. Needed where the app enforces JTI.",
-        "schema": {"type": ["boolean", "null"], "default": False},
-    },
-    "requests_per_minute": {
-        "label": "Requests per minute",
-        "description": "The account's allowance in a rolling minute. 0: unlimited. Default: 60.",
-        "schema": {"type": ["integer", "null"], "minimum": 0},
-    },
-    "requests_per_hour": {
-        "label": "Requests per hour",
-        "description": "The account's allowance in a rolling hour. 0: unlimited. Default: 0.",
-        "schema": {"type": ["integer", "null"], "minimum": 0},
-    },
-    "reserve": {
-        "label": "Reserve",
-        "description": "Share of both allowances that is left to other applications, 0 to 0.95. Default: 0.",
-        "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 0.95},
-    },
-    "even_pacing": {
-        "label": "Even pacing",
-        "description": "Spread requests evenly over the minute instead of sending them as soon as they are allowed.",
-        "schema": {"type": ["boolean", "null"], "default": False},
-    },
-    "page_size": {
-        "label": "Page size",
-        "description": "Contacts to ask for in one request. Empty: as many as the server gives.",
-        "schema": {"type": ["integer", "null"], "minimum": 1},
-    },
-    "timeout": {
-        "label": "Timeout (seconds)",
-        "description": "How long one answer may take, from connecting to its last byte; 3,600 at most. Default: 30.",
-        "schema": {"type": ["number", "null"]},
-    },
-    "verify": {
-        "label": "Verify TLS",
-        "description": "Verify the certificate: true, false, or the path of a CA bundle on the workers. Default: true.",
-        "schema": {"type": ["string", "null"]},
-    },
-    "proxy": {
-        "label": "Proxy",
-        "description": "URL of a proxy, http://host:port. Empty: as HTTPS_PROXY says, and none for loopback.",
-        "schema": {"type": ["string", "null"], "format": "password"},
-    },
-    "id_key": {
-        "label": "Id key",
-        "description": "Key of the ids made for call results, 16 random bytes or more. Another key gives other ids.",
-        "schema": {"type": ["string", "null"], "format": "password"},
-    },
-    "contact_list_url": {
-        "label": "Contact list URL",
-        "description": "Address of a list in Kore.ai's web console, with {contact_list_id} in it, for a link on tasks.",
-        "schema": {"type": ["string", "null"]},
-    },
-    "allow_http": {
-        "label": "Allow plain HTTP",
-        "description": "Send tokens and contacts unencrypted to a host that is not this machine. Leave it off.",
-        "schema": {"type": ["boolean", "null"], "default": False},
-    },
-}
+from airflow_provider_kore.api import config
+from airflow_provider_kore.connection_fields import ConnectionField, extra_fields, standard_fields
 
-UI_FIELD_BEHAVIOUR: Final[dict[str, Any]] = {
-    "hidden-fields": ["schema"],
-    "relabeling": {
-        "host": "Environment URL",
-        "login": "Client id",
-        "password": "Client secret, or PEM private key",
-    },
-    "placeholders": {
-        "host": "https://platform.kore.ai",
-        "login": "cs-…",
-    },
-}
+
+def conn_fields() -> dict[str, dict[str, Any]]:
+    """Return the fields of extra as the provider info declares them."""
+    return {name: field.in_form() for name, field in extra_fields(config.ApiConfig).items()}
+
+
+def ui_field_behaviour() -> dict[str, Any]:
+    """Return what the fields that every connection has are called, as the provider info declares it."""
+    standard = standard_fields(config.ApiConfig)
+    return {
+        "hidden-fields": ["schema"],
+        "relabeling": {name: field.label for name, field in standard.items()},
+        "placeholders": {name: field.placeholder for name, field in standard.items() if field.placeholder},
+    }
+
+
+def behaviour() -> dict[str, Any]:
+    """Return the same as Airflow 3.0 and 3.1 spell the keys."""
+    return {key.replace("-", "_"): value for key, value in ui_field_behaviour().items()}
 
 
 def widgets() -> dict[str, Any]:
@@ -129,7 +41,7 @@ def widgets() -> dict[str, Any]:
     from wtforms.validators import any_of
 
     built: dict[str, Any] = {}
-    for name, field in CONN_FIELDS.items():
+    for name, field in conn_fields().items():
         schema = field["schema"]
         kind = schema["type"][0]
         label, description = lazy_gettext(field["label"]), field["description"]
@@ -150,6 +62,13 @@ def widgets() -> dict[str, Any]:
     return built
 
 
-def behaviour() -> dict[str, Any]:
-    """Return the standard fields' labels as Airflow 3.0 and 3.1 spell the keys."""
-    return {key.replace("-", "_"): value for key, value in UI_FIELD_BEHAVIOUR.items()}
+def table() -> str:
+    """Return the connection's fields as a table in Markdown, for the documentation."""
+    fields = standard_fields(config.ApiConfig) | extra_fields(config.ApiConfig)
+    rows = ["| Field | In the form | Default | Meaning |", "|---|---|---|---|"]
+    rows += [f"| `{name}` | {field.label} | {_default(field)} | {field.help} |" for name, field in fields.items()]
+    return "\n".join(rows)
+
+
+def _default(field: ConnectionField) -> str:
+    return "required" if field.is_required else field.shown_default and f"`{field.shown_default}`"

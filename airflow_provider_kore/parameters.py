@@ -10,20 +10,95 @@ import ast
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import date
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.exceptions import ParameterError
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+REQUIRED: Final = object()
+"""In place of a default: the parameter has to be given."""
+
+_DECLARED: Final = "parameter"
 _LONGEST_TEXT: Final = 100_000
 """Characters of a rendered list or dictionary that is read."""
 
 _DEEPEST: Final = 8
+LONGEST_PREFIX: Final = 512
+"""Bytes; keys end at 1,024, and partitions, names and ids want their share."""
+
+_BUCKET = re.compile(
+    r"[a-zA-Z0-9._-]{1,255}"
+    r"|arn:aws[a-z-]*:(?:s3|s3-object-lambda):[a-z0-9-]*:[0-9]{12}:accesspoint[/:][a-zA-Z0-9.-]{1,63}"
+    r"|arn:aws[a-z-]*:s3-outposts:[a-z0-9-]+:[0-9]{12}:outpost[/:][a-zA-Z0-9-]{1,63}[/:]accesspoint[/:][a-zA-Z0-9-]{1,63}"
+)
+"""What boto3 takes: names as AWS gives them today (directory buckets and access point aliases among them), older ones
+and those of other stores (capitals, underscores), and the ARNs of access points. Source: botocore, ``handlers.py``."""
+
 _template = re.compile(r"\{\{|\{%")
+
+
+def as_given(_: str, value: Any) -> Any:
+    """Check nothing: whoever takes the value does."""
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of an operator, as it is declared; the other place where it stands is the operator's signature."""
+
+    doc: str
+    default: Any = REQUIRED
+    """As a DAG's author would write it."""
+    check: Callable[[str, Any], Any] = as_given
+    """Takes the name and what was given; returns what is meant, or raises ParameterError."""
+    templated: bool = False
+    is_json: bool = False
+    """Whether Airflow's UI shows what was rendered as JSON."""
+
+
+def parameter(
+    check: Callable[[str, Any], Any], default: Any = REQUIRED, *, name: str | None = None, **said: Any
+) -> Any:
+    """Declare an attribute of a dataclass as an operator's parameter.
+
+    :param name: of the parameter; None: that of the attribute.
+    :param said: doc, templated, is_json of :class:`Parameter`.
+    """
+    return field(metadata={_DECLARED: (name, Parameter(check=check, default=default, **said))})
+
+
+def parameters_of(kind: type) -> dict[str, Parameter]:
+    """Return the parameters that a dataclass declares, by name."""
+    return {name: declared for name, (_, declared) in _declared(kind).items()}
+
+
+def checked(kind: type, given: Mapping[str, object], called: Mapping[str, str]) -> dict[str, Any]:
+    """Return the attributes of a dataclass for what was given for its parameters, or else for their defaults.
+
+    :param called: what messages call a parameter, where that is not its name.
+
+    Raises ParameterError, and TypeError for a parameter that it does not declare or that is missing.
+    """
+    declared = _declared(kind)
+    unknown = [name for name in given if name not in declared]
+    missing = [name for name, (_, one) in declared.items() if one.default is REQUIRED and name not in given]
+    if unknown or missing:
+        raise TypeError(f"{kind.__name__} has no parameter {unknown}" if unknown else f"{missing} must be given")
+    return {
+        attribute: one.check(called.get(name, name), given.get(name, one.default))
+        for name, (attribute, one) in declared.items()
+    }
+
+
+def _declared(kind: Any) -> dict[str, tuple[str, Parameter]]:
+    """Return by the parameter's name the attribute's, and the declaration."""
+    found = {each.name: each.metadata.get(_DECLARED) for each in fields(kind)}
+    return {one[0] or attribute: (attribute, one[1]) for attribute, one in found.items() if one is not None}
 
 
 def shown(value: object) -> str:
@@ -144,3 +219,36 @@ def check_text(parameter: str, value: object, example: str) -> str:
     if not isinstance(value, str) or is_missing(value):
         raise ParameterError(parameter, f"is {shown(value)}", f"pass a name such as {example!r}")
     return value.strip()
+
+
+def check_bucket(value: object) -> str:
+    """Return a bucket's name. Raises ParameterError."""
+    if not isinstance(value, str) or not _BUCKET.fullmatch(value):
+        raise ParameterError(
+            "s3_bucket",
+            f"{value!r} is no name of a bucket",
+            "pass the bare name or the ARN of an access point, without s3:// and without a path",
+        )
+    return value
+
+
+def check_prefix(parameter: str, value: object) -> str:
+    """Return a key prefix without a slash at its end. Raises ParameterError."""
+    if not isinstance(value, str):
+        raise ParameterError(parameter, f"is {shown(value)}", "pass a string such as 'kore/contact_lists'")
+    advice = "pass a path such as 'kore/contact_lists'"
+    if value.startswith("/"):
+        problem = f"{shown(value)} begins with a slash, which S3 takes for an empty folder"
+        raise ParameterError(parameter, problem, advice)
+    parts = value.rstrip("/").split("/") if value else []
+    if any(part in {"", ".", ".."} for part in parts):
+        raise ParameterError(
+            parameter, f"{shown(value)} has an empty, '.' or '..' part, which many readers resolve or refuse", advice
+        )
+    if not value.isprintable():
+        raise ParameterError(parameter, "holds a control character", advice)
+    if len(value.encode()) > LONGEST_PREFIX:
+        raise ParameterError(
+            parameter, f"is longer than {LONGEST_PREFIX} bytes", "S3 keys end at 1,024; choose a shorter prefix"
+        )
+    return "/".join(parts)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from airflow_provider_kore.connection_fields import ConnectionField
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 REQUIRED: Final = "required"
@@ -60,7 +62,7 @@ def parameters(kind: type, *, without: Iterable[str] = (), as_in: type | None = 
         Fact(
             name=name,
             default=REQUIRED if each.default is each.empty else code(each.default),
-            text=texts[name].replace(" (templated)", ""),
+            text=re.sub(r" \(templated\)|; required", "", texts[name]),
             templated=name in templated,
         )
         for name, each in inspect.signature(kind.__init__).parameters.items()  # type: ignore[misc]
@@ -112,25 +114,20 @@ def changes_parameters() -> list[Fact]:
 
 
 def connection_fields() -> list[Fact]:
-    """Return the fields of a connection's extra, as the form describes them."""
+    """Return the fields of a connection's extra, as they are declared."""
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.connection_form import CONN_FIELDS
+    from airflow_provider_kore.connection_fields import extra_fields
 
-    parsed = {each.name: each.default for each in fields(ApiConfig)}
     return [
-        Fact(
-            name=name,
-            default=_field_default(parsed.get(name, field["schema"].get("default"))),
-            text=re.sub(r" (Default: [^.]*|Required)\.$", "", field["description"]),
-        )
-        for name, field in CONN_FIELDS.items()
+        Fact(name=name, default=_field_default(field), text=field.help)
+        for name, field in extra_fields(ApiConfig).items()
     ]
 
 
-def _field_default(default: object) -> str:
-    if default is MISSING:
+def _field_default(field: ConnectionField) -> str:
+    if field.is_required:
         return REQUIRED
-    return "" if default in (None, "") else code(default, python=False)
+    return code(field.shown_default, python=False) if field.shown_default else ""
 
 
 def setting_groups() -> Iterator[tuple[str, list[Fact]]]:

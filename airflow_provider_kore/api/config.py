@@ -1,22 +1,18 @@
-"""The connection, parsed once into something frozen and checked. Nobody reads ``extra`` again after this."""
+"""The connection, parsed once into something frozen and checked. After this ``extra`` is not read again."""
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
+from airflow_provider_kore import connection_fields as parsers
+from airflow_provider_kore.connection_fields import connection_field, extra_fields, kind_of, standard_field
 from airflow_provider_kore.exceptions import ConfigError
 from airflow_provider_kore.quoting import quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ALGORITHMS: Final = ("HS256", "HS512", "RS256", "RS512")
 """What an app in Kore.ai can be created for. Source: the vendor's page on API scopes."""
@@ -30,57 +26,155 @@ LONGEST_TIMEOUT: Final = 3600.0
 LONGEST_LIFETIME: Final = 86_400.0
 """Seconds; a token that is good for longer is a second password."""
 
-MOST_REQUESTS: Final = 1_000_000_000
-"""In a window; beyond that, write 0: unlimited."""
-
-LEAST_ID_KEY: Final = 16
-"""Bytes of a key that nobody guesses."""
-
-_TRUE = {"true", "yes", "on", "1"}
-_FALSE = {"false", "no", "off", "0"}
-_IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]+")
 _LARGEST_PORT: Final = 65_535
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiConfig:
-    """How to reach and authenticate with one application of one Kore.ai account."""
+    """How to reach and authenticate with one application of one Kore.ai account.
 
-    base_url: str
-    """Scheme, host, port and, behind a gateway, a path; no trailing slash."""
-    client_id: str
-    client_secret: str = field(repr=False)
-    """Shared secret (HS*) or PEM private key (RS*)."""
-    stream_id: str
-    account_id: str
-    api_version: str = "v2"
-    jwt_algorithm: str = "HS256"
-    jwt_subject: str = "airflow"
-    token_lifetime: float = 300.0
-    """Seconds from signing to expiry."""
-    send_jti: bool = False
-    requests_per_minute: int = 60
-    """Per account, rolling; 0: unlimited. Source: the vendor's contact-center limits page."""
-    requests_per_hour: int = 0
-    reserve: float = 0.0
-    """Share of both limits that is left to other applications of the account, from 0 to 0.95."""
-    even_pacing: bool = False
-    """Spread requests evenly over the minute instead of sending them as soon as they are allowed."""
-    page_size: int | None = None
-    """Contacts to ask for in a page; None: as many as the server gives."""
-    timeout: float = 30.0
-    """Seconds one answer may take, from connecting to its last byte."""
-    verify: bool | str = True
-    """Verify the server's certificate; a path names the CA bundle to verify it with."""
-    proxy: str | None = field(default=None, repr=False)
-    id_key: str = field(default="", repr=False)
-    """Key of the ids that are made for call results; empty: they are digests without a key."""
-    contact_list_url: str | None = None
-    """How a contact list's address in Kore.ai's web console looks, with ``{contact_list_id}`` in it.
-
-    The vendor documents no such address, so whoever wants the link has to say it.
+    Each field of the connection is declared here and nowhere else: the form, the checks, :meth:`parse` and the table
+    of fields read it.
     """
+
+    base_url: str = standard_field(
+        "host",
+        label="Environment URL",
+        placeholder="https://platform.kore.ai",
+        help="URL of the environment or its region; a path in front of the API is kept. Without a scheme: https, on "
+        "loopback http.",
+    )
+    """Scheme, host, port and, behind a gateway, a path; no trailing slash."""
+    client_id: str = standard_field("login", label="Client id", placeholder="cs-…", help="Id of the JWT app.")
+    client_secret: str = standard_field(
+        "password",
+        label="Client secret, or PEM private key",
+        secret=True,
+        help="The secret for HS256 and HS512; for RS256 and RS512 the whole PEM key, whose line breaks may be lost.",
+    )
+    stream_id: str = connection_field(
+        parsers.identifier("st-…"), label="Stream id", help="Id of the application that owns the contact lists (st-…)."
+    )
+    account_id: str = connection_field(
+        parsers.identifier("the account id"), label="Account id", help="Id of the Kore.ai account."
+    )
+    api_version: str = connection_field(
+        parsers.choice("v2", "v1"),
+        "v2",
+        label="API version",
+        help="Version of the environment's API: v2, or v1 for the older service.",
+        schema={"enum": ["v2", "v1"]},
+    )
+    jwt_algorithm: str = connection_field(
+        parsers.choice(*ALGORITHMS),
+        "HS256",
+        label="JWT algorithm",
+        help="What the JWT app was created for: HS256, HS512, RS256 or RS512.",
+        schema={"enum": list(ALGORITHMS)},
+    )
+    jwt_subject: str = connection_field(
+        parsers.text("any name"),
+        "airflow",
+        label="JWT subject",
+        help="The token's sub claim: any name, shown in Kore.ai's audit log.",
+    )
+    token_lifetime: float = connection_field(
+        parsers.seconds(5, LONGEST_LIFETIME),
+        300.0,
+        label="Token lifetime (seconds)",
+        help="How long a token is valid, 5 to 86,400; it is renewed in time.",
+        kind="number",
+        schema={"minimum": 5},
+    )
+    send_jti: bool = connection_field(
+        parsers.boolean,
+        default=False,
+        label="Send JTI",
+        help="Give every token a single-use id. Needed where the app enforces JTI.",
+        kind="boolean",
+    )
+    requests_per_minute: int = connection_field(
+        parsers.count(0),
+        60,
+        label="Requests per minute",
+        help="The account's allowance in a rolling minute. 0: unlimited.",
+        kind="integer",
+        schema={"minimum": 0},
+    )
+    """Source of the default: the vendor's contact-center limits page."""
+    requests_per_hour: int = connection_field(
+        parsers.count(0),
+        0,
+        label="Requests per hour",
+        help="The account's allowance in a rolling hour. 0: unlimited.",
+        kind="integer",
+        schema={"minimum": 0},
+    )
+    reserve: float = connection_field(
+        parsers.share(LARGEST_RESERVE),
+        0.0,
+        label="Reserve",
+        help="Share of both allowances that is left to other applications, 0 to 0.95.",
+        kind="number",
+        schema={"minimum": 0, "maximum": LARGEST_RESERVE},
+    )
+    even_pacing: bool = connection_field(
+        parsers.boolean,
+        default=False,
+        label="Even pacing",
+        help="Spread requests evenly over the minute instead of sending them as soon as they are allowed.",
+        kind="boolean",
+    )
+    page_size: int | None = connection_field(
+        parsers.count(1),
+        None,
+        label="Page size",
+        help="Contacts to ask for in one request. Empty: as many as the server gives.",
+        kind="integer",
+        schema={"minimum": 1},
+    )
+    timeout: float = connection_field(
+        parsers.seconds(0.001, LONGEST_TIMEOUT),
+        30.0,
+        label="Timeout (seconds)",
+        help="How long one answer may take, from connecting to its last byte; 3,600 at the most.",
+        kind="number",
+    )
+    verify: bool | str = connection_field(
+        parsers.bundle_or_boolean,
+        default=True,
+        label="Verify TLS",
+        help="Verify the certificate: true, false, or the path of a CA bundle on the workers.",
+    )
+    proxy: str | None = connection_field(
+        parsers.proxy_url,
+        None,
+        label="Proxy",
+        help="URL of a proxy, http://host:port. Empty: as HTTPS_PROXY says, and none for loopback.",
+        secret=True,
+    )
+    id_key: str = connection_field(
+        parsers.key,
+        "",
+        label="Id key",
+        help="Key of the ids made for call results, 16 random bytes or more. Another key gives other ids.",
+        secret=True,
+    )
+    contact_list_url: str | None = connection_field(
+        parsers.console_url,
+        None,
+        label="Contact list URL",
+        help="Address of a list in Kore.ai's web console, with {contact_list_id} in it, for a link on tasks.",
+    )
+    """The vendor documents no such address, so the link is there only for those who name it."""
+    allow_http: bool = connection_field(
+        parsers.boolean,
+        default=False,
+        label="Allow plain HTTP",
+        help="Send tokens and contacts unencrypted to a host that is not this machine. Leave it off.",
+        kind="boolean",
+    )
 
     @property
     def source(self) -> tuple[str, ...]:
@@ -97,68 +191,27 @@ class ApiConfig:
         extra: object,
         port: int | str | None = None,
         schema: str | None = None,
-    ) -> ApiConfig:
+    ) -> Self:
         """Check the fields of a connection, whatever wrote it (form, JSON, URI: there every value is a string).
 
         :param extra: a dictionary; anything else is refused by what it is.
 
         Raises ConfigError, which names the field.
         """
-        extra = _object(extra)
-        _refuse_unknown(extra)
+        extra, fields = _object(extra), extra_fields(cls)
+        _refuse_unknown(extra, frozenset(fields))
         given = {name: value for name, value in extra.items() if value not in (None, "")}
-
-        def read(name: str, parse: Callable[[str, object], object], default: object) -> object:
-            return parse(name, given[name]) if name in given else default
-
-        algorithm = _choice("jwt_algorithm", given.get("jwt_algorithm", "HS256"), ALGORITHMS)
-        allow_http = read("allow_http", _boolean, default=False)
-        return cls(
-            base_url=_base_url(host, port, schema, allow_http=bool(allow_http)),
-            client_id=_text("login", _number_as_text(login), "the client id of the JWT app"),
-            client_secret=_secret(password, algorithm),
-            stream_id=_identifier("stream_id", given.get("stream_id"), "st-…"),
-            account_id=_identifier("account_id", given.get("account_id"), "the account id"),
-            api_version=_choice("api_version", given.get("api_version", "v2"), ("v2", "v1")),
-            jwt_algorithm=algorithm,
-            jwt_subject=_text("jwt_subject", given.get("jwt_subject", "airflow"), "any name"),
-            token_lifetime=_number("token_lifetime", given.get("token_lifetime", 300), least=5, most=LONGEST_LIFETIME),
-            send_jti=bool(read("send_jti", _boolean, default=False)),
-            requests_per_minute=_count("requests_per_minute", given.get("requests_per_minute", 60), least=0),
-            requests_per_hour=_count("requests_per_hour", given.get("requests_per_hour", 0), least=0),
-            reserve=_share("reserve", given.get("reserve", 0)),
-            even_pacing=bool(read("even_pacing", _boolean, default=False)),
-            page_size=_count("page_size", given["page_size"], least=1) if "page_size" in given else None,
-            timeout=_number("timeout", given.get("timeout", 30), least=0.001, most=LONGEST_TIMEOUT),
-            verify=_verify(given.get("verify", True)),
-            id_key=_id_key(given.get("id_key")),
-            proxy=_proxy(given.get("proxy")),
-            contact_list_url=_console_url("contact_list_url", given.get("contact_list_url")),
+        values = {name: field.read(name, given) for name, field in fields.items()}
+        found: Self = cls(
+            base_url=_base_url(host, port, schema, allow_http=values["allow_http"] is True),
+            client_id=parsers.text("the client id of the JWT app")("login", parsers.number_as_text(login)),
+            client_secret=_secret(password, str(values["jwt_algorithm"])),
+            **values,  # type: ignore[arg-type]  # each by its own parser
         )
+        return found
 
 
-FIELDS: Final = frozenset(
-    {
-        "account_id",
-        "allow_http",
-        "api_version",
-        "contact_list_url",
-        "even_pacing",
-        "id_key",
-        "jwt_algorithm",
-        "jwt_subject",
-        "page_size",
-        "proxy",
-        "requests_per_hour",
-        "requests_per_minute",
-        "reserve",
-        "send_jti",
-        "stream_id",
-        "timeout",
-        "token_lifetime",
-        "verify",
-    }
-)
+FIELDS: Final = frozenset(extra_fields(ApiConfig))
 """Every field a connection's extra may hold."""
 
 
@@ -166,134 +219,28 @@ def _object(extra: object) -> Mapping[str, object]:
     """Return the entries of ``extra``, which may hold secrets: nothing of it is shown."""
     if isinstance(extra, Mapping):
         return extra
-    problem = f"is {_kind(extra)}, not a JSON object"
+    problem = f"is {kind_of(extra)}, not a JSON object"
     if isinstance(extra, str):
         problem = "is a string in JSON, not an object: it was encoded twice, perhaps"
     raise ConfigError("extra", problem, 'write an object such as {"stream_id": "st-…", "account_id": "…"}')
 
 
-_KINDS: Final[Mapping[type, str]] = MappingProxyType(
-    {type(None): "null", bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list",
-     tuple: "a list", dict: "an object"}
-)  # fmt: skip
+def _refuse_unknown(extra: Mapping[str, object], fields: frozenset[str]) -> None:
+    import difflib
 
-
-def _kind(value: object) -> str:
-    return _KINDS.get(type(value), f"of type {type(value).__name__}")
-
-
-def _refuse_unknown(extra: Mapping[str, object]) -> None:
     for name in extra:
-        if name in FIELDS:
+        if name in fields:
             continue
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)[:100]).lower()
-        near = difflib.get_close_matches(snake, FIELDS, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(sorted(FIELDS))}"
+        near = difflib.get_close_matches(snake, fields, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(sorted(fields))}"
         raise ConfigError(quoted(name), "is no field of this connection's extra", advice)
-
-
-def _text(name: str, value: object, what: str) -> str:
-    if value is not None and not isinstance(value, str):
-        raise ConfigError(name, f"is {_kind(value)}", f"set it to {what}, as a string")
-    if not value or not value.strip():
-        raise ConfigError(name, "is missing", f"set it to {what}")
-    return value.strip()
-
-
-def _number_as_text(value: object) -> object:
-    """Return an id that was written as a number as the text it stands for."""
-    return _written(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _written(value: object) -> str:
-    """Return a value as text; empty for an integer of more digits than Python writes."""
-    try:
-        return str(value).strip()
-    except ValueError:
-        return ""
-
-
-def _identifier(name: str, value: object, what: str) -> str:
-    text = _text(name, _number_as_text(value), what)
-    if not _IDENTIFIER.fullmatch(text):
-        raise ConfigError(
-            name, "holds a character that no Kore.ai id has", "copy it from the app's settings, without blanks"
-        )
-    return text
-
-
-def _choice(name: str, value: object, choices: tuple[str, ...]) -> str:
-    for choice in choices:
-        if isinstance(value, str) and value.strip().lower() == choice.lower():
-            return choice
-    raise ConfigError(name, f"is {_shown(value)}", f"use one of {', '.join(choices)}")
-
-
-def _boolean(name: str, value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = _written(value).lower()
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    raise ConfigError(name, f"is {_shown(value)}", "use true or false")
-
-
-def _number(name: str, value: object, *, least: float, most: float) -> float:
-    number = _parse_number(value)
-    if number > most:
-        raise ConfigError(name, f"is {_shown(value)}", f"use a number of seconds, {most:,.0f} at the most")
-    if not least <= number:
-        raise ConfigError(
-            name, f"is {_shown(value)}", f"use a number of seconds, {least:g} or more, such as 30, or leave it out"
-        )
-    return number
-
-
-def _share(name: str, value: object) -> float:
-    number = _parse_number(value)
-    if not 0 <= number <= LARGEST_RESERVE:
-        raise ConfigError(name, f"is {_shown(value)}", f"use a number from 0 to {LARGEST_RESERVE}, such as 0.25")
-    return number
-
-
-def _parse_number(value: object) -> float:
-    """Return a number, not-a-number for anything else."""
-    try:
-        return float("nan") if isinstance(value, bool) else float(str(value))
-    except (ValueError, OverflowError):
-        return float("nan")
-
-
-def _shown(value: object) -> str:
-    """Return a value as Python writes it, on one short line."""
-    return f"'{quoted(value)}'" if isinstance(value, str) else quoted(value)
-
-
-def _count(name: str, value: object, *, least: int) -> int:
-    text = _written(value)
-    if isinstance(value, float) and value.is_integer():
-        text = str(int(value))
-    if isinstance(value, bool) or not re.fullmatch(r"[+-]?\d{1,18}", text) or not least <= int(text) <= MOST_REQUESTS:
-        unlimited = " (0 says unlimited)" if least == 0 else ""
-        raise ConfigError(
-            name, f"is {_shown(value)}", f"use a whole number, {least} or more{unlimited}, or leave it out"
-        )
-    return int(text)
-
-
-def _refuse_edges(name: str, value: str) -> None:
-    """Refuse what a copy, a file or ``echo`` has added to a secret: it would sign something else, and not be seen."""
-    if value != value.strip():
-        where = "begins" if value != value.lstrip() else "ends"
-        edge = value[0] if where == "begins" else value[-1]
-        what = "a line break" if edge in "\r\n" else "a blank"
-        raise ConfigError(name, f"{where} with {what}", "remove it")
 
 
 def _secret(value: object, algorithm: str) -> str:
     what = "the client secret" if algorithm.startswith("HS") else "the PEM private key"
     if value is not None and not isinstance(value, str):
-        raise ConfigError("password", f"is {_kind(value)}", f"set it to {what}, as a string")
+        raise ConfigError("password", f"is {kind_of(value)}", f"set it to {what}, as a string")
     if not value or not value.strip():
         raise ConfigError("password", "is missing", f"set it to {what}")
     if algorithm.startswith("HS"):
@@ -301,7 +248,7 @@ def _secret(value: object, algorithm: str) -> str:
             raise ConfigError(
                 "password", f"is a PEM key, which {algorithm} cannot use", "set jwt_algorithm to RS256 or RS512"
             )
-        _refuse_edges("password", value)
+        parsers.refuse_edges("password", value)
         return value
     # A one-line form field, an environment variable or a secrets backend loses or escapes the line breaks.
     found = _PEM.search(value.replace("\\n", "\n"))
@@ -314,58 +261,6 @@ def _secret(value: object, algorithm: str) -> str:
     label, body = found[1], re.sub(r"\s+", "", found[2])
     lines = [body[i : i + 64] for i in range(0, len(body), 64)]
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
-
-
-def _id_key(value: object) -> str:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
-        raise ConfigError("id_key", f"is {_kind(value)}", f"use {LEAST_ID_KEY} random characters or more, as a string")
-    text = "" if value is None else value if isinstance(value, str) else _written(value)
-    _refuse_edges("id_key", text)
-    if text and len(text.encode("utf-8", "surrogatepass")) < LEAST_ID_KEY:
-        raise ConfigError("id_key", "is too short", f"use {LEAST_ID_KEY} random characters or more, or leave it out")
-    return text
-
-
-def _verify(value: object) -> bool | str:
-    if isinstance(value, bool):
-        return value
-    text = _written(value)
-    if text.lower() in _TRUE | _FALSE:
-        return text.lower() in _TRUE
-    if not os.path.exists(text):  # noqa: PTH110 - Path.exists raises for names that are too long
-        raise ConfigError(
-            "verify",
-            f"names the CA bundle '{quoted(text)}', which does not exist here",
-            "use true, false, or a path that exists on every worker",
-        )
-    return text
-
-
-def _proxy(value: object) -> str | None:
-    if value is None:
-        return None
-    text = _written(value)
-    try:
-        parts = urlsplit(text)
-        valid = parts.scheme in {"http", "https", "socks5", "socks5h"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ConfigError("proxy", "is no URL of a proxy", "use http://host:port")
-    return text
-
-
-def _console_url(name: str, value: object) -> str | None:
-    if value is None:
-        return None
-    text = _written(value)
-    if not re.fullmatch(r"https?://[^\s/]+/\S*", text) or "{contact_list_id}" not in text:
-        raise ConfigError(
-            name,
-            "is no address of a contact list",
-            "copy one from the browser, and put {contact_list_id} where its id stands",
-        )
-    return text
 
 
 def _is_loopback(host: str) -> bool:
@@ -432,7 +327,7 @@ def _base_url(host: str | None, port: int | str | None, schema: str | None, *, a
             "host", "is plain http, which would send tokens and contacts in the clear", "use https, or set allow_http"
         )
     if own_port is None and port not in (None, ""):
-        own_port = _count("port", port, least=1)
+        own_port = parsers.count(1)("port", port)
         if own_port > _LARGEST_PORT:
             raise ConfigError("port", f"is {own_port}", f"use a number up to {_LARGEST_PORT}, or leave it out")
     address = f"[{name}]" if ":" in name else name

@@ -7,9 +7,9 @@ from typing import ClassVar, Self
 
 from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.parameters import check_boolean, check_date
+from airflow_provider_kore.parameters import check_boolean, check_date, check_prefix
 from airflow_provider_kore.snapshot.layout import default_changes_prefix
-from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec, check_prefix
+from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
 
 class ContactListChanges(ContactListSource):

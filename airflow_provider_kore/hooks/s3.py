@@ -15,8 +15,8 @@ from airflow_provider_kore.exceptions import (
     TlsError,
 )
 from airflow_provider_kore.hooks.connections import find_connection
-from airflow_provider_kore.hooks.unexpected import explain
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.unexpected import explain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def open_bucket(s3_bucket: object, aws_conn_id: str | None, s3_settings: Mapping
     Raises ParameterError, ConnectionNotFoundError, ConfigError, CredentialsError, TlsError, StoreUnavailableError.
     """
     from airflow_provider_kore.hooks.s3_console import S3Console
-    from airflow_provider_kore.snapshot.spec import check_bucket
+    from airflow_provider_kore.parameters import check_bucket
     from airflow_provider_kore.store.s3 import S3Store
     from airflow_provider_kore.store.s3_parameters import parse_settings
 

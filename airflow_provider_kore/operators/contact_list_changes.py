@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow_provider_kore.links.snapshot import ManifestLink, push_links
-from airflow_provider_kore.snapshot.layout import default_changes_prefix
-from airflow_provider_kore.task.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
-from airflow_provider_kore.task.errors import task_errors
-from airflow_provider_kore.task.retry_policy import set_retry_policy
-from airflow_provider_kore.transfers.snapshot_to_s3 import manifest_key, run_date, run_parameters
+from airflow_provider_kore.parameters import Parameter, check_choice
+from airflow_provider_kore.snapshot.layout import Layout, default_changes_prefix
+from airflow_provider_kore.task.context import run_date, run_parameters
+from airflow_provider_kore.task.run import Landed, LandingOperator, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from airflow.sdk import BaseOperatorLink, Context
 
@@ -23,7 +23,7 @@ ON_MISSING: Final = ("skip", "fail")
 """What to do about a list that has no earlier snapshot."""
 
 
-class ContactListChangesOperator(AssetOperator):
+class ContactListChangesOperator(LandingOperator):
     """Compare two snapshots of a contact list in S3, and land what changed beside them. Asks nothing of Kore.ai.
 
     Writes ``{changes_prefix}/contact_list_id={id}/snapshot_date={date}/changes.jsonl.gz`` and a ``_manifest.json``.
@@ -35,40 +35,45 @@ class ContactListChangesOperator(AssetOperator):
     nothing, where a side is missing or not proven consistent, or the two were made with different field policies or
     formats.
 
-    :param contact_list_id: id of the list, ``cl-…``. (templated)
-    :param s3_bucket: name of the bucket that holds the snapshots. (templated)
-    :param s3_prefix: location of the table of snapshots. (templated)
-    :param changes_prefix: location of the table of changes; None: ``{s3_prefix}_changes``. (templated)
-    :param snapshot_date: YYYY-MM-DD, the newer snapshot; None: the date of the run, as the snapshot's own task has it.
-        (templated)
-    :param since: YYYY-MM-DD, the older snapshot; None: the last consistent one before. (templated)
-    :param before: repeat in each row what the older snapshot held; False: of contacts that are gone only the id is
-        written. (templated)
-    :param replace: replace changes that another run has published. (templated)
-    :param on_missing: what to do about a list that has no snapshot before this one: ``skip`` or ``fail``. (templated)
-    :param s3_settings: how objects are written, as in the transfers. (templated)
-    :param aws_conn_id: connection of the amazon provider. (templated)
-    :param outlets: assets and aliases that the changes update. None: the asset that is the table's location, or the
-        alias ``kore_contact_list_changes`` where only the running task knows it.
+    ``outlets`` are assets and aliases that the changes update; by default the asset that is the table's location, or
+    where that can't be known in the DAG file, and for mapped tasks, the alias ``kore_contact_list_changes``.
     """
 
-    template_fields: Sequence[str] = (
-        "contact_list_id",
-        "s3_bucket",
-        "s3_prefix",
-        "changes_prefix",
-        "snapshot_date",
-        "since",
-        "before",
-        "replace",
-        "on_missing",
-        "s3_settings",
-        "aws_conn_id",
-    )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"s3_settings": "json"}
-    ui_color = "#d9ead3"
+    declared: ClassVar[Mapping[str, Parameter]] = {
+        "contact_list_id": Parameter(templated=True, doc="id of the list, ``cl-…``"),
+        "s3_bucket": Parameter(templated=True, doc="name of the bucket that holds the snapshots"),
+        "s3_prefix": Parameter(default="kore/contact_lists", templated=True, doc="location of the table of snapshots"),
+        "changes_prefix": Parameter(
+            default=None, templated=True, doc="location of the table of changes; None: ``{s3_prefix}_changes``"
+        ),
+        "snapshot_date": Parameter(
+            default=None,
+            templated=True,
+            doc="YYYY-MM-DD, the newer snapshot; None: the date of the run, as the snapshot's own task has it",
+        ),
+        "since": Parameter(
+            default=None, templated=True, doc="YYYY-MM-DD, the older snapshot; None: the last consistent one before"
+        ),
+        "before": Parameter(
+            default=False,
+            templated=True,
+            doc="repeat in each row what the older snapshot held. False: of who is gone only the id is written",
+        ),
+        "replace": Parameter(default=True, templated=True, doc="replace changes that another run has published"),
+        "on_missing": Parameter(
+            default="skip",
+            check=partial(check_choice, choices=ON_MISSING),
+            templated=True,
+            doc="what to do about a list that has no snapshot before this one: ``skip`` or ``fail``",
+        ),
+        "s3_settings": Parameter(
+            default=None, templated=True, is_json=True, doc="how objects are written, as in the transfers"
+        ),
+        "aws_conn_id": Parameter(default="aws_default", templated=True, doc="connection to S3"),
+    }
     operator_extra_links: Collection[BaseOperatorLink] = (ManifestLink(),)
     asset_alias = "kore_contact_list_changes"
+    doing = "Comparing the snapshots"
 
     def __init__(
         self,
@@ -86,70 +91,30 @@ class ContactListChangesOperator(AssetOperator):
         aws_conn_id: str | None = "aws_default",
         **kwargs: Any,
     ) -> None:
-        outlets = named_outlets(kwargs)
-        super().__init__(outlets=outlets, **kwargs)
-        self.contact_list_id = contact_list_id
-        self.s3_bucket = s3_bucket
-        self.s3_prefix = s3_prefix
-        self.changes_prefix = changes_prefix
-        self.snapshot_date = snapshot_date
-        self.since = since
-        self.before = before
-        self.replace = replace
-        self.on_missing = on_missing
-        self.s3_settings = s3_settings
-        self.aws_conn_id = aws_conn_id
-        self._stop: Stop | None = None
-        set_retry_policy(self)
-        if outlets is None:
-            table = changes_prefix or default_changes_prefix(str(s3_prefix))
-            partition = {"contact_list_id": contact_list_id}
-            self.add_outlets(default_outlets(s3_bucket, table, partition, alias=self.asset_alias))
+        super().__init__(**kwargs)
+        self._keep(locals())
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Compare.
+    def _place(self) -> Place:
+        given = self._given()
+        table = given["changes_prefix"] or default_changes_prefix(str(given["s3_prefix"]))
+        partition = {"contact_list_id": given["contact_list_id"]}
+        return Place(bucket=given["s3_bucket"], prefix=table, partition=partition)
 
-        Raises AirflowSkipException where there is nothing to compare yet, or changes of a newer snapshot stand;
-        AirflowFailException where no retry can help, RetryableError where one can.
-        """
-        from airflow_provider_kore.stop import Stop
-
-        push_links(self, context["ti"], {})  # none, until it is known
-        self._stop = Stop()
-        try:
-            with task_errors("Comparing the snapshots"):
-                return self._compare(context, self._stop)
-        finally:
-            self._stop = None
-
-    def on_kill(self) -> None:
-        """Stop: Airflow calls this on SIGTERM, and lets ``execute`` run on unless it raises (3.0 to 3.3)."""
-        if self._stop is not None:
-            self._stop.request()
-
-    def _compare(self, context: Context, stop: Stop) -> dict[str, Any]:
+    def _land(self, context: Context, stop: Stop) -> Landed:
         from airflow_provider_kore.changes.run import find_changes
         from airflow_provider_kore.changes.spec import ChangesSpec
         from airflow_provider_kore.exceptions import NothingToCompareError
         from airflow_provider_kore.hooks.airflow_versions import AirflowSkipException
         from airflow_provider_kore.hooks.s3 import open_bucket
-        from airflow_provider_kore.parameters import check_choice, refuse_templates
         from airflow_provider_kore.snapshot.phases import Teller
 
-        refuse_templates({name: getattr(self, name) for name in self.template_fields})
-        on_missing = check_choice("on_missing", self.on_missing, ON_MISSING)
-        spec = ChangesSpec.parse(
-            contact_list_id=self.contact_list_id,
-            s3_prefix=self.s3_prefix,
-            changes_prefix=self.changes_prefix,
-            snapshot_date=self.snapshot_date or run_date(context),
-            since=self.since,
-            before=self.before,
-            replace=self.replace,
-            **run_parameters(context, self.retries),
-        )
-        bucket = open_bucket(self.s3_bucket, self.aws_conn_id, self.s3_settings)
-        store, key = bucket.store, manifest_key(spec.output)
+        on_missing = self._checked("on_missing")
+        given = self._given("contact_list_id", "s3_prefix", "changes_prefix", "since", "before", "replace")
+        date = self._checked("snapshot_date") or run_date(context)
+        spec = ChangesSpec.parse(**given, snapshot_date=date, **run_parameters(context, self.retries))
+        bucket = open_bucket(*self._given("s3_bucket", "aws_conn_id", "s3_settings").values())
+        store, output = bucket.store, spec.output
+        key = Layout(output).manifest
         push_links(self, context["ti"], {ManifestLink: bucket.console.object_url(store.bucket, key)})
         teller = Teller()
         try:
@@ -160,16 +125,16 @@ class ContactListChangesOperator(AssetOperator):
                 raise AirflowSkipException(str(err)) from None
             raise
         counts = ("added", "changed", "gone", "unchanged", "changes")
-        summary = {
-            **{name: manifest.content.get(name) for name in counts},
-            "contact_list_id": self.contact_list_id,
-            "snapshot_date": spec.output.snapshot_date,
-            "since": manifest.content.get("older", {}).get("snapshot_date"),
-            "snapshot_id": manifest.snapshot_id,
-            "bucket": store.bucket,
-            "manifest_key": key,
-            "keys": manifest.keys,
-        }
-        uri = snapshot_uri(store.bucket, spec.output.prefix, dict(spec.output.source.partition))
-        emit_events(self, context, uri, {name: value for name, value in summary.items() if name != "keys"})
-        return summary
+        return Landed(
+            place=Place(bucket=store.bucket, prefix=output.prefix, partition=dict(output.source.partition)),
+            summary={
+                **{name: manifest.content.get(name) for name in counts},
+                "contact_list_id": given["contact_list_id"],
+                "snapshot_date": output.snapshot_date,
+                "since": manifest.content.get("older", {}).get("snapshot_date"),
+                "snapshot_id": manifest.snapshot_id,
+                "bucket": store.bucket,
+                "manifest_key": key,
+                "keys": manifest.keys,
+            },
+        )

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_kore.clock import bounded_wait
 from airflow_provider_kore.hooks.airflow_versions import default_deferrable
-from airflow_provider_kore.task.retry_policy import bounded_wait, set_retry_policy
+from airflow_provider_kore.task.retry_policy import set_retry_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,7 +155,7 @@ class PollSensor(BaseSensorOperator, ABC):
         """Return what there is to see; None if that could not be found out, but may be next time."""
         from airflow_provider_kore.exceptions import FatalError, RetryableError
         from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
-        from airflow_provider_kore.hooks.unexpected import guarded
+        from airflow_provider_kore.unexpected import guarded
 
         most = 1
         try:

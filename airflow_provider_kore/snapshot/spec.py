@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from airflow_provider_kore.exceptions import ParameterError
 from airflow_provider_kore.formats import Format, parse_format
 from airflow_provider_kore.parameters import (
+    as_given,
     check_boolean,
     check_choice,
     check_count,
     check_date,
     check_number,
+    check_prefix,
+    checked,
     is_missing,
-    shown,
+    parameter,
 )
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.filing import check_backfill
@@ -31,17 +34,6 @@ ON_DRIFT: Final = ("retry", "fail", "accept")
 
 LARGEST_ACCOUNT: Final = 5_000_000
 """Contacts that an account may hold at the most. Source: the vendor's campaign pages."""
-
-LONGEST_PREFIX: Final = 512
-"""Bytes; keys end at 1,024, and partitions, names and ids want their share."""
-
-_BUCKET = re.compile(
-    r"[a-zA-Z0-9._-]{1,255}"
-    r"|arn:aws[a-z-]*:(?:s3|s3-object-lambda):[a-z0-9-]*:[0-9]{12}:accesspoint[/:][a-zA-Z0-9.-]{1,63}"
-    r"|arn:aws[a-z-]*:s3-outposts:[a-z0-9-]+:[0-9]{12}:outpost[/:][a-zA-Z0-9-]{1,63}[/:]accesspoint[/:][a-zA-Z0-9-]{1,63}"
-)
-"""What boto3 takes: names as AWS gives them today (directory buckets and access point aliases among them), older ones
-and those of other stores (capitals, underscores), and the ARNs of access points. Source: botocore, ``handlers.py``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +56,23 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _page_size(_: str, value: object) -> int | None:
+    return None if is_missing(value) else check_page_size(value)
+
+
+def _rows_per_file(name: str, value: object) -> int | None:
+    return check_count(name, value, least=1, default=0) or None
+
+
+def _staging_prefix(name: str, value: object) -> str | None:
+    return None if value is None or value == "None" else check_prefix(name, value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotSpec:
-    """One snapshot of one source."""
+    """One snapshot of one source. What an operator passes on is declared here, and in the operator's signature."""
 
     source: Source
-    prefix: str
-    """The table's location in the bucket, without slashes at its ends; may be empty."""
-    snapshot_date: str
-    """YYYY-MM-DD: the partition."""
-    file_format: Format
-    compression: str
     run: RunKey
     try_number: int = 1
     generation: str | None = None
@@ -84,24 +82,86 @@ class SnapshotSpec:
     """What kind of run it is, as Airflow calls it: ``scheduled``, ``backfill``; None: unknown."""
     retry_follows: bool = True
     """Whether Airflow tries again by itself if this try fails in a way that may pass."""
-    replace: bool = True
-    page_size: int | None = None
-    durable: bool = True
-    staging_prefix: str
-    """Where checkpoints go, outside the table; without slashes at its ends."""
-    staging_expiry: float = 86_400.0
-    """Seconds after which a beginning is too old to be continued."""
-    on_drift: str = "retry"
-    max_walks: int = 3
-    """How often the list is walked at the most, because it changed."""
-    min_rows: int = 0
-    max_rows: int = LARGEST_ACCOUNT
-    max_shrink: float = 0.99
-    """Share of the last good snapshot's rows that may be missing; 1: all of them."""
-    rows_per_file: int | None = None
     made_with: str = ""
     """A digest of what else shapes what is published: how objects are written, or which snapshots are compared."""
     policies: FieldPolicies = field(repr=False)
+    prefix: str = parameter(
+        check_prefix, "", name="s3_prefix", templated=True, doc="location of the table in the bucket"
+    )
+    """Without slashes at its ends; may be empty."""
+    snapshot_date: str = parameter(
+        check_date,
+        templated=True,
+        doc="YYYY-MM-DD, names the partition. None: the date (UTC) of the run: its partition date where it has one "
+        "(Airflow 3.3), else its logical date, else the date it was due (``run_after``)",
+    )
+    file_format: Format = parameter(  # noqa: RUF009 - a field, as all others
+        as_given, "jsonl", templated=True, doc="``jsonl``, ``csv`` or ``parquet``"
+    )
+    compression: str = parameter(as_given, None, templated=True, doc="one that the format has; None: its default")
+    replace: bool = parameter(
+        check_boolean,
+        True,
+        templated=True,
+        doc="replace a snapshot that another run has published; what this run itself published may always be found "
+        "again",
+    )
+    allow_backfill: bool = parameter(
+        check_boolean,
+        False,
+        templated=True,
+        doc="take a snapshot in a run of a backfill, too, which files what is there today under a day that is over; "
+        "False: refuse",
+    )
+    page_size: int | None = parameter(
+        _page_size, None, templated=True, doc="rows to ask for in one request; None: as the connection says"
+    )
+    durable: bool = parameter(
+        check_boolean,
+        True,
+        doc="keep checkpoints in S3, so that a retry continues on any worker",
+    )
+    on_drift: str = parameter(
+        partial(check_choice, choices=ON_DRIFT),
+        "retry",
+        templated=True,
+        doc="what to do if what is read changes meanwhile: ``retry`` (walk again), ``fail``, or ``accept`` (land it "
+        "with ``consistent: false``)",
+    )
+    max_walks: int = parameter(
+        partial(check_count, least=1, default=3), 3, doc="how often it is walked at the most, because it changed"
+    )
+    min_rows: int = parameter(
+        partial(check_count, least=0, default=0), 0, templated=True, doc="fail rather than land fewer"
+    )
+    max_rows: int = parameter(
+        partial(check_count, least=1, default=LARGEST_ACCOUNT),
+        LARGEST_ACCOUNT,
+        templated=True,
+        doc="fail rather than read more, so that an endless list ends",
+    )
+    max_shrink: float = parameter(
+        partial(check_number, least=0.0, most=1.0),
+        0.99,
+        templated=True,
+        doc="fail if more than this share of the last good snapshot's rows is missing; 1 allows all",
+    )
+    rows_per_file: int | None = parameter(
+        _rows_per_file,
+        None,
+        templated=True,
+        doc="split the snapshot into files of so many rows; then the manifest is its commit",
+    )
+    staging_prefix: str = parameter(
+        _staging_prefix,
+        None,
+        templated=True,
+        doc="where checkpoints go, outside the table; None: beside it, below ``_staging``",
+    )
+    """Without slashes at its ends."""
+    staging_expiry: float = parameter(
+        partial(check_number, least=0.0), 86_400.0, doc="seconds after which a beginning is too old to be continued"
+    )
 
     @property
     def parameters_digest(self) -> str:
@@ -126,101 +186,43 @@ class SnapshotSpec:
         cls,
         *,
         source: Source,
-        s3_prefix: object = "",
-        snapshot_date: object,
-        file_format: object = "jsonl",
-        compression: object = None,
-        replace: object = True,
-        page_size: object = None,
         run: RunKey,
         try_number: int = 1,
         generation: object = None,
         logical_date: str | None = None,
         run_type: str | None = None,
         retry_follows: bool = True,
-        allow_backfill: object = False,
-        durable: object = True,
-        staging_prefix: object = None,
-        staging_expiry: object = 86_400.0,
-        on_drift: object = "retry",
-        max_walks: object = 3,
-        min_rows: object = 0,
-        max_rows: object = LARGEST_ACCOUNT,
-        max_shrink: object = 0.99,
-        rows_per_file: object = None,
         made_with: object = None,
         policies: FieldPolicies | None = None,
+        **given: object,
     ) -> Self:
         """Check every parameter as a DAG's author wrote it, or as a template rendered it (then it is a string).
 
+        :param given: the parameters that this class declares; their bounds of rows are named after the source's rows
+            in messages.
+
         Raises ParameterError, which names the parameter.
         """
-        check_backfill(run_type, allow_backfill)
-        prefix = check_prefix("s3_prefix", s3_prefix)
-        default = staging_prefix is None or staging_prefix == "None"
-        staging = default_staging_prefix(prefix) if default else check_prefix("staging_prefix", staging_prefix)
-        _check_apart(prefix, staging)
-        least = check_count(f"min_{source.file_name}", min_rows, least=0, default=0)
-        checked_format, checked_compression = parse_format(file_format, compression)
+        check_backfill(run_type, given.get("allow_backfill", False))
+        called = {name: f"{name[:4]}{source.file_name}" for name in ("min_rows", "max_rows")}
+        values = checked(cls, given, called)
+        check_count(called["max_rows"], values["max_rows"], least=values["min_rows"], default=0)
+        if values["staging_prefix"] is None:
+            values["staging_prefix"] = default_staging_prefix(values["prefix"])
+        _check_apart(values["prefix"], values["staging_prefix"])
+        values["file_format"], values["compression"] = parse_format(values["file_format"], values["compression"])
         return cls(
             source=source,
-            prefix=prefix,
-            snapshot_date=check_date("snapshot_date", snapshot_date),
-            file_format=checked_format,
-            compression=checked_compression,
             run=run,
             try_number=try_number,
             generation=None if generation is None else str(generation),
             logical_date=logical_date,
             run_type=run_type,
             retry_follows=retry_follows,
-            replace=check_boolean("replace", replace),
-            page_size=None if is_missing(page_size) else check_page_size(page_size),
-            durable=check_boolean("durable", durable),
-            staging_prefix=staging,
-            staging_expiry=check_number("staging_expiry", staging_expiry, least=0.0),
-            on_drift=check_choice("on_drift", on_drift, ON_DRIFT),
-            max_walks=check_count("max_walks", max_walks, least=1, default=3),
-            min_rows=least,
-            max_rows=check_count(f"max_{source.file_name}", max_rows, least=max(1, least), default=LARGEST_ACCOUNT),
-            max_shrink=check_number("max_shrink", max_shrink, least=0.0, most=1.0),
-            rows_per_file=check_count("rows_per_file", rows_per_file, least=1, default=0) or None,
             made_with="" if made_with is None else digest(made_with),
             policies=policies or FieldPolicies.parse(),
+            **values,
         )
-
-
-def check_bucket(value: object) -> str:
-    """Return a bucket's name. Raises ParameterError."""
-    if not isinstance(value, str) or not _BUCKET.fullmatch(value):
-        raise ParameterError(
-            "s3_bucket",
-            f"{value!r} is no name of a bucket",
-            "pass the bare name or the ARN of an access point, without s3:// and without a path",
-        )
-    return value
-
-
-def check_prefix(parameter: str, value: object) -> str:
-    """Return a key prefix without a slash at its end. Raises ParameterError."""
-    if not isinstance(value, str):
-        raise ParameterError(parameter, f"is {shown(value)}", "pass a string such as 'kore/contact_lists'")
-    advice = "pass a path such as 'kore/contact_lists'"
-    if value.startswith("/"):
-        problem = f"{shown(value)} begins with a slash, which S3 takes for an empty folder"
-        raise ParameterError(parameter, problem, advice)
-    parts = value.rstrip("/").split("/") if value else []
-    if any(part in {"", ".", ".."} for part in parts):
-        raise ParameterError(
-            parameter, f"{shown(value)} has an empty, '.' or '..' part, which many readers resolve or refuse", advice
-        )
-    if not value.isprintable():
-        raise ParameterError(parameter, "holds a control character", advice)
-    if len(value.encode()) > LONGEST_PREFIX:
-        raise ParameterError(
-            parameter, f"is longer than {LONGEST_PREFIX} bytes", "S3 keys end at 1,024; choose a shorter prefix"
-        )
-    return "/".join(parts)
 
 
 def default_staging_prefix(prefix: str) -> str:

@@ -26,7 +26,7 @@ def task_errors(what: str) -> Iterator[None]:
         AirflowFailException,
         AirflowSkipException,
     )
-    from airflow_provider_kore.hooks.unexpected import explain
+    from airflow_provider_kore.unexpected import explain
 
     try:
         yield

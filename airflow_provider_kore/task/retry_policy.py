@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from airflow_provider_kore.clock import LONGEST_WAIT, bounded_wait
 from airflow_provider_kore.exceptions import FatalError, RetryableError
 from airflow_provider_kore.hooks.airflow_versions import RetryDecision, RetryPolicy
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
-
-
-LONGEST_WAIT: Final = 21_600.0
-"""Seconds (six hours) that a server's ``Retry-After`` is obeyed for at the most: it can't park a task for years."""
-
-
-def bounded_wait(asked: object, most: float = LONGEST_WAIT) -> float | None:
-    """Return the seconds to wait, whatever was asked for: from 0 to ``most``; None if it is no number."""
-    if (
-        isinstance(asked, bool)
-        or not isinstance(asked, int | float)
-        or (isinstance(asked, float) and math.isnan(asked))
-    ):
-        return None
-    return float(min(max(asked, 0), most))
 
 
 class KoreRetryPolicy(RetryPolicy):

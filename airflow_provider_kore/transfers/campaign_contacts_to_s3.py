@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
+from airflow_provider_kore.parameters import Parameter, check_boolean
+from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator, bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
     from airflow_provider_kore.walk.source import Source
@@ -22,26 +23,21 @@ class CampaignContactsToS3Operator(SnapshotToS3Operator):
 
     While a campaign is ``Active`` its results change, and the API does not tell which: look at ``campaign_status``.
     Rows have no id of the vendor's; ``_id`` is made of ``uniqueId`` and ``phoneNumber`` and tells neither.
-
-    :param campaign_id: id of the campaign, ``cd-…``. (templated)
-    :param s3_bucket: bare name of the bucket, or the ARN of an access point. (templated)
-    :param s3_prefix: location of the table in the bucket. (templated)
-    :param min_contacts: fail rather than land fewer. (templated)
-    :param max_contacts: fail rather than read more; an account holds at most 5,000,000 contacts. (templated)
-    :param replace_instance: replace the results of an earlier run of the campaign, which Kore.ai no longer has; False:
-        fail. (templated)
-
-    All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
 
-    template_fields: Sequence[str] = (
-        "campaign_id",
-        "replace_instance",
-        "min_contacts",
-        "max_contacts",
-        *SnapshotToS3Operator.template_fields,
-    )
+    declared: ClassVar[Mapping[str, Parameter]] = {
+        "campaign_id": Parameter(templated=True, doc="id of the campaign, ``cd-…``"),
+        "replace_instance": Parameter(
+            default=False,
+            check=check_boolean,
+            templated=True,
+            doc="a campaign that was stopped and started again, or recurs, has lost its earlier results at Kore.ai. If "
+            "the partition holds those, the task fails; True: replace them",
+        ),
+        **bounds("contacts"),
+    }
     asset_alias = "kore_campaign_contacts"
+    partition = ("campaign_id",)
 
     def __init__(
         self,
@@ -54,22 +50,12 @@ class CampaignContactsToS3Operator(SnapshotToS3Operator):
         replace_instance: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            s3_bucket=s3_bucket,
-            s3_prefix=s3_prefix,
-            min_rows=min_contacts,
-            max_rows=max_contacts,
-            partition={"campaign_id": campaign_id},
-            **kwargs,
-        )
-        self.campaign_id = campaign_id
-        self.min_contacts = min_contacts
-        self.max_contacts = max_contacts
-        self.replace_instance = replace_instance
+        super().__init__(s3_bucket=s3_bucket, s3_prefix=s3_prefix, **kwargs)
+        self._keep(locals())
 
     def _source(self, hook: KoreCampaignHook) -> Source:  # noqa: ARG002  # others need the connection
         from airflow_provider_kore.api.sources.call_results import CampaignContactsSource
-        from airflow_provider_kore.parameters import check_boolean
 
-        replace_instance = check_boolean("replace_instance", self.replace_instance)
-        return CampaignContactsSource(campaign_id=self.campaign_id, replace_instance=replace_instance)
+        return CampaignContactsSource(
+            campaign_id=self._checked("campaign_id"), replace_instance=self._checked("replace_instance")
+        )

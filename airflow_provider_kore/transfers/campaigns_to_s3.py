@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
+from airflow_provider_kore.parameters import Parameter
+from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator, bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
     from airflow_provider_kore.walk.source import Source
@@ -19,25 +20,19 @@ class CampaignsToS3Operator(SnapshotToS3Operator):
     Writes ``{s3_prefix}/stream_id={id}/campaign_type={type}/snapshot_date={date}/campaigns.…`` and a
     ``_manifest.json`` beside it. Returns a summary as XCom: ``campaigns``, ``manifest_key``, ``keys``,
     ``snapshot_id``, ``snapshot_date``, ``consistent``, ``stream_id``, ``campaign_type`` and ``bucket``.
-
-    :param campaign_type: ``voice`` or ``sms``; the API serves one of them at a time. (templated)
-    :param filters: which campaigns, by ``status``, ``priority``, ``dialing_mode``, ``start_date`` and ``end_date``;
-        None: all. Each set of filters needs its own ``s3_prefix``. (templated)
-    :param s3_bucket: bare name of the bucket, or the ARN of an access point. (templated)
-    :param s3_prefix: location of the table in the bucket. (templated)
-    :param min_campaigns: fail rather than land fewer. (templated)
-    :param max_campaigns: fail rather than read more. (templated)
-
-    All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
 
-    template_fields: Sequence[str] = (
-        "campaign_type",
-        "filters",
-        "min_campaigns",
-        "max_campaigns",
-        *SnapshotToS3Operator.template_fields,
-    )
+    declared: ClassVar[Mapping[str, Parameter]] = {
+        "campaign_type": Parameter(default="voice", templated=True, doc="``voice`` or ``sms``"),
+        "filters": Parameter(
+            default=None,
+            templated=True,
+            doc='which campaigns: ``{"status": ["Active", …], "priority": […], "dialing_mode": […], "start_date": '
+            '"2026-01-01", "end_date": "2026-01-31"}``, all of them optional. Each set of filters wants an '
+            "``s3_prefix`` of its own",
+        ),
+        **bounds("campaigns"),
+    }
     asset_alias = "kore_campaigns"
 
     def __init__(
@@ -51,17 +46,12 @@ class CampaignsToS3Operator(SnapshotToS3Operator):
         max_campaigns: int = 5_000_000,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            s3_bucket=s3_bucket, s3_prefix=s3_prefix, min_rows=min_campaigns, max_rows=max_campaigns, **kwargs
-        )
-        self.campaign_type = campaign_type
-        self.filters = filters
-        self.min_campaigns = min_campaigns
-        self.max_campaigns = max_campaigns
+        super().__init__(s3_bucket=s3_bucket, s3_prefix=s3_prefix, **kwargs)
+        self._keep(locals())
 
     def _source(self, hook: KoreCampaignHook) -> Source:
         from airflow_provider_kore.api.campaigns import CampaignQuery
         from airflow_provider_kore.api.sources.campaigns import CampaignsSource
 
-        query = CampaignQuery.parse(self.campaign_type, self.filters)
+        query = CampaignQuery.parse(*self._given("campaign_type", "filters").values())
         return CampaignsSource(stream_id=hook.config.stream_id, query=query)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
+from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator, bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+    from airflow_provider_kore.parameters import Parameter
     from airflow_provider_kore.walk.source import Source
 
 
@@ -21,16 +22,9 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
     ``consistent``, ``stream_id`` and ``bucket``.
 
     The catalogue is one answer of the API, so there is nothing that could change while it is read.
-
-    :param s3_bucket: bare name of the bucket, or the ARN of an access point. (templated)
-    :param s3_prefix: location of the table in the bucket. (templated)
-    :param min_contact_lists: fail rather than land fewer. (templated)
-    :param max_contact_lists: fail rather than read more. (templated)
-
-    All others are those of :class:`~airflow_provider_kore.transfers.snapshot_to_s3.SnapshotToS3Operator`.
     """
 
-    template_fields: Sequence[str] = ("min_contact_lists", "max_contact_lists", *SnapshotToS3Operator.template_fields)
+    declared: ClassVar[Mapping[str, Parameter]] = bounds("contact_lists")
     asset_alias = "kore_contact_list_catalogue"
 
     def __init__(
@@ -42,11 +36,8 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
         max_contact_lists: int = 5_000_000,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            s3_bucket=s3_bucket, s3_prefix=s3_prefix, min_rows=min_contact_lists, max_rows=max_contact_lists, **kwargs
-        )
-        self.min_contact_lists = min_contact_lists
-        self.max_contact_lists = max_contact_lists
+        super().__init__(s3_bucket=s3_bucket, s3_prefix=s3_prefix, **kwargs)
+        self._keep(locals())
 
     def _source(self, hook: KoreCampaignHook) -> Source:
         from airflow_provider_kore.api.sources.catalog import ContactListsSource

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.triggers.poll import LONGEST_TEXT, PollTrigger, Sight, is_short_text, told_status
 
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ class ContactListTrigger(PollTrigger):
         updated = told.get("updatedAt")
         if not isinstance(updated, str) or not updated:
             raise ContractError(
-                f"The answer for contact list {self.contact_list_id} tells no updatedAt, so nobody knows whether it "
-                "has changed. Leave s3_bucket out to wait only until it is ready."
+                f"The answer for contact list {self.contact_list_id} has no updatedAt, so whether it has "
+                "changed cannot be known. Leave s3_bucket out to wait only until it is ready."
             )
         if not is_short_text(updated):
             raise ContractError(
@@ -128,22 +129,22 @@ class ContactListTrigger(PollTrigger):
         what = f"Contact list {self.contact_list_id}"
         if last is None:
             return Sight(sentence=f"{what} has no snapshot yet.", found=True, summary=summary)
-        of = f"its snapshot of {content['snapshot_date']}"
+        of = f"its snapshot of {quoted(content['snapshot_date'])}"
         if landed is None:
             return Sight(sentence=f"{what} may have changed: {of} knows no updatedAt.", found=True, summary=summary)
         if updated == landed:
-            return Sight(sentence=f"{what} is as it was at {landed}, in {of}.", found=False)
+            return Sight(sentence=f"{what} is as it was at {quoted(landed)}, in {of}.", found=False)
         return Sight(
-            sentence=f"{what} has changed since {of}: its updatedAt went from {landed} to {updated}.",
+            sentence=f"{what} has changed since {of}: its updatedAt went from {quoted(landed)} to {quoted(updated)}.",
             found=True,
             summary=summary,
         )
 
     def _last_snapshot(self, s3: S3Hook) -> Manifest | None:
         from airflow_provider_kore.api.sources.contacts import ContactListSource
+        from airflow_provider_kore.parameters import check_bucket, check_prefix
         from airflow_provider_kore.snapshot.guards import last_good
         from airflow_provider_kore.snapshot.layout import list_prefix
-        from airflow_provider_kore.snapshot.spec import check_bucket, check_prefix
         from airflow_provider_kore.store.s3 import S3Store
 
         source = ContactListSource(contact_list_id=self.contact_list_id)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_kore.clock import bounded_wait
 from airflow_provider_kore.exceptions import ContractError, FatalError, KoreError, RetryableError
 from airflow_provider_kore.hooks.airflow_versions import in_triggerer
-from airflow_provider_kore.hooks.unexpected import explain, guarded
-from airflow_provider_kore.task.retry_policy import bounded_wait
 from airflow_provider_kore.triggers.threads import bounded
+from airflow_provider_kore.unexpected import explain, guarded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -12,11 +12,11 @@ import pytest
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException, AirflowSkipException
 from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
 from airflow_provider_kore.snapshot.filing import BACKFILL
+from airflow_provider_kore.task.context import run_type
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 from airflow_provider_kore.transfers.contact_lists_to_s3 import ContactListsToS3Operator
-from airflow_provider_kore.transfers.snapshot_to_s3 import run_type
 
 if TYPE_CHECKING:
     from bench import Bench

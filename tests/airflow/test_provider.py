@@ -12,12 +12,12 @@ from unittest.mock import MagicMock
 import pytest
 
 from airflow_provider_kore.api.config import FIELDS
-from airflow_provider_kore.connection_form import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_kore.connection_form import conn_fields, ui_field_behaviour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-LABELS = {name: field["label"] for name, field in CONN_FIELDS.items()}
+LABELS = {name: field["label"] for name, field in conn_fields().items()}
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,12 @@ def test_the_form_is_there_under_the_providers_name(form: Mapping[str, Any]) -> 
 
 
 def test_the_form_has_exactly_the_fields_that_the_hook_reads(form: Mapping[str, Any]) -> None:
-    assert set(form["extra_fields"]) == FIELDS == set(CONN_FIELDS)
+    assert set(form["extra_fields"]) == FIELDS == set(conn_fields())
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS))
 def test_each_field_is_labelled_described_and_of_its_type(form: Mapping[str, Any], name: str) -> None:
-    field, declared = form["extra_fields"][name], CONN_FIELDS[name]
+    field, declared = form["extra_fields"][name], conn_fields()[name]
     schema = field["schema"]
     assert LABELS[name] in {schema.get("title"), field.get("label")}
     assert declared["description"] in {field.get("description"), schema.get("description")}
@@ -66,7 +66,7 @@ def test_each_field_is_labelled_described_and_of_its_type(form: Mapping[str, Any
 
 def test_the_standard_fields_say_what_belongs_into_them(form: Mapping[str, Any]) -> None:
     standard = form["standard_fields"]
-    for name, label in UI_FIELD_BEHAVIOUR["relabeling"].items():
+    for name, label in ui_field_behaviour()["relabeling"].items():
         assert standard[name]["title"] == label
     assert standard["url_schema"]["hidden"]
     assert not (standard["port"] or {}).get("hidden")  # 3.3.2 tests none without a port

@@ -431,7 +431,7 @@ def test_a_snapshot_elsewhere_or_inconsistent_is_not_the_last_one(bench: Bench) 
 @pytest.mark.parametrize("told", [None, ""])
 def test_a_list_that_tells_no_updated_at_is_never_taken_for_changed(bench: Bench, told: object) -> None:
     bench.kore.add_list("cl-1", contacts=3, updatedAt=told)
-    with pytest.raises(AirflowFailException, match="tells no updatedAt"):
+    with pytest.raises(AirflowFailException, match="has no updatedAt"):
         list_sensor(s3_bucket=bench.bucket).execute(context())
     assert list_sensor().execute(context())["list_status"] == "Ready"
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 from stage import BUCKET, LIST_ID
 
-from airflow_provider_kore.connection_form import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_kore.connection_form import conn_fields, ui_field_behaviour
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ CONNECTION, TYPE = "kore_by_hand", "Kore.ai"
 READY = "kore_default"
 """The connection that `make ui` brings along."""
 DAG_ID, TASK_ID = "kore_contact_list_daily", "snapshot"
-STANDARD = UI_FIELD_BEHAVIOUR["relabeling"]
+STANDARD = ui_field_behaviour()["relabeling"]
 WRONG_SECRET = "not-the-secret-of-this-app-but-as-long-as-any-algorithm-asks-for-0123456789"
 
 
@@ -94,7 +94,7 @@ def test_a_person_connects_runs_the_example_and_reads_what_it_says(
 def check_standard_fields(ui: AirflowUi) -> None:
     for label in STANDARD.values():
         expect(ui.field(label)).to_be_visible()
-    for name, placeholder in UI_FIELD_BEHAVIOUR["placeholders"].items():
+    for name, placeholder in ui_field_behaviour()["placeholders"].items():
         expect(ui.field(STANDARD[name]).get_by_role("textbox")).to_have_attribute("placeholder", placeholder)
     expect(ui.field("Schema")).to_have_count(0)
     expect(ui.field(STANDARD["password"]).get_by_role("textbox")).to_have_attribute("type", "password")
@@ -111,7 +111,7 @@ def fill_in_standard_fields(ui: AirflowUi, stage: Stage) -> None:
 def check_extra_fields(ui: AirflowUi) -> None:
     """Each is labelled, described, and of a kind that takes what the connection takes."""
     roles = {"boolean": "checkbox", "integer": "spinbutton", "number": "spinbutton", "string": "textbox"}
-    for declared in CONN_FIELDS.values():
+    for declared in conn_fields().values():
         field, schema = ui.field(declared["label"]), declared["schema"]
         expect(field).to_have_count(1)
         expect(field).to_contain_text(declared["description"])
@@ -129,8 +129,8 @@ def fill_in_extra_fields(ui: AirflowUi, stage: Stage) -> None:
     values = {"contact_list_url": "https://console.kore.example/lists/{contact_list_id}"}
     values |= {name: stage.kore.connection["extra"][name] for name in ("stream_id", "account_id")}
     for name, value in values.items():
-        if name in CONN_FIELDS:
-            ui.field(CONN_FIELDS[name]["label"]).get_by_role("textbox").fill(value)
+        if name in conn_fields():
+            ui.field(conn_fields()[name]["label"]).get_by_role("textbox").fill(value)
     ui.field("Connection ID").scroll_into_view_if_needed()
 
 

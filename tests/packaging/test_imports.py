@@ -19,6 +19,7 @@ CORE = {
     "api",
     "changes",
     "clock",
+    "connection_fields",
     "connection_form",
     "exceptions",
     "explore",
@@ -30,6 +31,7 @@ CORE = {
     "snapshot",
     "stop",
     "store",
+    "unexpected",
     "walk",
 }
 MODULES = sorted(
@@ -60,6 +62,11 @@ def test_the_core_never_imports_airflow() -> None:
     core = [name for name in MODULES if name.split(".")[1] in CORE and "pytest_plugin" not in name]
     assert core
     assert "airflow" not in modules_after(*(f"import {name}" for name in core))
+
+
+def test_the_provider_info_costs_no_client_library_and_no_airflow() -> None:
+    asked = "from airflow_provider_kore import get_provider_info; get_provider_info()"
+    assert not (modules_after(asked) - modules_after()) & (HEAVY | {"airflow", "difflib"})
 
 
 def test_the_pytest_plugin_costs_nobody_anything_until_asked() -> None:

@@ -8,8 +8,9 @@ import pytest
 from model_world import World
 
 from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.parameters import check_bucket
 from airflow_provider_kore.snapshot.layout import Layout
-from airflow_provider_kore.snapshot.spec import check_bucket, default_staging_prefix
+from airflow_provider_kore.snapshot.spec import default_staging_prefix
 
 
 @pytest.mark.parametrize(

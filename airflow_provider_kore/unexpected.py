@@ -1,4 +1,4 @@
-"""Errors that nobody planned for, as a sentence of our own: nothing else leaves an operator, a sensor or a trigger."""
+"""Errors that were not foreseen, as a sentence of our own: nothing else leaves an operator, a sensor or a trigger."""
 
 from __future__ import annotations
 
@@ -45,13 +45,16 @@ def explain(what: str, err: BaseException) -> KoreError:
     kind = type(err).__name__
     origin = type(err).__module__
     if (isinstance(err, _MAY_PASS) and not isinstance(err, RecursionError)) or kind == "AirflowRuntimeError":
-        return RetryableError(f"{what} failed ({kind}{place}). Try again; if it stays, report it with this sentence.")
+        return RetryableError(
+            f"{what} failed ({kind}{place}). Try again; if it stays, "
+            "report this sentence at the project's issue tracker."
+        )
     if origin.startswith(("botocore", "boto3")):
         return FatalError(
             f"{what} failed: AWS's library refuses the connection or its credentials ({kind}). Check profile, region, "
             "role and endpoint_url of the AWS connection."
         )
     return FatalError(
-        f"{what} failed in a way that nobody planned for ({kind}{place}). Check the connections' fields and this "
-        "task's parameters; if they are right, report it with this sentence."
+        f"{what} failed in a way that was not foreseen ({kind}{place}). Check the connections' fields and this "
+        "task's parameters; if they are right, report this sentence at the project's issue tracker."
     )

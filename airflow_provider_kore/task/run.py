@@ -1,0 +1,223 @@
+"""A task that lands something in S3: how it begins, is stopped, waits without a worker, and tells what it did.
+
+What is landed, and with which parameters, its subclasses say (in ``transfers`` and ``operators``).
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
+
+from airflow_provider_kore.links.snapshot import push_links
+from airflow_provider_kore.parameters import REQUIRED, Parameter, check_number, refuse_templates
+from airflow_provider_kore.task.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
+from airflow_provider_kore.task.errors import task_errors
+from airflow_provider_kore.task.lineage import snapshot_lineage
+from airflow_provider_kore.task.retry_policy import set_retry_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.sdk import Context
+
+    from airflow_provider_kore.exceptions import PausedError
+    from airflow_provider_kore.stop import Stop
+
+LONGEST_TRY: Final = 31_622_400.0
+"""Seconds (366 days) that a try, or a wait, may be allowed to take."""
+
+DEADLINE: Final = Parameter(
+    check=partial(check_number, least=1.0, most=LONGEST_TRY),
+    default=86_400.0,
+    doc="seconds that one try may take with all its deferred waits",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A table's location: what the asset is called after."""
+
+    bucket: Any
+    prefix: Any
+    partition: Mapping[str, Any] | None
+    """The partition keys above ``snapshot_date``, with their values; None: the DAG file doesn't tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landed:
+    """What a task has landed, for Airflow to show."""
+
+    place: Place
+    summary: Mapping[str, Any]
+    """The task's XCom; without ``keys`` also the asset's event."""
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    """What OpenLineage is told besides; empty: nothing."""
+
+    @property
+    def uri(self) -> str:
+        """The table's location."""
+        return snapshot_uri(self.place.bucket, self.place.prefix, self.place.partition or {})
+
+
+class LandingOperator(AssetOperator, ABC):
+    """Land something in S3. Not for use in a DAG.
+
+    A subclass declares its parameters in ``declared``, besides those of its base, and repeats them in the signature of
+    its ``__init__``, which hands them to :meth:`_keep`: Airflow, and whoever writes a DAG, read it. Template fields,
+    checks and documentation come from the declarations.
+    """
+
+    declared: ClassVar[Mapping[str, Parameter]] = {}
+    doing: ClassVar[str]
+    """What goes on, for the message about an unforeseen error: ``Taking the snapshot``."""
+    ui_color = "#d9ead3"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Add what the declarations say to the class."""
+        super().__init_subclass__(**kwargs)
+        inherited: Mapping[str, Parameter] = cls.__base__.__dict__.get("declared", {}) if cls.__base__ else {}
+        cls.declared = {**{name: one for name, one in cls.declared.items() if name not in inherited}, **inherited}
+        cls.template_fields = tuple(name for name, one in cls.declared.items() if one.templated)
+        cls.template_fields_renderers = {name: "json" for name, one in cls.declared.items() if one.is_json}
+        said = [f":param {name}: {_said(one)}" for name, one in cls.declared.items()]
+        cls.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", *said])
+
+    def __init__(self, **kwargs: Any) -> None:
+        outlets = named_outlets(kwargs)
+        super().__init__(outlets=outlets, **kwargs)
+        self._wants_outlets = outlets is None
+        self._stop: Stop | None = None
+        self._landed: Landed | None = None
+        set_retry_policy(self)
+
+    def _keep(self, given: Mapping[str, Any]) -> None:
+        """Keep the parameters that are declared as attributes, as Airflow wants them: as they were given.
+
+        :param given: ``locals()`` of an ``__init__``.
+        """
+        for name in self.declared:
+            if name in given:
+                setattr(self, name, given[name])
+        if self._wants_outlets and all(name in vars(self) for name in self.declared):
+            place = self._place()
+            self.add_outlets(default_outlets(place.bucket, place.prefix, place.partition, alias=self.asset_alias))
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        """Return parameters as they were given, or rendered; without names, all."""
+        return {name: getattr(self, name) for name in names or self.declared}
+
+    def _checked(self, name: str) -> Any:
+        """Return what is meant by a parameter. Raises ParameterError."""
+        return self.declared[name].check(name, getattr(self, name))
+
+    @abstractmethod
+    def _place(self) -> Place:
+        """Return where the table will be, as far as the DAG's author has said."""
+
+    @abstractmethod
+    def _land(self, context: Context, stop: Stop) -> Landed:
+        """Do it. Raises KoreError; PausedError where a wait is longer than a worker should be kept for."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Do it, or the first stretch of it.
+
+        Raises AirflowFailException where no retry can help, AirflowSkipException where there is nothing to do,
+        RetryableError where a retry can help, TaskDeferred.
+        """
+        return self._run(context, since=time.time())
+
+    def resume(
+        self, context: Context, event: object = None, *, since: float | None = None, try_number: int | None = None
+    ) -> dict[str, Any]:
+        """Continue after the checkpoint; Airflow calls this when a deferred wait is over.
+
+        Where the walk continues is decided by its checkpoints alone. Airflow's ``dag.test()`` loses the arguments, and
+        Airflow 3.0 may bring those of an earlier try.
+        """
+        del event
+        same_try = since is not None and try_number == context["ti"].try_number
+        return self._run(context, since=since if same_try and since is not None else time.time())
+
+    def on_kill(self) -> None:
+        """Stop: Airflow calls this on SIGTERM, and lets ``execute`` run on unless it raises (3.0 to 3.3)."""
+        if self._stop is not None:
+            self._stop.request()
+
+    def _run(self, context: Context, since: float) -> dict[str, Any]:
+        from airflow_provider_kore.exceptions import PausedError
+        from airflow_provider_kore.stop import Stop
+
+        push_links(self, context["ti"], {})  # none, until they are known
+        self._stop = stop = Stop()
+        try:
+            with task_errors(self.doing):
+                refuse_templates(self._given(*self.template_fields))
+                try:
+                    landed = self._land(context, stop)
+                except PausedError as err:
+                    stop.check()  # a task that was told to stop must not come back
+                    self._pause(context, err, since)
+                event = {name: value for name, value in landed.summary.items() if name != "keys"}
+                emit_events(self, context, landed.uri, event)
+                self._landed = landed
+                stop.check()  # told at the very end: what has landed stands, and the task still is no success
+                return dict(landed.summary)
+        finally:
+            self._stop = None
+
+    def _pause(self, context: Context, err: PausedError, since: float) -> NoReturn:
+        """Give the slot back until the next request may start. Raises TaskDeferred, DeadlineError."""
+        from airflow_provider_kore.exceptions import DeadlineError
+        from airflow_provider_kore.triggers.wait import WaitTrigger
+
+        until = time.time() + (err.retry_after or 0.0)
+        deadline = self._checked("deadline")
+        left = since + deadline - until
+        if left <= 0:
+            raise DeadlineError(
+                f"The next request may not start before {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC, "
+                f"which is past the deadline of {deadline:.0f} s. What was read is checkpointed: clear the task "
+                "to continue there, or raise the parameter deadline."
+            )
+        self.log.info(
+            "Deferring until %s UTC: %s The checkpoints tell where to continue.",
+            f"{datetime.fromtimestamp(until, UTC):%H:%M:%S}",
+            err,
+        )
+        self.defer(
+            trigger=WaitTrigger(moment=datetime.fromtimestamp(until, UTC)),
+            method_name="resume",
+            kwargs={"since": since, "try_number": context["ti"].try_number},
+            timeout=timedelta(seconds=left + (err.retry_after or 0.0)),
+        )
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage | None:  # noqa: ARG002
+        """Tell OpenLineage what was read and written; its Airflow provider calls this when a try has ended."""
+        landed = self._landed
+        return snapshot_lineage(**landed.lineage, uri=landed.uri) if landed and landed.lineage else None
+
+
+def parameters_table(operator: type[LandingOperator]) -> str:
+    """Return an operator's parameters as a table in Markdown, for the documentation."""
+    defaults = {
+        name: one.default
+        for kind in reversed(operator.__mro__)
+        if "__init__" in vars(kind)
+        for name, one in inspect.signature(vars(kind)["__init__"]).parameters.items()
+    }
+    rows = ["| Parameter | Default | Templated | Meaning |", "|---|---|---|---|"]
+    for name, one in operator.declared.items():
+        default = defaults[name]
+        shown = "required" if default is inspect.Parameter.empty else f"`{default!r}`"
+        rows.append(f"| `{name}` | {shown} | {'yes' if one.templated else ''} | {one.doc} |")
+    return "\n".join(rows)
+
+
+def _said(one: Parameter) -> str:
+    return f"{one.doc}{'; required' if one.default is REQUIRED else ''}.{' (templated)' if one.templated else ''}"

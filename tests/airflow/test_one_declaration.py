@@ -1,0 +1,88 @@
+"""A field of the connection is declared in one place, and found wherever it is asked for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import airflow_provider_kore
+from airflow_provider_kore.api import config
+from airflow_provider_kore.api.config import ApiConfig
+from airflow_provider_kore.connection_fields import connection_field, count
+from airflow_provider_kore.connection_form import conn_fields, table
+from airflow_provider_kore.exceptions import ConfigError
+from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONNECTION = {"conn_type": "kore", "host": "https://kore.example", "login": "cs-1", "password": "x"}
+EXTRA = {"stream_id": "st-1", "account_id": "a-1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithFloor(ApiConfig):
+    """The connection with one more field: this is all that is written for it."""
+
+    floor: int = connection_field(count(3), 7, label="Floor", help="Where the phones ring.", kind="integer")
+
+
+@pytest.fixture
+def one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "ApiConfig", WithFloor)
+
+
+@pytest.mark.usefixtures("one_more")
+def test_a_field_that_is_added_is_in_the_form() -> None:
+    info: dict[str, Any] = airflow_provider_kore.get_provider_info()
+    assert info["connection-types"][0]["conn-fields"]["floor"] == {
+        "label": "Floor",
+        "description": "Where the phones ring. Default: 7.",
+        "schema": {"type": ["integer", "null"]},
+    }
+    assert list(conn_fields())[-1] == "floor"
+
+
+@pytest.mark.usefixtures("one_more")
+def test_a_field_that_is_added_is_in_the_widgets_of_older_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    from unittest.mock import MagicMock
+
+    for name in ("wtforms", "wtforms.validators", "flask_babel", "flask_appbuilder", "flask_appbuilder.fieldwidgets"):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    assert set(KoreCampaignHook.get_connection_form_widgets()) == {*conn_fields()} >= {"floor", "page_size"}
+
+
+@pytest.mark.usefixtures("one_more")
+def test_a_field_that_is_added_is_in_the_table_of_the_documentation() -> None:
+    assert "\n| `floor` | Floor | `7` | Where the phones ring. |" in table()
+
+
+@pytest.mark.usefixtures("one_more")
+def test_a_field_that_is_added_is_read_checked_and_known_by_its_name(define: Callable[..., None]) -> None:
+    def read(**extra: object) -> Any:
+        define("kore_default", CONNECTION | {"extra": EXTRA | extra})
+        return KoreCampaignHook().config
+
+    assert (read().floor, read(floor="4").floor) == (7, 4)
+    with pytest.raises(ConfigError, match=r"field 'floor': is 2; use a whole number, 3 or more"):
+        read(floor=2)
+    with pytest.raises(ConfigError, match=r"'flor'.*did you mean 'floor'"):
+        read(flor=4)
+
+
+def test_without_it_the_field_is_refused() -> None:
+    with pytest.raises(ConfigError, match="field 'floor': is no field"):
+        ApiConfig.parse(host="kore.example", login="cs-1", password="x", extra=EXTRA | {"floor": 4})
+
+
+def test_the_table_says_of_every_field_what_it_is_called_and_what_it_defaults_to() -> None:
+    rows = {found[1]: found[0] for found in re.finditer(r"\| `(\w+)` \|.*", table())}
+    assert set(rows) == config.FIELDS | {"host", "login", "password"}
+    assert rows["host"].startswith("| `host` | Environment URL | required |")
+    assert "| `60` |" in rows["requests_per_minute"]
+    assert "| `true` |" in rows["verify"]
+    assert "|  |" in rows["page_size"]
