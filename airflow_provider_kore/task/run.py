@@ -215,7 +215,7 @@ def parameters_table(operator: type[LandingOperator]) -> str:
     for name, one in operator.declared.items():
         default = defaults[name]
         shown = "required" if default is inspect.Parameter.empty else f"`{default!r}`"
-        rows.append(f"| `{name}` | {shown} | {'yes' if one.templated else ''} | {one.doc} |")
+        rows.append(f"| `{name}` | {shown} | {'yes' if one.templated else ''} | {one.doc.replace('``', '`')} |")
     return "\n".join(rows)
 
 
