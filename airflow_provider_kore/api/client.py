@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.calls import Ask, PagedCall
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
+    from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.walk.page import Page, PageAnswer
     from airflow_provider_kore.walk.pagination import OffsetPagination
 
@@ -185,19 +186,19 @@ class CampaignClient:
         call: PagedCall,
         pagination: OffsetPagination | None = None,
         *,
-        ending: Callable[[], Exception | None] = lambda: None,
+        stop: Stop | None = None,
     ) -> Iterator[Page]:
         """Yield the pages of a list in order, each once, until its end is proven.
 
         :param pagination: where to begin and what to tolerate; it holds the evidence afterwards.
-        :param ending: asked before each page; what it returns is raised behind the pages that were asked for already.
+        :param stop: looked at before each page; StoppedError is raised after the pages that were asked for already.
 
         Raises PaginationError, DriftError, and whatever :meth:`send` raises.
         """
         pagination = pagination or call.pagination(page_size=self.config.page_size)
-        with Prefetcher[PageRequest, Mapping[str, object]](self._most_in_flight, self._idle) as ahead:
+        with Prefetcher[PageRequest, Mapping[str, object]](self._most_in_flight, self._clock) as ahead:
             while (request := pagination.next) is not None:
-                ahead.ending = ahead.ending or ending()
+                ahead.end(stop.reason() if stop else None)
                 if ahead.ending is not None and request not in ahead:
                     raise ahead.ending
                 try:
@@ -262,9 +263,6 @@ class CampaignClient:
     def _most_ahead(self) -> int:
         """Bytes that the body of a page which is read ahead may have; a longer one is asked for again in its turn."""
         return min(LARGEST_BODY, max(_SMALLEST_LIMIT, 2 * self._largest))
-
-    def _idle(self) -> None:
-        self._clock.sleep(0.0)  # a clock that can be stopped looks whether it is
 
     def iter_contact_pages(self, contact_list_id: str, *, page_size: int | None = None) -> Iterator[Page]:
         """Yield the pages of a contact list in order, and prove at the end that it held still meanwhile.
