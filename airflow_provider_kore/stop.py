@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_kore.exceptions import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow_provider_kore.clock import Clock
+
+T = TypeVar("T")
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at the flag while sleeping."""
@@ -40,13 +42,27 @@ class Stop:
 
     def check(self) -> None:
         """Raise StoppedError if the walk was asked to stop, or if its supervisor is gone and a retry may run."""
+        reason = self.reason()
+        if reason is not None:
+            raise reason
+
+    def reason(self) -> StoppedError | None:
+        """Return what :meth:`check` would raise."""
         if self.requested:
-            raise _stopped()
+            return _stopped()
         if os.getppid() != self._parent:
             self.requested = True
-            raise StoppedError(
+            return StoppedError(
                 "The process that supervised this task is gone; it stops here, so that its retry runs alone."
             )
+        return None
+
+    def guard(self, items: Iterable[T], *, every: int = 1) -> Iterator[T]:
+        """Yield the items, and check before every so many of them. Raises StoppedError."""
+        for number, item in enumerate(items):
+            if number % every == 0:
+                self.check()
+            yield item
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

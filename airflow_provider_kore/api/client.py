@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.calls import PagedCall, Way
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
+    from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.walk.cost import Spent
     from airflow_provider_kore.walk.page import Page, PageAnswer
     from airflow_provider_kore.walk.pagination import OffsetPagination
@@ -122,16 +123,16 @@ class CampaignClient:
         call: PagedCall,
         pagination: OffsetPagination | None = None,
         *,
-        ending: Callable[[], Exception | None] = lambda: None,
+        stop: Stop | None = None,
     ) -> Iterator[Page]:
         """Yield the pages of a list in order, each once, until its end is proven.
 
         :param pagination: where to begin and what to tolerate; it holds the evidence afterwards. None: all of it.
-        :param ending: asked before each page; what it returns is raised after the pages that were asked for already.
+        :param stop: looked at before each page; StoppedError is raised after the pages that were asked for already.
 
         Raises PaginationError, DriftError, and whatever :meth:`send` raises.
         """
-        return self._reader.iter_pages(call, pagination or self.pagination(call), ending=ending)
+        return self._reader.iter_pages(call, pagination or self.pagination(call), stop=stop)
 
     def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
         """Fetch one page, as the server gave it."""

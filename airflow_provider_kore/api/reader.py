@@ -13,12 +13,13 @@ from airflow_provider_kore.walk.page import PageRequest
 from airflow_provider_kore.walk.prefetch import Prefetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from airflow_provider_kore.api.calls import PagedCall, Payload, Way
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.sender import Sender
     from airflow_provider_kore.api.ways import Ways
+    from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.walk.page import Page, PageAnswer
     from airflow_provider_kore.walk.pagination import OffsetPagination
 
@@ -50,18 +51,18 @@ class PageReader:
         call: PagedCall,
         pagination: OffsetPagination,
         *,
-        ending: Callable[[], Exception | None],
+        stop: Stop | None = None,
     ) -> Iterator[Page]:
         """Yield the pages of a list in order, each once, until its end is proven.
 
         :param pagination: where to begin and what to tolerate; it holds the evidence afterwards.
-        :param ending: asked before each page; what it returns is raised behind the pages that were asked for already.
+        :param stop: looked at before each page; StoppedError is raised after the pages that were asked for already.
 
         Raises PaginationError, DriftError, and whatever :meth:`send` raises.
         """
-        with Prefetcher[PageRequest, Any](self._most_in_flight, self._sender.idle) as ahead:
+        with Prefetcher[PageRequest, Any](self._most_in_flight, self._sender.clock) as ahead:
             while (request := pagination.next) is not None:
-                ahead.ending = ahead.ending or ending()
+                ahead.end(stop.reason() if stop else None)
                 if ahead.ending is not None and request not in ahead:
                     raise ahead.ending
                 try:

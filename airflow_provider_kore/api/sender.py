@@ -67,7 +67,7 @@ class Sender:
         pause_after: float | None = None,
     ) -> None:
         self._config = config
-        self._clock = clock
+        self.clock = clock
         self._transport = transport
         self._retry = retry
         self._pause_after = pause_after
@@ -100,10 +100,6 @@ class Sender:
         with self._lock:
             for name, amount in more.items():
                 self._totals[name] += amount
-
-    def idle(self) -> None:
-        """Raise if the clock is told to stop."""
-        self._clock.sleep(0.0)
 
     def send(self, call: Call, *, first: Callable[[], Payload] | None = None, retry: RetryPolicy | None = None) -> Any:
         """Send a request until it succeeds, and return what its call makes of the answer.
@@ -171,7 +167,7 @@ class Sender:
                     "%s Next request in %.0f s, at %s UTC.",
                     refusal or f"The allowance of {self.allowance} is spent.",
                     wait,
-                    _instant(self._clock.time(), wait),
+                    _instant(self.clock.time(), wait),
                 )
             self._wait(wait, "the allowance is spent")
             self.spend(waited=wait)
@@ -184,7 +180,7 @@ class Sender:
         left = seconds
         while left > 0:
             step = min(left, TELL_EVERY)
-            self._clock.sleep(step)
+            self.clock.sleep(step)
             left -= step
             if left >= 1:
                 log.info("Still waiting: %s. Going on in %.0f s.", why, left)
@@ -211,13 +207,13 @@ class Sender:
             body=call.body,
             largest=largest,
         )
-        return partial(self._exchange, request, call, self._clock.monotonic())
+        return partial(self._exchange, request, call, self.clock.monotonic())
 
     def _exchange(self, request: HttpRequest, call: Call, started: float) -> Payload:
         refusal: RateLimitedError | None = None
         try:
             response = self._transport.send(request)
-            self.latency = min(self.latency, self._clock.monotonic() - started)
+            self.latency = min(self.latency, self.clock.monotonic() - started)
             self.largest = max(self.largest, len(response.body))
             self.costliest = max(self.costliest, memory_of(response.body))
             self.spend(bytes=len(response.body))
@@ -252,9 +248,7 @@ class Sender:
                 return payload
         text = _text(response.body)
         if response.status == HTTPStatus.OK and payload is None:
-            raise refusals.explain_garbage(
-                error, text, headers=response.headers, what=call.what, now=self._clock.time()
-            )
+            raise refusals.explain_garbage(error, text, headers=response.headers, what=call.what, now=self.clock.time())
         raise refusals.explain(
             status=response.status,
             headers=response.headers,
@@ -262,7 +256,7 @@ class Sender:
             text=text,
             what=call.what,
             skew=self._tokens.skew,
-            now=self._clock.time(),
+            now=self.clock.time(),
         )
 
 

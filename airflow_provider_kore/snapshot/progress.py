@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.exceptions import PausedError, StoppedError
 from airflow_provider_kore.quoting import count
+from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.walk.source import headline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.snapshot.staging import WalkState
+    from airflow_provider_kore.snapshot.phases import Phase
+    from airflow_provider_kore.snapshot.staging import Note
+    from airflow_provider_kore.walk.page import Page
+    from airflow_provider_kore.walk.reader import Meter
     from airflow_provider_kore.walk.source import Source
 
 log = logging.getLogger(__name__)
@@ -45,15 +49,37 @@ class Checkpoint:
     """``s3://…/``: where this run's checkpoints lie."""
 
 
+class ShownCheckpoints:
+    """Shows each checkpoint once.
+
+    :param on_checkpoint: must not raise.
+    :param location: ``s3://…/``: where they lie.
+    """
+
+    def __init__(self, on_checkpoint: Callable[[Checkpoint], None] | None, location: str) -> None:
+        self._on_checkpoint = on_checkpoint
+        self._location = location
+        self._rows = 0
+        self._total: int | None = None
+
+    def show(self, rows: int, total: int | None = None) -> None:
+        """Show how many rows are safe, unless that was shown already.
+
+        :param total: how many there are; None: as was said last.
+        """
+        self._total = total or self._total
+        if self._on_checkpoint is not None and rows not in (0, self._rows):
+            self._on_checkpoint(Checkpoint(rows=rows, total=self._total, location=self._location))
+        self._rows = rows
+
+
 class ProgressLog:
     """One line now and then; never one per page.
 
-    :param on_line: called with each line.
+    :param teller: says what goes on while no page comes.
     """
 
-    def __init__(
-        self, source: Source, client: CampaignClient, clock: Clock, on_line: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, source: Source, client: Meter, clock: Clock, teller: Teller | None = None) -> None:
         self._source = source
         self._client = client
         self._clock = clock
@@ -63,14 +89,22 @@ class ProgressLog:
         self._first_offset = 0
         self._first_total: int | None = None
         self._announced = False
-        self._on_line = on_line
+        self._teller = teller or Teller(clock)
+        self._waiting: Phase | None = None
         self._spent: deque[tuple[float, int]] = deque([(self._began, client.spent.requests)])
         """Of the last minute: when, and how many requests had been sent by then."""
 
-    def resumed(self, offset: int, state: WalkState, try_number: int) -> None:
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Read pages until the end of the block; a line tells if one takes long."""
+        what = f"waiting for an answer about {self._source.title}"
+        with self._teller.phase(what, f"{self._source.rows} read") as self._waiting:
+            yield
+
+    def resumed(self, offset: int, note: Note, try_number: int) -> None:
         """Say that the walk continues, and where; and of the try that was here before, how it ended.
 
-        :param state: of the checkpoint that it continues.
+        :param note: of the checkpoint that it continues.
         :param try_number: of this try.
         """
         self._first_offset = offset
@@ -80,17 +114,24 @@ class ProgressLog:
             self._source.row,
             f"{offset:,}",
         )
-        if state.written is not None and not (state.ended == PausedError.__name__ and state.try_number == try_number):
-            who = "An earlier process of this try" if state.try_number == try_number else f"Try {state.try_number}"
+        if not (note.ended == PausedError.__name__ and note.try_number == try_number):
+            who = "An earlier process of this try" if note.try_number == try_number else f"Try {note.try_number}"
             log.info(
                 "%s wrote the last checkpoint at %s UTC, and %s.",
                 who,
-                f"{datetime.fromtimestamp(state.written, UTC):%Y-%m-%d %H:%M:%S}",
-                _end(state.ended),
+                f"{datetime.fromtimestamp(note.written, UTC):%Y-%m-%d %H:%M:%S}",
+                _end(note.ended),
             )
 
-    def page(self, offset: int, total: int | None, page_length: int) -> None:
-        """Note a page that ends at ``offset``."""
+    def page(self, page: Page) -> None:
+        """Note a page."""
+        offset, total, page_length = page.end, page.total, page.end - page.offset
+        if self._waiting is not None:
+            self._waiting.begin_again(self._clock.monotonic(), offset, total)
+        self._say(offset, total, page_length)
+        self._teller.look()
+
+    def _say(self, offset: int, total: int | None, page_length: int) -> None:
         if not self._announced:
             self._announced = True
             self._first_total = total
@@ -100,7 +141,7 @@ class ProgressLog:
         if now - self._last < (EVERY if now - self._began <= MINUTE else LATER_EVERY):
             return
         self._last = now
-        self._on_line()
+        self._teller.told()
         speed = (offset - self._first_offset) / (now - self._began)
         retries = count(self._client.spent.retries, "retry", "retries")
         if total is None:

@@ -30,8 +30,8 @@ from airflow_provider_kore.snapshot.filing import filed_elsewhere
 from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
-from airflow_provider_kore.snapshot.phases import Phase, Teller
-from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog
+from airflow_provider_kore.snapshot.phases import Teller
+from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog, ShownCheckpoints
 from airflow_provider_kore.snapshot.publish import Publisher, check_target, instant, look
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
@@ -45,17 +45,16 @@ from airflow_provider_kore.store.upload import abort_leftovers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.walk.page import Page
+    from airflow_provider_kore.walk.reader import Reader
 
 log = logging.getLogger(__name__)
 
 
 def take_snapshot(
     spec: SnapshotSpec,
-    client: CampaignClient,
+    client: Reader,
     store: ObjectStore,
     clock: Clock,
     stop: Stop | None = None,
@@ -80,7 +79,6 @@ def take_snapshot(
     check_temp_space()
     store = PatientStore(store, clock, stop)
     staging_store = store if staging_store is None else PatientStore(staging_store, clock, stop)
-    seal = Seal(client.config, layout.staging)
     with teller.phase("looking at what the bucket holds"):
         target = look(store, layout, clock)
     published = check_target(spec, layout, target, store.bucket)
@@ -88,7 +86,7 @@ def take_snapshot(
         log.info("This run has published %s already.", count(published.rows, spec.source.row, spec.source.rows))
         with (
             teller.phase("cleaning up what this run has left"),
-            _staging(spec, layout, staging_store, clock, stop, seal=seal, teller=teller) as staging,
+            _staging(spec, client, staging_store, clock, stop, teller=teller) as staging,
         ):
             staging.find(oldest=0.0)
             _remove_staging(staging)
@@ -110,33 +108,26 @@ def take_snapshot(
         spec.source.check_replaced(own.content, lambda: spec.source.look(client))
     with teller.phase("cleaning up what earlier runs have left"):
         _remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
+    shown = ShownCheckpoints(on_checkpoint if spec.durable else None, f"s3://{store.bucket}/{layout.staging}")
     with (
-        _staging(
-            spec,
-            layout,
-            staging_store,
-            clock,
-            stop,
-            seal=seal,
-            on_checkpoint=on_checkpoint,
-            teller=teller,
-        ) as staging,
+        _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller) as staging,
         _gives_way(staging),
     ):
-        walked, walks = _walk(spec, client, staging, clock, stop, teller=teller)
+        walked, walks = _walk(spec, client, staging, clock, stop, shown=shown, teller=teller)
         content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
         if own is not None:
             spec.source.check_replaced(own.content, lambda: walked.source_state)
         with teller.phase("comparing with the last good snapshot"):
             check_guards(spec, layout, store, walked.evidence.contacts, walked.source_state)
         if staging.stored_until:
-            staging.checkpoint()  # publishing takes a while, too
+            staging.checkpoint(walked.state)  # publishing takes a while, too
+            shown.show(staging.stored_until, walked.evidence.total)
         publisher = Publisher(
             spec,
             layout,
             store,
             stop,
-            snapshot_id=staging.state.walk_id,
+            snapshot_id=walked.state.walk_id,
             started=content["walk"]["started_at"],
             now=clock.time(),
             capabilities=capabilities,
@@ -160,43 +151,37 @@ def take_snapshot(
 @contextmanager
 def _staging(
     spec: SnapshotSpec,
-    layout: Layout,
+    client: Reader,
     store: ObjectStore,
     clock: Clock,
     stop: Stop,
     *,
-    seal: Seal,
+    shown: ShownCheckpoints | None = None,
     teller: Teller,
-    on_checkpoint: Callable[[Checkpoint], None] | None = None,
 ) -> Iterator[Staging]:
-    def on_chunk() -> None:
-        stop.check()
-        teller.look()
-
-    def on_last_cut(error: BaseException, offset: int) -> None:
-        if spec.durable:
-            log.info("Checkpointed at %s %s; %s.", spec.source.row, f"{offset:,}", _who_continues(spec, error))
-
-    def on_cut(rows: int, total: int | None) -> None:
-        if on_checkpoint and spec.durable:
-            on_checkpoint(Checkpoint(rows=rows, total=total, location=f"s3://{store.bucket}/{layout.staging}"))
-
-    chunks: ChunkStore = StoredChunks(store, layout.staging) if spec.durable else LocalChunks()
-    typed = spec.file_format.needs_columns
+    prefix = Layout(spec, client.config.source).staging
+    chunks: ChunkStore = StoredChunks(store, prefix) if spec.durable else LocalChunks()
     staging = Staging(
         chunks,
         clock,
         spec.policies,
-        seal,
-        typed_columns=typed,
-        on_chunk=on_chunk,
-        on_cut=on_cut,
-        on_last_cut=on_last_cut,
+        Seal(client.config, prefix),
+        typed_columns=spec.file_format.needs_columns,
+        meter=client,
+        stop=stop,
         teller=teller,
         try_number=spec.try_number,
     )
-    with staging:
-        yield staging
+    try:
+        with staging:
+            yield staging
+    except BaseException as error:
+        if spec.durable and staging.kept_until:
+            if shown is not None:
+                shown.show(staging.kept_until)
+            where = f"{spec.source.row} {staging.kept_until:,}"
+            log.info("Checkpointed at %s; %s.", where, _who_continues(spec, error))
+        raise
 
 
 def _who_continues(spec: SnapshotSpec, error: BaseException) -> str:
@@ -221,33 +206,32 @@ def _gives_way(staging: Staging) -> Iterator[None]:
 
 
 def _walk(
-    spec: SnapshotSpec, client: CampaignClient, staging: Staging, clock: Clock, stop: Stop, *, teller: Teller
+    spec: SnapshotSpec,
+    client: Reader,
+    staging: Staging,
+    clock: Clock,
+    stop: Stop,
+    *,
+    shown: ShownCheckpoints,
+    teller: Teller,
 ) -> tuple[Walked, int]:
     """Walk the list, again if it changed meanwhile and the author wants that; return how often, too."""
-    progress = ProgressLog(spec.source, client, clock, teller.told)
-    waiting: list[Phase] = []
-
-    def on_page(page: Page) -> None:
-        waiting[-1].begin_again(clock.monotonic(), page.end, page.total)
-        progress.page(page.end, page.total, page.end - page.offset)
-        teller.look()
-        stop.check()
-
+    progress = ProgressLog(spec.source, client, clock, teller)
     number = 1
     while True:
-        walk = Walk(spec, client, staging, clock, on_page)
+        walk = Walk(spec, client, clock, stop)
         try:
-            with teller.phase("looking for checkpoints of earlier tries"):
-                found = number == 1 and staging.find(clock.time() - spec.staging_expiry) is not None
-            if found and not spec.source.whole:
-                progress.resumed(staging.next_offset, staging.state, spec.try_number)
-                with teller.phase("reading back the checkpoints of earlier tries"):
-                    _resume(walk, staging)
-            with teller.phase(f"waiting for an answer about {spec.source.title}", f"{spec.source.rows} read") as phase:
-                waiting.append(phase)
-                if not found or spec.source.whole:
+            resumed = number == 1 and _resume(spec, walk, staging, clock, progress=progress, teller=teller)
+            with progress.waiting():
+                if not resumed:
+                    staging.begin()
                     walk.start()
-                return walk.run(), number
+                for page in walk.pages():  # ends after a stop, with the pages that were asked for already
+                    staging.add(page, walk.state)
+                    staging.checkpoint_if_due(page.total)
+                    shown.show(staging.stored_until, page.total)
+                    progress.page(page)
+            return walk.verdict(), number
         except DriftError as err:
             staging.discard()
             if spec.on_drift == "fail" or number == spec.max_walks:
@@ -259,20 +243,28 @@ def _walk(
             log.info("%s Walking again (%d of %d).", err, number, spec.max_walks)
 
 
-def _resume(walk: Walk, staging: Staging) -> None:
-    """Continue, or begin anew at once if a checkpoint is damaged."""
+def _resume(
+    spec: SnapshotSpec, walk: Walk, staging: Staging, clock: Clock, *, progress: ProgressLog, teller: Teller
+) -> bool:
+    """Continue where an earlier try left off; return False where there is nothing to continue, or it is damaged."""
+    with teller.phase("looking for checkpoints of earlier tries"):
+        found = staging.find(clock.time() - spec.staging_expiry)
+    if found is None or spec.source.whole:
+        return False
+    progress.resumed(staging.next_offset, found.note, spec.try_number)
     try:
-        walk.resume()
+        with teller.phase("reading back the checkpoints of earlier tries"):
+            walk.resume(found.state, staging.ids(), usage=found.note.usage)
     except CheckpointLostError as err:
         log.warning("Walking anew: %s", err)
-        staging.discard()
-        walk.start()
+        return False
+    return True
 
 
 def _describe(
     spec: SnapshotSpec,
     layout: Layout,
-    client: CampaignClient,
+    client: Reader,
     staging: Staging,
     walked: Walked,
     *,
@@ -280,7 +272,7 @@ def _describe(
     ended: float,
 ) -> dict[str, Any]:
     """Return the manifest without its files."""
-    source, state, evidence = spec.source, staging.state, walked.evidence
+    source, state, spent, evidence = spec.source, walked.state, staging.spent, walked.evidence
     spec.policies.check_missing(staging.fields)  # of a walk whose checkpoints hold all of it, no page was added
     unseen = spec.policies.unseen(staging.fields.found)
     warnings = [
@@ -329,10 +321,10 @@ def _describe(
             "ended_at": instant(ended),
             "walks": walks,
             "pages": state.pages,
-            "requests": state.spent.requests,
-            "retries": state.spent.retries,
-            "rate_limited": state.spent.rate_limited,
-            "rate_limit_wait_seconds": round(state.spent.waited, 3),
+            "requests": spent.requests,
+            "retries": spent.retries,
+            "rate_limited": spent.rate_limited,
+            "rate_limit_wait_seconds": round(spent.waited, 3),
             "resumed_from": state.resumed_from,
         },
         "fields": {**spec.policies.describe(), "missing": spec.policies.missing(staging.fields)},

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.walk.reader import Connection
 
 LENGTH: Final = 32
 """Hexadecimal digits of a seal: 128 bits."""
@@ -29,7 +29,7 @@ class Seal:
     :param place: what tells the run's staging from all others.
     """
 
-    def __init__(self, config: ApiConfig, place: str) -> None:
+    def __init__(self, config: Connection, place: str) -> None:
         salt = "\n".join((*config.source, config.client_id))
         self._key = _derived(config.client_secret, salt)
         self._place = place

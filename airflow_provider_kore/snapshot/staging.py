@@ -15,7 +15,7 @@ import logging
 import re
 import zlib
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -32,15 +32,18 @@ from airflow_provider_kore.snapshot.seal import FIRST
 from airflow_provider_kore.walk.cost import Spent, Usage
 from airflow_provider_kore.walk.page import Page, Progress
 from airflow_provider_kore.walk.prefetch import Prefetcher
+from airflow_provider_kore.walk.state import WalkState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.chunks import ChunkStore
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.snapshot.seal import Seal
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.walk.reader import Meter
 
 log = logging.getLogger(__name__)
 
@@ -76,67 +79,59 @@ _GZIP: Final = 31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WalkState:
-    """What a continued walk has to know about its beginning. Holds no contact data."""
+class Note:
+    """What the try that wrote a checkpoint tells the next one."""
 
-    walk_id: str
-    started: float
-    """Seconds since the epoch."""
-    mark: str | None = None
-    """What the source said before the first page, and says no more once it has changed: a list's ``updatedAt``."""
-    told_total: bool = False
-    """Whether the first page told the list's total, which growth is measured by."""
-    progress: Progress = field(default_factory=Progress)
-    """What the pages said so far."""
-    pages: int = 0
     spent: Spent = field(default_factory=Spent)
     """By all tries together."""
-    resumed_from: int | None = None
-    """The offset at which the last try continued."""
-    drift: tuple[str, ...] = ()
-    """What is known to have changed already, in words; only if the author accepts that."""
     usage: tuple[Usage, ...] = ()
-    """What the last try had spent of the allowance: it may still fill the window when the next one starts."""
+    """What it had spent of the allowance: it may still fill the window when the next one starts."""
     try_number: int | None = None
-    """Which try wrote this, as Airflow counts."""
-    written: float | None = None
-    """When it did, in seconds since the epoch."""
+    """Which try it was, as Airflow counts."""
+    written: float = 0.0
+    """When, in seconds since the epoch."""
     ended: str | None = None
     """What ended that try, by the name of the exception's type; None: it went on, or died without a word."""
 
-    def to_json(self) -> dict[str, object]:
-        """Return what :meth:`from_json` reads."""
-        return asdict(self)
 
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        """Read what :meth:`to_json` returned. Raises TypeError for anything else."""
-        try:
-            fields = dict(value)
-            fields["progress"] = Progress(**{**fields["progress"], "totals": tuple(fields["progress"]["totals"])})
-            fields["spent"] = Spent(**fields["spent"])
-            fields["drift"] = tuple(fields["drift"])
-            fields["usage"] = tuple(Usage(*each) for each in fields["usage"])
-            return cls(**fields)
-        except (KeyError, AttributeError) as err:
-            raise TypeError(f"not a walk's state: {err}") from None
-
-
-class _Beginning(NamedTuple):
+class Beginning(NamedTuple):
     """What the newest chunk of a walk tells whoever continues it."""
 
     state: WalkState
+    note: Note
+
+
+class _Head(NamedTuple):
+    """A chunk's first line."""
+
+    state: WalkState
+    note: Note
     columns: ColumnSet
     fields: FieldCounts
 
     @classmethod
     def from_json(cls, head: Mapping[str, Any]) -> Self:
-        """Read a chunk's first line. Raises KeyError, TypeError, ValueError."""
+        """Read what :meth:`to_json` returned. Raises AttributeError, KeyError, TypeError, ValueError."""
+        state, note = dict(head["state"]), dict(head["note"])
+        progress = dict(state["progress"])
+        progress["totals"] = tuple(progress["totals"])
+        state |= {"progress": Progress(**progress), "drift": tuple(state["drift"])}
+        note |= {"spent": Spent(**note["spent"]), "usage": tuple(Usage(*each) for each in note["usage"])}
         return cls(
-            WalkState.from_json(head["state"]),
+            WalkState(**state),
+            Note(**note),
             ColumnSet.from_json(head["columns"]),
             FieldCounts.from_json(head["fields"]),
         )
+
+    def to_json(self) -> dict[str, object]:
+        """Return what :meth:`from_json` reads."""
+        return {
+            "state": asdict(self.state),
+            "note": asdict(self.note),
+            "columns": self.columns.to_json(),
+            "fields": self.fields.to_json(),
+        }
 
 
 class _Chunk(NamedTuple):
@@ -163,7 +158,6 @@ class _Write(NamedTuple):
 
     number: str
     rows: list[str]
-    total: int | None
 
 
 class Staging:
@@ -173,11 +167,10 @@ class Staging:
 
     :param seal: proves which chunks this run has written.
     :param typed_columns: whether the file's format has to know each column's type.
-    :param on_chunk: called for each chunk that is read or about to be written; may raise to stop.
-    :param on_cut: called after each checkpoint, with the offset behind it and the list's total.
+    :param meter: tells what requests have cost so far.
+    :param stop: looked at before each chunk that is read.
     :param try_number: of the task, to be told by the next one.
     :param teller: says what goes on where that takes long.
-    :param on_last_cut: called after an error with that and the offset where a walk would continue.
     """
 
     def __init__(
@@ -188,38 +181,36 @@ class Staging:
         seal: Seal,
         *,
         typed_columns: bool,
-        on_chunk: Callable[[], None],
-        on_cut: Callable[[int, int | None], None] | None = None,
+        meter: Meter,
+        stop: Stop,
         try_number: int | None = None,
         teller: Teller | None = None,
-        on_last_cut: Callable[[BaseException, int], None] | None = None,
     ) -> None:
         self._chunks = chunks
         self._clock = clock
         self._policies = policies
         self._seal = seal
         self._typed_columns = typed_columns
-        self._on_chunk = on_chunk
-        self._on_cut = on_cut
+        self._meter = meter
+        self._stop = stop
+        self._unbilled = meter.spent
+        """What the meter showed before this walk, less what other processes have spent on it."""
         self._try_number = try_number
         self._ended: str | None = None
         self._teller = teller or Teller()
-        self._on_last_cut = on_last_cut
         self._cuts = 0
         self._chain: list[_Chunk] = []
         self._stale: list[str] = []
-        self._writes = Prefetcher[str, _Chunk](1, lambda: None)
+        self._writes = Prefetcher[str, _Chunk](1)
         self._written: _Write | None = None
         self._rows: list[str] = []
         self._characters = 0
         self._born = 0.0
         self.columns = ColumnSet(typed=typed_columns)
         self.fields = FieldCounts()
-        self.state = WalkState(walk_id="", started=0.0)
-        self.usage: Callable[[], tuple[Usage, ...]] = tuple
-        """Tells what has been spent of the allowance, when a chunk is cut."""
-        self.spent: Callable[[], Spent] = Spent
-        """Tells what the walk has cost so far."""
+        self.kept_until: int | None = None
+        """After an error: the offset at which a retry continues; None: the last rows could not be kept."""
+        self._state = WalkState(walk_id="", started=0.0)
 
     def __enter__(self) -> Self:
         return self
@@ -232,7 +223,7 @@ class Staging:
                 self.discard()  # the next try begins anew
             elif error is not None and not isinstance(error, DriftError):
                 self._ended = type(error).__name__
-                self._cut_last(error)
+                self._cut_last()
         finally:
             self._writes.close()
             self._chunks.close()
@@ -245,10 +236,15 @@ class Staging:
     @property
     def next_offset(self) -> int:
         """The offset behind the last contact that was added."""
-        return self.state.progress.offset
+        return self._state.progress.offset
 
-    def find(self, oldest: float) -> WalkState | None:
-        """Look for the beginning that earlier tries left, and take on its state; None if there is none.
+    @property
+    def spent(self) -> Spent:
+        """What the walk has cost so far, in all tries together."""
+        return self._meter.spent - self._unbilled
+
+    def find(self, oldest: float) -> Beginning | None:
+        """Look for the beginning that earlier tries left, and go on from there; None if there is none.
 
         :param oldest: seconds since the epoch; a walk that started before is no beginning of this one.
         """
@@ -266,8 +262,9 @@ class Staging:
         # Of the same walk, what lies beside the chain is an orphan's; it is cleaned up with the rest at the end.
         self._stale = [name for name in self._stale if name not in kept]
         self._chain = longest
-        self._take(self._beginning(longest[-1]))
-        return self.state
+        head = self._head(longest[-1])
+        self._take(head)
+        return Beginning(head.state, head.note)
 
     def _there(self) -> Iterator[_Chunk]:
         """Yield the chunks that are there, as their names tell; what has any other name is not ours."""
@@ -288,17 +285,17 @@ class Staging:
                     "A checkpoint holds a row that is no contact. The next try walks anew; please report this."
                 ) from None
 
-    def begin(self, state: WalkState) -> None:
-        """Begin a walk, and drop what an earlier one has left."""
+    def begin(self) -> None:
+        """Drop what an earlier walk has left; what is spent from now on is for the next one."""
         self.discard()
         self.columns = ColumnSet(typed=self._typed_columns)
         self.fields = FieldCounts()
-        self.state = state
+        self._unbilled = self._meter.spent
 
-    def add(self, page: Page, progress: Progress) -> None:
+    def add(self, page: Page, state: WalkState) -> None:
         """Take in a page that was believed, after field policies.
 
-        :param progress: what its walk knows now.
+        :param state: what its walk knows now.
 
         Raises ParameterError if a contact lacks a field that a policy names, and the author wants to fail then; or if
         there are more fields than a table may have.
@@ -316,10 +313,9 @@ class Staging:
                 self.columns.add(text)
         elif not self.columns.covers(chain.from_iterable(page.records.values)):
             self._take_new_names(page)
-        state = replace(self.state, progress=progress, pages=self.state.pages + 1)
         # No call between these: Airflow's execution_timeout can come out of any.
         self._rows += rows
-        self.state, self.fields = state, fields
+        self._state, self.fields = state, fields
         self._characters += sum(map(len, rows))
 
     def _take_new_names(self, page: Page) -> None:
@@ -347,8 +343,12 @@ class Staging:
         if large or age >= CHUNK_SECONDS:
             self._cut()
 
-    def checkpoint(self) -> None:
-        """Write the open chunk, and return when everything is written."""
+    def checkpoint(self, state: WalkState | None = None) -> None:
+        """Write the open chunk, and return when everything is written.
+
+        :param state: what the walk has learned since its last page.
+        """
+        self._state = state or self._state
         self._cut()
         self._settle()
 
@@ -358,24 +358,18 @@ class Staging:
         if not self._rows:
             return
         before = self._chain[-1].seal if self._chain else FIRST
-        self.state = replace(
-            self.state,
-            spent=self.spent(),
-            usage=self.usage(),
+        note = Note(
+            spent=self.spent,
+            usage=self._meter.allowance.usage(),
             try_number=self._try_number,
             written=self._clock.time(),
             ended=self._ended,
         )
-        head = {
-            "schema_version": _SCHEMA_VERSION,
-            "rows": len(self._rows),
-            "state": self.state.to_json(),
-            "columns": self.columns.to_json(),
-            "fields": self.fields.to_json(),
-        }
-        chunk = _Chunk(self.state.walk_id, self.stored_until, self.next_offset, before, "")
+        told = _Head(self._state, note, self.columns, self.fields).to_json()
+        head = {"schema_version": _SCHEMA_VERSION, "rows": len(self._rows), **told}
+        chunk = _Chunk(self._state.walk_id, self.stored_until, self.next_offset, before, "")
         self._cuts += 1
-        write = _Write(str(self._cuts), self._rows, self.state.progress.total)
+        write = _Write(str(self._cuts), self._rows)
         job = partial(self._write, chunk, [json.dumps(head), *self._rows])
         # Nor between these two: no row may be in both, or in neither.
         self._written, self._rows = write, []
@@ -405,8 +399,6 @@ class Staging:
             return
         # Nor between these two, as above: a chunk that counts twice would be read twice.
         self._chain, self._written = [*self._chain, sealed], None
-        if self._on_cut:
-            self._on_cut(sealed.end, write.total)
 
     def rows(self) -> Iterator[str]:
         """Yield every row in order, reading the chunks again.
@@ -414,8 +406,8 @@ class Staging:
         Raises CheckpointLostError if a chunk does not hold what its name says.
         """
         self._settle()
-        for chunk in self._chain:
-            self._on_chunk()
+        for chunk in self._stop.guard(self._chain):
+            self._teller.look()
             yield from self._read(chunk)[1]
         yield from self._rows
 
@@ -432,21 +424,20 @@ class Staging:
             self._stale = [chunk.name for chunk in self._there() if chunk not in self._chain]
         self.discard()
 
-    def _cut_last(self, error: BaseException) -> None:
+    def _cut_last(self) -> None:
         try:
             self.checkpoint()
         except KoreError as err:
             log.warning("The last %s could not be checkpointed: %s", count(len(self._rows), "row"), err)
             return
-        if self.stored_until and self._on_last_cut:
-            self._on_last_cut(error, self.stored_until)
+        self.kept_until = self.stored_until
 
     def _usable(self, chain: list[_Chunk], oldest: float) -> list[_Chunk]:
         """Return the chain up to its newest chunk that is whole; an empty one if the walk is too old."""
         youngest = self._clock.time() + TOLERATED_FUTURE
         while chain:
             try:
-                state = self._beginning(chain[-1]).state
+                state = self._head(chain[-1]).state
             except CheckpointLostError as err:
                 log.warning("%s It is passed over.", err)
                 chain = chain[:-1]
@@ -454,20 +445,23 @@ class Staging:
             return chain if oldest <= state.started <= youngest else []
         return []
 
-    def _take(self, beginning: _Beginning) -> None:
-        self.state, self.columns, self.fields = beginning
+    def _take(self, head: _Head) -> None:
+        self._state, self.columns, self.fields = head.state, head.columns, head.fields
+        self._unbilled = self._meter.spent - head.note.spent
         if self._typed_columns and not self.columns.typed:  # the format was another, and had no need to know them all
             self.columns = ColumnSet()
             for row in self.rows():
                 self.columns.add(row)
-        self.columns.typed = self._typed_columns
+        elif not self._typed_columns:
+            known, self.columns = self.columns, ColumnSet(typed=False)
+            self.columns.merge(known)
 
-    def _beginning(self, chunk: _Chunk) -> _Beginning:
+    def _head(self, chunk: _Chunk) -> _Head:
         """Return what a chunk tells of its walk. Raises CheckpointLostError."""
         head, _ = self._read(chunk)
         try:
-            return _Beginning.from_json(head)
-        except (KeyError, TypeError, ValueError, OverflowError):
+            return _Head.from_json(head)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise _damaged(chunk) from None
 
     def _read(self, chunk: _Chunk) -> tuple[dict[str, object], Iterator[str]]:

@@ -29,21 +29,21 @@ from airflow_provider_kore.exceptions import (
     OversizedError,
     PaginationError,
     RequestRefusedError,
-    StoppedError,
 )
-from airflow_provider_kore.snapshot.staging import Staging, WalkState
-from airflow_provider_kore.walk.cost import Spent
 from airflow_provider_kore.walk.ids import IdSet
 from airflow_provider_kore.walk.page import Evidence, Page, PageAnswer, PageRequest, Progress
 from airflow_provider_kore.walk.source import headline, with_id
+from airflow_provider_kore.walk.state import WalkState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Generator, Iterable, Iterator
 
-    from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.walk.cost import Usage
     from airflow_provider_kore.walk.pagination import Tolerance
+    from airflow_provider_kore.walk.reader import Reader
     from airflow_provider_kore.walk.source import SourceState
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ ENDS: Final = 20
 class Walked:
     """A walk that reached the end of its list."""
 
+    state: WalkState
     evidence: Evidence
     source_state: SourceState
     witnesses: tuple[str, ...]
@@ -82,71 +83,68 @@ class Walked:
 
 
 class Walk:
-    """Reads one list into a staging.
+    """Reads one list, and proves that it held still.
 
-    :param on_page: called after each page, to show progress and to look for a request to stop.
+    :param stop: winds the walk up: the pages that were asked for already are still read.
     """
 
-    def __init__(
-        self,
-        spec: SnapshotSpec,
-        client: CampaignClient,
-        staging: Staging,
-        clock: Clock,
-        on_page: Callable[[Page], None],
-    ) -> None:
+    def __init__(self, spec: SnapshotSpec, client: Reader, clock: Clock, stop: Stop) -> None:
         self._spec = spec
         self._source = spec.source
         self._client = client
         self._call = spec.source.call(client)
-        self._staging = staging
         self._clock = clock
-        self._on_page = on_page
+        self._stop = stop
         self._tolerate: Tolerance = "everything" if spec.on_drift == "accept" else "growth"
         self._last_ids: tuple[str, ...] = ()
         self._begun = 0
-        self._stopped: StoppedError | None = None
-        self._spent_before = client.spent
-        staging.usage = client.allowance.usage
-        self._count_from(Spent())
+        self._verdict: Walked | None = None
+
+    @property
+    def state(self) -> WalkState:
+        """What is known now."""
+        return replace(self._state, progress=self._pagination.progress)
 
     def start(self) -> None:
         """Begin at offset 0."""
         self._begin(self._look().mark)
 
     def _begin(self, mark: str | None) -> None:
-        self._staging.begin(WalkState(walk_id=secrets.token_hex(6), started=self._clock.time(), mark=mark))
+        self._state = WalkState(walk_id=secrets.token_hex(6), started=self._clock.time(), mark=mark)
         self._pagination = self._call.pagination(
             page_size=self._spec.page_size or self._client.config.page_size,
             tolerate=self._tolerate,
             newer_than=mark,
         )
 
-    def resume(self) -> None:
-        """Continue behind the staging's last chunk.
+    def resume(self, state: WalkState, found: Iterable[str], *, usage: Iterable[Usage] = ()) -> None:
+        """Continue where another process left off.
+
+        :param state: what it knew.
+        :param found: the ids that it had read, in order.
+        :param usage: what it had spent of the allowance.
 
         Raises DriftError if the list is not the one that was read so far.
         """
-        state = self._staging.state = replace(self._staging.state, resumed_from=self._staging.next_offset)
-        self._count_from(state.spent)
-        self._client.allowance.remember(state.usage)
+        self._client.allowance.remember(usage)
+        progress = state.progress
+        self._state = replace(state, resumed_from=progress.offset)
         ids = IdSet()
-        page_length = state.progress.offset - state.progress.last_page
-        tail: deque[str] = deque(maxlen=page_length)
-        for identifier in self._staging.ids():
+        tail: deque[str] = deque(maxlen=progress.offset - progress.last_page)
+        for identifier in found:
             ids.add(identifier)
             tail.append(identifier)
         self._last_ids = tuple(tail)
         self._pagination = self._call.pagination(
             page_size=self._spec.page_size or self._client.config.page_size,
-            progress=state.progress,
+            progress=progress,
             ids=ids,
             tolerate=self._tolerate,
             newer_than=state.mark,
         )
         now = self._look()
         total = self._read_again()
-        first_total, known = state.progress.first_total, state.progress.total
+        first_total, known = progress.first_total, progress.total
         if first_total is not None and total is not None and total > first_total and self._growth_is_provable():
             return  # that it did nothing else shows at the end
         if now.mark != state.mark:
@@ -154,28 +152,33 @@ class Walk:
         if known is not None and total is not None and total != known:
             self._drifted(f"totalResults went from {known} to {total} between two tries")
 
-    def run(self) -> Walked:
-        """Read on to the end, cutting chunks on the way.
+    def pages(self) -> Iterator[Page]:
+        """Read on to the end of the list, and yield what is believed.
 
         Raises DriftError if the list changed in a way that matters (unless the author accepts that), and whatever the
         client raises.
         """
         try:
-            self._read_to_end()
-            after = self._find_end()
+            yield from self._read_to_end()
+            after = yield from self._find_end()
         except PaginationError as err:
             self._blame_a_change(err)
             raise
-        self._staging.state = replace(self._staging.state, spent=self._staging.spent())
-        return self._judge(after)
+        self._verdict = self._judge(after)
 
-    def _find_end(self) -> SourceState:
-        """Read on until nothing has been appended behind the last page; return what the list says of itself then."""
+    def verdict(self) -> Walked:
+        """Return what a walk has proven whose :meth:`pages` have all been read."""
+        if self._verdict is None:
+            raise RuntimeError("the walk has not ended")
+        return self._verdict
+
+    def _find_end(self) -> Generator[Page, None, SourceState]:
+        """Read on until nothing has been appended after the last page; return what the list says of itself then."""
         after = self._look()
         for _ in range(ENDS):
             progress = self._pagination.progress
             grown = progress.total != progress.first_total
-            if (after.mark == self._staging.state.mark and not grown) or not self._growth_is_provable():
+            if (after.mark == self._state.mark and not grown) or not self._growth_is_provable():
                 break
             total = self._read_again()
             if total == progress.offset:
@@ -184,7 +187,7 @@ class Walk:
                 self._drifted(f"totalResults went from {progress.total} to {total} at the end of the walk")
                 break
             self._pagination.reopen()
-            self._read_to_end()
+            yield from self._read_to_end()
             after = self._look()
         else:
             self._drifted(f"it still grew when its end had been read {ENDS} times")
@@ -193,39 +196,33 @@ class Walk:
     def _blame_a_change(self, err: PaginationError) -> None:
         """Raise DriftError if the list changed: pages contradict each other then, through no fault of the server."""
         now = self._look().mark
-        if now != self._staging.state.mark:
-            moved = self._moved(self._staging.state.mark, now)
+        if now != self._state.mark:
+            moved = self._moved(self._state.mark, now)
             raise DriftError(f"The list changed while it was read: {moved}. {err}") from None
 
-    def _read_to_end(self) -> None:
-        while not self._read_on():
+    def _read_to_end(self) -> Iterator[Page]:
+        while not (yield from self._read_on()):
             log.info("The list changed at the very beginning of the walk, which begins anew.")
+        self._stop.check()
 
-    def _read_on(self) -> bool:
+    def _read_on(self) -> Generator[Page, None, bool]:
         """Read to the end of the list; return False if the walk has begun anew instead."""
-        pagination, staging = self._pagination, self._staging
-        for served in self._client.iter_pages(self._call, pagination, ending=lambda: self._stopped):
+        before = self._pagination.progress
+        for served in self._client.iter_pages(self._call, self._pagination, stop=self._stop):
             self._source.check(served)
             self._check_length(served)
             page = with_id(served) if self._source.adds_id else served
-            before = staging.state.progress
             if page.offset == 0:
                 if self._changed_before(page):
                     return False
-                staging.state = replace(staging.state, told_total=page.total is not None)
+                self._state = replace(self._state, told_total=page.total is not None)
             self._watch_growth(page, before)
-            staging.add(page, pagination.progress)
+            before = self._pagination.progress
             self._last_ids = tuple(page.records.ids)
-            staging.checkpoint_if_due(page.total)
-            if staging.state.pages % LOOK_EVERY == 0:
+            self._state = replace(self._state, pages=self._state.pages + 1)
+            yield page
+            if self._state.pages % LOOK_EVERY == 0:
                 self._look_in_between()
-            try:
-                self._on_page(page)
-            except StoppedError as err:
-                self._stopped = err  # raised behind the pages that are under way, so that those are kept
-        staging.state = replace(staging.state, progress=pagination.progress)
-        if self._stopped is not None:
-            raise self._stopped
         return True
 
     def _check_length(self, page: Page) -> None:
@@ -250,20 +247,14 @@ class Walk:
             return False
         self._begun += 1
         now = self._look().mark
-        if now == self._staging.state.mark:
+        if now == self._state.mark:
             return False
         self._begin(now)
         return True
 
-    def _count_from(self, elsewhere: Spent) -> None:
-        """Let the staging tell what this walk costs, with what other processes have spent on it."""
-        client, before = self._client, elsewhere - self._spent_before
-        # No method of this object: with it, the ids of a million contacts would live on while the file is built.
-        self._staging.spent = lambda: before + client.spent
-
     def _look_in_between(self) -> None:
         """Find out now and not after hours that a list was edited in place; growth is watched page by page."""
-        state, progress = self._staging.state, self._pagination.progress
+        state, progress = self._state, self._pagination.progress
         if progress.total != progress.first_total:
             return
         now = self._look().mark
@@ -283,11 +274,11 @@ class Walk:
             self._expect(before.last_page, self._last_ids)
 
     def _growth_is_provable(self) -> bool:
-        state, progress = self._staging.state, self._pagination.progress
+        state, progress = self._state, self._pagination.progress
         return bool(state.told_total and state.mark and progress.first_total is not None and progress.ascending)
 
     def _judge(self, after: SourceState) -> Walked:
-        state, evidence = self._staging.state, self._pagination.evidence
+        state, evidence = self._state, self._pagination.evidence
         progress = self._pagination.progress
         witnesses = list(evidence.agreed)
         drift = list(state.drift)
@@ -307,6 +298,7 @@ class Walk:
         if drift and self._tolerate != "everything":
             raise DriftError(f"The list changed while it was read: {'; '.join(drift)}.")
         return Walked(
+            state=self.state,
             evidence=evidence,
             source_state=after,
             witnesses=tuple(witnesses),
@@ -359,8 +351,8 @@ class Walk:
     def _drifted(self, what: str) -> None:
         if self._tolerate != "everything":
             raise DriftError(f"The list changed while it was read: {what}.")
-        if what not in self._staging.state.drift:
-            self._staging.state = replace(self._staging.state, drift=(*self._staging.state.drift, what))
+        if what not in self._state.drift:
+            self._state = replace(self._state, drift=(*self._state.drift, what))
 
     def _look(self) -> SourceState:
         return self._source.look(self._client)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable
     from types import TracebackType
 
+    from airflow_provider_kore.clock import Clock
+
 K = TypeVar("K", bound="Hashable")
 T = TypeVar("T")
 
@@ -32,12 +34,12 @@ class Prefetcher(Generic[K, T]):
     has returned, and a task that is told to stop has five seconds.
 
     :param most: calls under way at the same time, at the most.
-    :param idle: called now and then during a wait; may raise to end it, as soon as what is under way had time to come.
+    :param clock: one that can be stopped ends a wait, as soon as what is under way had time to come.
     """
 
-    def __init__(self, most: int, idle: Callable[[], None]) -> None:
+    def __init__(self, most: int, clock: Clock | None = None) -> None:
         self._most = most
-        self._idle = idle
+        self._clock = clock
         self.ending: Exception | None = None
         """Why nothing new is to be started."""
         self._last_moment = 0.0
@@ -73,6 +75,10 @@ class Prefetcher(Generic[K, T]):
         """Say whether nobody would wait for the result of a call."""
         return key not in self._ahead or self._ahead[key].done()
 
+    def end(self, reason: Exception | None) -> None:
+        """Note why nothing new is to be started, if there is a reason and none was noted before."""
+        self.ending = self.ending or reason
+
     def keep(self, keys: Collection[K]) -> None:
         """Drop the results that nobody is going to take.
 
@@ -103,10 +109,12 @@ class Prefetcher(Generic[K, T]):
         return future.result()
 
     def _look(self) -> None:
-        """Raise what ``idle`` has raised, after a grace."""
+        """Raise what the clock has raised, after a grace."""
+        if self._clock is None:
+            return
         if self.ending is None:
             try:
-                self._idle()
+                self._clock.sleep(0.0)
             except Exception as err:  # noqa: BLE001  # raised below
                 self.ending = err
                 self._last_moment = time.monotonic() + GRACE

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from airflow_provider_kore.walk.page import Record, Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_provider_kore.api.calls import PagedCall
-    from airflow_provider_kore.api.client import CampaignClient
-    from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.walk.page import Evidence, Page
+    from airflow_provider_kore.walk.reader import Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +28,18 @@ class SourceState:
     """What else, for a source to read."""
 
 
+class Policies(Protocol):
+    """What is done to fields before anything is stored."""
+
+    def hides(self, name: str) -> bool:
+        """Say whether readers of the snapshot do not see a field as it is."""
+
+
 class Source(Protocol):
-    """One kind of what a snapshot is of. Frozen, and checked when it is made."""
+    """One kind of what a snapshot is of. Frozen, and checked when it is made.
+
+    Its ``client`` is the vendor's, and its ``config`` that client's connection: each source knows its own.
+    """
 
     row: ClassVar[str]
     """What one row is, in words: ``contact``."""
@@ -67,10 +74,10 @@ class Source(Protocol):
     def identity(self) -> object:
         """A JSON value that differs wherever the rows may: checkpoints of one are no beginning of another."""
 
-    def call(self, client: CampaignClient) -> PagedCall:
+    def call(self, client: Any) -> Call:
         """Return the call that serves its pages."""
 
-    def look(self, client: CampaignClient) -> SourceState:
+    def look(self, client: Any) -> SourceState:
         """Ask it about itself. Raises NotFoundError if it does not exist."""
 
     def identify(self, state: SourceState) -> dict[str, object]:
@@ -82,7 +89,7 @@ class Source(Protocol):
     def warnings(self, state: SourceState, evidence: Evidence) -> list[str]:
         """Return what a reader of the manifest should know."""
 
-    def exposures(self, policies: FieldPolicies, config: ApiConfig) -> list[str]:  # noqa: ARG002  # most have none
+    def exposures(self, policies: Policies, config: Any) -> list[str]:  # noqa: ARG002  # most have none
         """Return what a reader may learn although a field policy hides it."""
         return []
 

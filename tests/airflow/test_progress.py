@@ -92,9 +92,9 @@ def told_to_stop(bench: Bench, context: dict[str, Any]) -> None:
     operator = ContactListToS3Operator(task_id="snapshot", contact_list_id="cl-1", s3_bucket=bench.bucket)
     page = ProgressLog.page
 
-    def kill(progress: ProgressLog, offset: int, *told: Any) -> None:
-        page(progress, offset, *told)
-        if offset == 150:
+    def kill(progress: ProgressLog, read: Any) -> None:
+        page(progress, read)
+        if read.end == 150:
             operator.on_kill()
 
     with pytest.MonkeyPatch.context() as patch:

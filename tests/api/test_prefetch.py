@@ -10,18 +10,17 @@ import pytest
 from landing import client_of
 
 from airflow_provider_kore.api.calls import contacts_of
+from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import StoppedError
+from airflow_provider_kore.stop import Stop, StoppableClock
 from airflow_provider_kore.walk import prefetch
 from airflow_provider_kore.walk.prefetch import Prefetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_kore.simulator import Simulator
-
-
-def nothing() -> None:
-    """Nobody wants to end."""
+    from airflow_provider_kore.walk.page import Page
 
 
 def gated(gate: threading.Event, value: int) -> Callable[[], int]:
@@ -33,7 +32,7 @@ def gated(gate: threading.Event, value: int) -> Callable[[], int]:
 
 
 def test_the_depth_grows_only_while_somebody_waits() -> None:
-    with Prefetcher[int, int](8, nothing) as ahead:
+    with Prefetcher[int, int](8) as ahead:
         for key in range(3):
             ahead.start(key, lambda: 1)
             while not ahead._ahead[key].done():
@@ -52,7 +51,7 @@ def test_an_error_is_raised_where_its_result_is_taken() -> None:
     def fail() -> int:
         raise KeyError("7")
 
-    with Prefetcher[int, int](4, nothing) as ahead:
+    with Prefetcher[int, int](4) as ahead:
         ahead.start(1, fail)
         ahead.start(2, lambda: 2)
         assert ahead.take(2) == 2
@@ -62,7 +61,7 @@ def test_an_error_is_raised_where_its_result_is_taken() -> None:
 
 def test_what_nobody_will_take_is_dropped_but_ends() -> None:
     ended = threading.Event()
-    with Prefetcher[int, bool](4, nothing) as ahead:
+    with Prefetcher[int, bool](4) as ahead:
         ahead.start(1, lambda: ended.set() or True)
         ahead.keep([2])
         assert 1 not in ahead
@@ -70,11 +69,11 @@ def test_what_nobody_will_take_is_dropped_but_ends() -> None:
 
 
 def test_whoever_ends_gets_what_is_under_way() -> None:
-    def stop() -> None:
-        raise StoppedError("told to stop")
+    stop = Stop()
+    stop.request()
 
     gate = threading.Event()
-    with Prefetcher[int, int](4, stop) as ahead:
+    with Prefetcher[int, int](4, StoppableClock(SystemClock(), stop)) as ahead:
         ahead.start(1, gated(gate, 1))
         threading.Timer(0.3, gate.set).start()
         assert ahead.take(1) == 1
@@ -84,11 +83,11 @@ def test_whoever_ends_gets_what_is_under_way() -> None:
 def test_whoever_ends_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefetch, "GRACE", 0.2)
 
-    def stop() -> None:
-        raise StoppedError("told to stop")
+    stop = Stop()
+    stop.request()
 
     gate = threading.Event()
-    with Prefetcher[int, int](4, stop) as ahead:
+    with Prefetcher[int, int](4, StoppableClock(SystemClock(), stop)) as ahead:
         ahead.start(1, gated(gate, 1))
         with pytest.raises(StoppedError):
             ahead.take(1)
@@ -96,7 +95,7 @@ def test_whoever_ends_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_no_thread_is_left_behind() -> None:
-    with Prefetcher[int, int](4, nothing) as ahead:
+    with Prefetcher[int, int](4) as ahead:
         for key in range(4):
             ahead.start(key, lambda: 1)
         threads = [thread for thread in threading.enumerate() if thread.name == "kore-prefetch"]
@@ -130,11 +129,15 @@ def test_a_server_that_becomes_fast_is_not_asked_twice(kore: Simulator, monkeypa
 def test_pages_that_were_asked_for_are_not_lost_when_it_ends(kore: Simulator) -> None:
     kore.configure(latency=0.05, requests_per_minute=0)
     kore.add_list("cl-long", contacts=10_000)
-    told = StoppedError("told to stop")
+    stop = Stop()
     pages: list[int] = []
-    with client_of(kore, in_flight=8, requests_per_minute=0) as client:
-        walk = client.iter_pages(contacts_of("cl-long"), ending=lambda: told if len(pages) > 40 else None)
-        with pytest.raises(StoppedError):
-            pages.extend(page.offset for page in walk)
+
+    def read(walk: Iterator[Page]) -> None:
+        for page in walk:
+            pages.append(page.offset)
+            stop.requested = len(pages) > 40
+
+    with client_of(kore, in_flight=8, requests_per_minute=0) as client, pytest.raises(StoppedError):
+        read(client.iter_pages(contacts_of("cl-long"), stop=stop))
     assert len(pages) > 41  # those under way, too
     assert len(kore.page_requests) == len(pages)

@@ -42,6 +42,9 @@ class OrderedPrefetcher:
     def __contains__(self, key: object) -> bool:
         return key in self._pending or key in self._done
 
+    def end(self, reason: Exception | None) -> None:
+        self.ending = self.ending or reason
+
     def keep(self, keys: Collection[Any]) -> None:
         for known in (self._pending, self._done):
             for key in [key for key in known if key not in keys]:
@@ -83,7 +86,7 @@ def reading_ahead(order: Order, depth: int = 4) -> Any:
 
     class Ordered:
         def __class_getitem__(cls, _: object) -> Callable[..., OrderedPrefetcher]:
-            return lambda most, idle: OrderedPrefetcher(order, min(depth, most))  # noqa: ARG005
+            return lambda most, clock: OrderedPrefetcher(order, min(depth, most))  # noqa: ARG005
 
     return mock.patch("airflow_provider_kore.api.reader.Prefetcher", Ordered)
 
@@ -93,6 +96,6 @@ def writing_behind(order: Order) -> Any:
 
     class Ordered:
         def __class_getitem__(cls, _: object) -> Callable[..., OrderedPrefetcher]:
-            return lambda most, idle: OrderedPrefetcher(order, most)  # noqa: ARG005
+            return lambda most: OrderedPrefetcher(order, most)
 
     return mock.patch("airflow_provider_kore.snapshot.staging.Prefetcher", Ordered)

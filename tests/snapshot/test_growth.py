@@ -23,6 +23,7 @@ from airflow_provider_kore.snapshot.chunks import LocalChunks
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.walk import Walk, Walked
+from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk import pagination
 
 pytestmark = [pytest.mark.exhaustive, pytest.mark.usefixtures("short_is_long")]
@@ -87,12 +88,15 @@ def walk(
     spec = SPECS[on_drift]
     client = CampaignClient(CONFIG, clock=clock, transport=Line(vendor, clock, seconds), in_flight=in_flight)
     staging = Staging(
-        LocalChunks(), clock, spec.policies, Seal(CONFIG, "here"), typed_columns=False, on_chunk=lambda: None
+        LocalChunks(), clock, spec.policies, Seal(CONFIG, "here"), typed_columns=False, meter=client, stop=Stop()
     )
-    walk = Walk(spec, client, staging, clock, lambda page: None)  # noqa: ARG005
+    walk = Walk(spec, client, clock, Stop())
     try:
         walk.start()
-        walked = walk.run()
+        for page in walk.pages():
+            staging.add(page, walk.state)
+            staging.checkpoint_if_due(page.total)
+        walked = walk.verdict()
     except DriftError:
         return vendor, None, None
     return vendor, [json.loads(row)["_id"] for row in staging.rows()], walked

@@ -17,6 +17,7 @@ from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.progress import ProgressLog, about
 from airflow_provider_kore.walk.cost import Spent
+from airflow_provider_kore.walk.page import NO_RECORDS, Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ def walk(limit: int, latencies: list[float], pages: int, *, total: int | None = 
         client.spent += Spent(requests=1)
         clock.sleep(latencies[page % len(latencies)])
         allowance.settle()
-        progress.page(50 * (page + 1), total, 50)
+        progress.page(Page(records=NO_RECORDS, offset=50 * page, end=50 * (page + 1), total=total))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)

@@ -6,6 +6,7 @@ import itertools
 import sys
 import threading
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -16,9 +17,12 @@ from airflow_provider_kore.exceptions import DriftError, StoreUnavailableError
 from airflow_provider_kore.snapshot import staging
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.seal import Seal
-from airflow_provider_kore.snapshot.staging import CHUNK_SECONDS, Staging, WalkState
+from airflow_provider_kore.snapshot.staging import CHUNK_SECONDS, Staging
+from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk import prefetch
+from airflow_provider_kore.walk.cost import Spent
 from airflow_provider_kore.walk.page import Page, Progress, Record, Records
+from airflow_provider_kore.walk.state import WalkState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +32,8 @@ CHUNK = 8
 MOST = 12
 """Contacts in no checkpoint."""
 PATIENCE = 20.0
+FREE: Any = SimpleNamespace(spent=Spent(), allowance=SimpleNamespace(usage=tuple))
+"""A meter of requests that cost nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -75,24 +81,27 @@ class Walker:
 
     def __init__(self, chunks: HeldChunks) -> None:
         self.clock = FakeClock()
-        self.cuts: list[int] = []
         self.staging = Staging(
             chunks,
             self.clock,
             FieldPolicies(),
             Seal(CONFIG, "here"),
             typed_columns=False,
-            on_chunk=lambda: None,
-            on_cut=lambda end, total: self.cuts.append(end),  # noqa: ARG005
+            meter=FREE,
+            stop=Stop(),
         )
-        self.staging.begin(WalkState(walk_id="0" * 12, started=0.0))
+
+    @property
+    def cuts(self) -> list[int]:
+        return [chunk.end for chunk in self.staging._chain]
 
     def page(self) -> None:
         offset = self.staging.next_offset
         numbers = range(offset, offset + PAGE)
         records = Records.of(Record(f"cc-{n}", f'{{"_id": "cc-{n}"}}', {"_id": f"cc-{n}"}) for n in numbers)
         page = Page(records=records, offset=offset, end=offset + PAGE, total=100)
-        self.staging.add(page, Progress(offset=offset + PAGE))
+        state = WalkState(walk_id="0" * 12, started=0.0, progress=Progress(offset=offset + PAGE))
+        self.staging.add(page, state)
         self.staging.checkpoint_if_due(100)
 
     def pages(self, number: int) -> None:

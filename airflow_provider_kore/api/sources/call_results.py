@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.calls import PagedCall
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.walk.page import Evidence
+    from airflow_provider_kore.walk.source import Policies
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class CampaignContactsSource(Source):
             )
         return warnings
 
-    def exposures(self, policies: FieldPolicies, config: ApiConfig) -> list[str]:
+    def exposures(self, policies: Policies, config: ApiConfig) -> list[str]:
         """Say that ``_id`` can be linked to a guessed number, where a policy hides the numbers."""
         if config.id_key or not policies.hides("phoneNumber"):
             return []

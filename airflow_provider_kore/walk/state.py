@@ -1,0 +1,27 @@
+"""What a walk knows of itself: an immutable value, and the header of each checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airflow_provider_kore.walk.page import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkState:
+    """What a continued walk has to know about its beginning. Holds no contact data."""
+
+    walk_id: str
+    started: float
+    """Seconds since the epoch."""
+    mark: str | None = None
+    """What the source said before the first page, and says no more once it has changed: a list's ``updatedAt``."""
+    told_total: bool = False
+    """Whether the first page told the list's total, which growth is measured by."""
+    progress: Progress = field(default_factory=Progress)
+    """What the pages said so far."""
+    pages: int = 0
+    resumed_from: int | None = None
+    """The offset at which the last try continued."""
+    drift: tuple[str, ...] = ()
+    """What is known to have changed already, in words; only if the author accepts that."""
