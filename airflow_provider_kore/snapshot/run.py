@@ -104,8 +104,8 @@ def take_snapshot(
             staging=layout.staging,
             durable=spec.durable,
         )
-    if own is not None:
-        spec.source.check_replaced(own.content, lambda: spec.source.look(client))
+    if own is not None and spec.source.forgets:
+        spec.source.check_replaced(own.content, spec.source.look(client))
     with teller.phase("cleaning up what earlier runs have left"):
         _remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, f"s3://{store.bucket}/{layout.staging}")
@@ -116,7 +116,7 @@ def take_snapshot(
         walked, walks = _walk(spec, client, staging, clock, stop, shown=shown, teller=teller)
         content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
         if own is not None:
-            spec.source.check_replaced(own.content, lambda: walked.source_state)
+            spec.source.check_replaced(own.content, walked.source_state)
         with teller.phase("comparing with the last good snapshot"):
             check_guards(spec, layout, store, walked.evidence.contacts, walked.source_state)
         if staging.stored_until:

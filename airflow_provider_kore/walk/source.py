@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from airflow_provider_kore.walk.page import Record, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_kore.walk.page import Evidence, Page
     from airflow_provider_kore.walk.reader import Call
@@ -55,6 +55,8 @@ class Source(Protocol):
     """Whether one answer holds all of it, so that there is nothing to continue."""
     adds_id: ClassVar[bool] = False
     """Whether rows may lack ``_id``, which then is put in front: snapshots are verified and resumed by it."""
+    forgets: ClassVar[bool] = False
+    """Whether the vendor drops rows, so that :meth:`check_replaced` is worth a request."""
     summary: ClassVar[tuple[str, ...]] = ()
     """Fields of the manifest that a task's result holds, too."""
 
@@ -105,10 +107,10 @@ class Source(Protocol):
         """Say whether as many rows may be expected as a manifest tells of, now that the source is in this state."""
         return self.is_same(manifest)
 
-    def check_replaced(self, manifest: Mapping[str, object], look: Callable[[], SourceState]) -> None:  # noqa: ARG002
+    def check_replaced(self, manifest: Mapping[str, object], state: SourceState) -> None:  # noqa: ARG002
         """Raise SnapshotExistsError if what a manifest in its partition tells of would be lost, and not renewed.
 
-        :param look: tells the state of the source; may cost a request.
+        :param state: of the source now.
         """
         return
 

@@ -15,7 +15,7 @@ from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.walk.source import Source, SourceState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_kore.api.calls import PagedCall
     from airflow_provider_kore.api.client import CampaignClient
@@ -59,6 +59,7 @@ class CampaignContactsSource(Source):
     mark_name: ClassVar[str] = "the campaign's status"
     witness: ClassVar[str] = "campaign_status"
     adds_id: ClassVar[bool] = True
+    forgets: ClassVar[bool] = True
     summary: ClassVar[tuple[str, ...]] = ("campaign_status",)
 
     campaign_id: str
@@ -146,9 +147,9 @@ class CampaignContactsSource(Source):
         """A run that has just begun has fewer results than the one before."""
         return self._another(manifest, state, certain=True) is None
 
-    def check_replaced(self, manifest: Mapping[str, object], look: Callable[[], SourceState]) -> None:
+    def check_replaced(self, manifest: Mapping[str, object], state: SourceState) -> None:
         """Raise SnapshotExistsError if the partition holds another run's results: the vendor has them no more."""
-        why = self._another(manifest, look())
+        why = self._another(manifest, state)
         if why is None:
             return
         found = (
