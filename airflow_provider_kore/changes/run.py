@@ -33,9 +33,11 @@ from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
 from airflow_provider_kore.snapshot.phases import Teller
-from airflow_provider_kore.snapshot.publish import Publisher, check_target, look
+from airflow_provider_kore.snapshot.publish import Publisher
 from airflow_provider_kore.snapshot.spec import digest
+from airflow_provider_kore.snapshot.target import check_target, look
 from airflow_provider_kore.stop import Stop, StoppableClock
+from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
 
 if TYPE_CHECKING:
@@ -106,6 +108,11 @@ def find_changes(
         log.info("This run has published %s changes already.", f"{published.rows:,}")
         return published
     _check_same_kind(older, newer)
+    with teller.phase("trying what the bucket can do"):
+        media_type = output.file_format.media_type(output.compression)
+        capabilities = find_out(
+            store, store, clock, key=layout.object, media_type=media_type, staging=layout.staging, durable=False
+        )
     loose = _retyped(older, newer)
     with tempfile.SpooledTemporaryFile(max_size=_MEMORY, prefix="kore-") as spool:
         found = _Changed(cast("BinaryIO", spool))
@@ -127,6 +134,8 @@ def find_changes(
             stop,
             snapshot_id=content["snapshot_id"],
             started=newer.started_at,
+            capabilities=capabilities,
+            clock=clock,
             teller=teller,
         )
         manifest = publisher.publish(target, found, content)

@@ -153,7 +153,7 @@ PATHS = [
 def test_what_is_believed_can_be_asked_everything(changed: dict[str, object], now: float) -> None:
     try:
         found = content(**changed)
-    except (KeyError, TypeError):
+    except (LookupError, TypeError):
         return  # two changes that contradict each other
     try:
         manifest = parse(found)
