@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
@@ -14,7 +13,7 @@ from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.build import BuiltFile, build
 from airflow_provider_kore.store.capabilities import LAGS
 from airflow_provider_kore.store.store import ABSENT, AccessRefused, Condition, ObjectStore, StoredObject, find
-from airflow_provider_kore.store.upload import SINGLE_PUT_BYTES, Uploaded, upload_file
+from airflow_provider_kore.store.upload import Uploaded, upload_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -141,7 +140,7 @@ class Commit:
                 metadata=metadata,
                 condition=condition,
                 on_part=on_part,
-                single_put_bytes=SINGLE_PUT_BYTES if self.capabilities.uploads else sys.maxsize,
+                whole=not self.capabilities.uploads,
             )
 
     def describe(self, uploaded: Uploaded, built: BuiltFile) -> dict[str, Any]:
