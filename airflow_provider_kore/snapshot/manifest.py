@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
@@ -28,9 +28,6 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 
 MOST_VALUES: Final = 2_000_000
 """Commas, colons and brackets in it: what is small as text may be large when it is read."""
-
-FUTURE: Final = timedelta(days=1)
-"""Beyond this, a walk that begins later than now is no matter of two clocks."""
 
 _LONGEST: Final = 1024
 """Characters of a key, which S3 allows, and of any id."""
@@ -100,24 +97,6 @@ class Manifest:
     def started_at(self) -> str:
         """When its walk began, ISO 8601, as it was written: two of ours compare as text."""
         return str(self.content["walk"]["started_at"])
-
-    @property
-    def started(self) -> datetime:
-        """The same as a point in time."""
-        return _instant(self.content["walk"]["started_at"])
-
-    def started_in_future(self, now: float) -> bool:
-        """Say whether it claims to have begun more than a day after ``now``, in seconds since 1970.
-
-        Such a manifest is newer than every run to come, which would give way to it for ever.
-        """
-        return self.started - datetime.fromtimestamp(now, UTC) > FUTURE
-
-    @property
-    def list_updated_at(self) -> str | None:
-        """The list's ``updatedAt`` when it was read; None if it does not say, or is no snapshot of a list."""
-        found = self.content.get("list_updated_at")
-        return found if isinstance(found, str) and found else None
 
     @property
     def keys(self) -> list[str]:
@@ -223,19 +202,6 @@ def _too_large(body: bytes) -> bool:
     return len(body) > MOST_BYTES or sum(map(body.count, (b",", b":", b"[", b"{"))) > MOST_VALUES
 
 
-def _instant(value: object) -> datetime:
-    """Read a point in time. Raises ValueError if it is none, or has no offset."""
-    if not isinstance(value, str) or len(value) > len("2026-01-02T03:04:05.123456+00:00"):
-        raise ValueError
-    found = datetime.fromisoformat(value)
-    if found.utcoffset() is None:
-        raise ValueError
-    try:
-        return found.astimezone(UTC)
-    except OverflowError:
-        raise ValueError from None
-
-
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _LONGEST and value.isprintable()
 
@@ -253,11 +219,13 @@ def _is_boolean(value: object) -> bool:
 
 
 def _is_instant(value: object) -> bool:
-    try:
-        _instant(value)
-    except ValueError:
+    if not isinstance(value, str) or len(value) > len("2026-01-02T03:04:05.123456+00:00"):
         return False
-    return True
+    try:
+        found = datetime.fromisoformat(value)
+        return found.utcoffset() is not None and found.astimezone(UTC) is not None
+    except (ValueError, OverflowError):
+        return False
 
 
 def _is_date(value: object) -> bool:
