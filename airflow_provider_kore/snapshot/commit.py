@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.layout import Layout
-    from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.snapshot.rivals import Rivals
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.store.capabilities import Capabilities
     from airflow_provider_kore.walk.ids import IdSet
@@ -45,32 +43,6 @@ class Rows(Protocol):
 
     def rows(self) -> Iterator[str]:
         """Yield every row, a raw JSON object."""
-        ...
-
-
-class Strategy(Protocol):
-    """A way to commit a snapshot. Chosen once, by the parameters."""
-
-    def write(self, target: Target, rows: Rows, metadata: Mapping[str, str], expected: int) -> list[dict[str, Any]]:
-        """Write the file or files, and return what the manifest says of each.
-
-        :param expected: how many rows there are.
-        """
-        ...
-
-    def check(self, target: Target, found: StoredObject | None) -> None:
-        """Raise if the manifest is not this writer's to write, or to replace.
-
-        :param found: the manifest that is there.
-        """
-        ...
-
-    def withdraw(self) -> None:
-        """Delete what no manifest will ever name."""
-        ...
-
-    def tidy(self, manifest: Manifest, target: Target) -> None:
-        """Delete what a manifest has replaced."""
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -36,7 +37,7 @@ _MOST_ROWS: Final = 2**53
 _COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
 """What a manifest calls its rows, each after the kind of its snapshot."""
 
-_NOT_READ = object()
+_TOO_LARGE: Final = f"is larger than {MOST_BYTES:,} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +151,15 @@ class Manifest:
 
         Raises CorruptSnapshotError if it is no manifest, or of a version this package doesn't know.
         """
-        problem = f"is larger than {MOST_BYTES:,} bytes" if _too_large(body) else None
-        content: Any = _NOT_READ
-        if problem is None:
-            try:
-                content = json.loads(body)
-            except (ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, integers of more than 4,300 digits
-                problem = "is no JSON"
-        if problem is None:
+        if _too_large(body):
+            raise _unreadable(where, _TOO_LARGE)
+        problem: str | None = "is no JSON"
+        content: Any = None
+        with suppress(ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, integers of more than 4,300 digits
+            content = json.loads(body)
             problem = _problem(content)
         if problem is not None:
-            raise CorruptSnapshotError(
-                f"{where} is no manifest that this version of the provider can read: it {problem}. Move it away if it "
-                "is not needed, and find out what else writes there."
-            )
+            raise _unreadable(where, problem)
         return cls(content)
 
 
@@ -181,17 +177,23 @@ def read_manifest(store: ObjectStore, key: str) -> Published | None:
     Reads no more than :data:`MOST_BYTES`. Raises CorruptSnapshotError.
     """
     found = store.head(key)
-    opened = store.get(key) if found is not None and found.size <= MOST_BYTES else None
+    if found is None:
+        return None
     where = f"s3://{store.bucket}/{key}"
-    if found is not None and found.size > MOST_BYTES:
-        return Published(manifest=Manifest.from_bytes(bytes(MOST_BYTES + 1), where), etag=found.etag)  # raises
-    if found is None or opened is None:
+    if found.size > MOST_BYTES:
+        raise _unreadable(where, _TOO_LARGE)
+    opened = store.get(key)
+    if opened is None:
         return None
     with opened as stream:
-        body = bytearray()
-        while len(body) <= MOST_BYTES and (block := stream.read(MOST_BYTES + 1 - len(body))):
-            body += block
-        return Published(manifest=Manifest.from_bytes(bytes(body), where), etag=found.etag)
+        return Published(manifest=Manifest.from_bytes(stream.read(MOST_BYTES + 1), where), etag=found.etag)
+
+
+def _unreadable(where: str, problem: str) -> CorruptSnapshotError:
+    return CorruptSnapshotError(
+        f"{where} is no manifest that this version of the provider can read: it {problem}. Move it away if it is not "
+        "needed, and find out what else writes there."
+    )
 
 
 def _encoded(content: dict[str, Any]) -> bytes:

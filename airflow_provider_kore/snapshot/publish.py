@@ -18,7 +18,7 @@ from airflow_provider_kore.exceptions import (
     SnapshotExistsError,
     SupersededError,
 )
-from airflow_provider_kore.snapshot.commit import TURNS, Commit, Conditions, Rows, Strategy, etag
+from airflow_provider_kore.snapshot.commit import TURNS, Commit, Conditions, Rows, etag
 from airflow_provider_kore.snapshot.manifest import Manifest
 from airflow_provider_kore.snapshot.one_file import OneFile
 from airflow_provider_kore.snapshot.phases import Teller
@@ -79,7 +79,7 @@ class Publisher:
             conditions=Conditions(sent=capabilities.conditional),
             rivals=Rivals(me=me, replace=spec.replace, now=clock.time() if now is None else now),
         )
-        self._strategy: Strategy = (
+        self._strategy = (
             OneFile(self._commit) if spec.rows_per_file is None else SeveralFiles(self._commit, spec.rows_per_file)
         )
 
