@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import wraps
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public for years, unknown to typeshed
-from typing import NoReturn, ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 __all__ = [
     "Cell",
@@ -48,6 +48,8 @@ Record = tuple[dict[str, object], str]
 
 Scanner = Callable[[str, int], tuple[object, int]]
 """Reads the value that starts at this position; returns it and the position behind it."""
+
+_AnyScanner = Callable[[str, int], tuple[Any, int]]
 
 Span = tuple[str, int, int, int]
 """One member of an object: its key, decoded; where the key's opening quote stands; where the value starts and ends.
@@ -102,18 +104,17 @@ def _integer(digits: str) -> int | Decimal:
         return Decimal(digits)
 
 
-_scan: Callable[[str, int], tuple[dict[str, object], int]]  # of the value at hand; only asked for where a brace stands
-_scan = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
-_flat: Callable[[str, int], tuple[dict[str, object], int]]
-_flat = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
-# To find where a value ends its numbers need no converting; ``str`` hands back the text it is given.
-_measure: Scanner
-_measure = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
+def _scanner(parse_int: Callable[[str], object], parse_float: Callable[[str], object]) -> _AnyScanner:
+    """Return the C scanner of the standard library, with these ways to read a number."""
+    decoder = json.JSONDecoder(parse_int=parse_int, parse_float=parse_float, parse_constant=_refuse_constant)
+    return cast("_AnyScanner", decoder.scan_once)  # type: ignore[attr-defined]
 
-_exact: Scanner
-_exact = json.JSONDecoder(  # type: ignore[attr-defined]
-    parse_int=lambda digits: (digits,), parse_float=lambda digits: (digits,), parse_constant=_refuse_constant
-).scan_once
+
+_scan = _scanner(_integer, float)
+_flat = _scanner(Number, Number)
+_measure = _scanner(str, str)
+"""To find where a value ends its numbers need no converting; ``str`` hands back the text it is given."""
+_exact = _scanner(lambda digits: (digits,), lambda digits: (digits,))
 
 
 def _without_document(function: Callable[P, R]) -> Callable[P, R]:
@@ -157,9 +158,7 @@ def scan_value(text: str, index: int) -> tuple[object, int]:
 
     Raises ValueError if no JSON value starts there, or it is nested too deeply to be read.
     """
-    value: object
-    value, end = _scan(text, index)
-    return value, end
+    return _scan(text, index)
 
 
 @_without_document
@@ -174,27 +173,8 @@ def scan_object(text: str, index: int, descend: Mapping[str, Scanner] | None = N
 
     Raises ShapeError if no object starts there or a scanner says so, ValueError if it isn't JSON.
     """
-    found: dict[str, object] = {}
-    if text[index] != "{":
-        raise ShapeError(f"expected an object at character {index}")
-    at = _end_of_blanks(text, index + 1)
-    if text[at] == "}":
-        return found, at + 1
-    while True:
-        key, at = _key(text, at)
-        scan: Scanner = _scan
-        if descend and key in descend and text[at] in "{[":
-            scan = descend[key]
-        found[key], at = scan(text, at)
-        if text[at] != ",":
-            at = _end_of_blanks(text, at)
-            if text[at] == "}":
-                return found, at + 1
-            if text[at] != ",":
-                raise _not_json("a comma or a closing brace", at)
-        at += 1
-        if text[at] != '"':
-            at = _end_of_blanks(text, at)
+    members, values, end = _read_object(text, index, _scan, descend or {})
+    return dict(zip((key for key, *_ in members), values, strict=True)), end
 
 
 @_without_document
@@ -234,9 +214,7 @@ def parse(text: str, scan: Scanner = scan_value) -> object:
     Raises ValueError if it isn't one JSON value, ShapeError if ``scan`` does.
     """
     value, end = scan(text, _end_of_blanks(text, 0))
-    end = _end_of_blanks(text, end)
-    if end != len(text):
-        raise _not_json("the end of the text", end)
+    _expect_end(text, end)
     return value
 
 
@@ -246,29 +224,9 @@ def spans(text: str) -> list[Span]:
 
     Raises ShapeError if the text holds no object, ValueError if it isn't JSON.
     """
-    found: list[Span] = []
-    at = _end_of_blanks(text, 0)
-    if text[at] != "{":
-        raise ShapeError(f"expected an object at character {at}")
-    at = _end_of_blanks(text, at + 1)
-    if text[at] == "}":
-        _expect_end(text, at + 1)
-        return found
-    while True:
-        key, start = _key(text, at)
-        end = _measure(text, start)[1]
-        found.append((key, at, start, end))
-        at = end
-        if text[at] != ",":
-            at = _end_of_blanks(text, at)
-            if text[at] == "}":
-                _expect_end(text, at + 1)
-                return found
-            if text[at] != ",":
-                raise _not_json("a comma or a closing brace", at)
-        at += 1
-        if text[at] != '"':
-            at = _end_of_blanks(text, at)
+    members, _, end = _read_object(text, _end_of_blanks(text, 0), _measure, {})
+    _expect_end(text, end)
+    return members
 
 
 def members(text: str) -> dict[str, str]:
@@ -297,7 +255,6 @@ def cells(text: str) -> dict[str, Cell]:
     return cast("dict[str, Cell]", found)
 
 
-@_without_document
 def comparable(text: str) -> object:
     """Return the value in ``text`` for comparison with ``==``: the order of members and blanks don't count, digits do.
 
@@ -306,9 +263,7 @@ def comparable(text: str) -> object:
 
     Raises ValueError if it isn't one JSON value.
     """
-    value, end = _exact(text, _end_of_blanks(text, 0))
-    _expect_end(text, end)
-    return value
+    return parse(text, _exact)
 
 
 def join(raw: Mapping[str, str]) -> str:
@@ -347,6 +302,34 @@ def decode(body: bytes) -> str:
     except UnicodeDecodeError:
         text = body.decode(encoding, "surrogatepass")
     return encode(text).decode("utf-8")
+
+
+def _read_object(
+    text: str, index: int, scan: Scanner, descend: Mapping[str, Scanner]
+) -> tuple[list[Span], list[object], int]:
+    """Read the object at ``index``; return its members, their values, and the position after it."""
+    members: list[Span] = []
+    values: list[object] = []
+    if text[index] != "{":
+        raise ShapeError(f"expected an object at character {index}")
+    at = _end_of_blanks(text, index + 1)
+    if text[at] == "}":
+        return members, values, at + 1
+    while True:
+        key, start = _key(text, at)
+        value, end = (descend[key] if key in descend and text[start] in "{[" else scan)(text, start)
+        members.append((key, at, start, end))
+        values.append(value)
+        at = end
+        if text[at] != ",":
+            at = _end_of_blanks(text, at)
+            if text[at] == "}":
+                return members, values, at + 1
+            if text[at] != ",":
+                raise _not_json("a comma or a closing brace", at)
+        at += 1
+        if text[at] != '"':
+            at = _end_of_blanks(text, at)
 
 
 def _end_of_blanks(text: str, at: int) -> int:

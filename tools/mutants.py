@@ -88,7 +88,7 @@ MUTANTS = (
         "resume: a retry continues after the last checkpoint",
         "snapshot/run.py",
         "resumed = number == 1 and",
-        "found = number == 0 and",
+        "resumed = number == 0 and",
         "snapshot/test_staging.py::test_a_retry_on_any_worker_continues_behind_the_last_chunk",
     ),
     Mutant(

@@ -7,39 +7,34 @@ folder for temporary files, split by id, so that a million contacts on each side
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import re
 import tempfile
-import zlib
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from airflow_provider_kore import __version__
 from airflow_provider_kore.changes.compare import Counts, compare
+from airflow_provider_kore.changes.sides import MEMORY, older_side, proven, rows_of, split
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import (
-    CorruptSnapshotError,
-    DriftError,
     IncomparableError,
-    NothingToCompareError,
 )
-from airflow_provider_kore.formats import ColumnSet, parse_format
+from airflow_provider_kore.formats import ColumnSet
 from airflow_provider_kore.json_text import encode
-from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
-from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout
-from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest, read_manifest
+from airflow_provider_kore.snapshot.layout import Layout
+from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
 from airflow_provider_kore.snapshot.phases import Teller
-from airflow_provider_kore.snapshot.publish import Publisher, check_target, look
+from airflow_provider_kore.snapshot.publish import Publisher
 from airflow_provider_kore.snapshot.spec import digest
+from airflow_provider_kore.snapshot.target import check_target, look
 from airflow_provider_kore.stop import Stop, StoppableClock
+from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from airflow_provider_kore.changes.spec import ChangesSpec
     from airflow_provider_kore.store.store import ObjectStore
@@ -52,8 +47,6 @@ ROWS_PER_BUCKET: Final = 20_000
 MOST_BUCKETS: Final = 128
 """Each is two open files."""
 
-_MEMORY: Final = 1 << 20
-_ROWS_AT_ONCE: Final = 10_000
 _SAME: Final = ("contact_list_id", "account_id", "stream_id", "file_format", "fields")
 _AS_WORDS: Final = {
     "contact_list_id": "lists",
@@ -96,8 +89,8 @@ def find_changes(
     clock = StoppableClock(SystemClock(), stop)
     store = PatientStore(store, clock, stop)
     target = look(store, Layout(spec.output), clock)  # first: what is published after this is as new
-    newer = _proven(store, Layout(spec.snapshot), "snapshot_date")
-    older = _older(spec, store)
+    newer = proven(store, Layout(spec.snapshot), "snapshot_date")
+    older = older_side(spec, store)
     output = replace(spec.output, made_with=_of_sides(spec, older, newer))
     layout = Layout(output)
     layout.check_keys()
@@ -106,17 +99,22 @@ def find_changes(
         log.info("This run has published %s changes already.", f"{published.rows:,}")
         return published
     _check_same_kind(older, newer)
+    with teller.phase("trying what the bucket can do"):
+        media_type = output.file_format.media_type(output.compression)
+        capabilities = find_out(
+            store, store, clock, key=layout.object, media_type=media_type, staging=layout.staging, durable=False
+        )
     loose = _retyped(older, newer)
-    with tempfile.SpooledTemporaryFile(max_size=_MEMORY, prefix="kore-") as spool:
+    with tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as spool:
         found = _Changed(cast("BinaryIO", spool))
         with temp_space(), ExitStack() as files:
             number = min(MOST_BUCKETS, 1 + max(older.rows, newer.rows) // ROWS_PER_BUCKET)
-            sides = [_split(store, manifest, number, files, stop, teller=teller) for manifest in (older, newer)]
+            sides = [split(store, manifest, number, files, stop, teller=teller) for manifest in (older, newer)]
             with teller.phase("comparing", "parts", number) as phase:
                 for before, after in zip(*sides, strict=True):
                     stop.check()
                     teller.look()
-                    for row in compare(_rows(before), _rows(after), found.counts, loose=loose, before=spec.before):
+                    for row in compare(rows_of(before), rows_of(after), found.counts, loose=loose, before=spec.before):
                         spool.write(encode(row + "\n"))
                     phase.done += 1
         content = _describe(spec, older, newer, found.counts, recipe=layout.recipe)
@@ -127,6 +125,8 @@ def find_changes(
             stop,
             snapshot_id=content["snapshot_id"],
             started=newer.started_at,
+            capabilities=capabilities,
+            clock=clock,
             teller=teller,
         )
         manifest = publisher.publish(target, found, content)
@@ -142,56 +142,6 @@ def find_changes(
     )
     stop.check()
     return manifest
-
-
-def _proven(store: ObjectStore, layout: Layout, parameter: str) -> Manifest:
-    """Return the manifest of a snapshot that may be compared. Raises IncomparableError."""
-    where = f"s3://{store.bucket}/{layout.manifest}"
-    found = read_manifest(store, layout.manifest)
-    if found is None:
-        raise IncomparableError(
-            f"There is no snapshot to compare: {where} does not exist. Take the snapshot first, or pass another "
-            f"{parameter} or s3_prefix. Nothing was changed."
-        )
-    if not found.manifest.consistent:
-        raise IncomparableError(
-            f"The snapshot of {where} is not proven consistent, so contacts may be missing that are not gone. Take it "
-            f"again while the list is quiet, or pass another {parameter}. Nothing was changed."
-        )
-    problem = found.manifest.problem(layout.partition, layout.spec.source.file_name)
-    if problem is None and not all(name in found.manifest.content for name in ("file_format", "compression")):
-        problem = "does not say its file_format and compression"
-    if problem is not None:
-        raise CorruptSnapshotError(
-            f"{where} is not the manifest of a snapshot of this list and day: it {problem}. Take the snapshot "
-            "again, and find out what else writes there. Nothing was changed."
-        )
-    return found.manifest
-
-
-def _older(spec: ChangesSpec, store: ObjectStore) -> Manifest:
-    """Return the older side. Raises IncomparableError; NothingToCompareError if there never was one."""
-    if spec.since is not None:
-        return _proven(store, Layout(replace(spec.snapshot, snapshot_date=spec.since)), "since")
-    prefix = Layout(spec.snapshot).list_prefix
-    named = re.compile(rf"{re.escape(prefix)}snapshot_date=(\d{{4}}-\d\d-\d\d)/{MANIFEST_NAME}").fullmatch
-    dates = [name[1] for found in store.list(prefix) if (name := named(found.key))]
-    earlier = sorted((date for date in dates if date < spec.snapshot.snapshot_date), reverse=True)
-    if not earlier:
-        raise NothingToCompareError(
-            f"s3://{store.bucket}/{prefix} holds no snapshot before {spec.snapshot.snapshot_date}, so there is nothing "
-            "to compare with yet: changes begin with the second snapshot. Nothing was changed."
-        )
-    for date in earlier:
-        try:
-            return _proven(store, Layout(replace(spec.snapshot, snapshot_date=date)), "since")
-        except (IncomparableError, CorruptSnapshotError) as err:
-            log.warning("The snapshot of %s is passed over: %s", date, err)
-    raise IncomparableError(
-        f"s3://{store.bucket}/{prefix} holds no consistent snapshot before {spec.snapshot.snapshot_date}, so nobody "
-        "can tell what has changed since; the log says why each was passed over. Changes begin after the first "
-        "consistent one. Nothing was changed."
-    )
 
 
 def _check_same_kind(older: Manifest, newer: Manifest) -> None:
@@ -218,88 +168,6 @@ def _retyped(older: Manifest, newer: Manifest) -> frozenset[str]:
         for manifest in (older, newer)
     )
     return frozenset(name for name in before.keys() & after.keys() if before[name] != after[name])
-
-
-def _split(
-    store: ObjectStore, manifest: Manifest, number: int, files: ExitStack, stop: Stop, *, teller: Teller
-) -> Sequence[BinaryIO]:
-    """Read a snapshot, and divide its contacts by id into temporary files."""
-    buckets = []
-    for _ in range(number):
-        bucket = tempfile.SpooledTemporaryFile(max_size=_MEMORY // number, prefix="kore-")  # noqa: SIM115  # next line
-        buckets.append(cast("BinaryIO", files.enter_context(bucket)))
-    for file in manifest.files:
-        rows = 0
-        with teller.phase(f"reading the snapshot of {manifest.snapshot_date}", "contacts", file["rows"]) as phase:
-            for identifier, row in _read(store, manifest, file, stop.check):
-                if rows % _ROWS_AT_ONCE == 0:
-                    stop.check()
-                    phase.done = rows
-                    teller.look()
-                rows += 1
-                if rows > file["rows"]:
-                    break
-                name = encode(json.dumps(identifier))
-                buckets[zlib.crc32(name) % number].write(name + b"\t" + encode(row) + b"\n")
-        if rows != file["rows"]:
-            raise CorruptSnapshotError(
-                f"s3://{store.bucket}/{quoted(file['key'], 200)} holds {rows:,} contacts"
-                f"{' or more' if rows > file['rows'] else ''}, and its manifest says {file['rows']:,}. "
-                "Don't use it; take the snapshot again."
-            )
-    return buckets
-
-
-def _rows(bucket: BinaryIO) -> Iterator[tuple[str, str]]:
-    bucket.seek(0)
-    for line in bucket:
-        identifier, _, row = line.decode("utf-8").removesuffix("\n").partition("\t")
-        yield json.loads(identifier), row
-
-
-def _read(
-    store: ObjectStore, manifest: Manifest, file: dict[str, Any], on_block: Callable[[], None]
-) -> Iterator[tuple[str, str]]:
-    """Fetch a file, check that it is the one its manifest describes, and decode it."""
-    chosen = parse_format(manifest.content["file_format"], manifest.content["compression"])
-    chosen.format.require(chosen.compression)
-    with _fetched(store, manifest, file, on_block) as local:
-        yield from chosen.format.read_rows(local, compression=chosen.compression)
-
-
-@contextmanager
-def _fetched(
-    store: ObjectStore, manifest: Manifest, file: dict[str, Any], on_block: Callable[[], None]
-) -> Iterator[BinaryIO]:
-    opened = store.get(file["key"])
-    size, most = 0, file.get("bytes")
-    with tempfile.SpooledTemporaryFile(max_size=_MEMORY, prefix="kore-") as spool:
-        sha = hashlib.sha256()
-        if opened is not None:
-            with opened as stream:
-                while (most is None or size <= most) and (block := stream.read(_MEMORY)):
-                    on_block()
-                    size += len(block)
-                    sha.update(block)
-                    spool.write(block)
-        if opened is None or sha.hexdigest() != file.get("sha256"):
-            _blame(store, manifest, file["key"])
-        spool.seek(0)
-        yield cast("BinaryIO", spool)
-
-
-def _blame(store: ObjectStore, manifest: Manifest, key: str) -> None:
-    """Say why a file is not what its manifest says. Raises DriftError, CorruptSnapshotError."""
-    partition = key.rpartition("/")[0]
-    now = read_manifest(store, f"{partition}/{MANIFEST_NAME}")
-    if now is None or now.manifest.content != manifest.content:
-        raise DriftError(
-            f"The snapshot in s3://{store.bucket}/{quoted(partition, 200)}/ was replaced while it was read. Try again."
-        )
-    raise CorruptSnapshotError(
-        f"s3://{store.bucket}/{quoted(key, 200)} is missing, or not the file that its manifest describes. Don't use "
-        "it; take the snapshot again, and find out what else writes there."
-    )
 
 
 def _of_sides(spec: ChangesSpec, older: Manifest, newer: Manifest) -> str:

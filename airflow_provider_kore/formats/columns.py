@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import chain, islice
 from typing import NamedTuple, Self
 
 from airflow_provider_kore.exceptions import ParameterError
@@ -275,30 +276,12 @@ def parts(rows: Iterable[str], rows_per_file: int) -> Iterator[Iterator[str]]:
     Each run must be used up before the next one is asked for.
     """
     source = iter(rows)
-    first: str | None = next(source, None)
-    if first is None:
+    first = list(islice(source, 1))
+    if not first:
         yield iter(())
-    while first is not None:
-        run = _Run(first, source, rows_per_file)
-        yield run
-        first = next(source, None)
-
-
-class _Run(Iterator[str]):
-    """Up to so many rows of an iterator, of which the first has been taken already."""
-
-    def __init__(self, first: str, rest: Iterator[str], limit: int) -> None:
-        self._next: str | None = first
-        self._rest = rest
-        self._left = limit
-
-    def __next__(self) -> str:
-        if self._left == 0:
-            raise StopIteration
-        row = next(self._rest) if self._next is None else self._next
-        self._next = None
-        self._left -= 1
-        return row
+    while first:
+        yield chain(first, islice(source, rows_per_file - 1))
+        first = list(islice(source, 1))
 
 
 def _kind_of_number(digits: str) -> int:

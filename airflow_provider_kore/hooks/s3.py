@@ -64,7 +64,7 @@ def connect(aws_conn_id: str | None) -> tuple[Any, Mapping[str, object]]:
     """
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-    from airflow_provider_kore.store.s3 import patient_config
+    from airflow_provider_kore.store.s3_settings import patient_config
 
     if aws_conn_id is not None and aws_conn_id != DEFAULT_CONN_ID:
         find_connection(aws_conn_id)

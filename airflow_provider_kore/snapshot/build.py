@@ -13,9 +13,10 @@ from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.phases import Teller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from airflow_provider_kore.formats import Column, ColumnSet, Format
+    from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.walk.ids import IdSet
 
 IN_MEMORY = 1 << 20
@@ -42,13 +43,13 @@ def build(
     columns: ColumnSet,
     *,
     seen: IdSet,
-    on_rows: Callable[[], None],
+    stop: Stop,
     teller: Teller | None = None,
 ) -> Iterator[BuiltFile]:
     """Write rows into a temporary file, and read that file again: what counts is what will be stored.
 
     :param seen: the ids of the files of this snapshot that were built before; those of this one are added.
-    :param on_rows: called now and then while the file is read again; may raise to stop.
+    :param stop: is looked at now and then while the file is read again.
     :param teller: says how far it is where that takes long.
 
     Raises TempSpaceError, CorruptSnapshotError.
@@ -64,21 +65,20 @@ def build(
             seen.expect(len(seen) + written.rows)
             identifiers = file_format.read_ids(file, compression=compression)
             while some := list(islice(identifiers, ROWS_AT_ONCE)):
-                on_rows()
+                stop.check()
                 teller.look()
                 repeated = seen.add_all(some)
                 if repeated:
                     raise CorruptSnapshotError(
                         f"Row {phase.done + repeated[0] + 1:,} of the file that was to be stored repeats an _id. "
-                        "Nothing was published; please report this."
+                        "Nothing was published; report it at the project's issue tracker."
                     )
                 phase.done += len(some)
         read = phase.done
         if read != written.rows:
             raise CorruptSnapshotError(
                 f"The file that was to be stored holds {read:,} rows instead of {written.rows:,}. Nothing was "
-                "published; "
-                "please report this."
+                "published; report it at the project's issue tracker."
             )
         file.seek(0)
         yield BuiltFile(file=file, rows=read, columns=written.columns)
@@ -96,5 +96,5 @@ def _unwritable(file_format: Format) -> Iterator[None]:
         return
     raise CorruptSnapshotError(
         f"A row cannot be written as {file_format.name} ({problem}). Nothing was published. Clear the task, "
-        "which walks anew; if it fails alike, please report this."
+        "which walks anew; if it fails alike, report it at the project's issue tracker."
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
@@ -29,9 +30,6 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 MOST_VALUES: Final = 2_000_000
 """Commas, colons and brackets in it: what is small as text may be large when it is read."""
 
-FUTURE: Final = timedelta(days=1)
-"""Beyond this, a walk that begins later than now is no matter of two clocks."""
-
 _LONGEST: Final = 1024
 """Characters of a key, which S3 allows, and of any id."""
 
@@ -39,7 +37,7 @@ _MOST_ROWS: Final = 2**53
 _COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
 """What a manifest calls its rows, each after the kind of its snapshot."""
 
-_NOT_READ = object()
+_TOO_LARGE: Final = f"is larger than {MOST_BYTES:,} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +100,6 @@ class Manifest:
         return str(self.content["walk"]["started_at"])
 
     @property
-    def started(self) -> datetime:
-        """The same as a point in time."""
-        return _instant(self.content["walk"]["started_at"])
-
-    def started_in_future(self, now: float) -> bool:
-        """Say whether it claims to have begun more than a day after ``now``, in seconds since 1970.
-
-        Such a manifest is newer than every run to come, which would give way to it for ever.
-        """
-        return self.started - datetime.fromtimestamp(now, UTC) > FUTURE
-
-    @property
-    def list_updated_at(self) -> str | None:
-        """The list's ``updatedAt`` when it was read; None if it does not say, or is no snapshot of a list."""
-        found = self.content.get("list_updated_at")
-        return found if isinstance(found, str) and found else None
-
-    @property
     def keys(self) -> list[str]:
         """The keys of the snapshot's files."""
         return [str(file["key"]) for file in self.content["files"]]
@@ -171,20 +151,15 @@ class Manifest:
 
         Raises CorruptSnapshotError if it is no manifest, or of a version this package doesn't know.
         """
-        problem = f"is larger than {MOST_BYTES:,} bytes" if _too_large(body) else None
-        content: Any = _NOT_READ
-        if problem is None:
-            try:
-                content = json.loads(body)
-            except (ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, integers of more than 4,300 digits
-                problem = "is no JSON"
-        if problem is None:
+        if _too_large(body):
+            raise _unreadable(where, _TOO_LARGE)
+        problem: str | None = "is no JSON"
+        content: Any = None
+        with suppress(ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, integers of more than 4,300 digits
+            content = json.loads(body)
             problem = _problem(content)
         if problem is not None:
-            raise CorruptSnapshotError(
-                f"{where} is no manifest that this version of the provider can read: it {problem}. Move it away if it "
-                "is not needed, and find out what else writes there."
-            )
+            raise _unreadable(where, problem)
         return cls(content)
 
 
@@ -202,17 +177,23 @@ def read_manifest(store: ObjectStore, key: str) -> Published | None:
     Reads no more than :data:`MOST_BYTES`. Raises CorruptSnapshotError.
     """
     found = store.head(key)
-    opened = store.get(key) if found is not None and found.size <= MOST_BYTES else None
+    if found is None:
+        return None
     where = f"s3://{store.bucket}/{key}"
-    if found is not None and found.size > MOST_BYTES:
-        return Published(manifest=Manifest.from_bytes(bytes(MOST_BYTES + 1), where), etag=found.etag)  # raises
-    if found is None or opened is None:
+    if found.size > MOST_BYTES:
+        raise _unreadable(where, _TOO_LARGE)
+    opened = store.get(key)
+    if opened is None:
         return None
     with opened as stream:
-        body = bytearray()
-        while len(body) <= MOST_BYTES and (block := stream.read(MOST_BYTES + 1 - len(body))):
-            body += block
-        return Published(manifest=Manifest.from_bytes(bytes(body), where), etag=found.etag)
+        return Published(manifest=Manifest.from_bytes(stream.read(MOST_BYTES + 1), where), etag=found.etag)
+
+
+def _unreadable(where: str, problem: str) -> CorruptSnapshotError:
+    return CorruptSnapshotError(
+        f"{where} is no manifest that this version of the provider can read: it {problem}. Move it away if it is not "
+        "needed, and find out what else writes there."
+    )
 
 
 def _encoded(content: dict[str, Any]) -> bytes:
@@ -221,19 +202,6 @@ def _encoded(content: dict[str, Any]) -> bytes:
 
 def _too_large(body: bytes) -> bool:
     return len(body) > MOST_BYTES or sum(map(body.count, (b",", b":", b"[", b"{"))) > MOST_VALUES
-
-
-def _instant(value: object) -> datetime:
-    """Read a point in time. Raises ValueError if it is none, or has no offset."""
-    if not isinstance(value, str) or len(value) > len("2026-01-02T03:04:05.123456+00:00"):
-        raise ValueError
-    found = datetime.fromisoformat(value)
-    if found.utcoffset() is None:
-        raise ValueError
-    try:
-        return found.astimezone(UTC)
-    except OverflowError:
-        raise ValueError from None
 
 
 def _is_text(value: object) -> bool:
@@ -253,11 +221,13 @@ def _is_boolean(value: object) -> bool:
 
 
 def _is_instant(value: object) -> bool:
-    try:
-        _instant(value)
-    except ValueError:
+    if not isinstance(value, str) or len(value) > len("2026-01-02T03:04:05.123456+00:00"):
         return False
-    return True
+    try:
+        found = datetime.fromisoformat(value)
+        return found.utcoffset() is not None and found.astimezone(UTC) is not None
+    except (ValueError, OverflowError):
+        return False
 
 
 def _is_date(value: object) -> bool:

@@ -32,9 +32,11 @@ from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog, ShownCheckpoints
-from airflow_provider_kore.snapshot.publish import Publisher, check_target, instant, look
+from airflow_provider_kore.snapshot.publish import Publisher
+from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
+from airflow_provider_kore.snapshot.target import check_target, look
 from airflow_provider_kore.snapshot.walk import Walk, Walked
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.capabilities import find_out

@@ -282,7 +282,8 @@ class Staging:
                 yield _id(row)
             except (ValueError, KeyError):
                 raise CheckpointLostError(
-                    "A checkpoint holds a row that is no contact. The next try walks anew; please report this."
+                    "A checkpoint holds a row that is no contact. The next try walks anew; report it at the project's "
+                    "issue tracker."
                 ) from None
 
     def begin(self) -> None:

@@ -16,8 +16,6 @@ from airflow_provider_kore.exceptions import KoreError
 from airflow_provider_kore.store.store import ABSENT, Condition, ConditionFailed, ConditionUnsupported, StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_kore.store.store import ObjectStore
 
 _NOBODY = Condition(etag='"00000000000000000000000000000000"')
@@ -32,22 +30,14 @@ class Honoured:
     """A put that must not replace anything."""
     swap: bool
     """A put that must replace one certain object."""
-    complete_create: bool | None
-    """The same of a multipart upload's completion; None: not tried."""
-    complete_swap: bool | None
     create_usable: bool = True
     """Whether such a put happens where it may: some stores refuse the header, or fail it always."""
     swap_usable: bool = True
 
     def missing(self) -> tuple[str, ...]:
         """Return those that are ignored, in words for a warning."""
-        names = {
-            "create-once put": self.create,
-            "compare-and-swap put": self.swap,
-            "create-once multipart completion": self.complete_create,
-            "compare-and-swap multipart completion": self.complete_swap,
-        }
-        return tuple(name for name, honoured in names.items() if honoured is False)
+        names = {"create-once put": self.create, "compare-and-swap put": self.swap}
+        return tuple(name for name, honoured in names.items() if not honoured)
 
     @property
     def usable(self) -> bool:
@@ -55,25 +45,16 @@ class Honoured:
         return self.create_usable and self.swap_usable
 
 
-def conditions_honoured(store: ObjectStore, prefix: str, *, multipart: bool = False) -> Honoured:
+def conditions_honoured(store: ObjectStore, prefix: str) -> Honoured:
     """Find out which conditional writes the store honours.
 
-    Costs nothing where it is known (``store.honours_conditions``), else 5 small requests, and 8 more with
-    ``multipart``. Leaves nothing behind.
+    Costs nothing where it is known (``store.honours_conditions``), else 5 small requests. Leaves nothing behind.
 
     :param prefix: where objects may be written and deleted: staging. Ends in ``/``.
-    :param multipart: try the completion of multipart uploads too.
     """
     known = store.honours_conditions
     if known is not None:
-        return Honoured(
-            create=known,
-            swap=known,
-            complete_create=known,
-            complete_swap=known,
-            create_usable=known,
-            swap_usable=known,
-        )
+        return Honoured(create=known, swap=known, create_usable=known, swap_usable=known)
     key = f"{prefix}probe-{uuid.uuid4().hex}"
     with ExitStack() as undo:
         undo.callback(delete_quietly, store, key)
@@ -81,14 +62,9 @@ def conditions_honoured(store: ObjectStore, prefix: str, *, multipart: bool = Fa
         first, second = _put(store, key, ABSENT), _put(store, key, ABSENT)
         there = next((each for each in (second, first, wrong) if isinstance(each, StoredObject)), None)
         right = _put(store, key, Condition(etag=there.etag)) if there is not None and there.etag else there
-        # the object exists now, so neither condition can hold
-        complete_swap = _completion_refused(store, key, _NOBODY) if multipart else None
-        complete_create = _completion_refused(store, key, ABSENT) if multipart else None
     return Honoured(
         create=first == "failed" or second == "failed",
         swap=wrong == "failed",
-        complete_create=complete_create,
-        complete_swap=complete_swap,
         create_usable=first != "unknown" and (isinstance(first, StoredObject) or isinstance(wrong, StoredObject)),
         swap_usable=wrong != "unknown" and isinstance(right, StoredObject),
     )
@@ -108,22 +84,3 @@ def _put(store: ObjectStore, key: str, condition: Condition) -> StoredObject | L
         return "failed"
     except ConditionUnsupported:
         return "unknown"
-
-
-def _refused(write: Callable[[], object]) -> bool:
-    """Return whether a write that must not happen is refused for the right reason."""
-    try:
-        write()
-    except ConditionFailed:
-        return True
-    except ConditionUnsupported:
-        return False
-    return False
-
-
-def _completion_refused(store: ObjectStore, key: str, condition: Condition) -> bool:
-    with ExitStack() as undo:
-        upload = store.create_upload(key, content_type=_TYPE)
-        undo.callback(store.abort_upload, upload)
-        parts = [store.upload_part(upload, 1, b"probe")]
-        return _refused(lambda: store.complete_upload(upload, parts, condition=condition))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_kore.exceptions import RequestRefusedError
+from airflow_provider_kore.exceptions import RequestRefusedError, StoreUnavailableError
+from airflow_provider_kore.store.s3_errors import Call, translate
+from airflow_provider_kore.store.store import StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_kore.store.s3_errors import Call
+    from typing_extensions import Buffer
+
+
+_KEPT: Final = ("SHA256", "CRC32", "CRC64NVME", "CRC32C", "SHA1")
 
 
 @dataclass(slots=True)
@@ -69,12 +75,70 @@ def metadata(answer: Mapping[str, Any], sent: Mapping[str, str] | None) -> dict[
     return {str(name).lower(): str(value) for name, value in found.items()}
 
 
-def drop_checksums(params: dict[str, Any], **_: object) -> None:
-    """Keep boto3 from sending checksum headers of its own accord; for its event ``before-call``.
+def stored_object(
+    key: str, size: int, answer: Mapping[str, Any], sent: Mapping[str, str] | None, algorithm: str
+) -> StoredObject:
+    """Read an answer about one object.
 
-    Not where S3 insists on one: of ``DeleteObjects``.
+    :param sent: its metadata as it was sent; what counts where the answer tells none.
+    :param algorithm: of the checksum that is wanted if the store keeps several.
     """
-    params.get("context", {}).get("checksum", {}).pop("request_algorithm", None)
-    headers = params.get("headers", {})
-    for name in [name for name in headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-checksum-"))]:
-        del headers[name]
+    kept = (f"{name}:{answer['Checksum' + name]}" for name in (algorithm, *_KEPT) if answer.get("Checksum" + name))
+    return StoredObject(
+        key=key,
+        size=size,
+        etag=etag(answer.get("ETag")),
+        checksum=next(kept, None),
+        metadata=metadata(answer, sent),
+        modified=answer.get("LastModified"),
+    )
+
+
+def after_objects(answer: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, str]:
+    """Return the arguments that ask for the next page of a listing."""
+    token = answer.get("NextContinuationToken")
+    return {"ContinuationToken": token} if token else {"StartAfter": last.get("Key", "")}
+
+
+def after_uploads(answer: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, str]:
+    """Return the same of unfinished uploads."""
+    marker = answer.get("NextUploadIdMarker") or last.get("UploadId")
+    key = answer.get("NextKeyMarker") or last.get("Key", "")
+    return {"KeyMarker": key, **({"UploadIdMarker": marker} if marker else {})}
+
+
+class Stream(io.RawIOBase):
+    """botocore's StreamingBody as a file that cannot end early in silence."""
+
+    def __init__(self, body: Any, call: Call) -> None:
+        super().__init__()
+        self._body = body
+        self._call = call
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Read some bytes. Raises StoreUnavailableError where the answer breaks off."""
+        from botocore.exceptions import BotoCoreError
+        from urllib3.exceptions import HTTPError
+
+        view = memoryview(buffer).cast("B")
+        try:
+            # read, not readinto: only the former feeds the checksum in every supported botocore
+            data: bytes = self._body.read(len(view))
+        except HTTPError as error:
+            raise StoreUnavailableError(
+                f"{self._call}: the answer broke off ({type(error).__name__}). Try again."
+            ) from None
+        except (BotoCoreError, OSError) as error:
+            raise translate(error, self._call) from None
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Close the connection, too."""
+        if not self.closed:
+            self._body.close()
+        super().close()

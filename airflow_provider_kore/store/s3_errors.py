@@ -7,6 +7,7 @@ an IAM action. botocore's own texts can hold URLs and parameters; of those, only
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -297,7 +298,7 @@ def _from_botocore(error: Exception, call: Call) -> Exception:  # noqa: PLR0911 
     from botocore import exceptions as boto
 
     name = type(error).__name__
-    if isinstance(error, boto.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+    if isinstance(error, boto.SSLError) and _is_untrusted(error.kwargs.get("error")):
         return TlsError(f"{call}: the endpoint's certificate cannot be verified. Check endpoint_url and the CA bundle.")
     if isinstance(error, (boto.NoCredentialsError, boto.PartialCredentialsError, boto.NoAuthTokenError)):
         return CredentialsError(
@@ -318,6 +319,13 @@ def _from_botocore(error: Exception, call: Call) -> Exception:  # noqa: PLR0911 
     return RequestRefusedError(
         f"{call}: botocore refuses to send it ({name}). Check the AWS connection and this task's S3 parameters."
     )
+
+
+def _is_untrusted(cause: object) -> bool:
+    """Say whether a certificate that cannot be verified is at the bottom of an error."""
+    while isinstance(cause, BaseException) and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = next(iter(cause.args), None)  # urllib3's error holds the one of ssl
+    return isinstance(cause, ssl.SSLCertVerificationError)
 
 
 def _retry_after(about: Any) -> float | None:

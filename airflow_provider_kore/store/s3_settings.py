@@ -12,6 +12,8 @@ from airflow_provider_kore.exceptions import ParameterError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from botocore.config import Config
+
 Encryption = Literal["AES256", "aws:kms", "aws:kms:dsse"]
 ChecksumAlgorithm = Literal["SHA256", "CRC32", "NONE"]
 
@@ -121,3 +123,23 @@ def _check_tags(tags: Mapping[str, str]) -> None:
         if not (re.fullmatch(r"[\w\s+\-=.:/@]{1,128}", name) and re.fullmatch(r"[\w\s+\-=.:/@]{0,256}", value)):
             advice = "use letters, digits, spaces and + - = . _ : / @; 1 to 128 in names, up to 256 in values"
             raise ParameterError("tags", f"has {name!r}", advice)
+
+
+def patient_config(theirs: Config | None, said: Mapping[str, Any]) -> Config:
+    """Return botocore's settings, with a patience of ours where the connection says nothing.
+
+    botocore's own let a store that hangs go unnoticed for minutes. Trying again is
+    :class:`~airflow_provider_kore.store.patient.PatientStore`'s part, which says what it waits for.
+
+    :param theirs: as the connection has them.
+    :param said: the connection's ``config_kwargs``.
+    """
+    from botocore.config import Config
+
+    ours: dict[str, Any] = {
+        "connect_timeout": 10,
+        "read_timeout": 20,
+        "retries": {"mode": "standard", "total_max_attempts": 1},
+    }
+    config = Config(**{name: value for name, value in ours.items() if name not in said})
+    return config.merge(theirs) if theirs is not None else config

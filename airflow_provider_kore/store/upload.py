@@ -54,11 +54,6 @@ class Uploaded:
     compared. ``etag``: neither, but its ETag is the MD5 of what was sent. ``answer only``: it keeps none and lets
     nobody read; we only know that it accepted the write."""
 
-    @property
-    def checksum_kept(self) -> bool:
-        """Whether the store keeps a checksum that an auditor can ask for."""
-        return self.stored.checksum is not None
-
 
 def upload_file(
     store: ObjectStore,
@@ -68,6 +63,7 @@ def upload_file(
     content_type: str,
     metadata: Mapping[str, str] | None = None,
     condition: Condition | None = None,
+    whole: bool = False,
     single_put_bytes: int = SINGLE_PUT_BYTES,
     part_bytes: int = PART_BYTES,
     on_part: Callable[[], None] | None = None,
@@ -78,6 +74,7 @@ def upload_file(
     :param metadata: should name this writer's snapshot: it is how a write whose answer was lost is recognised.
     :param condition: holds at the commit, or nothing changes.
     :param on_part: called before each request that sends or commits something; may raise to stop.
+    :param whole: by a single put, whatever its size.
     :param single_put_bytes: files up to this size go by a single put.
     :param part_bytes: size of a part; grows for files that would need more than 10,000.
 
@@ -98,7 +95,9 @@ def upload_file(
         on_part=on_part or (lambda: None),
     )
     try:
-        answer = transfer.whole() if size <= single_put_bytes else transfer.in_parts(_part_size(size, part_bytes))
+        answer = (
+            transfer.whole() if whole or size <= single_put_bytes else transfer.in_parts(_part_size(size, part_bytes))
+        )
     except ConditionFailed as failed:
         found = _own_lost_write(store, key, local, metadata) if failed.in_doubt else None
         if found is None:

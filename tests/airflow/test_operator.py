@@ -336,4 +336,4 @@ def test_default_args_reach_shared_and_own_parameters() -> None:
         ContactListToS3Operator.partial(task_id="all", max_walks=2).expand(contact_list_id=["cl-1", "cl-2"])
         with pytest.raises(TypeError, match="max_walk"):
             ContactListToS3Operator(task_id="typo", contact_list_id="cl-1", max_walk=2)  # type: ignore[call-arg]
-    assert (operator.s3_bucket, operator.on_drift, operator.min_contacts) == ("lake", "fail", 7)
+    assert {name: getattr(operator, name) for name in shared} == shared

@@ -23,6 +23,7 @@ from airflow_provider_kore.formats import compression as compressions
 from airflow_provider_kore.formats import csv as csv_format
 from airflow_provider_kore.json_text import cells, comparable, members, parse, scan_value, spans
 from airflow_provider_kore.snapshot.build import build
+from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def hostile_rows(draw: st.DrawFn) -> list[str]:
 
 def built(file_format: Format, rows: list[str]) -> bytes:
     compression = file_format.compressions[0]
-    with build(iter(rows), file_format, compression, ColumnSet.of(rows), seen=IdSet(), on_rows=lambda: None) as found:
+    with build(iter(rows), file_format, compression, ColumnSet.of(rows), seen=IdSet(), stop=Stop()) as found:
         assert found.rows == len(rows)
         return found.file.read()
 
@@ -243,8 +244,8 @@ def test_a_row_that_cannot_be_written_is_one_error_without_the_row(file_format: 
     with (
         pytest.raises(CorruptSnapshotError, match="Nothing was published") as caught,
         build(
-            iter(rows()), file_format, parse_format(file_format.name).compression, columns, seen=IdSet(), on_rows=int
-        ),  # type: ignore[arg-type]
+            iter(rows()), file_format, parse_format(file_format.name).compression, columns, seen=IdSet(), stop=Stop()
+        ),
     ):
         pass
     assert "Anna" not in str(caught.value)

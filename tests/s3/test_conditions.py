@@ -19,23 +19,20 @@ if TYPE_CHECKING:
 KINDS: dict[Ignored, str] = {
     "put_create": "create-once put",
     "put_swap": "compare-and-swap put",
-    "complete_create": "create-once multipart completion",
-    "complete_swap": "compare-and-swap multipart completion",
 }
 
 
 @pytest.mark.parametrize("ignored", [None, *KINDS])
 def test_each_ignored_condition_is_found_out(ignored: Ignored | None) -> None:
     store = MemoryStore(honours_conditions=None, ignored=frozenset({ignored} if ignored else ()))
-    found = conditions_honoured(store, "staging/", multipart=True)
+    found = conditions_honoured(store, "staging/")
     assert found.missing() == ((KINDS[ignored],) if ignored else ())
     assert store.bodies() == {}
-    assert list(store.uploads()) == []
 
 
 def test_a_store_that_ignores_everything_is_found_out() -> None:
     store = MemoryStore(honours_conditions=None, ignored=frozenset(KINDS))
-    assert set(conditions_honoured(store, "staging/", multipart=True).missing()) == set(KINDS.values())
+    assert set(conditions_honoured(store, "staging/").missing()) == set(KINDS.values())
     assert store.bodies() == {}
 
 
@@ -63,23 +60,17 @@ def test_a_store_that_fails_every_condition_is_found_out() -> None:
     assert not found.usable
 
 
-@pytest.mark.parametrize(
-    ("server", "missing"), [("moto", ("compare-and-swap multipart completion",)), ("ministack", ())]
-)
-def test_real_servers_are_judged_as_they_are(
-    server: str, missing: tuple[str, ...], request: pytest.FixtureRequest
-) -> None:
+@pytest.mark.parametrize("server", ["moto", "ministack"])
+def test_real_servers_are_judged_as_they_are(server: str, request: pytest.FixtureRequest) -> None:
     running: S3Server = request.getfixturevalue(f"{server}_server")
     store = S3Store(running.client(), running.bucket())
-    assert conditions_honoured(store, "staging/", multipart=True).missing() == missing
+    assert conditions_honoured(store, "staging/").missing() == ()
     assert list(store.list("")) == []
-    assert list(store.list_uploads("")) == []
 
 
 def test_it_costs_five_requests_and_the_probe_is_below_the_prefix() -> None:
     store = MemoryStore(honours_conditions=None)
-    found = conditions_honoured(store, "staging/run 1/")
-    assert (found.complete_create, found.complete_swap) == (None, None)
+    conditions_honoured(store, "staging/run 1/")
     assert [effect.name for effect in store.effects] == ["put", "put", "put", "put", "delete"]
     assert all(effect.key.startswith("staging/run 1/probe-") for effect in store.effects)
 
@@ -87,14 +78,7 @@ def test_it_costs_five_requests_and_the_probe_is_below_the_prefix() -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_what_is_known_is_not_tried(known: bool) -> None:
     store = MemoryStore(honours_conditions=known)
-    expected = Honoured(
-        create=known,
-        swap=known,
-        complete_create=known,
-        complete_swap=known,
-        create_usable=known,
-        swap_usable=known,
-    )
+    expected = Honoured(create=known, swap=known, create_usable=known, swap_usable=known)
     assert conditions_honoured(store, "staging/") == expected
     assert store.effects == []
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import http.server
 import pickle
+import ssl
+import threading
 import traceback
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import boto3
 import pytest
 from botocore import exceptions as boto
+from botocore.config import Config
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from interception import Interceptor, response
 from urllib3.exceptions import ProtocolError
 
@@ -39,6 +48,7 @@ from airflow_provider_kore.store.store import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from s3_servers import S3Server
 
@@ -158,7 +168,7 @@ def test_each_answer_has_its_error(intercepted: tuple[S3Store, Interceptor], out
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (boto.SSLError(endpoint_url="https://x", error=OSError("CERTIFICATE_VERIFY_FAILED")), TlsError),
+        (boto.SSLError(endpoint_url="https://x", error=ssl.SSLCertVerificationError(1, "no")), TlsError),
         (boto.SSLError(endpoint_url="https://x", error=OSError("EOF occurred")), StoreUnavailableError),
         (boto.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), CredentialsError),
         (boto.UnauthorizedSSOTokenError(), CredentialsError),
@@ -177,6 +187,39 @@ def test_each_complaint_of_botocore_has_its_error(
     interceptor.act("*", fail)
     with pytest.raises(expected):
         store.head("k")
+
+
+def test_a_certificate_that_nobody_signed_is_an_error_of_tls_and_not_an_outage(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    pem = tmp_path / "pem"
+    pem.write_bytes(private + made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    for encrypted, expected in ((True, TlsError), (False, StoreUnavailableError)):
+        server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        if encrypted:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client: Any = boto3.client(
+            "s3",
+            endpoint_url=f"https://localhost:{server.server_port}",
+            region_name="eu-central-1",
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+            config=Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=10),
+        )
+        with pytest.raises(expected, match="HeadObject on s3://bucket/k"):
+            S3Store(client, "bucket").head("k")
+        server.shutdown()
+        server.server_close()
 
 
 def test_without_credentials_it_says_so() -> None:

@@ -15,6 +15,7 @@ from airflow_provider_kore.formats import ColumnSet, parse_format
 from airflow_provider_kore.snapshot import phases
 from airflow_provider_kore.snapshot.build import build
 from airflow_provider_kore.snapshot.phases import Teller
+from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
@@ -142,12 +143,13 @@ def test_building_and_verifying_a_file_say_how_far_they_are(
                 teller.look()
             yield text
 
-    def on_rows() -> None:
-        clock.now += 30
+    class Slow(Stop):
+        def check(self) -> None:
+            clock.now += 30
 
     parsed = parse_format(file_format)
     with build(
-        slowly(), parsed.format, parsed.compression, ColumnSet.of(texts), seen=IdSet(), on_rows=on_rows, teller=teller
+        slowly(), parsed.format, parsed.compression, ColumnSet.of(texts), seen=IdSet(), stop=Slow(), teller=teller
     ) as built:
         assert built.rows == 25_000
     building = [line for line in log.messages if "building the file" in line]

@@ -1,0 +1,189 @@
+"""What both ways of committing a snapshot share: a file is built, uploaded and described; what is there is read."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
+
+from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError, KoreError, StoreUnavailableError
+from airflow_provider_kore.quoting import count
+from airflow_provider_kore.snapshot.build import BuiltFile, build
+from airflow_provider_kore.store.capabilities import LAGS
+from airflow_provider_kore.store.store import ABSENT, AccessRefused, Condition, ObjectStore, StoredObject, find
+from airflow_provider_kore.store.upload import Uploaded, upload_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.formats import ColumnSet
+    from airflow_provider_kore.snapshot.layout import Layout
+    from airflow_provider_kore.snapshot.phases import Teller
+    from airflow_provider_kore.snapshot.rivals import Rivals
+    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.store.capabilities import Capabilities
+    from airflow_provider_kore.walk.ids import IdSet
+
+log = logging.getLogger(__name__)
+
+TURNS: Final = 8
+"""How often a writer yields to others who publish the same partition before it gives up."""
+
+_NAMES_IN_A_LINE: Final = 20
+
+
+class Rows(Protocol):
+    """What is published: a walk's staged rows, say."""
+
+    columns: ColumnSet
+
+    def rows(self) -> Iterator[str]:
+        """Yield every row, a raw JSON object."""
+        ...
+
+
+class Conditions:
+    """Conditions of writes, as long as the store takes them."""
+
+    def __init__(self, *, sent: bool) -> None:
+        """Begin with what is known of the store."""
+        self._sent = sent
+
+    def to_replace(self, found: StoredObject | None) -> Condition | None:
+        """Return the condition of a write that must replace just this; None where the store takes no conditions."""
+        if not self._sent:
+            return None
+        return ABSENT if found is None else Condition(etag=found.etag)
+
+    def refused(self) -> None:
+        """Send none from now on."""
+        if self._sent:
+            self._sent = False
+            log.warning(
+                "The store has no conditional writes (it answers that it does not know them): two runs that publish "
+                "the same partition at the same moment are told apart only by who was last."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One snapshot on its way into the bucket, and what it is written with."""
+
+    spec: SnapshotSpec
+    layout: Layout
+    store: ObjectStore
+    stop: Stop
+    clock: Clock
+    teller: Teller
+    capabilities: Capabilities
+    conditions: Conditions
+    rivals: Rivals
+
+    @contextmanager
+    def built(self, rows: Iterator[str], columns: ColumnSet, seen: IdSet) -> Iterator[BuiltFile]:
+        """Build one file, verified."""
+        spec = self.spec
+        with build(
+            rows, spec.file_format, spec.compression, columns, seen=seen, stop=self.stop, teller=self.teller
+        ) as file:
+            yield file
+
+    def upload(
+        self, key: str, file: BinaryIO, metadata: Mapping[str, str], condition: Condition | None = None
+    ) -> Uploaded:
+        """Upload one file, verified; whole, where the store takes no parts."""
+        size = file.seek(0, os.SEEK_END)
+        with self.teller.phase("uploading the file", "bytes", size) as phase:
+
+            def on_part() -> None:
+                self.stop.check()
+                phase.done = file.tell()
+                self.teller.look()
+
+            return upload_file(
+                self.store,
+                key,
+                file,
+                content_type=self.spec.file_format.media_type(self.spec.compression),
+                metadata=metadata,
+                condition=condition,
+                on_part=on_part,
+                whole=not self.capabilities.uploads,
+            )
+
+    def describe(self, uploaded: Uploaded, built: BuiltFile) -> dict[str, Any]:
+        """Describe one file: what the store says it holds, and the rows that were decoded from those very bytes."""
+        stored = uploaded.stored
+        typed = self.spec.file_format.needs_columns
+        return {
+            "key": stored.key,
+            "bytes": stored.size,
+            "rows": built.rows,
+            "etag": stored.etag,
+            "checksum": stored.checksum,
+            "sha256": uploaded.sha256,
+            "evidence": uploaded.evidence,
+            "columns": [
+                {"name": column.name, "type": column.type} if typed else {"name": column.name}
+                for column in built.columns
+            ],
+        }
+
+    def check_count(self, stored: int, read: int) -> None:
+        """Raise CorruptSnapshotError if not all rows that were read are about to be stored."""
+        if stored != read:
+            raise CorruptSnapshotError(
+                f"{read:,} {self.spec.source.rows} were read, but {stored:,} rows were to be stored. Nothing was "
+                "published; report it at the project's issue tracker."
+            )
+
+    def look_at(self, key: str) -> StoredObject | None:
+        """Describe an object, by a listing where a HEAD is refused."""
+        try:
+            return find(self.store, key)
+        except AccessRefused:
+            return next((found for found in self.store.list(key) if found.key == key), None)
+
+    def wait(self, turn: int) -> None:
+        """Wait for a store that does not show yet what stands in the way."""
+        self.clock.sleep(LAGS[min(turn, len(LAGS) - 1)])
+
+    def gave_up(self, key: str, *, moved: bool) -> KoreError:
+        """Return why nothing could be written under a key.
+
+        :param moved: whether what is there changed meanwhile.
+        """
+        where = self.where(key)
+        if not moved:
+            return StoreUnavailableError(
+                f"{where}: the store refuses each conditional write, and shows nothing that could be the reason. Try "
+                "again; the next try looks anew at what is there."
+            )
+        return ContentionError(f"Other writers keep publishing {where}. Look for tasks that write the same partition.")
+
+    def delete(self, keys: list[str]) -> None:
+        """Delete files that no manifest names, or say in the log that they stay."""
+        for start in range(0, len(keys), _NAMES_IN_A_LINE):
+            some = keys[start : start + _NAMES_IN_A_LINE]
+            names = ", ".join(key.removeprefix(self.layout.partition) for key in some)
+            try:
+                self.store.delete(some)
+            except KoreError as err:
+                left = len(keys) - start
+                named = count(left, "file that no manifest names stays", "files that no manifest names stay")
+                log.warning("%s in %s: %s", named, self.layout.partition, err)
+                return
+            log.info("Deleted from s3://%s/%s, replaced: %s.", self.store.bucket, self.layout.partition, names)
+
+    def where(self, key: str) -> str:
+        """Return an object's address."""
+        return f"s3://{self.store.bucket}/{key}"
+
+
+def etag(found: StoredObject | None) -> str:
+    """Return an object's ETag, empty if there is none."""
+    return found.etag if found is not None else ""
