@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from airflow_provider_kore.exceptions import ParameterError
 from airflow_provider_kore.json_text import spans
@@ -20,7 +20,7 @@ from airflow_provider_kore.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["ON_MISSING", "POLICIES", "FieldCounts", "FieldPolicies", "Seen", "drop", "hash_value", "mask"]
+__all__ = ["ON_MISSING", "POLICIES", "FieldCounts", "FieldPolicies", "drop", "hash_value", "mask"]
 
 _ID = "_id"
 _NAMES_SHOWN = 5
@@ -67,14 +67,6 @@ POLICIES: Mapping[str, Callable[[str, bytes], str | None]] = MappingProxyType(
 
 ON_MISSING: Final = ("warn", "fail")
 """What to do about a contact that has no field of a name that a policy wants to change."""
-
-
-class Seen(Protocol):
-    """Takes the names of one contact's fields, each of them once."""
-
-    def add(self, name: str, /) -> object:
-        """Take in one name."""
-        ...
 
 
 class FieldCounts:
@@ -211,10 +203,10 @@ class FieldPolicies:
             raise self._keyless(problem)
         return replace(self, key=key, key_id=key_id)
 
-    def apply(self, raw: str, seen: Seen | None = None) -> str:
+    def apply(self, raw: str, seen: FieldCounts | None = None) -> str:
         """Return the contact, a raw JSON object, as it may be stored.
 
-        :param seen: every named field that this contact has is added to it, once.
+        :param seen: every named field that this contact has is counted, once.
 
         Raises ValueError if it is no JSON object, ParameterError if a field is to be hashed without a key.
         """
