@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.formats import Format, parse_format
 from airflow_provider_kore.parameters import (
     as_given,
     check_boolean,
@@ -22,11 +21,12 @@ from airflow_provider_kore.parameters import (
     is_missing,
     parameter,
 )
-from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.filing import check_backfill
 from airflow_provider_kore.walk.page import check_page_size
 
 if TYPE_CHECKING:
+    from airflow_provider_kore.formats import Format
+    from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.walk.source import Source
 
 ON_DRIFT: Final = ("retry", "fail", "accept")
@@ -203,6 +203,9 @@ class SnapshotSpec:
 
         Raises ParameterError, which names the parameter.
         """
+        from airflow_provider_kore.formats import parse_format
+        from airflow_provider_kore.snapshot.fields import FieldPolicies
+
         check_backfill(run_type, given.get("allow_backfill", False))
         called = {name: f"{name[:4]}{source.file_name}" for name in ("min_rows", "max_rows")}
         values = checked(cls, given, called)

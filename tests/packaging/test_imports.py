@@ -75,11 +75,15 @@ def test_the_pytest_plugin_costs_nobody_anything_until_asked() -> None:
     assert not (after - before) & (HEAVY | {"airflow"})
 
 
+WRITERS = ("airflow_provider_kore.formats", "airflow_provider_kore.store", "airflow_provider_kore.snapshot.run")
+
+
 def test_a_dag_file_pays_for_no_client_library() -> None:
     assert OPERATORS
     before = modules_after("from airflow.sdk import BaseOperator")
     after = modules_after("from airflow.sdk import BaseOperator", *(f"import {name}" for name in OPERATORS))
     assert not (after - before) & HEAVY
+    assert not [name for name in after if name.startswith(WRITERS)], "what reads and writes is imported by the task"
 
 
 def test_importing_any_module_warns_about_nothing() -> None:
