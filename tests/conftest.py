@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 ALLOWED_SKIPS: dict[str, str] = {}
 
 
+SHARED: dict[str, str] = {
+    **dict.fromkeys(("test_at_home.py", "test_whole_airflow.py", "test_real_run.py"), "a whole Airflow"),
+    **{
+        name: name
+        for name in ("test_dags.py", "test_mapped.py", "test_of_0_1.py", "test_ui_stage.py", "test_benchmarks.py")
+    },
+    "test_airflow_ui.py": "browser",
+}
+"""Files whose tests share what takes long to start, and so run in one process: by file, what they share."""
+
+
 def isolate_airflow() -> Path:
     """Point Airflow at an empty home of this process, and away from whatever the person has set up.
 
@@ -118,6 +129,22 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport, config: pytes
     report.longrepr = (
         f"{reason}\nA skip is a failure in CI: install what is missing, or name the test in ALLOWED_SKIPS."
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep the tests that share something in one process, as ``xdist_group`` does before pytest 9.2.
+
+    pytest 9.2 took away the attribute that xdist 3.8 notes a test's group in, so each test was its own group.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0].rpartition("/")[2]
+            return SHARED.get(file, nodeid)
+
+    return Scheduler(config, log) if config.option.dist == "loadgroup" else None  # type: ignore[arg-type]
 
 
 def _minor(version: str) -> tuple[int, int]:
