@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CLEAR = {
     "SupersededError",
+    "AirflowSkipException",  # as which an operator raises it: a newer snapshot stands, and needs no person
     "ContentionError",
     "SnapshotExistsError",
     "StoreUnavailableError",
