@@ -137,14 +137,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     pytest 9.2 took away the attribute that xdist 3.8 notes a test's group in, so each test was its own group.
     """
-    from xdist.scheduler import LoadScopeScheduling
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-    class Scheduler(LoadScopeScheduling):
+    class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0].rpartition("/")[2]
             return SHARED.get(file, nodeid)
 
-    return Scheduler(config, log) if config.option.dist == "loadgroup" else None  # type: ignore[arg-type]
+    return Scheduler(config, log) if config.option.dist == "loadgroup" else None
 
 
 def _minor(version: str) -> tuple[int, int]:
