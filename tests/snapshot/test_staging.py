@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from airflow_provider_kore.snapshot.fields import Seen
+    from airflow_provider_kore.snapshot.fields import FieldCounts
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
@@ -513,7 +513,7 @@ def test_a_page_that_was_cut_off_while_policies_were_applied_is_counted_once(mon
     apply = FieldPolicies.apply
     calls = itertools.count()
 
-    def told_to_end(self: FieldPolicies, raw: str, seen: Seen | None = None) -> str:
+    def told_to_end(self: FieldPolicies, raw: str, seen: FieldCounts | None = None) -> str:
         if next(calls) == 14:
             raise Died
         return apply(self, raw, seen)
