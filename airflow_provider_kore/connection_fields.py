@@ -58,7 +58,7 @@ class ConnectionField:
     """As parsed."""
     kind: str = "string"
     """Of the form's field: ``string``, ``integer``, ``number`` or ``boolean``."""
-    schema: Mapping[str, Any] = MappingProxyType({})
+    schema: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What else its JSON schema says: ``enum``, ``minimum``, ``format``."""
 
     @property
