@@ -28,6 +28,7 @@ from airflow_provider_kore.snapshot.chunks import LARGEST_CHUNK
 from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.layout import CHUNK
 from airflow_provider_kore.snapshot.phases import Teller
+from airflow_provider_kore.snapshot.rivals import TOLERATED_FUTURE
 from airflow_provider_kore.snapshot.seal import FIRST
 from airflow_provider_kore.walk.cost import Spent, Usage
 from airflow_provider_kore.walk.page import Page, Progress
@@ -71,8 +72,6 @@ CHUNK_CHARACTERS: Final = 12 << 20
 
 _NAME = re.compile(CHUNK)
 _SCHEMA_VERSION: Final = 1
-TOLERATED_FUTURE: Final = 86_400.0
-"""Seconds by which a walk's start may lie ahead: a clock that is off further has written no beginning."""
 _LINES_AT_ONCE: Final = 500
 _GZIP: Final = 31
 """What zlib calls a gzip file with the largest window."""
