@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from stage import GRACE, end_sessions, free_port
@@ -132,7 +133,17 @@ class AirflowProcesses:
         return ", ".join(f"the DAG {dag_id}" for dag_id in dag_ids if dag_id not in known)
 
     def get(self, path: str, *, authorised: bool = True) -> Any:
-        """Ask the API. Raises OSError."""
+        """Ask the API, up to five times: on SQLite it answers 500 now and then while the scheduler writes.
+
+        Raises OSError.
+        """
+        for _ in range(4):
+            try:
+                return self.call("GET", path, authorised=authorised)
+            except urllib.error.HTTPError as error:
+                if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+                time.sleep(0.5)
         return self.call("GET", path, authorised=authorised)
 
     def call(self, method: str, path: str, body: object = None, *, authorised: bool = True) -> Any:

@@ -91,6 +91,14 @@ class Stage:
         self.console = Console(self.s3, lambda list_id: sum(1 for _ in self.kore.contact_ids(list_id)))
         self._cleanup.callback(self.console.stop)
         self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        self._cleanup.callback(self._delete_bucket)
+
+    def _delete_bucket(self) -> None:
+        """The server's memory is this process's, and a later stage of the same process would find the bucket."""
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+            for entry in page.get("Contents", ()):
+                self.s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
+        self.s3.delete_bucket(Bucket=BUCKET)
 
     def _start_s3(self) -> str:
         import logging
