@@ -60,7 +60,7 @@ lint: venv  ## ruff, mypy --strict, and the import contracts
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
-	$(PY) -m mypy tools benchmarks tests/conftest.py tests/packaging
+	$(PY) -m mypy kit demo tools benchmarks tests/conftest.py tests/packaging
 	$(PY) tools/types_of_tests.py
 	@.venv/bin/lint-imports --no-logo
 

@@ -26,10 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sizing
-from servers import ROOT, Vendor, environment, s3_client, start, start_s3, start_vendor
+from servers import ROOT, environment, start, start_s3, start_vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from s3_servers import S3Server
+    from vendor import Vendor
 
 RESULTS = Path(__file__).with_name("results.json")
 BUCKET = "bench"
@@ -124,7 +127,7 @@ class World:
 
     stack: ExitStack
     folder: Path
-    s3: str
+    s3: S3Server
     landings: int = 0
     lists: set[tuple[str, str]] = field(default_factory=set)
 
@@ -138,7 +141,7 @@ class World:
         for name, size in ((list_id, contacts), (f"{list_id}-short", SHORT)):
             if (vendor.url, name) not in self.lists:
                 self.lists.add((vendor.url, name))
-                vendor.add_list(name, size)
+                vendor.add_list(size, name)
         vendor.configure(latency=0, requests_per_minute=0)
         self.landings += 1
         connection = vendor.connection
@@ -150,7 +153,7 @@ class World:
             "account_id": connection["extra"]["account_id"],
             "list_id": list_id,
             "page": page,
-            "s3": self.s3,
+            "s3": self.s3.url,
             "bucket": BUCKET,
             "prefix": f"landing-{self.landings}/contacts",
             "patient": contender.patient,
@@ -194,7 +197,7 @@ class Run:
                 return found
         raise SystemExit(f"{self.contender.name} ended with status {self.process.wait()}; see errors.log")
 
-    def result(self, s3: str) -> Result:
+    def result(self, s3: S3Server) -> Result:
         """Wait for its end, and look at what it left."""
         taken = self.read()
         report = self.vendor.report()
@@ -214,15 +217,15 @@ class Run:
         return result
 
 
-def count(s3: str, prefix: str) -> tuple[int, int]:
+def count(s3: S3Server, prefix: str) -> tuple[int, int]:
     """Return how many contacts lie below a prefix, and how many rows hold a contact that another one holds, too."""
     found = Counter(landed(s3, prefix))
     return len(found), found.total() - len(found)
 
 
-def landed(s3: str, prefix: str) -> Iterator[str]:
+def landed(s3: S3Server, prefix: str) -> Iterator[str]:
     """Yield the id in each row below a prefix."""
-    client = s3_client(s3)
+    client = s3.client(retries=2)
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/"):
         for key in (found["Key"] for found in page.get("Contents", [])):
             if "/_" in key or not key.endswith((".jsonl", ".jsonl.gz")):
@@ -269,16 +272,16 @@ def endure(contender: Contender, world: World) -> dict[str, str]:
     outcomes = {}
     for fault in MISFORTUNES:
         list_id, prefix = f"cl-{fault}", f"{run.prefix}/{fault}"
-        vendor.add_list(list_id, MISFORTUNE_CONTACTS)
-        vendor.control("POST", "faults", {"name": fault, "list_id": list_id, **MISFORTUNE})
+        vendor.add_list(MISFORTUNE_CONTACTS, list_id)
+        vendor.fault(fault, list_id=list_id, **MISFORTUNE)
         run.go(list_id=list_id, prefix=prefix)
         failed = run.read()["failed"]
-        (struck,) = vendor.control("GET", "faults")
-        vendor.control("DELETE", "faults")
-        if struck["fired"] != 1:
+        fired = vendor.fired()
+        vendor.call("DELETE", "faults")
+        if fired != 1:
             raise SystemExit(f"{contender.name} never met {fault}")
         rows = Counter(landed(world.s3, prefix))
-        missing = sum(1 for identifier in vendor.control("GET", f"lists/{list_id}/ids") if identifier not in rows)
+        missing = sum(1 for identifier in vendor.ids(list_id) if identifier not in rows)
         twice = rows.total() - len(rows)
         words = [f"{missing} missing"] * bool(missing) + [f"{twice} twice"] * bool(twice)
         outcomes[fault] = "error" if failed else ", ".join(words) or "right"

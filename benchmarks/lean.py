@@ -24,7 +24,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from servers import s3_client, start_s3
+from servers import start_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -219,7 +219,7 @@ def servers(contacts: int, *, zipped: bool) -> Iterator[tuple[ApiConfig, Any]]:
             account_id="ac-lean",
             requests_per_minute=0,
         )
-        yield config, S3Store(s3_client(s3), "lean")
+        yield config, S3Store(s3.client(retries=2), "lean")
 
 
 # --- The rounds ------------------------------------------------------------------------------------------------------

@@ -93,13 +93,13 @@ class World:
         list_id = f"cl-{contacts}"
         if list_id not in self._lists:
             self._lists.add(list_id)
-            self.vendor.add_list(list_id, contacts)
+            self.vendor.add_list(contacts, list_id)
         arguments = {"list": list_id, "format": case.file_format, "durable": case.durable, "name": name}
         return start([sys.executable, __file__, "--child", json.dumps(arguments)], self._folder, env=self._environment)
 
     def pages(self) -> int:
         """Return how many pages were served since the vendor was told to forget."""
-        return int(self.vendor.report()["endpoints"].get("contacts", 0))
+        return self.vendor.pages()
 
 
 def child(arguments: dict[str, Any]) -> None:

@@ -21,7 +21,8 @@ from airflow_provider_kore.snapshot.walk import LONG, LOOK_EVERY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from servers import Vendor
+    from s3_servers import S3Server
+    from vendor import Vendor
 
 MINUTE, HOUR = 60.0 + MARGIN, 3600.0 + MARGIN
 """Seconds."""
@@ -70,10 +71,8 @@ class SkippingClock:
             self._skipped += max(0.0, until - self.monotonic())
 
 
-def skip_through(vendor: Vendor, s3: str, bucket: str, contacts: int, page: int, **limits: int) -> dict[str, Any]:
+def skip_through(vendor: Vendor, s3: S3Server, bucket: str, contacts: int, page: int, **limits: int) -> dict[str, Any]:
     """Take a snapshot under limits on a clock that skips the waiting; the vendor itself limits nothing."""
-    from servers import s3_client
-
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.sources.contacts import ContactListSource
@@ -82,7 +81,7 @@ def skip_through(vendor: Vendor, s3: str, bucket: str, contacts: int, page: int,
     from airflow_provider_kore.store.s3 import S3Store
 
     list_id = f"cl-{contacts}"
-    vendor.add_list(list_id, contacts)
+    vendor.add_list(contacts, list_id)
     vendor.forget()
     connection = vendor.connection
     known = {"stream_id", "account_id"}
@@ -103,7 +102,7 @@ def skip_through(vendor: Vendor, s3: str, bucket: str, contacts: int, page: int,
     clock = SkippingClock()
     began, really = clock.monotonic(), time.monotonic()
     with CampaignClient(config, clock=clock) as campaign:
-        manifest = take_snapshot(spec, campaign, S3Store(s3_client(s3), bucket), clock)
+        manifest = take_snapshot(spec, campaign, S3Store(s3.client(retries=2), bucket), clock)
     if manifest.rows != contacts:
         raise SystemExit(f"{manifest.rows:,} of {contacts:,} contacts landed")
     wall, real = clock.monotonic() - began, time.monotonic() - really

@@ -15,12 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "demo"))
-
-from airflow_processes import AirflowProcesses  # noqa: E402
-from servers import environment, start_s3, start_vendor  # noqa: E402
-from stage import airflow_environment  # noqa: E402
+from servers import environment, start_s3, start_vendor  # isort: skip - it says where the kit is
+from airflow_processes import AirflowProcesses, airflow_environment
 
 PAGE = 50
 LOOK_EVERY = 0.25
@@ -58,7 +54,7 @@ def main() -> None:
         vendors = {name: start_vendor(stack, folder, requests_per_minute=60) for name in ("waits", "defers")}
         variables = airflow_environment(folder, folder / "dags")
         for name, vendor in vendors.items():
-            vendor.add_list("cl-1", pages * PAGE)
+            vendor.add_list(pages * PAGE, "cl-1")
             found = environment(folder, vendor, s3, requests_per_minute=60)
             variables[f"AIRFLOW_CONN_KORE_{name.upper()}"] = found["AIRFLOW_CONN_KORE_DEFAULT"]
             variables["AIRFLOW_CONN_AWS_DEFAULT"] = found["AIRFLOW_CONN_AWS_DEFAULT"]

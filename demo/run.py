@@ -37,7 +37,7 @@ def play(stage: Stage, fault: str | None) -> None:
     """Set the scene, run the DAG, show the result. Raises DemoError."""
     kore = stage.kore
     stage.say(f"Kore.ai, simulated: {kore.url}, list {LIST_ID} with {CONTACTS:,} contacts, 60 requests a minute.")
-    stage.say(f"S3 (moto): {stage.s3_url}, bucket {BUCKET}.")
+    stage.say(f"S3 (moto): {stage.server.url}, bucket {BUCKET}.")
     kept = stage.migrate()
     stage.say(
         f"Airflow's database: {'the one that an earlier demo migrated' if kept else 'migrated, and kept in .demo/'}."

@@ -1,7 +1,7 @@
 """What `make demo` and `make ui` play on: a simulated Kore.ai, a real S3 server, an Airflow home; all gone at the end.
 
-Both servers are threads of this process, so nothing of them can be left behind. Whatever runs as a process of its own
-has a session of its own, and the whole session is ended.
+Kore.ai is a thread of this process, and the S3 server ends with it, so neither can be left over. Whatever else runs as
+a process has a session of its own, and the whole session is ended.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,23 +20,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType, TracebackType
     from typing import Self
 
 ROOT = Path(__file__).resolve().parents[1]
+if (kit := str(ROOT / "kit")) not in sys.path:
+    sys.path.insert(0, kit)
+
+from airflow_processes import airflow_environment  # noqa: E402
+from processes import ended_session  # noqa: E402
+
 DAGS = ROOT / "dags"
 KEPT = ROOT / ".demo"
 """What outlives a run: the migrated database, and the logs of runs that failed."""
 
 LIST_ID = "cl-demo"
 BUCKET = "kore-demo"
-REGION = "eu-central-1"
-S3_LOGIN, S3_PASSWORD = "demo-access-key", "demo-secret-key"
 CAMPAIGN_ID = "cd-demo"
 HASH_KEY = "no-secret-but-a-key-for-the-demo-alone"
-GRACE = 10.0
-"""Seconds that a process gets to end politely."""
 
 
 class DemoError(Exception):
@@ -79,6 +80,7 @@ class Stage:
         KEPT.mkdir(exist_ok=True)
 
         from console import Console
+        from s3_servers import moto
 
         from airflow_provider_kore.simulator import Simulator
 
@@ -87,40 +89,15 @@ class Stage:
         for list_id, contacts in self._lists.items():
             self.kore.add_list(list_id, contacts=contacts)
         self.kore.add_campaign(CAMPAIGN_ID, status="Completed", results=120)
-        self.s3_url = self._start_s3()
+        self.server = self._cleanup.enter_context(moto(self.home))
+        self.server.bucket(BUCKET)
         self.console = Console(self.s3, lambda list_id: sum(1 for _ in self.kore.contact_ids(list_id)))
         self._cleanup.callback(self.console.stop)
-        self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        self._cleanup.callback(self._delete_bucket)
-
-    def _delete_bucket(self) -> None:
-        """The server's memory is this process's, and a later stage of the same process would find the bucket."""
-        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
-            for entry in page.get("Contents", ()):
-                self.s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
-        self.s3.delete_bucket(Bucket=BUCKET)
-
-    def _start_s3(self) -> str:
-        import logging
-
-        from moto.server import ThreadedMotoServer
-
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        self._cleanup.callback(server.stop)
-        host, port = server.get_host_and_port()
-        return f"http://{host}:{port}"
 
     @cached_property
     def s3(self) -> Any:
         """A boto3 client of the S3 server."""
-        import boto3
-        from botocore.config import Config
-
-        session = boto3.Session(aws_access_key_id=S3_LOGIN, aws_secret_access_key=S3_PASSWORD, region_name=REGION)
-        config = Config(s3={"addressing_style": "path"}, proxies={})
-        return session.client("s3", endpoint_url=self.s3_url, config=config)
+        return self.server.client()
 
     @property
     def connections(self) -> dict[str, dict[str, Any]]:
@@ -138,16 +115,7 @@ class Stage:
                 },
             },
             "kore_hash_key": {"conn_type": "generic", "login": "demo-1", "password": HASH_KEY},
-            "aws_default": {
-                "conn_type": "aws",
-                "login": S3_LOGIN,
-                "password": S3_PASSWORD,
-                "extra": {
-                    "endpoint_url": self.s3_url,
-                    "region_name": REGION,
-                    "console_url": f"{self.console.url}/s3/{{bucket}}/{{key}}",
-                },
-            },
+            "aws_default": self.server.connection(console_url=f"{self.console.url}/s3/{{bucket}}/{{key}}"),
         }
 
     @property
@@ -192,76 +160,6 @@ class Stage:
         """Start a process in a session of its own, which writes to the log, and end the session with the block."""
         with self.log.open("ab") as log, ended_session(command, self.environment, log, **options) as process:
             yield process
-
-
-def airflow_environment(home: Path, dags: Path) -> dict[str, str]:
-    """Return the environment of an Airflow with this home."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "AWS_"))}
-    loopback = "127.0.0.1,localhost"
-    return kept | {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": loopback,
-        "no_proxy": loopback,
-        "NO_COLOR": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-@contextmanager
-def ended_session(
-    command: Sequence[str], environment: dict[str, str], log: Any, **options: Any
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process in a session of its own; at the end of the block nothing of that session is left."""
-    process = subprocess.Popen(
-        list(command),
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        **options,
-    )
-    try:
-        yield process
-    finally:
-        end_sessions([process])
-
-
-def end_sessions(processes: Sequence[subprocess.Popen[bytes]], grace: float = GRACE) -> None:
-    """End processes and everything that they have started: politely, and after some seconds for certain."""
-    import psutil
-
-    for process in processes:
-        if process.poll() is None:
-            process.terminate()
-    deadline = time.monotonic() + grace
-    for process in processes:
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-    sessions = {process.pid for process in processes}
-    for found in psutil.process_iter():  # a task of Airflow 3.3 has left the process group, but not the session
-        try:
-            if os.getsid(found.pid) in sessions:
-                found.kill()
-        except (OSError, psutil.Error):
-            continue
-    for process in processes:
-        process.wait()
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody has just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def catch_signals() -> None:

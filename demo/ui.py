@@ -35,7 +35,7 @@ def main() -> int:
 def serve(stage: Stage) -> None:
     """Start everything, say where it is, and watch it. Raises DemoError."""
     stage.say(f"Kore.ai, simulated: {stage.kore.url}, lists {', '.join(LISTS)}, 60 requests a minute.")
-    stage.say(f"S3 (moto): {stage.s3_url}, bucket {BUCKET}.")
+    stage.say(f"S3 (moto): {stage.server.url}, bucket {BUCKET}.")
     kept = stage.migrate()
     stage.say(f"Airflow's database: {'as an earlier demo migrated it' if kept else 'migrated, and kept in .demo/'}.")
     stage.say("Airflow: starting, which takes about half a minute ...")

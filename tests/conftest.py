@@ -14,6 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from s3_fixtures import (  # noqa: F401 - fixtures
+    localbucket_server,
+    ministack_bucket,
+    ministack_server,
+    moto_auth_server,
+    moto_bucket,
+    moto_server,
+    rclone_server,
+    s3_bucket,
+    s3_server,
+    s3rver_server,
+)
+
+from airflow_provider_kore.simulator import pytest_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -56,6 +70,12 @@ def isolate_airflow() -> Path:
 
 
 AIRFLOW_HOME = isolate_airflow()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bring the fixture along where the package is not installed, only checked out."""
+    if not config.pluginmanager.has_plugin("kore"):
+        config.pluginmanager.register(pytest_plugin, "kore")
 
 
 @pytest.fixture(scope="session")
@@ -133,9 +153,9 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport, config: pytes
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Keep the tests that share something in one process, as ``xdist_group`` does before pytest 9.2.
+    """Keep the files that share something in one process.
 
-    pytest 9.2 took away the attribute that xdist 3.8 notes a test's group in, so each test was its own group.
+    ``xdist_group`` cannot: pytest 9.2 took away the attribute that xdist 3.8 notes a test's group in.
     """
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 

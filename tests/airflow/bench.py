@@ -18,17 +18,6 @@ LOGICAL_DATE = datetime(2025, 3, 9, 4, 30, tzinfo=UTC)
 DUE = datetime(2025, 3, 10, 6, 0, tzinfo=UTC)
 
 
-def aws_connection(server: S3Server, key: tuple[str, str] | None = None, **extra: Any) -> dict[str, Any]:
-    """Return the Airflow connection to an S3 server."""
-    login, password = key or (server.access_key, server.secret_key)
-    return {
-        "conn_type": "aws",
-        "login": login,
-        "password": password,
-        "extra": {"endpoint_url": server.url, "region_name": "eu-central-1", **extra},
-    }
-
-
 def set_connection(monkeypatch: pytest.MonkeyPatch, name: str, connection: dict[str, Any]) -> None:
     """Define a connection by the environment, in JSON."""
     monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
@@ -57,7 +46,7 @@ class Bench:
 
     def connect_aws(self, key: tuple[str, str] | None = None, server: S3Server | None = None, **extra: Any) -> None:
         """Define ``aws_default``."""
-        set_connection(self._monkeypatch, "aws_default", aws_connection(server or self._server, key, **extra))
+        set_connection(self._monkeypatch, "aws_default", (server or self._server).connection(key, **extra))
 
     def context(
         self, run_id: str = "scheduled__1", *, logical_date: datetime | None = LOGICAL_DATE, map_index: int = -1

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-HERE = Path(__file__).parent
-for folder in (HERE, HERE.parent, HERE.parents[1] / "demo"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-from bench import Bench, set_connection  # noqa: E402
-from s3_servers import moto_auth_server, moto_bucket, moto_server  # noqa: E402, F401
-from whole_airflow import WholeAirflow, start_airflow  # noqa: E402
-
-from airflow_provider_kore.simulator import pytest_plugin  # noqa: E402
+from bench import Bench, set_connection
+from whole_airflow import WholeAirflow, start_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from s3_servers import S3Server
 
     from airflow_provider_kore.simulator import Simulator
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Bring the fixture along where the package is not installed, only checked out."""
-    if not config.pluginmanager.has_plugin("kore"):
-        config.pluginmanager.register(pytest_plugin, "kore")
-
-
 @pytest.fixture
 def bench(
     kore: Simulator,
-    moto_server: S3Server,  # noqa: F811 - the fixture
-    moto_bucket: str,  # noqa: F811
+    moto_server: S3Server,
+    moto_bucket: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Bench:
     """A simulator with the list ``cl-1`` of 120 contacts, an empty bucket, and the two default connections."""
@@ -47,11 +31,11 @@ def bench(
 
 @pytest.fixture(scope="session")
 def whole(
-    moto_server: S3Server,  # noqa: F811 - the fixture
+    moto_server: S3Server,
     airflow_db: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[WholeAirflow]:
-    """A whole Airflow, started once: the tests that share it are one ``xdist_group``, so they meet in one process."""
+    """A whole Airflow, started once: the files that share it run in one process (``SHARED`` in tests/conftest.py)."""
     with start_airflow(moto_server, airflow_db, tmp_path_factory.mktemp("whole-airflow")) as running:
         yield running
 

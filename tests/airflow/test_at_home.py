@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from whole_airflow import GROUP, WholeAirflow, until
+from whole_airflow import WholeAirflow, until
 
 if TYPE_CHECKING:
     from s3_servers import S3Server
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group(GROUP)]
+pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = importlib.metadata.version("apache-airflow").startswith("3.3.")

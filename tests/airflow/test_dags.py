@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bench import aws_connection
 
 from airflow_provider_kore.simulator import Simulator
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from s3_servers import S3Server
 
-pytestmark = pytest.mark.xdist_group("dags")  # one process runs them all once
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = (
@@ -142,7 +140,7 @@ def connections(kore: Simulator, server: S3Server) -> dict[str, dict[str, Any]]:
         "kore_wrong_field": changed(api_version="v7"),
         "kore_tls": changed(host=kore.url.replace("http:", "https:"), proxy=""),
         "kore_hash_key": {"conn_type": "generic", "login": "k1", "password": HASH_KEY},
-        "aws_default": aws_connection(server),
+        "aws_default": server.connection(),
     }
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from airflow.sdk import DAG, AssetAlias, BaseOperator, BaseSensorOperator
-from bench import aws_connection
 from test_documentation import PAGES, blocks
 
 from airflow_provider_kore.operators.connection import KoreConnectionCheckOperator
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
     from s3_servers import S3Server
 
-pytestmark = pytest.mark.xdist_group("mapped")  # one process runs the DAGs once
 
 OPERATORS: dict[type[BaseOperator], dict[str, Any]] = {
     ContactListToS3Operator: {"contact_list_id": "cl-1"},
@@ -283,7 +281,7 @@ def ran(moto_server: S3Server, airflow_db: Path, tmp_path_factory: pytest.TempPa
         )
         for campaign_id, kind in kinds:
             kore.add_campaign(campaign_id, type=kind, status="Completed", results=60)
-        aws, hashing = aws_connection(moto_server), {"conn_type": "generic", "login": "k1", "password": "x" * 32}
+        aws, hashing = moto_server.connection(), {"conn_type": "generic", "login": "k1", "password": "x" * 32}
         defined = {"kore_default": kore.connection, "kore_other": kore.connection, "kore_hash_key": hashing}
         defined |= {"aws_default": aws, "aws_other": aws}
         environment = os.environ | {f"AIRFLOW_CONN_{name.upper()}": json.dumps(one) for name, one in defined.items()}

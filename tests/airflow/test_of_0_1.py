@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bench import aws_connection
 
 from airflow_provider_kore.hooks.campaign import KoreCampaignHook
 from airflow_provider_kore.simulator import Simulator
@@ -49,7 +48,7 @@ def test_the_examples_of_the_first_version_run_unchanged(
         environment = {
             **os.environ,
             "AIRFLOW_CONN_KORE_DEFAULT": json.dumps(kore.connection),
-            "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws_connection(moto_server)),
+            "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(moto_server.connection()),
             "AIRFLOW_HOME": str(tmp_path),
             "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(tmp_path / "logs"),

@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from whole_airflow import GROUP
 
 from airflow_provider_kore.api.retry import RetryPolicy
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.simulator import Simulator
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group(GROUP)]
+pytestmark = pytest.mark.system
 
 DAG_ID = "real_run"
 LIST_ID = "cl-real-run"

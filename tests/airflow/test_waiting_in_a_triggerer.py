@@ -11,9 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow_processes import AirflowProcesses
-from bench import aws_connection
-from stage import airflow_environment, ended_session
+from airflow_processes import AirflowProcesses, airflow_environment
+from processes import ended_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,7 +66,7 @@ def airflow(
         except RuntimeError as error:
             log = (tmp_path / "components.log").read_text(errors="replace")
             pytest.fail(f"{error}\n{log[-5000:]}", pytrace=False)
-        for conn_id, connection in (("kore_default", kore.connection), ("aws_default", aws_connection(moto_server))):
+        for conn_id, connection in (("kore_default", kore.connection), ("aws_default", moto_server.connection())):
             body = {**connection, "connection_id": conn_id, "extra": json.dumps(connection["extra"])}
             running.call("POST", "/api/v2/connections", body)
         yield running

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from whole_airflow import GROUP, WholeAirflow, until
+from whole_airflow import WholeAirflow, until
 
 from airflow_provider_kore.api.retry import RetryPolicy
 from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
@@ -18,7 +18,7 @@ from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
 if TYPE_CHECKING:
     from s3_servers import S3Server
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group(GROUP)]
+pytestmark = pytest.mark.system
 
 HEAD = """
 from datetime import UTC, datetime, timedelta

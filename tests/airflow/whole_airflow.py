@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow_processes import AirflowProcesses
-from bench import aws_connection
-from stage import airflow_environment
+from airflow_processes import AirflowProcesses, airflow_environment
 
 from airflow_provider_kore.simulator import Simulator
 
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from s3_servers import S3Server
-
-GROUP = "whole airflow"
-"""The ``xdist_group`` of all tests that share it."""
 
 
 class WholeAirflow:
@@ -117,7 +112,7 @@ def start_airflow(server: S3Server, airflow_db: Path, home: Path) -> Iterator[Wh
     with Simulator(requests_per_minute=0) as kore:
         connection = kore.connection
         connection["extra"]["contact_list_url"] = "https://kore.example/lists/{contact_list_id}"
-        aws = aws_connection(server, console_url="https://s3.example/{bucket}/{key}")
+        aws = server.connection(console_url="https://s3.example/{bucket}/{key}")
         environment = airflow_environment(home, home / "dags") | {
             "AIRFLOW_CONN_KORE_DEFAULT": json.dumps(connection),
             "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),

@@ -1,22 +1,12 @@
-"""The fixture ``kore``, and what the tests of the API have in common, found from here however pytest was started."""
+"""What the tests of the API have in common."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from clocks import ImpatientClock
 from hypothesis import HealthCheck, settings
-
-from airflow_provider_kore.simulator import pytest_plugin
-
-TESTS = Path(__file__).parents[1]
-for folder in (TESTS / "snapshot", TESTS / "api"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-from clocks import ImpatientClock  # noqa: E402
 
 # A machine that is busy with other things is no failure.
 settings.register_profile("kore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,12 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_kore.simulator import Simulator
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Bring the fixture along where the package is not installed, only checked out."""
-    if not config.pluginmanager.has_plugin("kore"):
-        config.pluginmanager.register(pytest_plugin, "kore")
 
 
 @pytest.fixture(autouse=True)

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import debian_packages
 import pytest
-
-HERE = Path(__file__).parent
-for folder in (HERE, HERE.parent / "system", HERE.parents[1] / "demo"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-import debian_packages  # noqa: E402
-import ui as ui_demo  # noqa: E402
-from stage import DemoError, Stage  # noqa: E402
+import ui as ui_demo
+from stage import DemoError, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

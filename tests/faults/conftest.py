@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-TESTS = Path(__file__).parents[1]
-for folder in (TESTS, TESTS / "faults"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-from s3_servers import ministack_server, moto_server  # noqa: E402, F401
-from vendor import Vendor, running_vendor  # noqa: E402
-from world import World, warm_up  # noqa: E402
+from vendor import Vendor, running_vendor
+from world import World, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,19 +17,20 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def vendor() -> Iterator[Vendor]:
     """The simulator, in another process; one for all tests of this process, which use lists of their own."""
-    with running_vendor() as vendor:
+    with running_vendor(requests_per_minute=0) as vendor:
+        vendor.connection["extra"]["requests_per_minute"] = 0
         yield vendor
 
 
 @pytest.fixture(scope="session")
-def moto_world(moto_server: S3Server, vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> World:  # noqa: F811
+def moto_world(moto_server: S3Server, vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> World:
     warm_up()
     return World(vendor, moto_server, moto_server.bucket(), tmp_path_factory.mktemp("moto-world"))
 
 
 @pytest.fixture(scope="session")
 def ministack_world(
-    ministack_server: S3Server,  # noqa: F811
+    ministack_server: S3Server,
     vendor: Vendor,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> World:

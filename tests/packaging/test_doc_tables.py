@@ -6,12 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import doc_tables
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import doc_tables  # noqa: E402
 
 PAGES = [path for path in sorted((ROOT / "docs").glob("*.md")) if doc_tables.regions(path.read_text(encoding="utf-8"))]
 

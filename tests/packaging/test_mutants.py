@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
+from mutants import MUTANTS, PACKAGE, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from mutants import MUTANTS, PACKAGE, Mutant  # noqa: E402
 
 PROMISES = (ROOT / "docs" / "promises.md").read_text()
 

@@ -1,33 +1,13 @@
-"""The servers and the model, found from here however pytest was started; and stores on them."""
+"""Stores on the servers and the model."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from model_store import MemoryStore
 
-TESTS = Path(__file__).parents[1]
-for folder in (TESTS, TESTS / "snapshot", TESTS / "s3"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-from model_store import MemoryStore  # noqa: E402
-from s3_servers import (  # noqa: E402, F401
-    localbucket_server,
-    ministack_bucket,
-    ministack_server,
-    moto_auth_server,
-    moto_bucket,
-    moto_server,
-    rclone_server,
-    s3_bucket,
-    s3_server,
-    s3rver_server,
-)
-
-from airflow_provider_kore.store.s3 import S3Store  # noqa: E402
+from airflow_provider_kore.store.s3 import S3Store
 
 if TYPE_CHECKING:
     from s3_servers import S3Server
@@ -45,6 +25,6 @@ def store(request: pytest.FixtureRequest) -> ObjectStore:
 
 
 @pytest.fixture
-def client(s3_server: S3Server) -> Any:  # noqa: F811
+def client(s3_server: S3Server) -> Any:
     """A client of each real server in turn, for hooks into its requests."""
     return s3_server.client()

@@ -1,21 +1,14 @@
-"""The models, found from here however pytest was started; and small chunks, so that a small walk has many."""
+"""Small chunks, so that a small walk has many."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from reading_ahead import writing_behind
 
-HERE = Path(__file__).parent
-if str(HERE) not in sys.path:
-    sys.path.insert(0, str(HERE))
-
-from reading_ahead import writing_behind  # noqa: E402
-
-from airflow_provider_kore.snapshot import staging, walk  # noqa: E402
-from airflow_provider_kore.store import upload  # noqa: E402
+from airflow_provider_kore.snapshot import staging, walk
+from airflow_provider_kore.store import upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

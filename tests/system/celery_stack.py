@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import psutil
 import pytest
+from processes import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -270,7 +271,7 @@ class CeleryStack:
         """Start a server on a free port and return its address; on another if somebody took that one meanwhile."""
         options.setdefault("cwd", self._folder)
         for _ in range(5):
-            port = _free_port()
+            port = free_port()
             words = command(port)
             process = self._popen(name, words, ended_by=ended_by, env=self._environment or None, **options)
             if self.until(f"{name} to listen", partial(_listens, process, port), _START) == "yes":
@@ -374,12 +375,6 @@ def _listens(process: subprocess.Popen[bytes], port: int) -> str:
     with socket.socket() as client:
         client.settimeout(1)
         return "yes" if client.connect_ex(("127.0.0.1", port)) == 0 else ""
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _unprivileged_user() -> pwd.struct_passwd:

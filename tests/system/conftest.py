@@ -1,20 +1,11 @@
-"""The stack and the S3 server, found from here however pytest was started."""
+"""The order of the system tests."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pytest
-
-SYSTEM = Path(__file__).parent
-for folder in (SYSTEM.parent, SYSTEM):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-from s3_servers import moto_server  # noqa: E402, F401
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

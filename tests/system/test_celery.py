@@ -11,7 +11,6 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 import debian_packages
 import psutil
 import pytest
-from celery_stack import ROOT, CeleryStack, Worker, http
+from celery_stack import ROOT, CeleryStack, Worker
+from vendor import running_vendor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3_servers import S3Server
+    from vendor import Vendor
 
 pytestmark = [
     pytest.mark.system,
@@ -45,16 +46,6 @@ MID_WALK = PAGES // 3
 
 AT_MOST_TWICE = 2
 """Pages that a walk reads again if it had time to checkpoint: the overlap, and the page that was under way."""
-
-_VENDOR = """
-import os, sys, threading
-from airflow_provider_kore.simulator.__main__ import main
-def watch():
-    sys.stdin.buffer.read()  # ends when whoever started us is gone
-    os._exit(0)
-threading.Thread(target=watch, daemon=True).start()
-main(sys.argv[1:])
-"""
 
 DAG_ID, TASK_ID = "kore_celery", "snapshot"
 DAG = f"""
@@ -82,7 +73,7 @@ class Walk:
     """One run of the DAG over a list of its own, seen from outside: by Airflow's API, in S3, and at the vendor's."""
 
     stack: CeleryStack
-    vendor: str
+    vendor: Vendor
     s3: Any
     bucket: str
     list_id: str
@@ -149,7 +140,7 @@ class Walk:
     # what the vendor saw
 
     def requests(self) -> list[dict[str, Any]]:
-        return [one for one in http("GET", f"{self.vendor}/_simulator/requests") if self.list_id in one["path"]]
+        return [one for one in self.vendor.call("GET", "requests") if self.list_id in one["path"]]
 
     def pages(self) -> list[list[int]]:
         """Return the offsets that were asked for, by each try: within one, none is asked for twice."""
@@ -192,7 +183,7 @@ class Walk:
         rows = gzip.decompress(self._get(object_key)).decode().splitlines()
         ids = [json.loads(row)["_id"] for row in rows]
         # A bare comparison would print thousands of ids.
-        exact = ids == http("GET", f"{self.vendor}/_simulator/lists/{self.list_id}/ids")
+        exact = ids == self.vendor.ids(self.list_id)
         assert exact
         assert (manifest["contacts"], manifest["consistent"], manifest["walk"]["walks"]) == (CONTACTS, True, 1)
         assert self.keys() == self.published(), "checkpoints are gone after success"
@@ -226,7 +217,7 @@ class Setup:
     """The parts that a walk runs between."""
 
     stack: CeleryStack
-    vendor: str
+    vendor: Vendor
     server: S3Server
 
     def start_worker(self) -> Worker:
@@ -245,7 +236,7 @@ class Setup:
     def start(self, list_id: str) -> Walk:
         """Trigger a run over a new list, into a new bucket."""
         bucket = self.server.bucket()
-        http("POST", f"{self.vendor}/_simulator/lists", {"list_id": list_id, "contacts": CONTACTS})
+        self.vendor.add_list(CONTACTS, list_id)
         params = {"contact_list_id": list_id, "s3_bucket": bucket}
         run_id = f"run-of-{list_id}"
         run = {"dag_run_id": run_id, "logical_date": None, "conf": params}
@@ -256,40 +247,15 @@ class Setup:
 @pytest.fixture
 def setup(moto_server: S3Server) -> Iterator[Setup]:
     programs = debian_packages.require(PACKAGES)
-    with _vendor() as (vendor, kore):
-        connections = {
-            "kore_default": kore,
-            "aws_default": {
-                "conn_type": "aws",
-                "login": moto_server.access_key,
-                "password": moto_server.secret_key,
-                "extra": {
-                    "endpoint_url": moto_server.url,
-                    "region_name": "eu-central-1",
-                    "config_kwargs": {"s3": {"addressing_style": "path"}},
-                },
-            },
-        }
+    with running_vendor(requests_per_minute=0, latency=LATENCY) as vendor:
+        aws = moto_server.connection(config_kwargs={"s3": {"addressing_style": "path"}})
+        connections = {"kore_default": vendor.connection, "aws_default": aws}
         with CeleryStack(_python(), programs, connections, DAG) as stack:
             setup = Setup(stack, vendor, moto_server)
             setup.two_workers()
             stack.until("the DAG to be parsed", lambda: stack.call("GET", "dags")["total_entries"] == 1)
             yield setup
             stack.keep_excerpt()
-
-
-@contextmanager
-def _vendor() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Start a simulator in a process of its own, slow and without limits; yield its URL and its connection."""
-    command = [sys.executable, "-c", _VENDOR, "--set", "requests_per_minute=0", "--latency", str(LATENCY)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with process:
-        try:
-            assert process.stdout is not None
-            said = json.loads(process.stdout.readline())
-            yield said["url"], json.loads(said["connection"])
-        finally:
-            process.kill()
 
 
 def _python() -> Path:

@@ -1,4 +1,4 @@
-"""The simulator in another process, steered over its control API: a fork of this process shares no lock with it."""
+"""The simulator in a process of its own, controlled over its API: a fork of this process shares no lock with it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from processes import ENDS_WITH_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Vendor:
@@ -25,8 +31,8 @@ class Vendor:
     def call(self, method: str, path: str, **fields: Any) -> Any:
         """Send one request to the control API."""
         body = json.dumps(fields).encode() if fields else None
-        request = urllib.request.Request(f"{self.url}/_simulator/{path}", body, method=method)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own server
+        request = urllib.request.Request(f"{self.url}/_simulator/{path}", body, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read())
 
     def calm(self) -> None:
@@ -35,6 +41,7 @@ class Vendor:
         self.configure(latency=0.0)
 
     def configure(self, **settings: Any) -> None:
+        """Change settings."""
         self.call("PATCH", "settings", **settings)
 
     def add_list(self, contacts: int, list_id: str | None = None, **fields: Any) -> str:
@@ -45,6 +52,7 @@ class Vendor:
         return list_id
 
     def change(self, list_id: str, how: str, **fields: Any) -> None:
+        """Change a list now."""
         self.call("POST", f"lists/{list_id}/{how}", **fields)
 
     def ids(self, list_id: str) -> list[str]:
@@ -52,18 +60,24 @@ class Vendor:
         return list(self.call("GET", f"lists/{list_id}/ids"))
 
     def fault(self, name: str, **fields: Any) -> None:
+        """Let something go wrong from now on."""
         self.call("POST", "faults", name=name, **fields)
 
     def fired(self) -> int:
+        """Return how often a fault has struck."""
         return sum(fault["fired"] for fault in self.call("GET", "faults"))
 
     def forget(self) -> None:
-        """Count pages from here on."""
+        """Count requests from here on."""
         self.call("DELETE", "requests")
+
+    def report(self) -> dict[str, Any]:
+        """Return what was served since :meth:`forget`."""
+        return dict(self.call("GET", "report"))
 
     def pages(self) -> int:
         """Return how many page requests were served since :meth:`forget`; cheap, for polling."""
-        return int(self.call("GET", "report")["endpoints"].get("contacts", 0))
+        return int(self.report()["endpoints"].get("contacts", 0))
 
     def offsets(self, list_id: str) -> Counter[int]:
         """Return how often each offset of a list was served since :meth:`forget`."""
@@ -71,20 +85,29 @@ class Vendor:
         return Counter(
             each["skip"]
             for each in served
-            if each["endpoint"] == "contacts" and f"/{list_id}/" in each["path"] and each["status"] == 200
+            if each["endpoint"] == "contacts" and f"/{list_id}/" in each["path"] and each["status"] == HTTPStatus.OK
         )
 
 
 @contextmanager
-def running_vendor() -> Iterator[Vendor]:
-    """Start a simulator that knows no rate limit."""
-    command = [sys.executable, "-m", "airflow_provider_kore.simulator", "--set", "requests_per_minute=0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
+def running_vendor(log: Path | None = None, **settings: object) -> Iterator[Vendor]:
+    """Start a simulator with these settings.
+
+    :param log: file that takes what it complains about; None: our own standard error.
+    """
+    program = ENDS_WITH_US + "from airflow_provider_kore.simulator.__main__ import main\nmain(sys.argv[1:])\n"
+    command = [sys.executable, "-c", program]
+    for name, value in settings.items():
+        command += ["--set", f"{name}={json.dumps(value)}"]
+    with (
+        log.open("a") if log else nullcontext() as errors,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT
+        ) as process,
+    ):
         assert process.stdout is not None
         try:
             started = json.loads(process.stdout.readline())
-            connection = json.loads(started["connection"])
-            connection["extra"] = {**connection["extra"], "requests_per_minute": 0}
-            yield Vendor(started["url"], connection)
+            yield Vendor(started["url"], json.loads(started["connection"]))
         finally:
             process.kill()
