@@ -12,7 +12,7 @@ JOBS_THAT_WAIT = $(if $(filter auto,$(JOBS)),$(shell $(PYTHON3) -c 'import os; p
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv ministack demo ui test test-quick coverage mutants screenshots soak test-celery test-matrix test-lowest lint format docs pages tables bench bench-quick lock build clean
+.PHONY: help venv ministack demo ui test test-quick coverage mutants screenshots soak test-celery test-matrix test-lowest lint format docs pages tables bench bench-quick lock build release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,10 @@ lock:  ## Resolve all lock files in requirements/ anew (ONLY=docs: one of them)
 build: venv  ## Build the wheel and the source distribution into dist/
 	@rm -rf dist
 	$(PY) -m hatchling build
+
+release: venv  ## Build what a tag vX.Y.Z releases; refuses a commit that is not tagged, dated and clean
+	@$(PY) tools/check_release.py
+	@$(MAKE) --no-print-directory build
 
 clean:  ## Remove everything that make has made
 	rm -rf .venv .tools .cache .demo dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
