@@ -64,7 +64,7 @@ lint: venv  ## ruff, mypy --strict, and the import contracts
 	$(PY) tools/types_of_tests.py
 	@.venv/bin/lint-imports --no-logo
 
-format: venv  ## Let ruff format the code and mend what it can
+format: venv  ## Let ruff format the code and fix what it can
 	$(PY) -m ruff check --fix-only --quiet
 	$(PY) -m ruff format
 

@@ -16,10 +16,10 @@ ID = r"^[A-Za-z0-9_-]{1,100}$"
 
 with DAG(
     dag_id="kore_campaign_results",
-    schedule=None,  # whoever starts the campaign starts a run, with its ids
+    schedule=None,  # started together with the campaign, with its ids
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     default_args={
-        "retries": 5,  # a retry continues behind the last checkpoint of the try before
+        "retries": 5,  # a retry continues from the last checkpoint of the try before
         "retry_delay": timedelta(minutes=1),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(hours=1),

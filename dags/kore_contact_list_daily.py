@@ -19,7 +19,7 @@ with DAG(
     catchup=False,  # the API shows a list as it is now: there is no yesterday to catch up with
     max_active_runs=1,
     default_args={
-        "retries": 5,  # a retry continues behind the last checkpoint of the try before
+        "retries": 5,  # a retry continues from the last checkpoint of the try before
         "retry_delay": timedelta(minutes=1),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(hours=1),

@@ -1,4 +1,4 @@
-"""Land one contact list of Kore.ai when somebody asks for it: Trigger shows a form.
+"""Land one contact list of Kore.ai on request: Trigger shows a form.
 
 The API shows a list as it is now and keeps no history, so nothing can fill in a day that was missed: today's contacts
 would be filed under that day's date. This DAG refuses any date but today's, unless the form says that this is meant.
@@ -56,5 +56,5 @@ with DAG(
         retries=5,
         retry_delay=timedelta(minutes=1),
         execution_timeout=timedelta(hours=12),
-        outlets=[],  # nobody waits for this table
+        outlets=[],  # no DAG waits for this table
     ).expand_kwargs(asked())

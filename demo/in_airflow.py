@@ -49,7 +49,7 @@ def main(dag_id: str, descriptor: str) -> int:
 
         for task in dag.tasks:
             task.on_failure_callback = [on_failure]
-            task.retries = 0  # whoever watches wants to know at once
+            task.retries = 0  # a person is watching, and wants to know at once
         logging.getLogger("airflow_provider_kore").addHandler(messenger)
         logging.getLogger("airflow_provider_kore").setLevel(logging.INFO)
         messenger.send(started=dag_id)

@@ -124,13 +124,13 @@ def read(stage: Stage, key: str) -> bytes:
 
 def print_verdict(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> None:
     """Print the counts, and what the manifest says of the snapshot."""
-    witnesses, walk = manifest["witnesses"], manifest["walk"]
+    evidence, walk = manifest["witnesses"], manifest["walk"]
     ids = len({row["_id"] for row in rows})
     print(f"\nThe object holds {len(rows):,} rows with {ids:,} different ids; the list has {CONTACTS:,} contacts.")
     verdict = "consistent" if manifest["consistent"] else "NOT consistent"
     print(f"The manifest: {manifest['contacts']:,} contacts, {verdict};")
-    print(f"  witnesses that agree: {', '.join(witnesses['agreed'])}")
-    print(f"  witnesses that disagree: {', '.join(witnesses['disagreed']) or 'none'}")
+    print(f"  evidence that agrees: {', '.join(evidence['agreed'])}")
+    print(f"  evidence that disagrees: {', '.join(evidence['disagreed']) or 'none'}")
     print(
         f"  {walk['requests']} requests, {walk['retries']} of them again: the simulator failed two on purpose, "
         "a status 500 and a cut connection."

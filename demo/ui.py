@@ -73,7 +73,7 @@ def served(stage: Stage, **options: Any) -> Iterator[AirflowProcesses]:
 def instructions(stage: Stage, url: str) -> str:
     """Say what there is to see and do."""
     return f"""
-  Airflow           {url}   (no login: whoever reaches this port, on this machine only, is admin)
+  Airflow           {url}   (no login: anyone who reaches this port, on this machine only, is admin)
   run a DAG         {url}/dags/kore_contact_list_daily   Trigger, top right, also lets its schedule begin;
                     kore_consumer and kore_contact_list_changes run whenever a list has landed
                     {url}/dags/kore_all_contact_lists

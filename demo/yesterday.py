@@ -22,7 +22,7 @@ def land_yesterday(stage: Stage) -> None:
     from airflow_provider_kore.store.s3 import S3Store
 
     kore, allowance = stage.kore, stage.kore.settings.requests_per_minute
-    kore.configure(requests_per_minute=0)  # the allowance is left to whoever plays with the demo
+    kore.configure(requests_per_minute=0)  # the allowance is left to the person who plays with the demo
     known = kore.connection
     config = ApiConfig.parse(host=known["host"], login=known["login"], password=known["password"], extra=known["extra"])
     spec = SnapshotSpec.parse(

@@ -43,13 +43,15 @@ def airflow_environment(home: Path, dags: Path) -> dict[str, str]:
 
 
 class AirflowProcesses:
-    """Airflow's components as processes, for a ``with`` block. Whoever reaches the port is admin: it is loopback only.
+    """Airflow's components as processes, for a ``with`` block.
+
+    Anyone who reaches the port is admin: it is loopback only.
 
     :param environment: of every component; it names ``AIRFLOW_HOME``, whose database is migrated.
     :param log: file that takes what the components print.
     :param triggerer: start it, too; only deferred tasks need it.
     :param schedule: start runs by schedule and by asset, of DAGs that are not paused, as new ones are. Otherwise runs
-        begin when somebody asks for them.
+        begin only when they are triggered.
     :param grace: seconds that components get to end politely.
     """
 

@@ -70,7 +70,7 @@ def end_sessions(processes: Sequence[subprocess.Popen[bytes]], grace: float = GR
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody has just now."""
+    """Return a loopback port that is free at this moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

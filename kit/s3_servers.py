@@ -37,7 +37,7 @@ _MOTO = ENDS_WITH_US + "from moto.server import main\nmain(['-H', '127.0.0.1', '
 _MINISTACK = ENDS_WITH_US + "import sys\nsys.argv = ['ministack']\nfrom ministack.app import main\nmain()\n"
 
 
-# ends with whoever started it, whatever program it becomes
+# ends with the process that started it, whatever program it becomes
 _WITH_US = "import ctypes, os, sys\nctypes.CDLL(None).prctl(1, 9)\nos.execv(sys.argv[1], sys.argv[1:])\n"
 
 
@@ -121,7 +121,7 @@ def _user(url: str, *statements: Mapping[str, Any]) -> tuple[str, str]:
 def _running(
     name: str, command: Callable[[int], list[str]], environment: Callable[[int], dict[str, str]], folder: Path
 ) -> Iterator[str]:
-    """Start a server on a free port and hand out its URL; another port if somebody took that one meanwhile."""
+    """Start a server on a free port and hand out its URL; another port if that one was taken meanwhile."""
     for attempt in range(5):
         port = free_port()
         log = folder / f"{name}-{attempt}.log"

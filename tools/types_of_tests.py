@@ -1,6 +1,6 @@
 """Run mypy on the tests, with the settings of ``tests/mypy.ini``.
 
-A folder of tests is no package: its files import each other by their bare names, and two folders may use one name.
+A folder of tests is not a package: its files import each other by their bare names, and two folders may use one name.
 Folders that share no name are therefore checked together, and one ``conftest.py`` with each lot.
 """
 

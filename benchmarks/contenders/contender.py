@@ -77,7 +77,7 @@ def compete(land: Callable[[Job], None]) -> None:
         with suppress(OSError):  # not every container lets it
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
         _say(_measure(land, replace(job, **json.loads(line))))
-    os._exit(0)  # threads that libraries leave behind are nobody's result
+    os._exit(0)  # threads that libraries leave running do not count
 
 
 def _measure(land: Callable[[Job], None], job: Job) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import requests
 from contender import GZIP_LEVEL, Job, compete, upload
 
 PAUSE_SECONDS = 60.0
-"""After a refusal for the rate; the vendor tells no Retry-After."""
+"""After a refusal for the rate; the vendor sends no Retry-After."""
 
 
 def land(job: Job) -> None:
