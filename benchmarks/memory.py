@@ -35,7 +35,7 @@ PROMISE_MB = 40.0
 """How much more a million contacts may take than ten thousand."""
 PAGE = 500
 """Contacts in a page: as few as 50 would only make it slower."""
-DOCS = ROOT / "docs" / "memory.md"
+DOCS = ROOT / "docs" / "benchmarks.md"
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="measure only the cases whose name begins so")
     parser.add_argument("--json", action="store_true", help="print peaks as JSON, for the first case of --only alone")
-    parser.add_argument("--docs", action="store_true", help="print the table into docs/memory.md")
+    parser.add_argument("--docs", action="store_true", help="print the table into docs/benchmarks.md")
     options = parser.parse_args()
     if options.child:
         child(options.child)
