@@ -157,7 +157,7 @@ class DriftError(RetryableError):
 
 
 class CheckpointLostError(RetryableError):
-    """A checkpoint vanished or is damaged. The next try walks anew.
+    """A checkpoint vanished or is damaged. The next try starts over.
 
     What to do: if it recurs, find what deletes in staging.
     """
