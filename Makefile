@@ -79,7 +79,7 @@ bench: venv  ## Measure ours beside other ways to do it, and its memory, and pri
 	@$(PY) benchmarks/compare.py
 	@$(PY) benchmarks/report.py
 	@.cache/bench/bin/python benchmarks/plots.py
-	@$(PY) benchmarks/memory.py --docs
+	@$(PY) benchmarks/memory.py
 
 bench-quick: venv  ## The same with a tiny list, to see whether everything still works; changes nothing
 	@$(ENVIRONMENT) .cache/bench bench --without-project

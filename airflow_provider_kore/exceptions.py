@@ -84,9 +84,9 @@ __all__ = [
 
 
 class KoreError(Exception):
-    """Root of everything this package raises on purpose.
+    """Root of all of these.
 
-    What to do: catch it where the branch doesn't matter.
+    What to do: catch it to catch all.
     """
 
 
@@ -108,7 +108,7 @@ class RetryableError(KoreError):
 
 
 class FatalError(KoreError):
-    """No retry can help: a person has to change something. The message says what.
+    """No retry can help: a person has to change something.
 
     What to do: what the message says, then clear the task.
     """
@@ -117,28 +117,28 @@ class FatalError(KoreError):
 class UnreachableError(RetryableError):
     """No answer: refused, reset, timed out, name not resolved, a dead proxy.
 
-    What to do: check the connection's ``host``, ``proxy`` and ``timeout``, DNS and the network.
+    What to do: check ``host``, ``proxy``, ``timeout``, DNS, the network.
     """
 
 
 class ServerError(RetryableError):
     """A 5xx, or a refusal that the vendor documents nowhere.
 
-    What to do: wait; if it stays so, ask Kore.ai support.
+    What to do: wait, then ask Kore.ai support.
     """
 
 
 class MalformedResponseError(RetryableError):
     """The body is not JSON, ends too early, or is a web page.
 
-    What to do: check that ``host`` is the Kore.ai environment, and what stands in between.
+    What to do: check ``host``, and what stands in between.
     """
 
 
 class RateLimitedError(RetryableError):
-    """The account's allowance is spent, by this or another application.
+    """The account's allowance is spent.
 
-    What to do: lower ``requests_per_minute`` or set ``requests_per_hour``; see docs/allowance.md.
+    What to do: lower ``requests_per_minute``, or see docs/allowance.md.
 
     :param window: which of the two is spent: ``per-minute`` or ``hourly``.
     """
@@ -150,63 +150,63 @@ class RateLimitedError(RetryableError):
 
 
 class DriftError(RetryableError):
-    """The list changed while it was read; the message says which numbers moved.
+    """The list changed while it was read.
 
-    What to do: read it when nobody imports contacts, or choose another ``on_drift``; see docs/transaction.md.
+    What to do: read it at a quiet hour, or choose another ``on_drift``: docs/transaction.md.
     """
 
 
 class CheckpointLostError(RetryableError):
-    """A checkpoint vanished or is damaged. The next try walks anew.
+    """A checkpoint vanished or is damaged. The next try starts over.
 
-    What to do: if it happens again, find what else deletes below the staging prefix.
+    What to do: if it recurs, find what deletes in staging.
     """
 
 
 class StoreUnavailableError(RetryableError):
-    """S3 did not answer, or asked to come back later.
+    """S3 did not answer, or asked to wait.
 
     What to do: wait; check the network and the endpoint.
     """
 
 
 class TempSpaceError(RetryableError):
-    """The worker's folder for temporary files is full or cannot be written. What was read is checkpointed.
+    """The folder for temporary files is full or cannot be written. What was read is checkpointed.
 
     What to do: free space, or point ``TMPDIR`` elsewhere.
     """
 
 
 class PausedError(RetryableError):
-    """A wait longer than the caller wants to sit out; with ``deferrable=True`` the operator defers instead.
+    """A wait longer than the caller wants; with ``deferrable=True`` the operator defers.
 
-    What to do: nothing: the same call continues where it paused.
+    What to do: nothing; the same call continues.
     """
 
 
 class StoppedError(RetryableError):
     """The task was told to stop. What it had fetched is checkpointed, nothing was published.
 
-    What to do: clear the task if no retry is due: it continues.
+    What to do: clear the task if no retry is due.
     """
 
 
 class ContentionError(RetryableError):
-    """Others keep changing the same partition, or removed what was just published. What was read is checkpointed.
+    """Others keep changing the partition. What was read is checkpointed.
 
-    What to do: let one DAG write a partition; find what else writes there.
+    What to do: let one DAG write a partition.
     """
 
 
 class ConnectionNotFoundError(FatalError):
     """Airflow has no connection of this id.
 
-    What to do: define it, or correct the id; in JSON, check its outer keys; see docs/connection.md.
+    What to do: define it, or correct the id: docs/connection.md.
     """
 
 
 class ConfigError(FatalError):
-    """A field of the connection is missing, misspelt or impossible; ``field`` names it.
+    """A field of the connection is missing, misspelt or impossible.
 
     What to do: correct the field.
 
@@ -226,7 +226,7 @@ class ConfigError(FatalError):
 
 
 class ParameterError(FatalError):
-    """An argument of an operator, a sensor or a hook method is impossible; ``parameter`` names it.
+    """An argument of an operator, a sensor or a hook method is impossible.
 
     What to do: correct the DAG.
 
@@ -245,12 +245,10 @@ class ParameterError(FatalError):
 
 
 class CredentialsError(FatalError):
-    """The server refuses the token: wrong secret, algorithm, stream or account, or a clock far off.
+    """The server refuses the token, or S3 its credentials.
 
-    Or S3 refuses its credentials.
-
-    What to do: check secret, ``jwt_algorithm``, ``stream_id``, ``account_id``, ``send_jti``, the clock; or the AWS
-    connection, if the message names it.
+    What to do: check secret, ``jwt_algorithm``, ids, ``send_jti``, the clock; or the AWS connection, if the message
+    names it.
     """
 
 
@@ -264,68 +262,68 @@ class ScopeError(FatalError):
 class NotFoundError(FatalError):
     """The server knows no such contact list, campaign or path.
 
-    What to do: check the id, and ``host`` and ``api_version`` if every call says so.
+    What to do: check the id; if every call says so, ``host`` and ``api_version``.
     """
 
 
 class RequestRefusedError(FatalError):
-    """The server refuses the request itself: 400, 405, 412 to 414, 421, 431, 451, a redirect; or a web page refuses.
+    """The server refuses the request itself (400, 405, 412, …), redirects, or is a web page that refuses.
 
-    What to do: check ids and parameters; after a redirect or a web page ``host``, proxies, firewalls and login pages.
+    What to do: check ids and parameters; after a redirect or a web page ``host``, proxies, login pages.
     """
 
 
 class TlsError(FatalError):
     """The server's certificate cannot be verified.
 
-    What to do: check the host's name, or set ``verify`` to the bundle of the CA.
+    What to do: check ``host``, or set ``verify`` to the CA's bundle.
     """
 
 
 class ContractError(FatalError):
-    """JSON, but not what the vendor's contract allows, also when it is asked for again.
+    """JSON that the vendor's contract does not allow, also when asked for again.
 
     What to do: check ``host`` and ``api_version``, then ask Kore.ai support.
     """
 
 
 class PaginationError(ContractError):
-    """The pages contradict each other (echo, ids, hasMore, totals); the message says which.
+    """The pages contradict each other (echo, ids, hasMore, totals).
 
-    What to do: ask Kore.ai support how the endpoint pages; see docs/pagination.md.
+    What to do: see docs/pagination.md; ask Kore.ai support.
     """
 
 
 class SnapshotExistsError(FatalError):
-    """``replace=False`` and another run's snapshot is there; or results of an earlier run of the campaign are.
+    """``replace=False`` and another run's snapshot is there, or results of an earlier run of the campaign.
 
     What to do: leave it, or pass ``replace=True`` or ``replace_instance=True``.
     """
 
 
 class SupersededError(FatalError):
-    """A newer snapshot stands in this partition: of a later run or try. Operators end as skipped.
+    """A later run or try has published here. Operators end as skipped.
 
-    What to do: nothing; if it happens often, let one DAG write a partition.
+    What to do: nothing.
     """
 
 
 class DeadlineError(FatalError):
-    """One more pause would end after the operator's ``deadline``. What was read is checkpointed.
+    """One more pause would end after ``deadline``. What was read is checkpointed.
 
-    What to do: clear the task: it continues; or raise ``deadline``.
+    What to do: clear the task, or raise ``deadline``.
     """
 
 
 class ShrunkError(FatalError):
-    """The list has far fewer contacts than last time, or than ``min_contacts``. The previous snapshot stays.
+    """Far fewer contacts than last time, or than ``min_contacts``. The previous snapshot stays.
 
     What to do: check the list; if it is right, change ``min_contacts`` or ``max_shrink``.
     """
 
 
 class OversizedError(FatalError):
-    """The list has more contacts than ``max_contacts`` allows. The previous snapshot stays.
+    """More contacts than ``max_contacts``. The previous snapshot stays.
 
     What to do: check the list; if it is right, raise ``max_contacts``.
     """
@@ -334,28 +332,28 @@ class OversizedError(FatalError):
 class CorruptSnapshotError(FatalError):
     """What S3 holds differs from what was sent.
 
-    What to do: clear the task, and find out what else writes there.
+    What to do: clear the task; find what else writes there.
     """
 
 
 class WrongStatusError(FatalError):
     """What a sensor waits for has one of its ``failed_statuses``.
 
-    What to do: look at it in Kore.ai; if that status is as good, add it to ``status``; see docs/sensors.md.
+    What to do: check it in Kore.ai; if that status is as good, add it to ``status``.
     """
 
 
 class IncomparableError(FatalError):
-    """Two snapshots don't tell what changed: one is missing or unproven, or they were made differently.
+    """Of two snapshots one is missing or unproven, or they were made differently.
 
-    What to do: take the missing snapshot, or pass another ``since`` or ``snapshot_date``; see docs/changes.md.
+    What to do: take the missing snapshot, or pass another ``since``: docs/changes.md.
     """
 
 
 class NothingToCompareError(IncomparableError):
-    """The list has no snapshot before this one. The operator ends as skipped, unless ``on_missing="fail"``.
+    """A list's first snapshot. The operator ends as skipped, unless ``on_missing="fail"``.
 
-    What to do: nothing: changes begin with the second snapshot.
+    What to do: nothing.
     """
 
 
@@ -367,7 +365,7 @@ class BucketNotFoundError(FatalError):
 
 
 class StorePermissionError(FatalError):
-    """S3 refuses a call; the message names the permission it needs.
+    """S3 refuses a call; the message names the permission.
 
-    What to do: grant it; see docs/s3.md.
+    What to do: grant it: docs/s3.md.
     """

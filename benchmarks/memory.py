@@ -23,8 +23,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from report import fill, table
-from servers import ROOT, environment, start, start_s3, start_vendor
+from report import table
+from servers import environment, start, start_s3, start_vendor
 
 if TYPE_CHECKING:
     import subprocess
@@ -35,7 +35,6 @@ PROMISE_MB = 40.0
 """How much more a million contacts may take than ten thousand."""
 PAGE = 500
 """Contacts in a page: as few as 50 would only make it slower."""
-DOCS = ROOT / "docs" / "memory.md"
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,6 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="measure only the cases whose name begins so")
     parser.add_argument("--json", action="store_true", help="print peaks as JSON, for the first case of --only alone")
-    parser.add_argument("--docs", action="store_true", help="print the table into docs/memory.md")
     options = parser.parse_args()
     if options.child:
         child(options.child)
@@ -168,10 +166,7 @@ def main() -> int:
             _say(" | ".join(rows[-1]))
     heads = ["Peak in MB at … contacts", *(f"{size:,}" for size in options.sizes), "growth"]
     text = f"{table(heads, rows)}\n\nMost growth: {max(growth):.1f} MB; promised: at most {PROMISE_MB:g} MB."
-    if options.docs:
-        DOCS.write_text(fill(DOCS.read_text(encoding="utf-8"), {"formats": text}), encoding="utf-8")
-    else:
-        _say(text)
+    _say(text)
     return int(max(growth) > PROMISE_MB)
 
 

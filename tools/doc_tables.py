@@ -285,7 +285,13 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     ),
     "simulator settings": settings_tables,
     "simulator conditions": lambda: fact_table(("Condition", "Default", "Meaning"), conditions()),
-    "simulator faults": lambda: fact_table(("Fault", "Parameters", "What the client sees"), faults()),
+    "simulator faults": lambda: table(
+        ("Fault", "Parameters, and what the client sees"),
+        [
+            (f"`{fact.name}`", f"{fact.default + ': ' if fact.default else ''}{markdown(fact.text)}")
+            for fact in faults()
+        ],
+    ),
 }
 """What writes each region, by its name."""
 

@@ -93,6 +93,7 @@ class Environment:
 
         :param name: one of ``FAULTS``.
         :param conditions: fields of :class:`Trigger` say when; all others are the fault's own parameters.
+
         Raises ValueError with a sentence for a name or parameter that does not exist.
         """
         when = {key: value for key, value in conditions.items() if key in _TRIGGER_FIELDS}
@@ -228,6 +229,7 @@ class Environment:
         """Start a campaign again, after it was stopped or because it recurs: its results are those of a new instance.
 
         :param results: a number of generated call results, or the results themselves.
+
         Raises KeyError if there is none.
         """
         with self._service.lock:

@@ -25,18 +25,17 @@ class Settings:
 
     :param client_id: the app's client id, the token's claim ``appId``.
     :param client_secret: signs HS256 and HS512 tokens.
-    :param public_key: PEM that checks RS256 and RS512 tokens; none: a pair is made, and the connection holds the
-        private half.
+    :param public_key: PEM that checks RS256 and RS512 tokens; none: a pair is made.
     :param stream_id: the application, in the path and in the header ``iid``.
     :param account_id: the account, in the header ``accountId`` and (v2) in the query.
     :param jwt_algorithm: the only algorithm the app accepts.
-    :param enforce_jti: refuse a token without ``jti``, or whose ``jti`` was seen before.
+    :param enforce_jti: refuse a token without a new ``jti``.
     :param enforce_jwe: refuse every token, as if it had to be encrypted.
-    :param scope_granted: the app has the published scope "Campaign Management".
+    :param scope_granted: the app has the scope Campaign Management.
     :param require_exp: refuse a token that never expires.
     :param check_iat: refuse a token whose ``iat`` is in the future.
-    :param leeway: seconds by which ``exp`` and ``iat`` may miss the server's clock.
-    :param clock_offset: seconds that the server's clock, and its ``Date`` header, is ahead.
+    :param leeway: seconds by which ``exp`` and ``iat`` may be off.
+    :param clock_offset: seconds that the server's clock is ahead.
 
     Refusals (vendor: no campaign page shows an error body):
 
@@ -44,36 +43,33 @@ class Settings:
     :param failure_status: ``status`` of a refusal under HTTP 200.
     :param unknown_id: answer to an id that does not exist.
     :param wrong_account: answer to a missing or foreign ``accountId``: 401 or 412.
-    :param account_in_query: ``accountId`` in the query of calls whose samples lack it (call results; on v1 all
-        but contacts).
+    :param account_in_query: ``accountId`` in the query of call results; on v1 of all calls but contacts.
     :param require_content_type: refuse (412) a request without ``Content-Type: application/json``.
 
     Rate limits (vendor: 60 requests per rolling minute and account; the rest is unwritten):
 
     :param requests_per_minute: rolling, per account; 0: unlimited, as the fixture starts.
     :param requests_per_hour: the same for the hour.
-    :param minute_seconds: length of the short window, for tests that cannot wait.
+    :param minute_seconds: length of the short window.
     :param hour_seconds: length of the long window.
-    :param count_refused: requests refused by the limit use up allowance, too.
+    :param count_refused: refused requests use up allowance, too.
     :param rate_limit_status: HTTP status of the refusal.
-    :param rate_limit_message: its text: ``window`` names the spent window.
+    :param rate_limit_message: its text; ``window`` names the spent one.
     :param rate_limit_body: the JSON around the text.
-    :param retry_after: header ``Retry-After``: ``wait`` (seconds until a request is free), ``date`` (the same),
-        or any text.
-    :param limit_headers: headers with the limit and what is left, such as ``X-RateLimit-Remaining``.
+    :param retry_after: header ``Retry-After``: ``wait`` (in seconds), ``date``, or any text.
+    :param limit_headers: headers with the limit and what is left.
 
     Pages (vendor: the request side of ``getAllContacts`` is unwritten):
 
     :param default_limit: page size when the request names none.
     :param max_limit: largest page size.
-    :param limit_handling: above ``max_limit``; ``ignore`` always takes ``default_limit``, ``reject_any`` refuses
-        (400) every limit.
-    :param changed_limit: largest page size from offset ``changed_limit_from`` on; 0: no change.
-    :param changed_limit_from: offset of the first page with ``changed_limit``.
+    :param limit_handling: above ``max_limit``; ``ignore`` takes ``default_limit``, ``reject_any`` refuses every limit.
+    :param changed_limit: largest page size from ``changed_limit_from`` on; 0: no change.
+    :param changed_limit_from: offset of that.
     :param skip_handling: ``ignore`` serves the first page for any ``skip``.
-    :param ignored_skip_echo: an ignored ``skip`` is echoed as 0 (``served``) or as asked.
-    :param envelope: paging fields are in ``data`` (``nested``), at the top, or both.
-    :param echo: the answer says which ``skip`` and ``limit`` it used.
+    :param ignored_skip_echo: an ignored ``skip`` is echoed as 0 or as asked.
+    :param envelope: where the paging fields are: in ``data``, or at the top.
+    :param echo: the answer names its ``skip`` and ``limit``.
     :param total: what ``totalResults`` counts, or what is wrong with it.
     :param total_error: added to a ``wrong`` total.
     :param total_cap: largest number of a ``capped`` total.
@@ -85,20 +81,19 @@ class Settings:
     Lists and campaigns:
 
     :param ids: contact ids of lists added from now on.
-    :param updated_at_moves: a change of contacts moves the list's ``updatedAt``.
+    :param updated_at_moves: changes move the list's ``updatedAt``.
     :param catalogue_updated_at: ``updatedAt`` in the catalogue; ``stale``: the list's creation.
     :param record_count: ``totalRecordCount``; ``by_source``: 0 for lists fed over an API.
-    :param campaign_instance: ``campaignInstanceUpdatedAt`` in the list of campaigns, in the details too
-        (``both``), or missing.
-    :param campaign_instance_moves: when it moves: at each ``start``, or with any change of ``status``.
+    :param campaign_instance: ``campaignInstanceUpdatedAt`` in the list, in the details too, or missing.
+    :param campaign_instance_moves: when it moves: at each start, or with any change of status.
     :param add_contacts_delay: seconds until pushed contacts appear.
-    :param add_contacts_requests: requests until they appear; both must have passed.
+    :param add_contacts_requests: requests until they appear, too.
 
     The simulator itself:
 
     :param latency: seconds every answer takes at least.
     :param seed: seed of everything random.
-    :param keep_requests: records kept in ``requests``; older ones only count in the report.
+    :param keep_requests: records kept in ``requests``.
     """
 
     client_id: str = "cs-simulated-client"

@@ -19,11 +19,11 @@ class Trigger:
     """Which requests a fault happens to. All conditions must hold.
 
     :param endpoint: one endpoint's name; none: every one the fault can happen to.
-    :param list_id: requests for this contact list only; also the list that a list change is about.
-    :param after_requests: so many requests that match ``endpoint`` and ``list_id`` pass unharmed first.
-    :param times: how often it happens; none: as long as it is there. List changes happen once by default.
+    :param list_id: requests for this list only; also the list that changes.
+    :param after_requests: so many of these requests pass unharmed first.
+    :param times: how often it happens; none: always, list changes once.
     :param probability: of each matching request.
-    :param seed: of that draw, so a run can be repeated; by default the setting ``seed``.
+    :param seed: of that draw; by default the setting ``seed``.
     :param at_offset: only when the item at this offset is asked for.
     """
 
