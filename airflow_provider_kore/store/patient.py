@@ -54,20 +54,10 @@ class PatientStore:
     :param stop: once that is requested nothing is waited for any more.
     """
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        clock: Clock,
-        stop: Stop,
-        *,
-        longest: float | None = None,
-        uniform: Callable[[float, float], float] = random.uniform,
-    ) -> None:
+    def __init__(self, store: ObjectStore, clock: Clock, stop: Stop) -> None:
         self._store = store
         self._clock = clock
         self._stop = stop
-        self._longest = longest
-        self._uniform = uniform
         self._answered = False
 
     @property
@@ -213,11 +203,9 @@ class PatientStore:
                 return result
 
     def _wait(self, error: StoreUnavailableError, failures: int, so_far: float) -> None:
-        longest = self._longest
-        if longest is None:
-            longest = LONGEST_OUTAGE if self._answered else LONGEST_FIRST_OUTAGE
+        longest = LONGEST_OUTAGE if self._answered else LONGEST_FIRST_OUTAGE
         backoff = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 10))
-        delay = max(self._uniform(backoff / 2, backoff), error.retry_after or 0.0)
+        delay = max(random.uniform(backoff / 2, backoff), error.retry_after or 0.0)  # noqa: S311 - jitter, no secret
         if self._stop.requested or so_far + delay > longest:
             raise error
         log.warning(

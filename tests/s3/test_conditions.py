@@ -8,7 +8,7 @@ import boto3
 import pytest
 from model_store import MemoryStore
 
-from airflow_provider_kore.store.conditions import Honoured, conditions_honoured
+from airflow_provider_kore.store.capabilities import Honoured, conditions_honoured
 from airflow_provider_kore.store.s3 import S3Store
 from airflow_provider_kore.store.store import ConditionFailed, ConditionUnsupported
 
@@ -78,7 +78,7 @@ def test_it_costs_five_requests_and_the_probe_is_below_the_prefix() -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_what_is_known_is_not_tried(known: bool) -> None:
     store = MemoryStore(honours_conditions=known)
-    expected = Honoured(create=known, swap=known, create_usable=known, swap_usable=known)
+    expected = Honoured(create=known, swap=known, usable=known)
     assert conditions_honoured(store, "staging/") == expected
     assert store.effects == []
 
