@@ -22,6 +22,7 @@ class Call:
     """A request.
 
     :param number: its place in the order of arrival, from 1.
+    :param arrived: seconds, monotonic.
     :param headers: names in lower case.
     :param endpoint: a name in :data:`ROUTES`, or ``unknown``.
     :param account: whether the sample's query has ``accountId``; None: where the pages differ or have none.
@@ -30,6 +31,7 @@ class Call:
     """
 
     number: int
+    arrived: float
     method: str
     path: str
     query: Mapping[str, str]
@@ -69,7 +71,9 @@ class Call:
             raise RefusedError(405, METHOD_NOT_ALLOWED, "method")
 
 
-def read_call(number: int, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Call:
+def read_call(
+    method: str, target: str, headers: Mapping[str, str], body: bytes, *, number: int, arrived: float
+) -> Call:
     """Read a request.
 
     :param target: path and query as they stand in the request line.
@@ -81,6 +85,7 @@ def read_call(number: int, method: str, target: str, headers: Mapping[str, str],
     route, named = _route(segments, query)
     return Call(
         number=number,
+        arrived=arrived,
         method=method,
         path=path,
         query=query,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -215,7 +214,7 @@ def add_contacts(state: State, call: Call, shape: Callable[[Page], Page]) -> Ans
     record = next((record for record in state.lists.values() if record.name == name), None)
     if record is None:
         return _unknown_id(state, call, shape)
-    state.push(record.list_id, pushed, time.monotonic(), call.number)
+    state.push(record.list_id, pushed, call.arrived, call.number)
     return Answer(status=200, body=json.dumps({"message": "Adding contacts to public list is in progress"}).encode())
 
 

@@ -87,9 +87,9 @@ class Service:
         with self.lock:
             settings = self.state.settings
             self._number += 1
-            self.state.settle(time.monotonic(), self._number)
-            arrived = time.time()
-            call = read_call(self._number, method, target, headers, body)
+            arrived, now = time.time(), time.monotonic()
+            self.state.settle(now, self._number)
+            call = read_call(method, target, headers, body, number=self._number, arrived=now)
             struck: list[ArmedFault] = []
             try:
                 answer = self._answer(call, settings, struck)
@@ -104,7 +104,7 @@ class Service:
 
     def _answer(self, call: Call, settings: Settings, struck: list[ArmedFault]) -> Answer:
         app = self._authenticate(call, settings)
-        spent = self._allowances.setdefault(app.account_id, Allowance()).admit(time.monotonic(), settings)
+        spent = self._allowances.setdefault(app.account_id, Allowance()).admit(call.arrived, settings)
         if spent is not None:
             return _rate_limited(spent, settings)
         struck += self._strike(call, settings)
