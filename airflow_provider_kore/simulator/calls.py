@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl, unquote
 from airflow_provider_kore.simulator.answers import INVALID_ARGUMENTS, METHOD_NOT_ALLOWED, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from airflow_provider_kore.simulator.paging import Page
 
 UNKNOWN = "unknown"
 """Endpoint name of a request that the vendor documents no endpoint for."""
@@ -28,6 +30,7 @@ class Call:
     :param account: whether the sample's query has ``accountId``; None: where the pages differ or have none.
     :param target_id: the contact list or campaign in its path, if any.
     :param allowed: the method that the endpoint wants, empty for an unknown one.
+    :param shape: what faults make of its page.
     """
 
     number: int
@@ -43,6 +46,7 @@ class Call:
     target_id: str = ""
     allowed: str = ""
     account: bool | None = None
+    shape: Callable[[Page], Page] = lambda page: page
 
     @property
     def list_id(self) -> str:

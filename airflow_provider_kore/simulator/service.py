@@ -67,7 +67,7 @@ class Service:
         """Let a fault wait for its requests."""
         with self.lock:
             self._faults_so_far += 1
-            armed = ArmedFault(self._faults_so_far, fault, trigger)
+            armed = ArmedFault(self._faults_so_far, fault, trigger, self.disarm)
             self.armed.append(armed)
             return armed
 
@@ -123,7 +123,7 @@ class Service:
                 page = armed.fault.shape(page)
             return page
 
-        return ENDPOINTS[call.endpoint](self.state, call, shape)
+        return ENDPOINTS[call.endpoint](self.state, replace(call, shape=shape))
 
     def _authenticate(self, call: Call, settings: Settings) -> App:
         if call.stream_id and not call.stream_id.startswith("st-"):

@@ -82,7 +82,7 @@ class Simulator(Environment):
 
     def _respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         if target.startswith(PREFIX):
-            return control(self, lambda: self.connection, method, target, body)
+            return control(self, method, target, body)
         return self._service.answer(method, target, headers, body)
 
     # --- Where it is -----------------------------------------------------------------------------------------------

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.simulator.faults.fault import Fault
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from airflow_provider_kore.simulator.state import State
@@ -30,7 +24,6 @@ class ListAppend(_ListChange, name="list_append"):
 
     n: int = 1
 
-    @override
     def change(self, state: State, list_id: str) -> None:
         state.grow(list_id, self.n)
 
@@ -41,7 +34,6 @@ class ListInsert(_ListChange, name="list_insert"):
 
     n: int = 1
 
-    @override
     def change(self, state: State, list_id: str) -> None:
         state.grow(list_id, self.n, at_start=True)
 
@@ -53,7 +45,6 @@ class ListRemove(_ListChange, name="list_remove"):
     n: int = 1
     index: int = 0
 
-    @override
     def change(self, state: State, list_id: str) -> None:
         state.remove(list_id, self.index, self.n)
 
@@ -65,7 +56,6 @@ class ListSwap(_ListChange, name="list_swap"):
     n: int = 1
     index: int = 0
 
-    @override
     def change(self, state: State, list_id: str) -> None:
         state.grow(list_id, state.remove(list_id, self.index, self.n))
 
@@ -78,7 +68,6 @@ class ListUpdate(_ListChange, name="list_update"):
     field: str = "firstName"
     value: Any = "Changed"
 
-    @override
     def change(self, state: State, list_id: str) -> None:
         if self.index < len(state.list_record(list_id).contacts):
             state.update(list_id, self.index, {self.field: self.value})
@@ -87,7 +76,6 @@ class ListUpdate(_ListChange, name="list_update"):
 class ListReplace(_ListChange, name="list_replace"):
     """As many new contacts take the place of all the old ones."""
 
-    @override
     def change(self, state: State, list_id: str) -> None:
         state.grow(list_id, state.remove(list_id, 0, len(state.list_record(list_id).contacts)))
 
@@ -95,6 +83,5 @@ class ListReplace(_ListChange, name="list_replace"):
 class ListDelete(_ListChange, name="list_delete"):
     """The list is deleted."""
 
-    @override
     def change(self, state: State, list_id: str) -> None:
         state.lists.pop(list_id, None)
