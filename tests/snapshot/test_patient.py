@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 from itertools import pairwise
@@ -206,6 +207,41 @@ def test_what_is_read_is_what_is_there(size: int) -> None:
     assert opened is not None
     with opened as stream:
         assert stream.read() == body
+
+
+class Breaking(io.RawIOBase):
+    """A stream that breaks where its end should be told, as one whose checksum is wrong does."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        super().__init__()
+        self.pieces = pieces
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self.pieces:
+            raise StoreUnavailableError("GetObject on s3://memory/k: the answer broke off. Try again.")
+        piece = self.pieces.pop(0)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def test_an_object_that_breaks_off_is_fetched_again_before_its_reader_gets_any() -> None:
+    opened: list[Any] = []
+
+    class Flaky(MemoryStore):
+        def get(self, key: str) -> Any:
+            opened.append(super().get(key) if opened else io.BufferedReader(Breaking([b"wr", b"ong"])))
+            return opened[-1]
+
+    inner = Flaky()
+    inner.put("k", b"right", content_type=TYPE)
+    found = PatientStore(inner, FakeClock(), Stop()).get("k")
+    assert found is not None
+    with found as stream:
+        assert stream.read() == b"right"
+    assert [each.closed for each in opened] == [True, True]
 
 
 def test_what_was_logged_names_no_more_than_the_call() -> None:
