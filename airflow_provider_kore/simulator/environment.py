@@ -105,22 +105,22 @@ class Environment:
     def append(self, list_id: str, n: int = 1) -> None:
         """Add ``n`` generated contacts, created now, at the end."""
         with self._service.lock:
-            self._service.state.grow(list_id, n)
+            self._service.state.change(list_id, lambda held: held.grow(n))
 
     def insert(self, list_id: str, n: int = 1) -> None:
         """Add ``n`` generated contacts, created now, at the beginning, so that every offset moves up."""
         with self._service.lock:
-            self._service.state.grow(list_id, n, at_start=True)
+            self._service.state.change(list_id, lambda held: held.grow(n, at_start=True))
 
     def remove(self, list_id: str, index: int = 0, n: int = 1) -> int:
         """Remove ``n`` contacts from position ``index`` on and return how many there were to remove."""
         with self._service.lock:
-            return self._service.state.remove(list_id, index, n)
+            return self._service.state.change(list_id, lambda held: held.remove(index, n))
 
     def update(self, list_id: str, index: int = 0, **changes: object) -> None:
         """Set fields of the contact at position ``index``; its ``updatedAt`` and the list's become now."""
         with self._service.lock:
-            self._service.state.update(list_id, index, changes)
+            self._service.state.change(list_id, lambda held: held.update(index, changes))
 
     def contact_ids(self, list_id: str) -> Iterator[str]:
         """Ids in the order in which pages serve them now. Holds no more than a thousand at a time."""

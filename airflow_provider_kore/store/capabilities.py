@@ -52,21 +52,20 @@ _conditions: dict[tuple[str, str], Honoured] = {}
 """By endpoint and bucket, for the life of the process."""
 
 
+CREATE: Final = "create-once put"
+"""A put that must not replace anything."""
+SWAP: Final = "compare-and-swap put"
+"""A put that must replace one certain object."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Honoured:
     """Which conditions a store honours."""
 
-    create: bool
-    """A put that must not replace anything."""
-    swap: bool
-    """A put that must replace one certain object."""
+    ignored: tuple[str, ...] = ()
+    """Those that it ignores, in words for a warning."""
     usable: bool = True
     """Whether such puts happen where they may: some stores refuse the header, or fail it always."""
-
-    def missing(self) -> tuple[str, ...]:
-        """Return those that are ignored, in words for a warning."""
-        names = {"create-once put": self.create, "compare-and-swap put": self.swap}
-        return tuple(name for name, honoured in names.items() if not honoured)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ class Capabilities:
         """Return it in one line."""
         conditions = self.conditions
         told = "not known" if conditions is None else "not used" if not conditions.usable else "honoured"
-        if conditions is not None and conditions.usable and conditions.missing():
+        if conditions is not None and conditions.usable and conditions.ignored:
             told = "sent, partly ignored"
         return (
             f"conditions of writes {told}; user metadata {'kept' if self.metadata else 'lost'}; multipart uploads "
@@ -215,8 +214,8 @@ def _try_conditions(prefix: str, store: ObjectStore, lacks: list[str]) -> Honour
     rivals = "two runs that publish the same partition at the same moment are told apart only by who was last"
     if not honoured.usable:
         lacks.append(f"conditional writes that can be used ({rivals})")
-    elif honoured.missing():
-        lacks.append(f"conditional writes that are honoured: it ignores {', '.join(honoured.missing())} ({rivals})")
+    elif honoured.ignored:
+        lacks.append(f"conditional writes that are honoured: it ignores {', '.join(honoured.ignored)} ({rivals})")
     return honoured
 
 
@@ -229,7 +228,7 @@ def conditions_honoured(store: ObjectStore, prefix: str) -> Honoured:
     """
     known = store.honours_conditions
     if known is not None:
-        return Honoured(create=known, swap=known, usable=known)
+        return Honoured(ignored=() if known else (CREATE, SWAP), usable=known)
     key = _probe(prefix)
     with ExitStack() as undo:
         undo.callback(_delete_quietly, store, key)
@@ -237,9 +236,9 @@ def conditions_honoured(store: ObjectStore, prefix: str) -> Honoured:
         first, second = _put(store, key, ABSENT), _put(store, key, ABSENT)
         there = next((each for each in (second, first, wrong) if isinstance(each, StoredObject)), None)
         right = _put(store, key, Condition(etag=there.etag)) if there is not None and there.etag else there
+    honoured = {CREATE: "failed" in (first, second), SWAP: wrong == "failed"}
     return Honoured(
-        create="failed" in (first, second),
-        swap=wrong == "failed",
+        ignored=tuple(name for name, yes in honoured.items() if not yes),
         usable="unknown" not in (first, wrong)
         and (first, wrong) != ("failed", "failed")
         and isinstance(right, StoredObject),

@@ -62,7 +62,7 @@ class Caller:
         token: str | None = None,
         headers: dict[str, str | None] | None = None,
         json: Any = None,
-        timeout: float = 10,
+        timeout: float = 30,
         **query: Any,
     ) -> requests.Response:
         extra = self.connection["extra"]

@@ -235,9 +235,9 @@ def test_interaction_details_keep_their_bounds(kore, call, query, body):
     asked = {"startDate": "2026-02-16", "endDate": "2026-02-17", **body}
     url = f"{kore.url}/agentassist/api/public/analytics/account/{kore.settings.account_id}/v2/interactionDetails"
     headers = {"auth": call.token(), "iId": kore.settings.stream_id, "accountId": kore.settings.account_id}
-    assert call.session.post(url, params=query, json=asked, headers=headers, timeout=10).status_code == 412
+    assert call.session.post(url, params=query, json=asked, headers=headers, timeout=30).status_code == 412
     other = url.replace(kore.settings.account_id, "another")
-    assert call.session.post(other, json=asked, headers=headers, timeout=10).status_code == 401
+    assert call.session.post(other, json=asked, headers=headers, timeout=30).status_code == 401
 
 
 def test_a_good_token_on_a_wrong_stream_is_told_as_wrong_credentials(call, refusal_of):

@@ -25,7 +25,7 @@ class ListAppend(_ListChange, name="list_append"):
     n: int = 1
 
     def change(self, state: State, list_id: str) -> None:
-        state.grow(list_id, self.n)
+        state.change(list_id, lambda held: held.grow(self.n))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class ListInsert(_ListChange, name="list_insert"):
     n: int = 1
 
     def change(self, state: State, list_id: str) -> None:
-        state.grow(list_id, self.n, at_start=True)
+        state.change(list_id, lambda held: held.grow(self.n, at_start=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class ListRemove(_ListChange, name="list_remove"):
     index: int = 0
 
     def change(self, state: State, list_id: str) -> None:
-        state.remove(list_id, self.index, self.n)
+        state.change(list_id, lambda held: held.remove(self.index, self.n))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class ListSwap(_ListChange, name="list_swap"):
     index: int = 0
 
     def change(self, state: State, list_id: str) -> None:
-        state.grow(list_id, state.remove(list_id, self.index, self.n))
+        state.change(list_id, lambda held: held.grow(held.remove(self.index, self.n)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +70,14 @@ class ListUpdate(_ListChange, name="list_update"):
 
     def change(self, state: State, list_id: str) -> None:
         if self.index < len(state.list_record(list_id).contacts):
-            state.update(list_id, self.index, {self.field: self.value})
+            state.change(list_id, lambda held: held.update(self.index, {self.field: self.value}))
 
 
 class ListReplace(_ListChange, name="list_replace"):
     """As many new contacts take the place of all the old ones."""
 
     def change(self, state: State, list_id: str) -> None:
-        state.grow(list_id, state.remove(list_id, 0, len(state.list_record(list_id).contacts)))
+        state.change(list_id, lambda held: held.grow(held.remove(0, len(held))))
 
 
 class ListDelete(_ListChange, name="list_delete"):

@@ -69,22 +69,13 @@ class S3Store:
     :param client: a boto3 S3 client.
     :param bucket: the bucket's name.
     :param settings: what objects are written with.
-    :param page_size: results per page of a listing, at most 1000.
     """
 
-    def __init__(
-        self,
-        client: S3Client,
-        bucket: str,
-        settings: S3Settings | None = None,
-        *,
-        page_size: int = MAX_KEYS_PER_REQUEST,
-    ) -> None:
+    def __init__(self, client: S3Client, bucket: str, settings: S3Settings | None = None) -> None:
         """Send nothing yet."""
         self._client: Any = client
         self._bucket = bucket
         self._settings = settings or S3Settings()
-        self._page_size = page_size
         self._dialect = dialect_of(client, bucket)
         self._checksums = Checksums(client, bucket, str(self._settings.checksum_algorithm), self._dialect)
 
@@ -249,7 +240,7 @@ class S3Store:
         """
         above = prefix[: prefix.rfind("/") + 1] if self._in_no_order else prefix
         uploads = operation == "ListMultipartUploads"
-        size: dict[str, Any] = {"MaxUploads" if uploads else "MaxKeys": self._page_size}
+        size: dict[str, Any] = {"MaxUploads" if uploads else "MaxKeys": MAX_KEYS_PER_REQUEST}
         following: dict[str, Any] = {}
         while True:
             answer = self._send(operation, prefix, Prefix=above, **size, **following)
