@@ -22,7 +22,7 @@ from airflow_provider_kore.parameters import (
 )
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
-from airflow_provider_kore.store.s3_parameters import parse_settings
+from airflow_provider_kore.store.s3.settings import parse_settings
 
 RUN = RunKey(dag_id="d", run_id="r", task_id="t")
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -57,7 +58,6 @@ class Findings:
 
     facts: tuple[Fact, ...]
     requests: int
-    most_requests: int
     api_version: str
     place: int | None
     """Which list of the catalogue was looked at, from 1; None: one it doesn't have."""
@@ -133,7 +133,6 @@ def explore(
     return Findings(
         facts=facts_of(seen),
         requests=counting.requests,
-        most_requests=most_requests,
         api_version=config.api_version,
         place=ids.index(seen.chosen) + 1 if seen.chosen in ids else None,
         lists=len(ids),
@@ -155,8 +154,9 @@ class _Explorer:
             self._look_at_catalogue()
             self._choose(contact_list_id)
             if self.seen.chosen is not None:
-                for question in self.PLAN:
-                    question(self)
+                self._look_at_pages()
+                self._look_at_end()
+                self._look_at_list()
             self._look_at_unknown_list()
             if self.seen.chosen is not None:
                 self._search_limit()
@@ -202,53 +202,39 @@ class _Explorer:
     def _choose(self, contact_list_id: str | None) -> None:
         """Look at the first page of the list that was named, or of one or two that promise more pages than one."""
         if contact_list_id is not None:
-            self._look_at_first_page(contact_list_id)
+            self.seen.chosen = contact_list_id
+            self._look(0, None)
             return
-        known = filter(_is_id, [each.get("_id") for each in self.seen.catalogue])
-        looks: list[tuple[str, list[PageLook]]] = []
-        for identifier in sorted(known, key=self._promise)[:2]:
+        known = [entry for entry in self.seen.catalogue if _is_id(entry.get("_id"))]
+        looks: list[tuple[str, PageLook]] = []
+        for entry in sorted(known, key=_promise)[:2]:
             self.seen.pages = []
-            self._look_at_first_page(str(identifier))
-            looks.append((str(identifier), self.seen.pages))
-            if _has_more_pages(self.seen.pages[0]):
+            self.seen.chosen = str(entry["_id"])
+            looks.append((self.seen.chosen, self._look(0, None)))
+            if _has_more_pages(looks[-1][1]):
                 return
         if looks:
-            self.seen.chosen, self.seen.pages = max(looks, key=lambda look: look[1][0].rows)
-
-    def _promise(self, identifier: object) -> tuple[bool, bool, int]:
-        """Sort those first that have more contacts than the largest page, the shorter ones before the longer."""
-        entry = next(each for each in self.seen.catalogue if each.get("_id") == identifier)
-        contacts = as_count(entry.get("totalRecordCount")) or 0
-        return (entry.get("status") != "Ready", contacts <= LARGEST, contacts if contacts > LARGEST else -contacts)
-
-    def _look_at_first_page(self, contact_list_id: str) -> None:
-        self.seen.chosen = contact_list_id
-        page = self._look(0, None)
-        if page.reply.error is not None:
-            raise page.reply.error
+            self.seen.chosen, first = max(looks, key=lambda look: look[1].rows)
+            self.seen.pages = [first]
 
     def _look(self, skip: int, limit: int | None) -> PageLook:
         query = {"skip": str(skip)} | ({} if limit is None else {"limit": str(limit)})
         what = "a page of contacts" + ("" if limit is None else f" with limit={limit}")
         reply = self._ask(self._client, endpoints.CONTACTS, self.seen.chosen, what=what, query=query)
-        if isinstance(reply.error, _NOT_ABOUT_THE_REQUEST):
+        if reply.error is not None and (not self.seen.pages or isinstance(reply.error, _NOT_ABOUT_THE_REQUEST)):
             raise reply.error
         page = _page_look(skip, limit, reply)
         self.seen.pages.append(page)
         return page
 
-    def _look_at_second_page(self) -> None:
-        """Begin in the middle of the first page: what both hold tells whether the offset counts contacts."""
+    def _look_at_pages(self) -> None:
+        """Begin in the middle of the first page: what both hold tells whether the offset counts contacts.
+
+        Then ask for the largest page, and for the smallest.
+        """
         if rows := self.seen.pages[0].rows:
-            self._look(max(1, rows // 2), None)
-
-    def _look_at_largest_page(self) -> None:
-        if self.seen.pages[0].rows:
-            self._look(0, LARGEST)
-
-    def _look_at_smallest_page(self) -> None:
-        if self.seen.pages[0].rows:
-            self._look(0, 1)
+            for skip, limit in ((max(1, rows // 2), None), (0, LARGEST), (0, 1)):
+                self._look(skip, limit)
 
     def _look_at_end(self) -> None:
         """Look at both sides of where the totals say that the list ends."""
@@ -300,13 +286,7 @@ class _Explorer:
         asked = {page.limit: page.served for page in self.seen.pages if page.limit is not None}
         if asked.get(LARGEST, True) or not asked.get(1, False):
             return
-        low, high = -1, len(LIMITS)
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._look(0, LIMITS[middle]).served:
-                low = middle
-            else:
-                high = middle
+        bisect_left(LIMITS, True, key=lambda limit: not self._look(0, limit).served)
 
     def _look_at_other_version(self) -> None:
         other = replace(self._config, api_version="v1" if self._config.api_version == "v2" else "v2")
@@ -314,15 +294,6 @@ class _Explorer:
         self.seen.other_version = self._ask(
             client, endpoints.CONTACT_LISTS, what=f"the catalogue on {other.api_version}", body=b"{}"
         )
-
-    PLAN: Final = (
-        _look_at_second_page,
-        _look_at_largest_page,
-        _look_at_smallest_page,
-        _look_at_end,
-        _look_at_list,
-    )
-    """What is asked about the chosen list, in this order, after its first page."""
 
 
 def _page_look(skip: int, limit: int | None, reply: Reply) -> PageLook:
@@ -353,6 +324,12 @@ def _has_more_pages(page: PageLook) -> bool:
     """Return whether a first page hints at a second one."""
     full = page.rows > 1 and (page.count("limit") or 0) <= page.rows
     return page.rows > 0 and (full or page.said("hasMore") is True or (page.count("totalResults") or 0) > page.rows)
+
+
+def _promise(entry: Mapping[str, object]) -> tuple[bool, bool, int]:
+    """Sort those first that have more contacts than the largest page, the shorter ones before the longer."""
+    contacts = as_count(entry.get("totalRecordCount")) or 0
+    return (entry.get("status") != "Ready", contacts <= LARGEST, contacts if contacts > LARGEST else -contacts)
 
 
 def _is_id(value: object) -> bool:

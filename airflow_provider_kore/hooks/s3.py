@@ -45,7 +45,7 @@ def open_bucket(s3_bucket: object, aws_conn_id: str | None, s3_settings: Mapping
     from airflow_provider_kore.hooks.s3_console import S3Console
     from airflow_provider_kore.parameters import check_bucket
     from airflow_provider_kore.store.s3 import S3Store
-    from airflow_provider_kore.store.s3_parameters import parse_settings
+    from airflow_provider_kore.store.s3.settings import parse_settings
 
     bucket = check_bucket(s3_bucket)
     settings = parse_settings(s3_settings)
@@ -64,7 +64,7 @@ def connect(aws_conn_id: str | None) -> tuple[Any, Mapping[str, object]]:
     """
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-    from airflow_provider_kore.store.s3_settings import patient_config
+    from airflow_provider_kore.store.s3.settings import patient_config
 
     if aws_conn_id is not None and aws_conn_id != DEFAULT_CONN_ID:
         find_connection(aws_conn_id)
@@ -98,7 +98,7 @@ def _explain(err: Exception, conn_id: str) -> KoreError:
     """Say which setting is wrong."""
     from botocore import exceptions as boto
 
-    from airflow_provider_kore.store.s3_errors import refused_identity
+    from airflow_provider_kore.store.s3.errors import refused_identity
 
     where = f"The AWS connection {conn_id!r}"
     if isinstance(err, boto.ClientError):

@@ -92,3 +92,8 @@ def html(status: int, text: str) -> Answer:
     """Build what a gateway or a maintenance page says: HTML where JSON is expected."""
     body = f"<!DOCTYPE html><html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>"
     return Answer(status=status, body=body.encode(), content_type="text/html", refused="fault")
+
+
+def spoilt(body: bytes) -> Answer:
+    """Build a 200 whose body a fault has made."""
+    return Answer(status=200, body=body, refused="fault")

@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl, unquote
 from airflow_provider_kore.simulator.answers import INVALID_ARGUMENTS, METHOD_NOT_ALLOWED, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from airflow_provider_kore.simulator.paging import Page
 
 UNKNOWN = "unknown"
 """Endpoint name of a request that the vendor documents no endpoint for."""
@@ -22,14 +24,17 @@ class Call:
     """A request.
 
     :param number: its place in the order of arrival, from 1.
+    :param arrived: seconds, monotonic.
     :param headers: names in lower case.
     :param endpoint: a name in :data:`ROUTES`, or ``unknown``.
     :param account: whether the sample's query has ``accountId``; None: where the pages differ or have none.
     :param target_id: the contact list or campaign in its path, if any.
     :param allowed: the method that the endpoint wants, empty for an unknown one.
+    :param shape: what faults make of its page.
     """
 
     number: int
+    arrived: float
     method: str
     path: str
     query: Mapping[str, str]
@@ -41,6 +46,7 @@ class Call:
     target_id: str = ""
     allowed: str = ""
     account: bool | None = None
+    shape: Callable[[Page], Page] = lambda page: page
 
     @property
     def list_id(self) -> str:
@@ -69,7 +75,9 @@ class Call:
             raise RefusedError(405, METHOD_NOT_ALLOWED, "method")
 
 
-def read_call(number: int, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Call:
+def read_call(
+    method: str, target: str, headers: Mapping[str, str], body: bytes, *, number: int, arrived: float
+) -> Call:
     """Read a request.
 
     :param target: path and query as they stand in the request line.
@@ -81,6 +89,7 @@ def read_call(number: int, method: str, target: str, headers: Mapping[str, str],
     route, named = _route(segments, query)
     return Call(
         number=number,
+        arrived=arrived,
         method=method,
         path=path,
         query=query,

@@ -12,129 +12,85 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from itertools import zip_longest
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from airflow_provider_kore.simulator.answers import Answer
+from airflow_provider_kore.simulator.environment import Environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from airflow_provider_kore.simulator.environment import Environment
+    from airflow_provider_kore.simulator.triggers import ArmedFault
 
 PREFIX = "/_simulator/"
 
 
-def control(
-    environment: Environment, connection: Callable[[], object], method: str, target: str, body: bytes
-) -> Answer:
-    """Answer one control request; mistakes come back as 400 or 404 with a sentence.
-
-    :param connection: returns what an Airflow connection to it needs.
-    """
-    segments = [unquote(segment) for segment in target.partition("?")[0].removeprefix(PREFIX).split("/")]
+def control(simulator: Environment, method: str, target: str, body: bytes) -> Answer:
+    """Answer one control request; mistakes come back as 400 or 404 with a sentence."""
+    path = target.partition("?")[0].removeprefix(PREFIX)
     try:
         fields = json.loads(body or b"{}")
         if not isinstance(fields, dict):
             return _answer(400, {"error": "the body must be a JSON object"})
-        return _route(environment, connection, method, segments, fields)
+        for route, act in _ROUTES.items():
+            named = _matches(route, f"{method} {path}")
+            if named is not None:
+                told = act(simulator, *named, **fields)
+                return _answer(201 if method == "POST" and not named else 200, {} if told is None else told)
     except KeyError as err:
         return _answer(404, {"error": str(err.args[0])})
     except (ValueError, TypeError, IndexError) as err:
         return _answer(400, {"error": str(err)})
+    return _answer(404, {"error": f"the control API has no {method} {PREFIX}{path}"})
 
 
-def _route(
-    environment: Environment, connection: Callable[[], object], method: str, segments: list[str], fields: dict[str, Any]
-) -> Answer:
-    match method, segments:
-        case _, ["lists", *rest]:
-            return _lists(environment, method, rest, fields)
-        case _, ["faults", *rest]:
-            return _faults(environment, method, rest, fields)
-        case _, ["campaigns", *rest]:
-            return _campaigns(environment, method, rest, fields)
-        case "GET", [what]:
-            return _read(environment, connection, what)
-        case "PATCH", ["settings"]:
-            environment.configure(**fields)
-        case "DELETE", ["requests"]:
-            environment.forget_requests()
-        case _:
-            return _no_such(method, segments)
-    return _answer(200, {})
+def _matches(route: str, asked: str) -> list[str] | None:
+    """Return what stands for the stars of a route; None if another one was asked for."""
+    pairs = list(zip_longest(route.split("/"), asked.split("/")))
+    if any(given is None or want not in {"*", given} for want, given in pairs):
+        return None
+    return [unquote(given) for want, given in pairs if want == "*"]
 
 
-def _read(environment: Environment, connection: Callable[[], object], what: str) -> Answer:
-    readers: dict[str, Callable[[], object]] = {
-        "connection": connection,
-        "settings": lambda: asdict(environment.settings),
-        "requests": lambda: [asdict(record) for record in environment.requests],
-        "report": environment.report,
-    }
-    return _answer(200, readers[what]()) if what in readers else _no_such("GET", [what])
+def _remove_fault(simulator: Environment, number: str) -> None:
+    for fault in simulator.faults:
+        if str(fault.number) == number:
+            fault.remove()
+            return
+    raise KeyError(f"there is no fault number {number}")
 
 
-def _campaigns(environment: Environment, method: str, rest: list[str], fields: dict[str, Any]) -> Answer:
-    match method, rest:
-        case "POST", []:
-            environment.add_campaign(**fields)
-            return _answer(201, {})
-        case "POST", [campaign_id, "status"]:
-            environment.set_campaign_status(campaign_id, **fields)
-            return _answer(200, {})
-        case "POST", [campaign_id, "restart"]:
-            environment.restart_campaign(campaign_id, **fields)
-            return _answer(200, {})
-        case "POST", [campaign_id, "results"]:
-            environment.add_campaign_results(campaign_id, **fields)
-            return _answer(200, {})
-    return _no_such(method, ["campaigns", *rest])
+def _shown(faults: list[ArmedFault]) -> list[Mapping[str, object]]:
+    return [{"number": fault.number, "name": fault.name, "fired": fault.fired} for fault in faults]
 
 
-def _lists(environment: Environment, method: str, rest: list[str], fields: dict[str, Any]) -> Answer:
-    changes: dict[str, Callable[..., object]] = {
-        "append": environment.append,
-        "insert": environment.insert,
-        "remove": environment.remove,
-        "update": environment.update,
-    }
-    match method, rest:
-        case "POST", []:
-            environment.add_list(**fields)
-            return _answer(201, {})
-        case "DELETE", [list_id]:
-            environment.remove_list(list_id)
-            return _answer(200, {})
-        case "GET", [list_id, "ids"]:
-            return _answer(200, list(environment.contact_ids(list_id)))
-        case "POST", [list_id, change] if change in changes:
-            return _answer(200, {"result": changes[change](list_id, **fields)})
-    return _no_such(method, ["lists", *rest])
-
-
-def _faults(environment: Environment, method: str, rest: list[str], fields: dict[str, Any]) -> Answer:
-    match method, rest:
-        case "GET", []:
-            found = [{"number": fault.number, "name": fault.name, "fired": fault.fired} for fault in environment.faults]
-            return _answer(200, found)
-        case "POST", []:
-            return _answer(201, {"number": environment.add_fault(**fields).number})
-        case "DELETE", []:
-            environment.clear_faults()
-            return _answer(200, {})
-        case "DELETE", [number]:
-            for fault in environment.faults:
-                if str(fault.number) == number:
-                    fault.remove()
-                    return _answer(200, {})
-            return _answer(404, {"error": f"there is no fault number {number}"})
-    return _no_such(method, ["faults", *rest])
+_ROUTES: dict[str, Callable[..., object]] = {
+    "POST lists": Environment.add_list,
+    "DELETE lists/*": Environment.remove_list,
+    "GET lists/*/ids": lambda simulator, list_id: list(simulator.contact_ids(list_id)),
+    "POST lists/*/append": Environment.append,
+    "POST lists/*/insert": Environment.insert,
+    "POST lists/*/remove": lambda simulator, list_id, **more: {"result": simulator.remove(list_id, **more)},
+    "POST lists/*/update": Environment.update,
+    "POST campaigns": Environment.add_campaign,
+    "POST campaigns/*/status": Environment.set_campaign_status,
+    "POST campaigns/*/restart": Environment.restart_campaign,
+    "POST campaigns/*/results": Environment.add_campaign_results,
+    "POST faults": lambda simulator, **conditions: {"number": simulator.add_fault(**conditions).number},
+    "GET faults": lambda simulator: _shown(simulator.faults),
+    "DELETE faults": Environment.clear_faults,
+    "DELETE faults/*": _remove_fault,
+    "GET settings": lambda simulator: asdict(simulator.settings),
+    "PATCH settings": Environment.configure,
+    "GET requests": lambda simulator: [asdict(record) for record in simulator.requests],
+    "DELETE requests": Environment.forget_requests,
+    "GET report": Environment.report,
+    "GET connection": lambda simulator: simulator.connection,
+}
+"""What is called for each request; a star stands for an id."""
 
 
 def _answer(status: int, value: object) -> Answer:
     return Answer(status=status, body=json.dumps(value).encode())
-
-
-def _no_such(method: str, segments: list[str]) -> Answer:
-    return _answer(404, {"error": f"the control API has no {method} {PREFIX}{'/'.join(segments)}"})

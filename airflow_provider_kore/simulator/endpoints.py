@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_kore.simulator.answers import (
     INVALID_ARGUMENTS,
@@ -23,7 +22,7 @@ from airflow_provider_kore.simulator.answers import (
 )
 from airflow_provider_kore.simulator.calls import Route, add_routes, campaign_routes
 from airflow_provider_kore.simulator.campaigns import interaction
-from airflow_provider_kore.simulator.paging import Page, cut_page, print_numbered_page, print_page, whole_number
+from airflow_provider_kore.simulator.paging import cut_page, print_numbered_page, print_page, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,45 +43,52 @@ _RESULTS_LIMIT = 100
 """``status?view=contacts`` takes 1 to 100 and fails outside (docs.kore.ai, campaign status)."""
 
 
-Endpoint = Callable[["State", "Call", "Callable[[Page], Page]"], Answer]
+T = TypeVar("T")
+Endpoint = Callable[["State", "Call"], Answer]
 
 ENDPOINTS: dict[str, Endpoint] = {}
 """What answers each endpoint, by the name that faults, the request report and the documentation call it."""
+
+
+class _UnknownIdError(Exception):
+    """There is no such list or campaign; says so in words."""
 
 
 def endpoint(*routes: Route) -> Callable[[Endpoint], Endpoint]:
     """Declare a function as what answers these calls."""
 
     def declare(answer: Endpoint) -> Endpoint:
+        def answer_or_say_that_it_is_unknown(state: State, call: Call) -> Answer:
+            try:
+                return answer(state, call)
+            except _UnknownIdError as err:
+                return _answer_to_unknown_id(state, call, str(err))
+
         add_routes(routes)
-        ENDPOINTS[routes[0].endpoint] = answer
+        ENDPOINTS[routes[0].endpoint] = answer_or_say_that_it_is_unknown
         return answer
 
     return declare
 
 
 @endpoint(*campaign_routes("contacts", "GET", "contactList/{id}/getAllContacts", account={"v2": True, "v1": True}))
-def contacts(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
+def contacts(state: State, call: Call) -> Answer:
     """``GET …/contactList/{id}/getAllContacts``."""
-    record = state.lists.get(call.target_id)
-    if record is None:
-        return _unknown_id(state, call, shape)
+    record = _known(state.lists, call)
     held, sort = record.contacts, state.settings.sort
     page = cut_page(lambda start, stop: held.texts(start, stop, sort), len(held), call.query, state.settings)
-    return Answer(status=200, body=print_page(shape(page), "Contacts retrieved successfully", state.settings))
+    return Answer(status=200, body=print_page(call.shape(page), "Contacts retrieved successfully", state.settings))
 
 
 @endpoint(*campaign_routes("list", "GET", "contactList/{id}", account={"v2": True, "v1": None}))
-def contact_list(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
+def contact_list(state: State, call: Call) -> Answer:
     """``GET …/contactList/{id}``."""
-    record = state.lists.get(call.target_id)
-    if record is None:
-        return _unknown_id(state, call, shape)
+    record = _known(state.lists, call)
     return success("Contact list retrieved successfully", json.dumps(record.fields(state.settings)))
 
 
 @endpoint(*campaign_routes("lists", "POST", "contactList/getAllListDetails", account={"v2": True, "v1": None}))
-def contact_lists(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:  # noqa: ARG001  # not paged
+def contact_lists(state: State, call: Call) -> Answer:
     """``POST …/contactList/getAllListDetails``, which is not paged."""
     if not call.query.get("type"):
         raise RefusedError(412, INVALID_ARGUMENTS, "no type")
@@ -91,7 +97,7 @@ def contact_lists(state: State, call: Call, shape: Callable[[Page], Page]) -> An
 
 
 @endpoint(*campaign_routes("campaigns", "POST", "getAllCampaignDetails", account={"v2": True, "v1": None}))
-def campaigns(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
+def campaigns(state: State, call: Call) -> Answer:
     """``POST …/getAllCampaignDetails``."""
     asked = call.fields
     if asked.get("type") not in {"voice", "sms"}:
@@ -108,27 +114,22 @@ def campaigns(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer
     page = cut_page(
         lambda start, stop: [json.dumps(item) for item in found[start:stop]], len(found), asked, state.settings
     )
-    return Answer(status=200, body=print_page(shape(page), "Campaigns retrieved successfully", state.settings))
+    return Answer(status=200, body=print_page(call.shape(page), "Campaigns retrieved successfully", state.settings))
 
 
 @endpoint(*campaign_routes("campaign", "GET", "{id}", account={"v2": True}))
-def campaign(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
+def campaign(state: State, call: Call) -> Answer:
     """``GET …/{id}``, documented for v2 only."""
-    found = state.campaigns.get(call.target_id)
-    if found is None:
-        return _unknown_id(state, call, shape)
-    told = found.detail_fields()
+    told = _known(state.campaigns, call).detail_fields()
     if state.settings.campaign_instance != "both":
         told = _without_instance(told)
     return success("Campaign retrieved successfully", json.dumps(told))
 
 
 @endpoint(*campaign_routes("campaign_status", "POST", "{id}/status", account={"v2": True, "v1": None}, view="status"))
-def campaign_status(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
+def campaign_status(state: State, call: Call) -> Answer:
     """``POST …/{id}/status?view=status``."""
-    campaign = state.campaigns.get(call.target_id)
-    if campaign is None:
-        return _unknown_id(state, call, shape)
+    campaign = _known(state.campaigns, call)
     data = {"id": campaign.campaign_id, "status": campaign.status, "name": campaign.name}
     return success("Campaign status retrieved successfully", json.dumps(data))
 
@@ -136,11 +137,9 @@ def campaign_status(state: State, call: Call, shape: Callable[[Page], Page]) -> 
 @endpoint(
     *campaign_routes("campaign_results", "POST", "{id}/status", account={"v2": None, "v1": None}, view="contacts")
 )
-def campaign_results(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
+def campaign_results(state: State, call: Call) -> Answer:
     """``POST …/{id}/status?view=contacts``: pages from 1, no ``hasMore``."""
-    campaign = state.campaigns.get(call.target_id)
-    if campaign is None:
-        return _unknown_id(state, call, shape)
+    campaign = _known(state.campaigns, call)
     if any(isinstance(call.fields.get(name), str) for name in ("page", "limit")):
         raise RefusedError(412, INVALID_ARGUMENTS, "a number as text")
     number = whole_number(call.fields.get("page", 1), least=1) or 1
@@ -154,7 +153,7 @@ def campaign_results(state: State, call: Call, shape: Callable[[Page], Page]) ->
     page = cut_page(
         campaign.result_texts, campaign.result_count(), asked, replace(state.settings, limit_handling="honour")
     )
-    body = print_numbered_page(shape(page), "Campaign contacts retrieved successfully", state.settings)
+    body = print_numbered_page(call.shape(page), "Campaign contacts retrieved successfully", state.settings)
     return Answer(status=200, body=body)
 
 
@@ -166,7 +165,7 @@ def campaign_results(state: State, call: Call, shape: Callable[[Page], Page]) ->
         path="agentassist/api/public/analytics/account/{id}/v2/interactionDetails",
     )
 )
-def interaction_details(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:  # noqa: ARG001
+def interaction_details(state: State, call: Call) -> Answer:
     """``POST …/analytics/account/{account}/v2/interactionDetails``, another API's; offset is a page.
 
     One record per call result of every campaign; no more than the page shows.
@@ -201,7 +200,7 @@ def _results_of(found: Campaign) -> list[dict[str, Any]]:
         path="api/1.1/public/{stream}/campaign/contactList/addContacts",
     )
 )
-def add_contacts(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
+def add_contacts(state: State, call: Call) -> Answer:
     """``POST /api/1.1/public/{stream}/campaign/contactList/addContacts``: by the list's name, visible later.
 
     Its answer has no ``status``. How long it takes is not documented.
@@ -214,8 +213,8 @@ def add_contacts(state: State, call: Call, shape: Callable[[Page], Page]) -> Ans
         raise RefusedError(412, INVALID_ARGUMENTS, "contacts without phoneNumber")
     record = next((record for record in state.lists.values() if record.name == name), None)
     if record is None:
-        return _unknown_id(state, call, shape)
-    state.push(record.list_id, pushed, time.monotonic(), call.number)
+        raise _UnknownIdError("Contact list not found")
+    state.push(record.list_id, pushed, call.arrived, call.number)
     return Answer(status=200, body=json.dumps({"message": "Adding contacts to public list is in progress"}).encode())
 
 
@@ -223,20 +222,23 @@ def _has_phone_number(contact: object) -> bool:
     return isinstance(contact, dict) and bool(contact.get("phoneNumber"))
 
 
-def _unknown_id(state: State, call: Call, shape: Callable[[Page], Page]) -> Answer:
-    text = "Contact list not found" if call.list_id or call.endpoint == "add_contacts" else "Campaign not found"
-    match state.settings.unknown_id:
-        case "404":
-            raise RefusedError(404, text, "unknown id")
-        case "400":
-            raise RefusedError(400, text, "unknown id")
-        case "error_200":
-            return refusal_under_200(text, "unknown id", state.settings.failure_status)
-        case "empty_200":
-            if call.endpoint == "contacts":
-                nothing = cut_page(lambda _start, _stop: [], 0, call.query, state.settings)
-                return Answer(status=200, body=print_page(shape(nothing), "No contacts found", state.settings))
-            return success("Nothing found", "null")
+def _known(held: Mapping[str, T], call: Call) -> T:
+    """Return what a call is about. Raises _UnknownIdError."""
+    if call.target_id not in held:
+        raise _UnknownIdError("Contact list not found" if call.list_id else "Campaign not found")
+    return held[call.target_id]
+
+
+def _answer_to_unknown_id(state: State, call: Call, text: str) -> Answer:
+    how = state.settings.unknown_id
+    if how == "error_200":
+        return refusal_under_200(text, "unknown id", state.settings.failure_status)
+    if how != "empty_200":
+        raise RefusedError(int(how), text, "unknown id")
+    if call.endpoint == "contacts":
+        nothing = cut_page(lambda _start, _stop: [], 0, call.query, state.settings)
+        return Answer(status=200, body=print_page(call.shape(nothing), "No contacts found", state.settings))
+    return success("Nothing found", "null")
 
 
 def _without_instance(item: dict[str, Any]) -> dict[str, Any]:

@@ -7,15 +7,13 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_kore.simulator.campaigns import Campaign
-from airflow_provider_kore.simulator.faults import Fault, make_fault
+from airflow_provider_kore.simulator.faults import make_fault
 from airflow_provider_kore.simulator.service import Service
 from airflow_provider_kore.simulator.settings import Settings, with_changes
 from airflow_provider_kore.simulator.triggers import ArmedFault, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from types import TracebackType
-    from typing import Self
 
     from airflow_provider_kore.simulator.contacts import Contact
     from airflow_provider_kore.simulator.journal import ServedRequest
@@ -23,44 +21,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 1000
 _TRIGGER_FIELDS = frozenset(field.name for field in fields(Trigger))
-
-
-class FaultHandle:
-    """A fault that was added; as a context manager it takes the fault away at the end."""
-
-    def __init__(self, service: Service, armed: ArmedFault) -> None:
-        """Wrap what the service armed."""
-        self._service = service
-        self._armed = armed
-
-    @property
-    def number(self) -> int:
-        """What the control API calls it."""
-        return self._armed.number
-
-    @property
-    def name(self) -> str:
-        """The fault's name in ``FAULTS``."""
-        return self._armed.fault.name
-
-    @property
-    def fired(self) -> int:
-        """How often it has happened."""
-        return self._armed.fired
-
-    def remove(self) -> None:
-        """Take it away; doing so twice does no harm."""
-        self._service.disarm(self._armed)
-
-    def __enter__(self) -> Self:
-        """Leave the fault in place until the block ends."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take the fault away."""
-        self.remove()
 
 
 class Environment:
@@ -88,7 +48,7 @@ class Environment:
         with self._service.lock:
             return self._service.state.add_app(with_changes(self.settings, changes))
 
-    def add_fault(self, name: str, **conditions: Any) -> FaultHandle:
+    def add_fault(self, name: str, **conditions: Any) -> ArmedFault:
         """Let something go wrong until it is removed.
 
         :param name: one of ``FAULTS``.
@@ -99,23 +59,22 @@ class Environment:
         when = {key: value for key, value in conditions.items() if key in _TRIGGER_FIELDS}
         own = {key: value for key, value in conditions.items() if key not in _TRIGGER_FIELDS}
         when.setdefault("seed", self.settings.seed)
-        fault: Fault = make_fault(name, own)
-        return FaultHandle(self._service, self._service.arm(fault, Trigger(**when)))
+        return self._service.arm(make_fault(name, own), Trigger(**when))
 
-    def fault(self, name: str, **conditions: Any) -> FaultHandle:
+    def fault(self, name: str, **conditions: Any) -> ArmedFault:
         """Do the same for a ``with`` block: ``with kore.fault("server_error", after_requests=70): …``."""
         return self.add_fault(name, **conditions)
 
     @property
-    def faults(self) -> list[FaultHandle]:
+    def faults(self) -> list[ArmedFault]:
         """The faults that are there, in the order in which they were added."""
         with self._service.lock:
-            return [FaultHandle(self._service, armed) for armed in self._service.armed]
+            return list(self._service.armed)
 
     def clear_faults(self) -> None:
         """Take all faults away."""
-        for handle in self.faults:
-            handle.remove()
+        for fault in self.faults:
+            fault.remove()
 
     # --- What it holds ---------------------------------------------------------------------------------------------
 
@@ -147,22 +106,22 @@ class Environment:
     def append(self, list_id: str, n: int = 1) -> None:
         """Add ``n`` generated contacts, created now, at the end."""
         with self._service.lock:
-            self._service.state.grow(list_id, n)
+            self._service.state.change(list_id, lambda held: held.grow(n))
 
     def insert(self, list_id: str, n: int = 1) -> None:
         """Add ``n`` generated contacts, created now, at the beginning, so that every offset moves up."""
         with self._service.lock:
-            self._service.state.grow(list_id, n, at_start=True)
+            self._service.state.change(list_id, lambda held: held.grow(n, at_start=True))
 
     def remove(self, list_id: str, index: int = 0, n: int = 1) -> int:
         """Remove ``n`` contacts from position ``index`` on and return how many there were to remove."""
         with self._service.lock:
-            return self._service.state.remove(list_id, index, n)
+            return self._service.state.change(list_id, lambda held: held.remove(index, n))
 
     def update(self, list_id: str, index: int = 0, **changes: object) -> None:
         """Set fields of the contact at position ``index``; its ``updatedAt`` and the list's become now."""
         with self._service.lock:
-            self._service.state.update(list_id, index, changes)
+            self._service.state.change(list_id, lambda held: held.update(index, changes))
 
     def contact_ids(self, list_id: str) -> Iterator[str]:
         """Ids in the order in which pages serve them now. Holds no more than a thousand at a time."""

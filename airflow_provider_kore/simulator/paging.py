@@ -100,32 +100,6 @@ def whole_number(value: object, *, least: int) -> int | None:
 
 def print_page(page: Page, message: str, settings: Settings) -> bytes:
     """Print the page's JSON."""
-    facts = json.dumps(_facts(page, settings))[1:-1]
-    results = f'"results":[{",".join(page.items)}]'
-    inside = facts if settings.envelope != "top" else ""
-    outside = facts if settings.envelope != "nested" else ""
-    data = "{" + results + ("," + inside if inside else "") + "}"
-    head = f'{{"status":"success","message":{json.dumps(message)},"data":{data}'
-    # A contact given as text may hold a lone surrogate that is not escaped.
-    return (head + ("," + outside if outside else "") + "}").encode(errors="surrogatepass")
-
-
-def print_numbered_page(page: Page, message: str, settings: Settings) -> bytes:
-    """Print the JSON of a page that has a number instead of an offset, and no ``hasMore``; always in ``data``."""
-    total = _total(page, settings)
-    facts: dict[str, object] = {}
-    if settings.echo:
-        whole, rest = divmod(page.echo_skip, page.limit)
-        facts.update(page=whole + 1 + rest, limit=page.limit)  # there is a rest only if a fault moved the echo
-    if settings.total != "missing":
-        printed: object = str(total) if settings.total == "string" else total
-        facts.update(totalPages=-(-total // page.limit), totalResults=printed)
-    told = json.dumps(facts)[1:-1]
-    data = f'{{"results":[{",".join(page.items)}]{"," if told else ""}{told}}}'
-    return f'{{"status":"success","message":{json.dumps(message)},"data":{data}}}'.encode(errors="surrogatepass")
-
-
-def _facts(page: Page, settings: Settings) -> dict[str, object]:
     facts: dict[str, object] = {}
     if settings.echo:
         facts.update(skip=page.echo_skip, limit=page.limit)
@@ -136,13 +110,33 @@ def _facts(page: Page, settings: Settings) -> dict[str, object]:
             "always_false": False,
             "string": "true" if page.has_more else "false",
         }[settings.has_more]
-    if settings.total != "missing":
-        total = _total(page, settings)
-        counted = page.total if settings.total == "page" else total
-        pages = -(-counted // page.limit)
-        facts["totalPages"] = str(pages) if settings.total == "string" else pages
-        facts["totalResults"] = str(total) if settings.total == "string" else total
-    return facts
+    counted = page.total if settings.total == "page" else _total(page, settings)
+    facts |= _totals(page, counted, settings)
+    inside = facts if settings.envelope != "top" else {}
+    return _printed(page, message, inside, facts if settings.envelope != "nested" else {})
+
+
+def print_numbered_page(page: Page, message: str, settings: Settings) -> bytes:
+    """Print the JSON of a page that has a number instead of an offset, and no ``hasMore``; always in ``data``."""
+    facts: dict[str, object] = {}
+    if settings.echo:
+        whole, rest = divmod(page.echo_skip, page.limit)
+        facts.update(page=whole + 1 + rest, limit=page.limit)  # there is a rest only if a fault moved the echo
+    return _printed(page, message, facts | _totals(page, _total(page, settings), settings), {})
+
+
+def _printed(page: Page, message: str, inside: Mapping[str, object], outside: Mapping[str, object]) -> bytes:
+    """Print a page with its paging fields, inside of ``data`` and beside it."""
+    told = json.dumps({"status": "success", "message": message, "data": {"results": [], **inside}, **outside})
+    # A contact given as text may hold a lone surrogate that is not escaped.
+    return told.replace("[]", f"[{','.join(page.items)}]", 1).encode(errors="surrogatepass")
+
+
+def _totals(page: Page, counted: int, settings: Settings) -> dict[str, object]:
+    if settings.total == "missing":
+        return {}
+    totals = {"totalPages": -(-counted // page.limit), "totalResults": _total(page, settings)}
+    return {name: str(count) if settings.total == "string" else count for name, count in totals.items()}
 
 
 def _total(page: Page, settings: Settings) -> int:

@@ -67,7 +67,7 @@ class Service:
         """Let a fault wait for its requests."""
         with self.lock:
             self._faults_so_far += 1
-            armed = ArmedFault(self._faults_so_far, fault, trigger)
+            armed = ArmedFault(self._faults_so_far, fault, trigger, self.disarm)
             self.armed.append(armed)
             return armed
 
@@ -87,9 +87,9 @@ class Service:
         with self.lock:
             settings = self.state.settings
             self._number += 1
-            self.state.settle(time.monotonic(), self._number)
-            arrived = time.time()
-            call = read_call(self._number, method, target, headers, body)
+            arrived, now = time.time(), time.monotonic()
+            self.state.settle(now, self._number)
+            call = read_call(method, target, headers, body, number=self._number, arrived=now)
             struck: list[ArmedFault] = []
             try:
                 answer = self._answer(call, settings, struck)
@@ -104,7 +104,7 @@ class Service:
 
     def _answer(self, call: Call, settings: Settings, struck: list[ArmedFault]) -> Answer:
         app = self._authenticate(call, settings)
-        spent = self._allowances.setdefault(app.account_id, Allowance()).admit(time.monotonic(), settings)
+        spent = self._allowances.setdefault(app.settings.account_id, Allowance()).admit(call.arrived, settings)
         if spent is not None:
             return _rate_limited(spent, settings)
         struck += self._strike(call, settings)
@@ -123,16 +123,16 @@ class Service:
                 page = armed.fault.shape(page)
             return page
 
-        return ENDPOINTS[call.endpoint](self.state, call, shape)
+        return ENDPOINTS[call.endpoint](self.state, replace(call, shape=shape))
 
     def _authenticate(self, call: Call, settings: Settings) -> App:
         if call.stream_id and not call.stream_id.startswith("st-"):
             raise RefusedError(400, INVALID_STREAM, "stream id")
         now = time.time() + settings.clock_offset
         app = self._tokens.app(call.headers.get("auth", ""), self.state.apps, now, settings)
-        if call.endpoint not in {UNKNOWN, "interaction_details"} and call.stream_id != app.stream_id:
+        if call.endpoint not in {UNKNOWN, "interaction_details"} and call.stream_id != app.settings.stream_id:
             raise RefusedError(401, SDK_CREDENTIALS, "stream of another app")
-        if call.headers.get("iid") != app.stream_id:
+        if call.headers.get("iid") != app.settings.stream_id:
             raise RefusedError(401, SDK_CREDENTIALS, "header iid")
         if call.account is None and settings.account_in_query == "refused" and "accountId" in call.query:
             raise RefusedError(412, INVALID_ARGUMENTS, "accountId in the query")
@@ -142,7 +142,7 @@ class Service:
             accounts.append(call.target_id)
         elif "accountId" in call.query or (needed and call.version in {"v1", "v2"}):
             accounts.append(call.query.get("accountId"))
-        if any(account != app.account_id for account in accounts):
+        if any(account != app.settings.account_id for account in accounts):
             if settings.wrong_account == "unauthorized":
                 raise RefusedError(401, SDK_CREDENTIALS, "accountId")
             raise RefusedError(412, INVALID_ARGUMENTS, "accountId")
@@ -175,20 +175,15 @@ def _rate_limited(spent: Spent, settings: Settings) -> Answer:
     named = spent.window if settings.rate_limit_message == "window" else settings.rate_limit_message
     text = {"minute": MINUTE_LIMIT, "hour": HOUR_LIMIT, "generic": GENERIC_LIMIT}[named]
     answer = refusal(settings.rate_limit_status, text, f"rate limit, {spent.window}", settings)
-    if settings.rate_limit_body == "status":
-        answer = replace(answer, body=_json_text({"status": settings.failure_status, "message": text}))
-    elif settings.rate_limit_body == "message":
-        answer = replace(answer, body=_json_text({"message": text}))
+    if settings.rate_limit_body != "errors":
+        status = {"status": settings.failure_status} if settings.rate_limit_body == "status" else {}
+        answer = replace(answer, body=json.dumps({**status, "message": text}).encode())
     retry_after = settings.retry_after
     if retry_after == "wait":
         retry_after = str(int(spent.wait) + 1)
     elif retry_after == "date":
         retry_after = formatdate(time.time() + settings.clock_offset + spent.wait + 1, usegmt=True)
     return replace(answer, headers=(("Retry-After", retry_after),)) if retry_after else answer
-
-
-def _json_text(fields: Mapping[str, str]) -> bytes:
-    return json.dumps(fields).encode()
 
 
 def _with_server_clock(answer: Answer, settings: Settings) -> Answer:

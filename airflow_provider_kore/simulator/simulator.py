@@ -82,7 +82,7 @@ class Simulator(Environment):
 
     def _respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         if target.startswith(PREFIX):
-            return control(self, lambda: self.connection, method, target, body)
+            return control(self, method, target, body)
         return self._service.answer(method, target, headers, body)
 
     # --- Where it is -----------------------------------------------------------------------------------------------
@@ -106,13 +106,13 @@ class Simulator(Environment):
         return {
             "conn_type": "kore",
             "host": self.url,
-            "login": app.client_id,
+            "login": app.settings.client_id,
             "password": app.signing_key,
             "extra": {
-                "stream_id": app.stream_id,
-                "account_id": app.account_id,
-                "jwt_algorithm": app.jwt_algorithm,
-                "send_jti": app.enforce_jti,
+                "stream_id": app.settings.stream_id,
+                "account_id": app.settings.account_id,
+                "jwt_algorithm": app.settings.jwt_algorithm,
+                "send_jti": app.settings.enforce_jti,
                 "requests_per_minute": self.settings.requests_per_minute,
                 "requests_per_hour": self.settings.requests_per_hour,
             },

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_kore.simulator.contacts import FIRST_CREATED_MS, Contact, ContactList, now_ms, timestamp
 from airflow_provider_kore.simulator.tokens import App, make_key_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from airflow_provider_kore.simulator.campaigns import Campaign
     from airflow_provider_kore.simulator.settings import Settings
 
+T = TypeVar("T")
 _API_SOURCES = {"apiIntegration", "passiveApi", "passiveApiIntegration"}
 _ONLY_IN_ONE_LIST = ("isActive", "createdBy", "updatedBy", "createdAt", "allowDuplicates", "isGlobalDNC", "isDefault")
 
@@ -116,18 +118,8 @@ class State:
             else:
                 self._key_pair = self._key_pair or make_key_pair()
                 signing_key, checking_key = self._key_pair
-        app = App(
-            client_id=settings.client_id,
-            signing_key=signing_key,
-            checking_key=checking_key,
-            stream_id=settings.stream_id,
-            account_id=settings.account_id,
-            jwt_algorithm=settings.jwt_algorithm,
-            enforce_jti=settings.enforce_jti,
-            enforce_jwe=settings.enforce_jwe,
-            scope_granted=settings.scope_granted,
-        )
-        self.apps[app.client_id] = app
+        app = App(settings, signing_key, checking_key)
+        self.apps[settings.client_id] = app
         return app
 
     def add_list(
@@ -159,24 +151,12 @@ class State:
             msg = f"the simulator has no contact list {list_id!r}; add it with add_list"
             raise KeyError(msg) from None
 
-    def grow(self, list_id: str, n: int, *, at_start: bool = False) -> None:
-        """Add ``n`` generated contacts that are created now."""
+    def change(self, list_id: str, act: Callable[[ContactList], T]) -> T:
+        """Change a list's contacts; its ``updatedAt`` moves with that."""
         record = self.list_record(list_id)
-        record.contacts.grow(n, at_start=at_start)
+        result = act(record.contacts)
         record.touch(self.settings)
-
-    def remove(self, list_id: str, index: int, n: int) -> int:
-        """Remove ``n`` contacts from position ``index`` on and return how many there were."""
-        record = self.list_record(list_id)
-        removed = record.contacts.remove(index, n)
-        record.touch(self.settings)
-        return removed
-
-    def update(self, list_id: str, index: int, fields: Mapping[str, object]) -> None:
-        """Change one contact in place."""
-        record = self.list_record(list_id)
-        record.contacts.update(index, fields)
-        record.touch(self.settings)
+        return result
 
     def push(self, list_id: str, contacts: Iterable[Mapping[str, Any]], now: float, request: int) -> None:
         """Accept contacts that appear later, as ``addContacts`` does.
@@ -195,7 +175,5 @@ class State:
         due = [pushed for pushed in self._pushed if pushed.due_time <= now and pushed.due_request < request]
         for pushed in due:
             self._pushed.remove(pushed)
-            record = self.lists.get(pushed.list_id)
-            if record is not None:
-                record.contacts.add(pushed.contacts)
-                record.touch(self.settings)
+            if pushed.list_id in self.lists:
+                self.change(pushed.list_id, methodcaller("add", pushed.contacts))

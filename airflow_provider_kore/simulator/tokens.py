@@ -24,30 +24,25 @@ from airflow_provider_kore.simulator.answers import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_kore.simulator.settings import Algorithm, Settings
+    from airflow_provider_kore.simulator.settings import Settings
 
 _SEGMENTS_OF_A_JWT = 3
 _SEGMENTS_OF_A_JWE = 5
 _REMEMBERED_TOKENS = 512
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class App:
-    """A JWT app of an account; its fields mean what the settings of the same names say.
+    """A JWT app of an account.
 
+    :param settings: those that describe it: its ids, its algorithm and what it enforces.
     :param signing_key: what a client signs with, the secret or a PEM private key; the app's connection holds it.
     :param checking_key: what the server checks with, the secret or a PEM public key.
     """
 
-    client_id: str
+    settings: Settings
     signing_key: str
     checking_key: str
-    stream_id: str
-    account_id: str
-    jwt_algorithm: Algorithm
-    enforce_jti: bool
-    enforce_jwe: bool
-    scope_granted: bool
 
 
 class TokenCheck:
@@ -56,7 +51,7 @@ class TokenCheck:
     def __init__(self) -> None:
         """Start with no ``jti`` used."""
         self._used: dict[tuple[str, str], float] = {}
-        self._signed: OrderedDict[tuple[str, App], None] = OrderedDict()
+        self._signed: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def app(self, token: str, apps: Mapping[str, App], now: float, settings: Settings) -> App:
         """Return the app that ``token`` is signed for.
@@ -66,9 +61,9 @@ class TokenCheck:
         """
         claims, app = self._parse(token, apps)
         self._check_times(claims, now, settings)
-        if app.enforce_jti:
+        if app.settings.enforce_jti:
             self._use_jti(app, claims, now)
-        if not app.scope_granted:
+        if not app.settings.scope_granted:
             raise RefusedError(401, WRONG_SCOPE, "scope")
         return app
 
@@ -88,9 +83,9 @@ class TokenCheck:
         app = apps.get(str(claims.get("appId")))
         if app is None:
             raise RefusedError(401, SDK_CREDENTIALS, "unknown appId")
-        if app.enforce_jwe:
+        if app.settings.enforce_jwe:
             raise RefusedError(401, INVALID_TOKEN, "token not encrypted")
-        if parts["header"].get("alg") != app.jwt_algorithm:
+        if parts["header"].get("alg") != app.settings.jwt_algorithm:
             raise RefusedError(401, SDK_CREDENTIALS, "algorithm")
         self._check_signature(token, parts["signature"], app)
         if not (isinstance(claims.get("sub"), str) and claims["sub"]):
@@ -98,14 +93,14 @@ class TokenCheck:
         return claims, app
 
     def _check_signature(self, token: str, signature: bytes, app: App) -> None:
-        if (token, app) in self._signed:
+        if (token, app.checking_key) in self._signed:
             return
-        algorithm = jwt.get_algorithm_by_name(app.jwt_algorithm)
+        algorithm = jwt.get_algorithm_by_name(app.settings.jwt_algorithm)
         key = algorithm.prepare_key(app.checking_key)
         if not algorithm.verify(token.rpartition(".")[0].encode(), key, signature):
             raise RefusedError(401, SDK_CREDENTIALS, "signature")
         # A client sends one token hundreds of times; the arithmetic is only needed once.
-        self._signed[(token, app)] = None
+        self._signed[(token, app.checking_key)] = None
         if len(self._signed) > _REMEMBERED_TOKENS:
             self._signed.popitem(last=False)
 
@@ -127,9 +122,9 @@ class TokenCheck:
         jti = claims.get("jti")
         if not (isinstance(jti, str) and jti):
             raise RefusedError(401, INVALID_TOKEN, "no jti")
-        if (app.client_id, jti) in self._used:
+        if (app.settings.client_id, jti) in self._used:
             raise RefusedError(401, INVALID_TOKEN, "jti used before")
-        self._used[(app.client_id, jti)] = float(claims.get("exp", float("inf")))
+        self._used[(app.settings.client_id, jti)] = float(claims.get("exp", float("inf")))
         if len(self._used) % 1024 == 0:
             # An hour's grace: no leeway or clock a test sets can revive such a token.
             self._used = {key: exp for key, exp in self._used.items() if exp + 3600 > now}

@@ -10,6 +10,9 @@ from airflow_provider_kore.simulator.checks import check_types
 from airflow_provider_kore.simulator.endpoints import ENDPOINTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
     from airflow_provider_kore.simulator.calls import Call
     from airflow_provider_kore.simulator.faults import Fault
 
@@ -48,14 +51,17 @@ class Trigger:
 
 @dataclass(slots=True, eq=False)
 class ArmedFault:
-    """A fault that waits for its requests; what ``add_fault`` returns.
+    """A fault that was added; as a context manager it takes the fault away at the end.
 
+    :param number: what the control API calls it.
+    :param disarm: takes it away.
     :param fired: how often it has happened.
     """
 
     number: int
     fault: Fault
     trigger: Trigger
+    disarm: Callable[[ArmedFault], None]
     seen: int = 0
     fired: int = 0
     _random: Random = field(init=False)
@@ -63,6 +69,23 @@ class ArmedFault:
     def __post_init__(self) -> None:
         """Seed the draw."""
         self._random = Random(self.trigger.seed)  # noqa: S311  # must be repeatable, not secret
+
+    @property
+    def name(self) -> str:
+        """The fault's name in ``FAULTS``."""
+        return self.fault.name
+
+    def remove(self) -> None:
+        """Take it away; doing so twice does no harm."""
+        self.disarm(self)
+
+    def __enter__(self) -> Self:
+        """Leave the fault in place until the block ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the fault away."""
+        self.remove()
 
     def strikes(self, call: Call, skip: int, limit: int) -> bool:
         """Tell whether it happens to this request, and count the request.

@@ -2,14 +2,19 @@
 
 What a snapshot needs and the store refuses ends the task there, with the name of the call. What it can do without is a
 warning, and a way round.
+
+Conditional writes are tried, too. S3 itself honours them (since November 2024) and isn't asked. Other stores range from
+all of it to none, and those that ignore a condition answer 200: nothing at the time of the write tells a fenced
+publisher from an unfenced one. A probe sees a condition that is ignored, not one that isn't checked atomically.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from airflow_provider_kore.exceptions import (
     KoreError,
@@ -17,12 +22,20 @@ from airflow_provider_kore.exceptions import (
     StorePermissionError,
     StoreUnavailableError,
 )
-from airflow_provider_kore.store.conditions import Honoured, conditions_honoured, delete_quietly
-from airflow_provider_kore.store.store import CallUnsupported
+from airflow_provider_kore.store.store import (
+    ABSENT,
+    CallUnsupported,
+    Condition,
+    ConditionFailed,
+    ConditionUnsupported,
+    StoredObject,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.store.store import ObjectStore, StoredObject
+    from airflow_provider_kore.store.store import ObjectStore
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +46,26 @@ _BODY: Final = b"what a store can do is tried on this object"
 _METADATA: Final = {"kore-probe": "kept"}
 _TYPE: Final = "application/octet-stream"
 
+_NOBODY: Final = Condition(etag='"00000000000000000000000000000000"')
+
 _conditions: dict[tuple[str, str], Honoured] = {}
 """By endpoint and bucket, for the life of the process."""
+
+
+CREATE: Final = "create-once put"
+"""A put that must not replace anything."""
+SWAP: Final = "compare-and-swap put"
+"""A put that must replace one certain object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Honoured:
+    """Which conditions a store honours."""
+
+    ignored: tuple[str, ...] = ()
+    """Those that it ignores, in words for a warning."""
+    usable: bool = True
+    """Whether such puts happen where they may: some stores refuse the header, or fail it always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +92,7 @@ class Capabilities:
         """Return it in one line."""
         conditions = self.conditions
         told = "not known" if conditions is None else "not used" if not conditions.usable else "honoured"
-        if conditions is not None and conditions.usable and conditions.missing():
+        if conditions is not None and conditions.usable and conditions.ignored:
             told = "sent, partly ignored"
         return (
             f"conditions of writes {told}; user metadata {'kept' if self.metadata else 'lost'}; multipart uploads "
@@ -106,23 +137,41 @@ def find_out(
     return found
 
 
+@contextmanager
+def _can_do_without(what: str, lacks: list[str]) -> Iterator[None]:
+    """Note a refusal of what can be done without."""
+    try:
+        yield
+    except (StorePermissionError, RequestRefusedError) as err:
+        lacks.append(f"{what} ({err})")
+
+
 def _try_an_object(prefix: str, store: ObjectStore, clock: Clock, lacks: list[str]) -> bool:
     """Put, describe, read and delete an object; return whether its metadata was kept."""
-    key = f"{prefix}probe-{uuid.uuid4().hex}"
+    key = _probe(prefix)
     written = store.put(key, _BODY, content_type=_TYPE, metadata=_METADATA)
     try:
         found = _shown(store, key, clock)
         _read_back(store, key)
     except KoreError:
-        delete_quietly(store, key)
+        _delete_quietly(store, key)
         raise
     if written.etag and found.etag != written.etag:
         lacks.append("one ETag for one object (PutObject and HeadObject tell different ones; the latter counts)")
-    try:
+    with _can_do_without("deleting, so that checkpoints stay behind", lacks):
         store.delete([key])
-    except (StorePermissionError, RequestRefusedError) as err:
-        lacks.append(f"deleting, so that checkpoints stay behind ({err})")
     return found.metadata.get("kore-probe") == "kept"
+
+
+def _probe(prefix: str) -> str:
+    """Return a key below this run's own staging, so that a probe whose process died goes with the checkpoints."""
+    return f"{prefix}probe-{uuid.uuid4().hex}"
+
+
+def _delete_quietly(store: ObjectStore, key: str) -> None:
+    """Delete a probe, or leave it to the clean-up of expired checkpoints, which knows it by its name."""
+    with suppress(KoreError):
+        store.delete([key])
 
 
 def _shown(store: ObjectStore, key: str, clock: Clock) -> StoredObject:
@@ -156,20 +205,54 @@ def _try_conditions(prefix: str, store: ObjectStore, lacks: list[str]) -> Honour
     where = (store.endpoint, store.bucket)
     honoured = _conditions.get(where) if store.endpoint else None
     if honoured is None:
-        try:
-            # Below this run's own staging, so that a probe whose process died goes with the checkpoints.
+        with _can_do_without("a way to try conditional writes", lacks):
             honoured = conditions_honoured(store, prefix)
-        except (StorePermissionError, RequestRefusedError) as err:
-            lacks.append(f"a way to try conditional writes ({err})")
+        if honoured is None:
             return None
         if store.endpoint:
             _conditions[where] = honoured
     rivals = "two runs that publish the same partition at the same moment are told apart only by who was last"
     if not honoured.usable:
         lacks.append(f"conditional writes that can be used ({rivals})")
-    elif honoured.missing():
-        lacks.append(f"conditional writes that are honoured: it ignores {', '.join(honoured.missing())} ({rivals})")
+    elif honoured.ignored:
+        lacks.append(f"conditional writes that are honoured: it ignores {', '.join(honoured.ignored)} ({rivals})")
     return honoured
+
+
+def conditions_honoured(store: ObjectStore, prefix: str) -> Honoured:
+    """Find out which conditional writes the store honours.
+
+    Costs nothing where it is known (``store.honours_conditions``), else 5 small requests. Leaves nothing behind.
+
+    :param prefix: where objects may be written and deleted: staging. Ends in ``/``.
+    """
+    known = store.honours_conditions
+    if known is not None:
+        return Honoured(ignored=() if known else (CREATE, SWAP), usable=known)
+    key = _probe(prefix)
+    with ExitStack() as undo:
+        undo.callback(_delete_quietly, store, key)
+        wrong = _put(store, key, _NOBODY)
+        first, second = _put(store, key, ABSENT), _put(store, key, ABSENT)
+        there = next((each for each in (second, first, wrong) if isinstance(each, StoredObject)), None)
+        right = _put(store, key, Condition(etag=there.etag)) if there is not None and there.etag else there
+    honoured = {CREATE: "failed" in (first, second), SWAP: wrong == "failed"}
+    return Honoured(
+        ignored=tuple(name for name, yes in honoured.items() if not yes),
+        usable="unknown" not in (first, wrong)
+        and (first, wrong) != ("failed", "failed")
+        and isinstance(right, StoredObject),
+    )
+
+
+def _put(store: ObjectStore, key: str, condition: Condition) -> StoredObject | Literal["failed", "unknown"]:
+    """Put an empty object on a condition; return it, or how that was refused."""
+    try:
+        return store.put(key, b"", content_type=_TYPE, condition=condition)
+    except ConditionFailed:
+        return "failed"
+    except ConditionUnsupported:
+        return "unknown"
 
 
 def _try_an_upload(key: str, media_type: str, store: ObjectStore, lacks: list[str]) -> bool:
@@ -179,17 +262,15 @@ def _try_an_upload(key: str, media_type: str, store: ObjectStore, lacks: list[st
     except CallUnsupported:
         lacks.append("multipart uploads (a file goes by one PutObject, of 5 GiB at the most)")
         return False
-    try:
+    with _can_do_without(
+        "aborting uploads, so that an empty one stays behind until a lifecycle rule removes it", lacks
+    ):
         store.abort_upload(upload)
-    except (StorePermissionError, RequestRefusedError) as err:
-        lacks.append(f"aborting uploads, so that an empty one stays behind until a lifecycle rule removes it ({err})")
     return True
 
 
 def _try_to_list_uploads(key: str, store: ObjectStore, lacks: list[str]) -> bool:
-    try:
+    with _can_do_without("listing uploads, so that those of tries that died stay behind", lacks):
         list(store.list_uploads(key))
-    except (StorePermissionError, RequestRefusedError) as err:
-        lacks.append(f"listing uploads, so that those of tries that died stay behind ({err})")
-        return False
-    return True
+        return True
+    return False

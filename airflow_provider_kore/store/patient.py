@@ -11,7 +11,7 @@ import io
 import logging
 import random
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
 
 from airflow_provider_kore.exceptions import KoreError, StoreUnavailableError
 from airflow_provider_kore.store.store import ConditionFailed, SessionExpired
@@ -54,20 +54,10 @@ class PatientStore:
     :param stop: once that is requested nothing is waited for any more.
     """
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        clock: Clock,
-        stop: Stop,
-        *,
-        longest: float | None = None,
-        uniform: Callable[[float, float], float] = random.uniform,
-    ) -> None:
+    def __init__(self, store: ObjectStore, clock: Clock, stop: Stop) -> None:
         self._store = store
         self._clock = clock
         self._stop = stop
-        self._longest = longest
-        self._uniform = uniform
         self._answered = False
 
     @property
@@ -102,18 +92,13 @@ class PatientStore:
         opened = self._store.get(key)
         if opened is None:
             return None
-        stream = cast("BinaryIO", opened)
+        stream = io.BufferedReader(cast("Any", opened), READ_AHEAD)
         try:
-            begin = stream.read(READ_AHEAD)
-            rest = stream.read(1) if len(begin) >= READ_AHEAD else b""
+            stream.peek()
         except BaseException:
             stream.close()
             raise
-        if not rest:
-            stream.close()
-            return io.BytesIO(begin)
-        following = io.BufferedReader(_Joined(begin + rest, stream))
-        return cast("AbstractContextManager[BinaryIO]", following)
+        return stream
 
     def put(
         self,
@@ -213,11 +198,9 @@ class PatientStore:
                 return result
 
     def _wait(self, error: StoreUnavailableError, failures: int, so_far: float) -> None:
-        longest = self._longest
-        if longest is None:
-            longest = LONGEST_OUTAGE if self._answered else LONGEST_FIRST_OUTAGE
+        longest = LONGEST_OUTAGE if self._answered else LONGEST_FIRST_OUTAGE
         backoff = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 10))
-        delay = max(self._uniform(backoff / 2, backoff), error.retry_after or 0.0)
+        delay = max(random.uniform(backoff / 2, backoff), error.retry_after or 0.0)  # noqa: S311 - jitter, no secret
         if self._stop.requested or so_far + delay > longest:
             raise error
         log.warning(
@@ -233,29 +216,3 @@ class PatientStore:
             delay -= LOG_EVERY
             if delay > 0:
                 log.info("S3 has asked to wait: %.0f s are left.", delay)
-
-
-class _Joined(io.RawIOBase):
-    """What was read ahead, and the rest of its stream."""
-
-    def __init__(self, begin: bytes, rest: BinaryIO) -> None:
-        super().__init__()
-        self._begin = memoryview(begin)
-        self._rest = rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object, /) -> int:
-        view = memoryview(cast("bytearray", buffer)).cast("B")
-        if self._begin:
-            some, self._begin = self._begin[: len(view)], self._begin[len(view) :]
-        else:
-            some = memoryview(self._rest.read(len(view)))
-        view[: len(some)] = some
-        return len(some)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._rest.close()
-        super().close()

@@ -142,7 +142,7 @@ class ObjectStore(Protocol):
     def honours_conditions(self) -> bool | None:
         """True or False where it is known whether conditional writes work; None: probe, costs nothing to ask.
 
-        See :func:`~airflow_provider_kore.store.conditions.conditions_honoured`.
+        See :func:`~airflow_provider_kore.store.capabilities.conditions_honoured`.
         """
         ...
 

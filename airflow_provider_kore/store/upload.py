@@ -12,7 +12,7 @@ import logging
 import os
 import zlib
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from airflow_provider_kore.exceptions import (
@@ -83,15 +83,13 @@ def upload_file(
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    local = _Digest()
     transfer = _Transfer(
         store=store,
         key=key,
         file=file,
         content_type=content_type,
-        metadata=metadata,
+        metadata=dict(metadata or {}),
         condition=condition,
-        local=local,
         on_part=on_part or (lambda: None),
     )
     try:
@@ -99,12 +97,10 @@ def upload_file(
             transfer.whole() if whole or size <= single_put_bytes else transfer.in_parts(_part_size(size, part_bytes))
         )
     except ConditionFailed as failed:
-        found = _own_lost_write(store, key, local, metadata) if failed.in_doubt else None
-        if found is None:
-            raise
-        kept = bool(local.agrees(found.checksum))
-        return Uploaded(stored=found, sha256=local.sha256, evidence="checksum" if kept else "read back")
-    return _verified(store, local, answer, metadata)
+        if failed.in_doubt and (found := transfer.own_lost_write()):
+            return found
+        raise
+    return transfer.verified(answer)
 
 
 def abort_leftovers(
@@ -199,16 +195,16 @@ def _text(digest: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Transfer:
-    """One file on its way."""
+    """One file on its way, and what the store says of it afterwards."""
 
     store: ObjectStore
     key: str
     file: BinaryIO
     content_type: str
-    metadata: Mapping[str, str] | None
+    metadata: Mapping[str, str]
     condition: Condition | None
-    local: _Digest
     on_part: Callable[[], None]
+    local: _Digest = field(default_factory=_Digest)
 
     def whole(self) -> StoredObject:
         while block := self.file.read(MIB):
@@ -239,6 +235,94 @@ class _Transfer:
         self.on_part()
         return self.store.upload_part(upload, number, block)
 
+    def verified(self, answer: StoredObject) -> Uploaded:
+        """Ask the store what it holds now, and compare it with what was read from the file.
+
+        A HEAD may lag, tell another ETag than the answer to the write, or tell no metadata: it counts if it is of ours.
+        """
+        try:
+            found = self.store.head(self.key)
+        except (AccessRefused, RequestRefusedError):
+            found = None
+        # a writer after us may have replaced or removed it already: then the answer to our own write is what there is
+        ours = found is not None and (found.etag == answer.etag or self._is_ours(found))
+        stored = found if found is not None and ours else answer
+        if not stored.etag:
+            raise StoreUnavailableError(
+                f"{self._where}: the store accepted it, gave it no ETag, and does not show it. The next try looks at "
+                "what is there."
+            )
+        agrees = self.local.agrees(stored.checksum)
+        if stored.size != self.local.size or agrees is False:
+            raise CorruptSnapshotError(
+                f"{self._where} holds {stored.size:,} bytes with checksum {stored.checksum}; {self.local.size:,} bytes "
+                f"with SHA-256 {self.local.sha256} were sent. Don't use it; run the task again."
+            )
+        if agrees:
+            return self._uploaded(stored, "checksum")
+        if stored is found and self._read_back(stored):
+            return self._uploaded(stored, "read back")
+        return self._uploaded(stored, "etag" if self.local.is_etag(stored.etag) else "answer only")
+
+    def own_lost_write(self) -> Uploaded | None:
+        """Return the object if we just wrote it: the first attempt succeeded, its answer was lost, the second met it.
+
+        Without metadata, or of a bucket that lets nobody look, that is not known.
+        """
+        try:
+            found = self.store.head(self.key)
+        except AccessRefused:
+            return None
+        if found is None or not self.metadata or not self._is_ours(found):
+            return None
+        if self.local.agrees(found.checksum):
+            return self._uploaded(found, "checksum")
+        return self._uploaded(found, "read back") if self._holds_the_same(found) else None
+
+    def _uploaded(self, stored: StoredObject, evidence: Evidence) -> Uploaded:
+        return Uploaded(stored=stored, sha256=self.local.sha256, evidence=evidence)
+
+    @property
+    def _where(self) -> str:
+        return f"s3://{self.store.bucket}/{self.key}"
+
+    def _is_ours(self, found: StoredObject) -> bool:
+        """Say whether an object is what was just sent: by its metadata, or by its bytes where the store keeps none."""
+        agrees = self.local.agrees(found.checksum)
+        if found.size != self.local.size or agrees is False:
+            return False
+        if found.metadata or not self.metadata:
+            return bool(self.metadata) and dict(found.metadata) == self.metadata
+        return agrees or self._holds_the_same(found)
+
+    def _holds_the_same(self, found: StoredObject) -> bool:
+        try:
+            return self.local.is_etag(found.etag) or self._read_back(found)
+        except CorruptSnapshotError:
+            return False
+
+    def _read_back(self, stored: StoredObject) -> bool:
+        """Fetch the object and compare; False if it cannot be read. For stores that keep no checksum."""
+        there = _Digest()
+        try:
+            opened = self.store.get(self.key)
+        except (AccessRefused, RequestRefusedError):
+            return False
+        if opened is None:
+            return False
+        with opened as stream:
+            while block := stream.read(MIB):
+                there.add(block)
+        if there.sha256 == self.local.sha256:
+            return True
+        now = self.store.head(self.key)
+        if now is None or now.etag != stored.etag:
+            return False  # replaced while we read it
+        raise CorruptSnapshotError(
+            f"{self._where} has SHA-256 {there.sha256}, but {self.local.sha256} was sent. Don't use it; run the task "
+            "again."
+        )
+
 
 def _abort_quietly(store: ObjectStore, upload: Upload) -> None:
     """Abort, but never in place of the error that is on its way out."""
@@ -246,91 +330,3 @@ def _abort_quietly(store: ObjectStore, upload: Upload) -> None:
         store.abort_upload(upload)
     except KoreError as error:
         log.warning("An unfinished upload of s3://%s/%s stays behind: %s", store.bucket, upload.key, error)
-
-
-def _verified(store: ObjectStore, local: _Digest, answer: StoredObject, metadata: Mapping[str, str] | None) -> Uploaded:
-    """Ask the store what it holds now, and compare it with what was read from the file.
-
-    A HEAD may lag, tell another ETag than the answer to the write, or tell no metadata: it counts if it is of ours.
-    """
-    try:
-        found = store.head(answer.key)
-    except (AccessRefused, RequestRefusedError):
-        found = None
-    # a writer after us may have replaced or removed it already: then the answer to our own write is what there is
-    ours = found is not None and (found.etag == answer.etag or _is_ours(store, found, local, metadata))
-    stored = found if found is not None and ours else answer
-    if not stored.etag:
-        raise StoreUnavailableError(
-            f"s3://{store.bucket}/{stored.key}: the store accepted it, gave it no ETag, and does not show it. The next "
-            "try looks at what is there."
-        )
-    agrees = local.agrees(stored.checksum)
-    if stored.size != local.size or agrees is False:
-        raise CorruptSnapshotError(
-            f"s3://{store.bucket}/{stored.key} holds {stored.size:,} bytes with checksum {stored.checksum}; "
-            f"{local.size:,} bytes with SHA-256 {local.sha256} were sent. Don't use it; run the task again."
-        )
-    evidence: Evidence = "checksum" if agrees else "answer only"
-    if agrees is None and stored is found and _read_back(store, local, stored):
-        evidence = "read back"
-    elif agrees is None and local.is_etag(stored.etag):
-        evidence = "etag"
-    return Uploaded(stored=stored, sha256=local.sha256, evidence=evidence)
-
-
-def _is_ours(store: ObjectStore, found: StoredObject, local: _Digest, metadata: Mapping[str, str] | None) -> bool:
-    """Say whether an object is what was just sent: by its metadata, or byte for byte where the store keeps none."""
-    if found.size != local.size:
-        return False
-    if found.metadata or not metadata:
-        return (
-            bool(metadata)
-            and dict(found.metadata) == dict(metadata or {})
-            and local.agrees(found.checksum) is not False
-        )
-    agrees = local.agrees(found.checksum)
-    return _holds_the_same(store, local, found) if agrees is None else agrees
-
-
-def _holds_the_same(store: ObjectStore, local: _Digest, found: StoredObject) -> bool:
-    try:
-        return local.is_etag(found.etag) or _read_back(store, local, found)
-    except CorruptSnapshotError:
-        return False
-
-
-def _read_back(store: ObjectStore, local: _Digest, stored: StoredObject) -> bool:
-    """Fetch the object and compare; False if it cannot be read. For stores that keep no checksum."""
-    there = _Digest()
-    try:
-        opened = store.get(stored.key)
-    except (AccessRefused, RequestRefusedError):
-        return False
-    if opened is None:
-        return False
-    with opened as stream:
-        while block := stream.read(MIB):
-            there.add(block)
-    if there.sha256 == local.sha256:
-        return True
-    now = store.head(stored.key)
-    if now is None or now.etag != stored.etag:
-        return False  # replaced while we read it
-    raise CorruptSnapshotError(
-        f"s3://{store.bucket}/{stored.key} has SHA-256 {there.sha256}, but {local.sha256} was sent. "
-        "Don't use it; run the task again."
-    )
-
-
-def _own_lost_write(
-    store: ObjectStore, key: str, local: _Digest, metadata: Mapping[str, str] | None
-) -> StoredObject | None:
-    """Return the object if we just wrote it: the first attempt succeeded, its answer was lost, the second met it."""
-    try:
-        found = store.head(key)
-    except AccessRefused:
-        return None
-    if found is None or not metadata or not _is_ours(store, found, local, metadata):
-        return None
-    return found if local.agrees(found.checksum) or _holds_the_same(store, local, found) else None

@@ -93,7 +93,7 @@ class SnapshotToS3Operator(LandingOperator, ABC):
             templated=True,
             is_json=True,
             doc="how objects are written: ``encryption``, ``kms_key_id``, ``acl``, ``tags``, ``storage_class``, … (the "
-            "fields of :class:`~airflow_provider_kore.store.s3_settings.S3Settings`)",
+            "fields of :class:`~airflow_provider_kore.store.s3.settings.S3Settings`)",
         ),
         "deferrable": Parameter(
             default=None,

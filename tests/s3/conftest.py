@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(params=["memory", "moto", "ministack"])
-def store(request: pytest.FixtureRequest) -> ObjectStore:
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     """An empty bucket: of the model, and of each real server. What holds for one must hold for all."""
     if request.param == "memory":
         return MemoryStore(page_size=7)
     server: S3Server = request.getfixturevalue(f"{request.param}_server")
-    return S3Store(server.client(), server.bucket(), page_size=7)
+    monkeypatch.setattr("airflow_provider_kore.store.s3.MAX_KEYS_PER_REQUEST", 7)
+    return S3Store(server.client(), server.bucket())
 
 
 @pytest.fixture

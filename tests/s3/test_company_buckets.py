@@ -19,7 +19,7 @@ from airflow_provider_kore.exceptions import StorePermissionError
 from airflow_provider_kore.snapshot.run import take_snapshot
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 from airflow_provider_kore.store.s3 import S3Store
-from airflow_provider_kore.store.s3_settings import S3Settings
+from airflow_provider_kore.store.s3.settings import S3Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

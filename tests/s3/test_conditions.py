@@ -8,7 +8,7 @@ import boto3
 import pytest
 from model_store import MemoryStore
 
-from airflow_provider_kore.store.conditions import Honoured, conditions_honoured
+from airflow_provider_kore.store.capabilities import Honoured, conditions_honoured
 from airflow_provider_kore.store.s3 import S3Store
 from airflow_provider_kore.store.store import ConditionFailed, ConditionUnsupported
 
@@ -26,13 +26,13 @@ KINDS: dict[Ignored, str] = {
 def test_each_ignored_condition_is_found_out(ignored: Ignored | None) -> None:
     store = MemoryStore(honours_conditions=None, ignored=frozenset({ignored} if ignored else ()))
     found = conditions_honoured(store, "staging/")
-    assert found.missing() == ((KINDS[ignored],) if ignored else ())
+    assert found.ignored == ((KINDS[ignored],) if ignored else ())
     assert store.bodies() == {}
 
 
 def test_a_store_that_ignores_everything_is_found_out() -> None:
     store = MemoryStore(honours_conditions=None, ignored=frozenset(KINDS))
-    assert set(conditions_honoured(store, "staging/").missing()) == set(KINDS.values())
+    assert set(conditions_honoured(store, "staging/").ignored) == set(KINDS.values())
     assert store.bodies() == {}
 
 
@@ -45,7 +45,7 @@ def test_a_store_that_knows_no_conditions_is_found_out() -> None:
 
     store = Ignorant(honours_conditions=None)
     found = conditions_honoured(store, "staging/")
-    assert (found.create, found.swap) == (False, False)
+    assert set(found.ignored) == set(KINDS.values())
     assert not found.usable
 
 
@@ -64,7 +64,7 @@ def test_a_store_that_fails_every_condition_is_found_out() -> None:
 def test_real_servers_are_judged_as_they_are(server: str, request: pytest.FixtureRequest) -> None:
     running: S3Server = request.getfixturevalue(f"{server}_server")
     store = S3Store(running.client(), running.bucket())
-    assert conditions_honoured(store, "staging/").missing() == ()
+    assert conditions_honoured(store, "staging/").ignored == ()
     assert list(store.list("")) == []
 
 
@@ -78,7 +78,7 @@ def test_it_costs_five_requests_and_the_probe_is_below_the_prefix() -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_what_is_known_is_not_tried(known: bool) -> None:
     store = MemoryStore(honours_conditions=known)
-    expected = Honoured(create=known, swap=known, create_usable=known, swap_usable=known)
+    expected = Honoured(ignored=() if known else tuple(KINDS.values()), usable=known)
     assert conditions_honoured(store, "staging/") == expected
     assert store.effects == []
 

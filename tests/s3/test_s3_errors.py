@@ -32,8 +32,8 @@ from airflow_provider_kore.exceptions import (
     TlsError,
 )
 from airflow_provider_kore.store.s3 import S3Store
-from airflow_provider_kore.store.s3_errors import Call, translate
-from airflow_provider_kore.store.s3_settings import S3Settings
+from airflow_provider_kore.store.s3.errors import Call, translate
+from airflow_provider_kore.store.s3.settings import S3Settings
 from airflow_provider_kore.store.store import (
     ABSENT,
     AccessRefused,

@@ -12,7 +12,7 @@ from interception import Interceptor, Request
 
 from airflow_provider_kore.exceptions import ParameterError, StoreUnavailableError
 from airflow_provider_kore.store.s3 import S3Store
-from airflow_provider_kore.store.s3_settings import S3Settings
+from airflow_provider_kore.store.s3.settings import S3Settings
 from airflow_provider_kore.store.store import ABSENT, Condition
 
 if TYPE_CHECKING:

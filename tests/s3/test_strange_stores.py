@@ -19,7 +19,7 @@ from airflow_provider_kore.exceptions import KoreError
 from airflow_provider_kore.snapshot.run import take_snapshot
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 from airflow_provider_kore.store.s3 import S3Store
-from airflow_provider_kore.store.s3_settings import S3Settings, patient_config
+from airflow_provider_kore.store.s3.settings import S3Settings, patient_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from model_store import MemoryStore
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, StoreUnavailableError
 from airflow_provider_kore.store.s3 import S3Store
-from airflow_provider_kore.store.s3_settings import S3Settings
+from airflow_provider_kore.store.s3.settings import S3Settings
 from airflow_provider_kore.store.store import (
     ABSENT,
     AccessRefused,

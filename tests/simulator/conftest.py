@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
 import requests
 
-from airflow_provider_kore.simulator import pytest_plugin
+from airflow_provider_kore.simulator import pytest_plugin, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +62,7 @@ class Caller:
         token: str | None = None,
         headers: dict[str, str | None] | None = None,
         json: Any = None,
-        timeout: float = 10,
+        timeout: float = 30,
         **query: Any,
     ) -> requests.Response:
         extra = self.connection["extra"]
@@ -111,6 +113,41 @@ def call(kore: Simulator) -> Iterator[Caller]:
     caller = Caller(kore)
     with caller.session:
         yield caller
+
+
+@dataclass
+class Clock:
+    """The simulator's clock in the place of the machine's."""
+
+    now: float = 1_000_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return time.time()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock of windows and delays, which moves when a test moves it, however busy the machine is."""
+    clock = Clock()
+    monkeypatch.setattr(service, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return how many seconds the server has waited each time; in truth it waits none."""
+    waited: list[float] = []
+    really = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await really(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    return waited
 
 
 @pytest.fixture

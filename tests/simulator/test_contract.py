@@ -26,26 +26,9 @@ def test_a_contact_has_the_documented_fields_and_the_first_one_the_samples_time(
     assert {"firstName", "lastName", "timeZone", "uniqueId", "contactPriority"} <= contact.keys()
 
 
-@pytest.mark.parametrize("base", ["campaign/api/v2/public", "agentassist/api/v1/public"])
-@pytest.mark.parametrize(
-    ("method", "path", "query", "body"),
-    [
-        ("GET", "contactList/cl-1/getAllContacts", {"accountId": "simulated-account"}, None),
-        ("GET", "contactList/cl-1", {}, None),
-        ("POST", "contactList/getAllListDetails", {"type": "call"}, {}),
-        ("POST", "getAllCampaignDetails", {}, {"type": "voice"}),
-        ("POST", "cd-1/status", {"view": "status"}, {}),
-        ("POST", "cd-1/status", {"view": "contacts"}, {"page": 1, "limit": 10}),
-    ],
-)
-def test_every_endpoint_answers_in_both_versions_and_refuses_other_methods(
-    kore, call, refusal_of, *, base, method, path, query, body
-):
-    kore.add_campaign("cd-1", results=12)
-    answer = call(path, method=method, base=base, json=body, **query)
-    assert (answer.status_code, answer.json()["status"]) == (200, "success")
-    other = "POST" if method == "GET" else "GET"
-    assert refusal_of(call(path, method=other, base=base, json={}, **query)) == (405, "Method Not Allowed")
+def test_another_method_is_refused_in_the_vendors_words(call, refusal_of):
+    answer = call("contactList/cl-1/getAllContacts", method="POST", json={})
+    assert refusal_of(answer) == (405, "Method Not Allowed")
 
 
 def test_the_catalogue_shows_every_list_with_the_documented_fields(kore, call):
@@ -252,9 +235,9 @@ def test_interaction_details_keep_their_bounds(kore, call, query, body):
     asked = {"startDate": "2026-02-16", "endDate": "2026-02-17", **body}
     url = f"{kore.url}/agentassist/api/public/analytics/account/{kore.settings.account_id}/v2/interactionDetails"
     headers = {"auth": call.token(), "iId": kore.settings.stream_id, "accountId": kore.settings.account_id}
-    assert call.session.post(url, params=query, json=asked, headers=headers, timeout=10).status_code == 412
+    assert call.session.post(url, params=query, json=asked, headers=headers, timeout=30).status_code == 412
     other = url.replace(kore.settings.account_id, "another")
-    assert call.session.post(other, json=asked, headers=headers, timeout=10).status_code == 401
+    assert call.session.post(other, json=asked, headers=headers, timeout=30).status_code == 401
 
 
 def test_a_good_token_on_a_wrong_stream_is_told_as_wrong_credentials(call, refusal_of):

@@ -63,5 +63,5 @@ def test_the_calls_to_the_control_api_on_the_page_work(kore):
     curl.add_argument("url")
     for line in lines:
         told = curl.parse_args(shlex.split(line.replace("$URL", kore.url))[1:])
-        response = requests.request(told.X, told.url, data=told.d, timeout=10)
+        response = requests.request(told.X, told.url, data=told.d, timeout=30)
         assert response.ok, (line, response.text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tracemalloc
 
 import pytest
@@ -154,11 +153,11 @@ def test_pushed_contacts_appear_after_the_set_number_of_requests(kore, call):
     assert last["createdAt"] > "2026"
 
 
-def test_pushed_contacts_appear_after_the_set_delay(kore, call):
+def test_pushed_contacts_appear_after_the_set_delay(kore, call, clock):
     kore.configure(add_contacts_delay=0.2)
     call.add_contacts({"contact_list_name": "List cl-1", "data": [{"phoneNumber": "77"}]})
     assert len(list(kore.contact_ids("cl-1"))) == 120
-    time.sleep(0.25)
+    clock.now += 0.25
     assert len(list(kore.contact_ids("cl-1"))) == 121
 
 

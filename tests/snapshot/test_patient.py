@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 from itertools import pairwise
@@ -82,7 +83,8 @@ def test_the_log_says_every_thirty_seconds_what_is_waited_for() -> None:
         clock.now += seconds
 
     clock.sleep = slept  # type: ignore[method-assign]
-    patience = PatientStore(Down(), clock, Stop(), longest=patient.LONGEST_OUTAGE)
+    patience = PatientStore(Down(), clock, Stop())
+    assert patience.head("k") is None  # a store that has answered once is waited for longer
     patience.put("k", b"", content_type=TYPE)
     assert max(later - earlier for earlier, later in pairwise(told)) <= 30
     assert set(store.bodies()) == {"k"}
@@ -205,6 +207,41 @@ def test_what_is_read_is_what_is_there(size: int) -> None:
     assert opened is not None
     with opened as stream:
         assert stream.read() == body
+
+
+class Breaking(io.RawIOBase):
+    """A stream that breaks where its end should be told, as one whose checksum is wrong does."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        super().__init__()
+        self.pieces = pieces
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self.pieces:
+            raise StoreUnavailableError("GetObject on s3://memory/k: the answer broke off. Try again.")
+        piece = self.pieces.pop(0)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def test_an_object_that_breaks_off_is_fetched_again_before_its_reader_gets_any() -> None:
+    opened: list[Any] = []
+
+    class Flaky(MemoryStore):
+        def get(self, key: str) -> Any:
+            opened.append(super().get(key) if opened else io.BufferedReader(Breaking([b"wr", b"ong"])))
+            return opened[-1]
+
+    inner = Flaky()
+    inner.put("k", b"right", content_type=TYPE)
+    found = PatientStore(inner, FakeClock(), Stop()).get("k")
+    assert found is not None
+    with found as stream:
+        assert stream.read() == b"right"
+    assert [each.closed for each in opened] == [True, True]
 
 
 def test_what_was_logged_names_no_more_than_the_call() -> None:

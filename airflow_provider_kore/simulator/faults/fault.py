@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_kore.simulator.checks import check_types
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_kore.simulator.answers import Answer
     from airflow_provider_kore.simulator.paging import Page
     from airflow_provider_kore.simulator.settings import Settings
@@ -41,7 +43,7 @@ class Fault:
     def change(self, state: State, list_id: str) -> None:
         """Change the state before the request is answered."""
 
-    def answer(self, settings: Settings) -> Answer | None:  # noqa: ARG002  # the default step
+    def answer(self, settings: Settings) -> Answer | None:  # the default step
         """Answer in the place of the endpoint; None lets the endpoint answer."""
         return None
 
@@ -52,6 +54,15 @@ class Fault:
     def deliver(self, answer: Answer) -> Answer:
         """Change the printed answer, or how it travels."""
         return answer
+
+
+def answering(name: str, seen: str, answer: Callable[[Settings], Answer]) -> None:
+    """Add a fault that has no parameters and answers so in the place of the endpoint.
+
+    :param seen: what the client sees, as a docstring says it.
+    """
+    steps = {"answer": lambda _, settings: answer(settings), "__doc__": seen, "__module__": __name__}
+    type(name, (Fault,), steps, name=name)
 
 
 def make_fault(name: str, parameters: dict[str, Any]) -> Fault:

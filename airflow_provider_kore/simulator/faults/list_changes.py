@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.simulator.faults.fault import Fault
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from airflow_provider_kore.simulator.state import State
@@ -30,9 +24,8 @@ class ListAppend(_ListChange, name="list_append"):
 
     n: int = 1
 
-    @override
     def change(self, state: State, list_id: str) -> None:
-        state.grow(list_id, self.n)
+        state.change(list_id, lambda held: held.grow(self.n))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +34,8 @@ class ListInsert(_ListChange, name="list_insert"):
 
     n: int = 1
 
-    @override
     def change(self, state: State, list_id: str) -> None:
-        state.grow(list_id, self.n, at_start=True)
+        state.change(list_id, lambda held: held.grow(self.n, at_start=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +45,8 @@ class ListRemove(_ListChange, name="list_remove"):
     n: int = 1
     index: int = 0
 
-    @override
     def change(self, state: State, list_id: str) -> None:
-        state.remove(list_id, self.index, self.n)
+        state.change(list_id, lambda held: held.remove(self.index, self.n))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +56,8 @@ class ListSwap(_ListChange, name="list_swap"):
     n: int = 1
     index: int = 0
 
-    @override
     def change(self, state: State, list_id: str) -> None:
-        state.grow(list_id, state.remove(list_id, self.index, self.n))
+        state.change(list_id, lambda held: held.grow(held.remove(self.index, self.n)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,23 +68,20 @@ class ListUpdate(_ListChange, name="list_update"):
     field: str = "firstName"
     value: Any = "Changed"
 
-    @override
     def change(self, state: State, list_id: str) -> None:
         if self.index < len(state.list_record(list_id).contacts):
-            state.update(list_id, self.index, {self.field: self.value})
+            state.change(list_id, lambda held: held.update(self.index, {self.field: self.value}))
 
 
 class ListReplace(_ListChange, name="list_replace"):
     """As many new contacts take the place of all the old ones."""
 
-    @override
     def change(self, state: State, list_id: str) -> None:
-        state.grow(list_id, state.remove(list_id, 0, len(state.list_record(list_id).contacts)))
+        state.change(list_id, lambda held: held.grow(held.remove(0, len(held))))
 
 
 class ListDelete(_ListChange, name="list_delete"):
     """The list is deleted."""
 
-    @override
     def change(self, state: State, list_id: str) -> None:
         state.lists.pop(list_id, None)

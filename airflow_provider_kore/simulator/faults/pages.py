@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.simulator.answers import Answer
-from airflow_provider_kore.simulator.faults.fault import Fault
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from airflow_provider_kore.simulator.answers import spoilt
+from airflow_provider_kore.simulator.faults.fault import Fault, answering
 
 if TYPE_CHECKING:
     from airflow_provider_kore.simulator.paging import Page
-    from airflow_provider_kore.simulator.settings import Settings
 
 _OFFSETS = frozenset({"contacts", "campaigns"})
 _PAGED = _OFFSETS | {"campaign_results"}
 
 
-class MissingData(Fault, name="missing_data"):
-    """A success without ``data``."""
+_OK = b'"status":"success","message":"OK"'
 
-    @override
-    def answer(self, settings: Settings) -> Answer:
-        return Answer(status=200, body=b'{"status":"success","message":"OK"}', refused="fault")
-
-
-class NullData(Fault, name="null_data"):
-    """A success whose ``data`` is null."""
-
-    @override
-    def answer(self, settings: Settings) -> Answer:
-        return Answer(status=200, body=b'{"status":"success","message":"OK","data":null}', refused="fault")
+answering("missing_data", "A success without ``data``.", lambda _: spoilt(b"{%b}" % _OK))
+answering("null_data", "A success whose ``data`` is null.", lambda _: spoilt(b'{%b,"data":null}' % _OK))
 
 
 class ContactWithoutId(Fault, name="contact_without_id"):
@@ -44,7 +27,6 @@ class ContactWithoutId(Fault, name="contact_without_id"):
 
     endpoints = _PAGED
 
-    @override
     def shape(self, page: Page) -> Page:
         return replace(page, items=(_without_id(page.items[0]), *page.items[1:])) if page.items else page
 
@@ -54,7 +36,6 @@ class DuplicateId(Fault, name="duplicate_id"):
 
     endpoints = _PAGED
 
-    @override
     def shape(self, page: Page) -> Page:
         return replace(page, items=(*page.items[:-1], page.items[0])) if page.items else page
 
@@ -64,7 +45,6 @@ class RepeatedPage(Fault, name="repeated_page"):
 
     endpoints = _PAGED
 
-    @override
     def shape(self, page: Page) -> Page:
         return replace(page, items=page.cut(page.skip - page.limit, page.limit)) if page.skip else page
 
@@ -76,7 +56,6 @@ class ShortPage(Fault, name="short_page"):
     missing: int = 1
     endpoints = _PAGED
 
-    @override
     def shape(self, page: Page) -> Page:
         return replace(page, items=page.items[: max(0, len(page.items) - self.missing)])
 
@@ -86,7 +65,6 @@ class EmptyPage(Fault, name="empty_page"):
 
     endpoints = _PAGED
 
-    @override
     def shape(self, page: Page) -> Page:
         return replace(page, items=())
 
@@ -98,7 +76,6 @@ class WrongSkipEcho(Fault, name="wrong_skip_echo"):
     error: int = 1
     endpoints = _PAGED
 
-    @override
     def shape(self, page: Page) -> Page:
         return replace(page, echo_skip=page.echo_skip + self.error)
 
@@ -110,7 +87,6 @@ class WrongTotal(Fault, name="wrong_total"):
     error: int = 1
     endpoints = _PAGED
 
-    @override
     def shape(self, page: Page) -> Page:
         return replace(page, total_error=self.error)
 
@@ -120,7 +96,6 @@ class HasMoreFalse(Fault, name="has_more_false"):
 
     endpoints = _OFFSETS
 
-    @override
     def shape(self, page: Page) -> Page:
         return replace(page, has_more=False)
 
@@ -130,7 +105,6 @@ class HasMoreTrue(Fault, name="has_more_true"):
 
     endpoints = _OFFSETS
 
-    @override
     def shape(self, page: Page) -> Page:
         return replace(page, has_more=True)
 
@@ -142,7 +116,6 @@ class ChangedLimit(Fault, name="changed_limit"):
     limit: int = 7
     endpoints = _OFFSETS
 
-    @override
     def shape(self, page: Page) -> Page:
         limit = min(self.limit, page.limit)
         return replace(page, items=page.items[:limit], limit=limit, has_more=page.skip + limit < page.total)

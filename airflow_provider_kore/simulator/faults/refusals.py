@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from airflow_provider_kore.simulator.answers import (
     EXPIRED,
@@ -19,82 +18,25 @@ from airflow_provider_kore.simulator.answers import (
     refusal,
     refusal_under_200,
 )
-from airflow_provider_kore.simulator.faults.fault import Fault
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from airflow_provider_kore.simulator.faults.fault import Fault, answering
 
 if TYPE_CHECKING:
     from airflow_provider_kore.simulator.settings import Settings
 
 
-class _Refusal(Fault):
-    """A refusal in the vendor's JSON."""
-
-    status: ClassVar[int]
-    message: ClassVar[str]
-
-    @override
-    def answer(self, settings: Settings) -> Answer:
-        return refusal(self.status, self.message, "fault", settings)
+def _refusing(name: str, status: int, message: str) -> None:
+    """Add a fault that refuses in the vendor's JSON."""
+    answering(name, f'{status} "{message}".', lambda settings: refusal(status, message, "fault", settings))
 
 
-class Unauthorized(_Refusal, name="unauthorized"):
-    """401 "Invalid SDK credentials"."""
-
-    status = 401
-    message = SDK_CREDENTIALS
-
-
-class JwtExpired(_Refusal, name="jwt_expired"):
-    """401 "jwt expired"."""
-
-    status = 401
-    message = EXPIRED
-
-
-class ScopeIncorrect(_Refusal, name="scope_incorrect"):
-    """401 "Permission denied. Scope is incorrect!"."""
-
-    status = 401
-    message = WRONG_SCOPE
-
-
-class BadRequest(_Refusal, name="bad_request"):
-    """400 "Bad Request"."""
-
-    status = 400
-    message = "Bad Request"
-
-
-class Forbidden(_Refusal, name="forbidden"):
-    """403 "Forbidden"."""
-
-    status = 403
-    message = "Forbidden"
-
-
-class NotFound(_Refusal, name="not_found"):
-    """404 "Not Found"."""
-
-    status = 404
-    message = "Not Found"
-
-
-class MethodNotAllowed(_Refusal, name="method_not_allowed"):
-    """405 "Method Not Allowed"."""
-
-    status = 405
-    message = METHOD_NOT_ALLOWED
-
-
-class InvalidArguments(_Refusal, name="invalid_arguments"):
-    """412 "Validation errors/ Invalid arguments"."""
-
-    status = 412
-    message = INVALID_ARGUMENTS
+_refusing("unauthorized", 401, SDK_CREDENTIALS)
+_refusing("jwt_expired", 401, EXPIRED)
+_refusing("scope_incorrect", 401, WRONG_SCOPE)
+_refusing("bad_request", 400, "Bad Request")
+_refusing("forbidden", 403, "Forbidden")
+_refusing("not_found", 404, "Not Found")
+_refusing("method_not_allowed", 405, METHOD_NOT_ALLOWED)
+_refusing("invalid_arguments", 412, INVALID_ARGUMENTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,25 +45,13 @@ class TooManyRequests(Fault, name="too_many_requests"):
 
     retry_after: str = ""
 
-    @override
     def answer(self, settings: Settings) -> Answer:
         headers = (("Retry-After", self.retry_after),) if self.retry_after else ()
         return replace(refusal(429, MINUTE_LIMIT, "fault", settings), headers=headers)
 
 
-class ServerError(_Refusal, name="server_error"):
-    """500 "Internal Server Error"."""
-
-    status = 500
-    message = "Internal Server Error"
-
-
-class BadGateway(Fault, name="bad_gateway"):
-    """502 with a gateway's HTML."""
-
-    @override
-    def answer(self, settings: Settings) -> Answer:
-        return html(502, "Bad Gateway")
+_refusing("server_error", 500, "Internal Server Error")
+answering("bad_gateway", "502 with a gateway's HTML.", lambda _: html(502, "Bad Gateway"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,18 +60,12 @@ class ServiceUnavailable(Fault, name="service_unavailable"):
 
     retry_after: str = ""
 
-    @override
     def answer(self, settings: Settings) -> Answer:
         headers = (("Retry-After", self.retry_after),) if self.retry_after else ()
         return replace(html(503, "Service Unavailable"), headers=headers)
 
 
-class GatewayTimeout(Fault, name="gateway_timeout"):
-    """504 with a gateway's HTML."""
-
-    @override
-    def answer(self, settings: Settings) -> Answer:
-        return html(504, "Gateway Timeout")
+answering("gateway_timeout", "504 with a gateway's HTML.", lambda _: html(504, "Gateway Timeout"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +75,6 @@ class RefusalUnder200(Fault, name="refusal_under_200"):
     word: str = ""
     message: str = "Something went wrong"
 
-    @override
     def answer(self, settings: Settings) -> Answer:
         return refusal_under_200(self.message, "fault", self.word or settings.failure_status)
 
@@ -162,7 +85,6 @@ class RateLimitUnder200(Fault, name="rate_limit_under_200"):
 
     message: str = GENERIC_LIMIT
 
-    @override
     def answer(self, settings: Settings) -> Answer:
         return refusal_under_200(self.message, "fault", settings.failure_status)
 
@@ -173,6 +95,5 @@ class Redirect(Fault, name="redirect"):
 
     location: str = "/login"
 
-    @override
     def answer(self, settings: Settings) -> Answer:
         return Answer(status=302, body=b"", headers=(("Location", self.location),), refused="fault")

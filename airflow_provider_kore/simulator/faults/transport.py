@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.simulator.faults.fault import Fault
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from airflow_provider_kore.simulator.answers import Answer
@@ -23,7 +17,6 @@ class Latency(Fault, name="latency"):
 
     seconds: float = 1.0
 
-    @override
     def deliver(self, answer: Answer) -> Answer:
         late = answer.delivery.latency + self.seconds
         return replace(answer, delivery=replace(answer.delivery, latency=late))
@@ -36,7 +29,6 @@ class SlowBody(Fault, name="slow_body"):
     piece: int = 512
     pause: float = 0.05
 
-    @override
     def deliver(self, answer: Answer) -> Answer:
         return replace(answer, delivery=replace(answer.delivery, piece=self.piece, pause=self.pause))
 
@@ -44,7 +36,6 @@ class SlowBody(Fault, name="slow_body"):
 class ResetBeforeHeaders(Fault, name="reset_before_headers"):
     """The connection is reset instead of an answer."""
 
-    @override
     def deliver(self, answer: Answer) -> Answer:
         return replace(answer, delivery=replace(answer.delivery, reset="before_headers"))
 
@@ -52,7 +43,6 @@ class ResetBeforeHeaders(Fault, name="reset_before_headers"):
 class ResetAfterHeaders(Fault, name="reset_after_headers"):
     """The connection is reset between the headers and the body."""
 
-    @override
     def deliver(self, answer: Answer) -> Answer:
         return replace(answer, delivery=replace(answer.delivery, reset="after_headers"))
 
@@ -63,6 +53,5 @@ class TruncatedBody(Fault, name="truncated_body"):
 
     missing: int = 20
 
-    @override
     def deliver(self, answer: Answer) -> Answer:
         return replace(answer, delivery=replace(answer.delivery, missing=self.missing))

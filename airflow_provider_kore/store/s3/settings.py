@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.parameters import check_boolean, is_missing, shown, structure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from botocore.config import Config
 
 Encryption = Literal["AES256", "aws:kms", "aws:kms:dsse"]
@@ -27,6 +28,7 @@ CANNED_ACLS = (
     "bucket-owner-full-control",
 )
 MAX_TAGS = 10
+_ACCOUNT_DIGITS = 12
 STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY")
 """Those that can be read at once. GLACIER and DEEP_ARCHIVE cannot, and a manifest has to be."""
 
@@ -86,10 +88,6 @@ class S3Settings:
         """
         return replace(self, storage_class=None, acl=None, tags={})
 
-    def everywhere(self) -> dict[str, Any]:
-        """Return the arguments of every call."""
-        return {"ExpectedBucketOwner": self.expected_bucket_owner} if self.expected_bucket_owner else {}
-
     def on_write(self) -> dict[str, Any]:
         """Return the arguments of ``PutObject`` and ``CreateMultipartUpload``."""
         wanted = {
@@ -123,6 +121,64 @@ def _check_tags(tags: Mapping[str, str]) -> None:
         if not (re.fullmatch(r"[\w\s+\-=.:/@]{1,128}", name) and re.fullmatch(r"[\w\s+\-=.:/@]{0,256}", value)):
             advice = "use letters, digits, spaces and + - = . _ : / @; 1 to 128 in names, up to 256 in values"
             raise ParameterError("tags", f"has {name!r}", advice)
+
+
+def parse_settings(given: object) -> S3Settings:
+    """Check ``s3_settings``: a dictionary, or one as JSON. Raises ParameterError."""
+    value = structure("s3_settings", given)
+    if value is None:
+        return S3Settings()
+    known = [each.name for each in fields(S3Settings)]
+    if not isinstance(value, Mapping):
+        raise ParameterError("s3_settings", f"is {shown(value)}", f"pass a dictionary of {', '.join(known)}")
+    for name in value:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"use {', '.join(known)}"
+            raise ParameterError("s3_settings", f"has {shown(name)}, which is no setting", advice)
+    said = {name: each for name, each in value.items() if name == _CHECKSUM or not is_missing(each)}
+    return S3Settings(**{name: _CHECKS.get(name, _text)(name, each) for name, each in said.items()})
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ParameterError(name, f"is {shown(value)}", "pass a string")
+    return value.strip()
+
+
+def _account(name: str, value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_ACCOUNT_DIGITS:
+        return f"{value:0{_ACCOUNT_DIGITS}d}"
+    return _text(name, value)
+
+
+def _tags(name: str, value: object) -> dict[str, str]:
+    """Return tags: a dictionary, or a list or a string as boto3 takes them."""
+    found = structure(name, value)
+    if isinstance(found, str):
+        found = dict(parse_qsl(found, keep_blank_values=True))
+    if isinstance(found, list) and all(isinstance(each, Mapping) and set(each) == {"Key", "Value"} for each in found):
+        found = {each["Key"]: each["Value"] for each in found}
+    if not isinstance(found, Mapping) or not found:
+        raise ParameterError(name, f"is {shown(value)}", 'pass a dictionary such as {"team": "contact center"}')
+    for key, each in found.items():
+        if not isinstance(key, str) or not isinstance(each, (str, int)) or isinstance(each, bool):
+            raise ParameterError(name, f"has {shown(key)}: {shown(each)}", "pass strings")
+    return {key: str(each) for key, each in found.items()}
+
+
+def _checksum(name: str, value: object) -> str:
+    """None says that there is to be none."""
+    return "NONE" if value is None else _text(name, value)
+
+
+_CHECKSUM = "checksum_algorithm"
+_CHECKS: dict[str, Any] = {
+    _CHECKSUM: _checksum,
+    "expected_bucket_owner": _account,
+    "tags": _tags,
+    "bucket_key": check_boolean,
+}
 
 
 def patient_config(theirs: Config | None, said: Mapping[str, Any]) -> Config:

@@ -30,6 +30,8 @@ from airflow_provider_kore.store.store import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from botocore.exceptions import ClientError
 
 LONGEST_WAIT = 21_600.0
@@ -37,18 +39,15 @@ LONGEST_WAIT = 21_600.0
 
 PERMISSIONS = {
     "HeadObject": "s3:GetObject",
-    "GetObject": "s3:GetObject",
-    "PutObject": "s3:PutObject",
     "CreateMultipartUpload": "s3:PutObject",
     "UploadPart": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
     "DeleteObjects": "s3:DeleteObject",
-    "DeleteObject": "s3:DeleteObject",
     "ListObjectsV2": "s3:ListBucket",
-    "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
 }
-"""The IAM action behind each call. Source: S3 user guide, "Required permissions for Amazon S3 API operations"."""
+"""The IAM action behind each call, where it has another name. Source: S3 user guide, "Required permissions for Amazon
+S3 API operations"."""
 
 _CREDENTIALS = {
     "InvalidAccessKeyId": "S3 does not know the access key id",
@@ -80,15 +79,6 @@ _BUSY = {
     "OperationAborted": "another operation on the bucket is under way",
     "ConditionalRequestConflict": "another write to the same key was under way",
 }
-_IDENTITY = {
-    "AssumeRole",
-    "AssumeRoleWithSAML",
-    "AssumeRoleWithWebIdentity",
-    "GetRoleCredentials",
-    "GetSessionToken",
-}
-"""Calls of AWS's token services, by which botocore renews credentials on its own."""
-
 _REDIRECTS = {
     "PermanentRedirect",
     "TemporaryRedirect",
@@ -149,9 +139,16 @@ def translate(error: Exception, call: Call) -> Exception:
 
     if not isinstance(error, ClientError):
         return _from_botocore(error, call)
-    if error.operation_name in _IDENTITY:  # credentials that are renewed in the middle of a walk
+    if error.operation_name not in {call.operation, "CreateSession"}:  # of AWS's token services, in the midst of a walk
         return refused_identity(error, str(call))
-    return _from_answer(error, call)
+    return _from_answer(error.response, call)
+
+
+def refused_key(refusal: Mapping[str, str], call: Call) -> Exception:
+    """Return the error of a key that ``DeleteObjects`` did not delete: it answers 200 and lists them."""
+    code = refusal.get("Code", "")
+    status = {"AccessDenied": 403, "InternalError": 500, "SlowDown": 503}.get(code, 400)
+    return _from_answer({"Error": refusal, "ResponseMetadata": {"HTTPStatusCode": status}}, call)
 
 
 def refused_identity(error: ClientError, where: str) -> KoreError:
@@ -159,10 +156,7 @@ def refused_identity(error: ClientError, where: str) -> KoreError:
 
     :param where: the beginning of the sentence: the connection, or the call that needed new credentials.
     """
-    answer: Any = error.response
-    code = str(answer.get("Error", {}).get("Code", ""))
-    code = code if _CODE.fullmatch(code) else "no reason given"
-    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code, status = _code_and_status(error.response, "no reason given")
     if code in _BUSY or code == "InternalFailure" or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return StoreUnavailableError(f"{where}: AWS's token service has trouble ({code}). Try again later.")
     return CredentialsError(
@@ -171,14 +165,16 @@ def refused_identity(error: ClientError, where: str) -> KoreError:
     )
 
 
-def _from_answer(error: ClientError, call: Call) -> Exception:
-    """Translate what the server answered."""
-    answer: Any = error.response
+def _code_and_status(answer: Any, otherwise: str) -> tuple[str, int]:
     code = str(answer.get("Error", {}).get("Code", ""))
-    code = code if _CODE.fullmatch(code) else "unknown"
-    about = answer.get("ResponseMetadata", {})
-    status = int(about.get("HTTPStatusCode", 0))
-    in_doubt = int(about.get("RetryAttempts", 0)) > 0
+    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return code if _CODE.fullmatch(code) else otherwise, status
+
+
+def _from_answer(answer: Any, call: Call) -> Exception:
+    """Translate what the server answered."""
+    code, status = _code_and_status(answer, "unknown")
+    in_doubt = int(answer.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
     outcome = _from_condition(code, status, call, in_doubt=in_doubt) or _from_credentials(code, call)
     if outcome:
         return outcome
@@ -255,13 +251,9 @@ def _wrong_region(answer: Any, call: Call, code: str) -> RequestRefusedError:
     if not re.fullmatch(r"[a-z0-9-]{1,32}", region):
         region = ""
     place = f"region {region!r}" if region else "another region"
-    advice = (
-        f"Set region_name to {region!r} in the AWS connection"
-        if region
-        else "Set the bucket's region_name in the AWS connection"
-    )
     return RequestRefusedError(
-        f"{call}: the bucket is in {place} ({code}). {advice}, and leave endpoint_url empty on AWS."
+        f"{call}: the bucket is in {place} ({code}). Set region_name to {repr(region) if region else 'its region'} in "
+        "the AWS connection, and leave endpoint_url empty on AWS."
     )
 
 

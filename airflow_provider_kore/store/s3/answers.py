@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.exceptions import RequestRefusedError, StoreUnavailableError
-from airflow_provider_kore.store.s3_errors import Call, translate
+from airflow_provider_kore.store.s3.errors import Call, translate
 from airflow_provider_kore.store.store import StoredObject
 
 if TYPE_CHECKING:
@@ -17,33 +16,6 @@ if TYPE_CHECKING:
 
 
 _KEPT: Final = ("SHA256", "CRC32", "CRC64NVME", "CRC32C", "SHA1")
-
-
-@dataclass(slots=True)
-class Dialect:
-    """What a store turned out not to know; None: not known yet. Shared by all views of a bucket through one client."""
-
-    batch_delete: bool = True
-    batch_works: bool = False
-    """Whether DeleteObjects was answered once: what it refuses after that is not the call itself."""
-    head: bool = True
-    checksums: bool | None = None
-    """Whether ``x-amz-checksum-*`` headers of PutObject are taken."""
-    upload_checksums: bool | None = None
-    """The same of multipart uploads."""
-    quiet: bool = False
-    """Whether boto3 is kept from sending checksum headers of its own accord."""
-
-    def lacks(self) -> tuple[str, ...]:
-        """Return it in words, each with the way round that is taken."""
-        found = {
-            "DeleteObjects (objects are deleted one by one)": self.batch_delete,
-            "HeadObject (GetObject tells the same)": self.head,
-            "x-amz-checksum headers (what it holds is read back)": self.checksums is not False,
-            "x-amz-checksum headers of multipart uploads (what it holds is read back)": self.checksums is False
-            or self.upload_checksums is not False,
-        }
-        return tuple(words for words, known in found.items() if not known)
 
 
 def required(answer: Mapping[str, Any], name: str, call: Call) -> Any:
@@ -94,13 +66,13 @@ def stored_object(
     )
 
 
-def after_objects(answer: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, str]:
+def after_objects(answer: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that ask for the next page of a listing."""
     token = answer.get("NextContinuationToken")
     return {"ContinuationToken": token} if token else {"StartAfter": last.get("Key", "")}
 
 
-def after_uploads(answer: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, str]:
+def after_uploads(answer: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
     """Return the same of unfinished uploads."""
     marker = answer.get("NextUploadIdMarker") or last.get("UploadId")
     key = answer.get("NextKeyMarker") or last.get("Key", "")
