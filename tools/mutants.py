@@ -72,14 +72,14 @@ MUTANTS = (
     ),
     Mutant(
         "drift: a list that was edited meanwhile is noticed",
-        "snapshot/walk.py",
+        "walk/walk.py",
         "elif after.mark != state.mark:",
         "elif False:",
         "snapshot/test_walk.py::test_the_error_says_what_moved",
     ),
     Mutant(
         "drift: a continued walk proves that the list is still the same",
-        "snapshot/walk.py",
+        "walk/walk.py",
         "if now.mark != state.mark:",
         "if False:",
         "snapshot/test_staging.py::test_a_continued_walk_proves_that_the_list_is_still_the_same",

@@ -37,12 +37,12 @@ from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.target import check_target, look
-from airflow_provider_kore.snapshot.walk import Walk, Walked
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
 from airflow_provider_kore.store.store import AccessRefused, ObjectStore
 from airflow_provider_kore.store.upload import abort_leftovers
+from airflow_provider_kore.walk.walk import Walk, Walked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -221,7 +221,15 @@ def _walk(
     progress = ProgressLog(spec.source, client, clock, teller)
     number = 1
     while True:
-        walk = Walk(spec, client, clock, stop)
+        walk = Walk(
+            spec.source,
+            client,
+            clock,
+            stop,
+            page_size=spec.page_size,
+            most=spec.max_rows,
+            accept_drift=spec.on_drift == "accept",
+        )
         try:
             resumed = number == 1 and _resume(spec, walk, staging, clock, progress=progress, teller=teller)
             with progress.waiting():

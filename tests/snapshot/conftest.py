@@ -14,8 +14,9 @@ if str(HERE) not in sys.path:
 
 from reading_ahead import writing_behind  # noqa: E402
 
-from airflow_provider_kore.snapshot import staging, walk  # noqa: E402
+from airflow_provider_kore.snapshot import staging  # noqa: E402
 from airflow_provider_kore.store import upload  # noqa: E402
+from airflow_provider_kore.walk import walk  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

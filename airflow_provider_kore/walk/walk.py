@@ -36,15 +36,14 @@ from airflow_provider_kore.walk.source import headline, with_id
 from airflow_provider_kore.walk.state import WalkState
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.walk.cost import Usage
     from airflow_provider_kore.walk.pagination import Tolerance
     from airflow_provider_kore.walk.reader import Reader
-    from airflow_provider_kore.walk.source import SourceState
+    from airflow_provider_kore.walk.source import Source, SourceState
 
 log = logging.getLogger(__name__)
 
@@ -86,18 +85,33 @@ class Walk:
     """Reads one list, and proves that it held still.
 
     :param stop: winds the walk up: the pages that were asked for already are still read.
+    :param page_size: rows to ask for in one request; None: as the connection says.
+    :param most: rows; a longer list is an error.
+    :param accept_drift: whether a change is told instead of raised.
     """
 
-    def __init__(self, spec: SnapshotSpec, client: Reader, clock: Clock, stop: Stop) -> None:
-        self._spec = spec
-        self._source = spec.source
+    def __init__(
+        self,
+        source: Source,
+        client: Reader,
+        clock: Clock,
+        stop: Stop,
+        *,
+        page_size: int | None,
+        most: int,
+        accept_drift: bool,
+    ) -> None:
+        self._source = source
         self._client = client
-        self._call = spec.source.call(client)
+        self._call = source.call(client)
+        self._page_size = page_size or client.config.page_size
+        self._most = most
         self._clock = clock
         self._stop = stop
-        self._tolerate: Tolerance = "everything" if spec.on_drift == "accept" else "growth"
+        self._tolerate: Tolerance = "everything" if accept_drift else "growth"
         self._last_ids: tuple[str, ...] = ()
         self._begun = 0
+        self._ends = 0
         self._verdict: Walked | None = None
 
     @property
@@ -112,7 +126,7 @@ class Walk:
     def _begin(self, mark: str | None) -> None:
         self._state = WalkState(walk_id=secrets.token_hex(6), started=self._clock.time(), mark=mark)
         self._pagination = self._call.pagination(
-            page_size=self._spec.page_size or self._client.config.page_size,
+            page_size=self._page_size,
             tolerate=self._tolerate,
             newer_than=mark,
         )
@@ -136,7 +150,7 @@ class Walk:
             tail.append(identifier)
         self._last_ids = tuple(tail)
         self._pagination = self._call.pagination(
-            page_size=self._spec.page_size or self._client.config.page_size,
+            page_size=self._page_size,
             progress=progress,
             ids=ids,
             tolerate=self._tolerate,
@@ -159,12 +173,24 @@ class Walk:
         client raises.
         """
         try:
-            yield from self._read_to_end()
-            after = yield from self._find_end()
+            while self._verdict is None:
+                before = self._pagination.progress
+                for served in self._client.iter_pages(self._call, self._pagination, stop=self._stop):
+                    page = self._checked(served)
+                    if page.offset == 0 and self._changed_before(page):
+                        log.info("The list changed at the very beginning of the walk, which begins anew.")
+                        break
+                    self._note(page, before)
+                    before = self._pagination.progress
+                    yield page
+                    if self._state.pages % LOOK_EVERY == 0:
+                        self._look_in_between()
+                else:
+                    self._stop.check()
+                    self._look_behind_the_end()
         except PaginationError as err:
             self._blame_a_change(err)
             raise
-        self._verdict = self._judge(after)
 
     def verdict(self) -> Walked:
         """Return what a walk has proven whose :meth:`pages` have all been read."""
@@ -172,26 +198,39 @@ class Walk:
             raise RuntimeError("the walk has not ended")
         return self._verdict
 
-    def _find_end(self) -> Generator[Page, None, SourceState]:
-        """Read on until nothing has been appended after the last page; return what the list says of itself then."""
+    def _checked(self, served: Page) -> Page:
+        """Return a page that holds what was asked for, as it is stored."""
+        self._source.check(served)
+        self._check_length(served)
+        return with_id(served) if self._source.adds_id else served
+
+    def _note(self, page: Page, before: Progress) -> None:
+        self._watch_growth(page, before)
+        told_total = page.total is not None if page.offset == 0 else self._state.told_total
+        self._last_ids = tuple(page.records.ids)
+        self._state = replace(self._state, told_total=told_total, pages=self._state.pages + 1)
+
+    def _look_behind_the_end(self) -> None:
+        """Judge the walk, unless something was appended after its last page: then it reads on."""
         after = self._look()
-        for _ in range(ENDS):
-            progress = self._pagination.progress
-            grown = progress.total != progress.first_total
-            if (after.mark == self._state.mark and not grown) or not self._growth_is_provable():
-                break
-            total = self._read_again()
-            if total == progress.offset:
-                break
-            if total is None or total < progress.offset:
-                self._drifted(f"totalResults went from {progress.total} to {total} at the end of the walk")
-                break
-            self._pagination.reopen()
-            yield from self._read_to_end()
-            after = self._look()
-        else:
-            self._drifted(f"it still grew when its end had been read {ENDS} times")
-        return after
+        progress = self._pagination.progress
+        changed = after.mark != self._state.mark or progress.total != progress.first_total
+        if changed and self._growth_is_provable():
+            if self._ends == ENDS:
+                self._drifted(f"it still grew when its end had been read {ENDS} times")
+            elif self._goes_on():
+                self._ends += 1
+                self._pagination.reopen()
+                return
+        self._verdict = self._judge(after)
+
+    def _goes_on(self) -> bool:
+        """Read the last page again, and say whether the list has more rows than were read by now."""
+        total, progress = self._read_again(), self._pagination.progress
+        if total is None or total < progress.offset:
+            self._drifted(f"totalResults went from {progress.total} to {total} at the end of the walk")
+            return False
+        return total > progress.offset
 
     def _blame_a_change(self, err: PaginationError) -> None:
         """Raise DriftError if the list changed: pages contradict each other then, through no fault of the server."""
@@ -200,42 +239,17 @@ class Walk:
             moved = self._moved(self._state.mark, now)
             raise DriftError(f"The list changed while it was read: {moved}. {err}") from None
 
-    def _read_to_end(self) -> Iterator[Page]:
-        while not (yield from self._read_on()):
-            log.info("The list changed at the very beginning of the walk, which begins anew.")
-        self._stop.check()
-
-    def _read_on(self) -> Generator[Page, None, bool]:
-        """Read to the end of the list; return False if the walk has begun anew instead."""
-        before = self._pagination.progress
-        for served in self._client.iter_pages(self._call, self._pagination, stop=self._stop):
-            self._source.check(served)
-            self._check_length(served)
-            page = with_id(served) if self._source.adds_id else served
-            if page.offset == 0:
-                if self._changed_before(page):
-                    return False
-                self._state = replace(self._state, told_total=page.total is not None)
-            self._watch_growth(page, before)
-            before = self._pagination.progress
-            self._last_ids = tuple(page.records.ids)
-            self._state = replace(self._state, pages=self._state.pages + 1)
-            yield page
-            if self._state.pages % LOOK_EVERY == 0:
-                self._look_in_between()
-        return True
-
     def _check_length(self, page: Page) -> None:
         """End a walk over a list that is longer than its author expects: an endless one never ends by itself.
 
         Raises OversizedError, as soon as the server tells.
         """
-        most, rows = self._spec.max_rows, max(page.end, page.total or 0)
-        if rows > most:
+        rows = max(page.end, page.total or 0)
+        if rows > self._most:
             name = f"max_{self._source.file_name}"
             raise OversizedError(
-                f"{headline(self._source)} has {rows:,} {self._source.rows} or more, and {name} is {most:,}. Nothing "
-                f"was published. Look at the list in Kore.ai; if that is right, raise {name}."
+                f"{headline(self._source)} has {rows:,} {self._source.rows} or more, and {name} is {self._most:,}. "
+                f"Nothing was published. Look at the list in Kore.ai; if that is right, raise {name}."
             )
 
     def _changed_before(self, first_page: Page) -> bool:
