@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from airflow_provider_kore.exceptions import PausedError, StoppedError
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.phases import Teller
-from airflow_provider_kore.walk.source import headline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.staging import Note
     from airflow_provider_kore.walk.page import Page
     from airflow_provider_kore.walk.reader import Meter
-    from airflow_provider_kore.walk.source import Source
+    from airflow_provider_kore.walk.source import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +78,8 @@ class ProgressLog:
     :param teller: says what goes on while no page comes.
     """
 
-    def __init__(self, source: Source, client: Meter, clock: Clock, teller: Teller | None = None) -> None:
-        self._source = source
+    def __init__(self, dataset: Dataset, client: Meter, clock: Clock, teller: Teller | None = None) -> None:
+        self._dataset = dataset
         self._client = client
         self._clock = clock
         self._allowance = client.allowance
@@ -97,8 +96,8 @@ class ProgressLog:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Read pages until the end of the block; a line tells if one takes long."""
-        what = f"waiting for an answer about {self._source.title}"
-        with self._teller.phase(what, f"{self._source.rows} read") as self._waiting:
+        what = f"waiting for an answer about {self._dataset.title}"
+        with self._teller.phase(what, f"{self._dataset.rows} read") as self._waiting:
             yield
 
     def resumed(self, offset: int, note: Note, try_number: int) -> None:
@@ -110,8 +109,8 @@ class ProgressLog:
         self._first_offset = offset
         log.info(
             "Resuming %s behind %s %s, which earlier tries have staged.",
-            self._source.title,
-            self._source.row,
+            self._dataset.title,
+            self._dataset.row,
             f"{offset:,}",
         )
         if not (note.ended == PausedError.__name__ and note.try_number == try_number):
@@ -145,13 +144,13 @@ class ProgressLog:
         speed = (offset - self._first_offset) / (now - self._began)
         retries = count(self._client.spent.retries, "retry", "retries")
         if total is None:
-            log.info("%s, %s, %s.", count(offset, self._source.row, self._source.rows), pace, retries)
+            log.info("%s, %s, %s.", count(offset, self._dataset.row, self._dataset.rows), pace, retries)
             return
         grown = total - (self._first_total or 0)
         log.info(
             "%s of %s (%d %%%s), %s, %s, %s left.",
             f"{offset:,}",
-            count(total, self._source.row, self._source.rows),
+            count(total, self._dataset.row, self._dataset.rows),
             100 * offset // max(total, 1),
             f"; {grown:+,} since the walk began" if grown and self._first_total is not None else "",
             pace,
@@ -180,8 +179,8 @@ class ProgressLog:
         if total is None:
             log.info(
                 "%s: length unknown, %s per page, %s.",
-                headline(self._source),
-                count(page_length, self._source.row, self._source.rows),
+                self._dataset.headline,
+                count(page_length, self._dataset.row, self._dataset.rows),
                 self._allowance,
             )
             return
@@ -189,8 +188,8 @@ class ProgressLog:
         seconds = self._allowance.shortest_time(_pages(total - offset, page_length) + 3)
         log.info(
             "%s: %s, %s per page, %s%s.",
-            headline(self._source),
-            count(total, self._source.row, self._source.rows),
+            self._dataset.headline,
+            count(total, self._dataset.row, self._dataset.rows),
             f"{page_length:,}",
             self._allowance,
             f": {about(seconds)} or more" if seconds >= MINUTE else "",  # what each request takes comes on top

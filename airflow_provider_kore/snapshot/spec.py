@@ -27,7 +27,7 @@ from airflow_provider_kore.walk.page import check_page_size
 if TYPE_CHECKING:
     from airflow_provider_kore.formats import Format
     from airflow_provider_kore.snapshot.fields import FieldPolicies
-    from airflow_provider_kore.walk.source import Source
+    from airflow_provider_kore.walk.source import Dataset, Source
 
 ON_DRIFT: Final = ("retry", "fail", "accept")
 """What to do about a list that changed while it was read."""
@@ -164,16 +164,21 @@ class SnapshotSpec:
     )
 
     @property
+    def dataset(self) -> Dataset:
+        """What it is of, in words and names."""
+        return self.source.dataset
+
+    @property
     def parameters_digest(self) -> str:
         """A name for all that shapes the rows: chunks made with other parameters are no beginning of this walk."""
-        return digest([self.source.identity, self.page_size, self.policies.describe()])
+        return digest([self.dataset.identity, self.page_size, self.policies.describe()])
 
     @property
     def recipe(self) -> str:
         """A name for all that shapes what is published: what was made by another recipe is not this task's result."""
         return digest(
             [
-                self.source.identity,
+                self.dataset.identity,
                 self.policies.describe(),
                 [self.file_format.name, self.compression, self.rows_per_file],
                 [self.on_drift, self.policies.on_missing, self.min_rows, self.max_rows],
@@ -207,7 +212,7 @@ class SnapshotSpec:
         from airflow_provider_kore.snapshot.fields import FieldPolicies
 
         check_backfill(run_type, given.get("allow_backfill", False))
-        called = {name: f"{name[:4]}{source.file_name}" for name in ("min_rows", "max_rows")}
+        called = {name: f"{name[:4]}{source.dataset.file_name}" for name in ("min_rows", "max_rows")}
         values = checked(cls, given, called)
         check_count(called["max_rows"], values["max_rows"], least=values["min_rows"], default=0)
         if values["staging_prefix"] is None:

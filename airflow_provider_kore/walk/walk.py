@@ -32,7 +32,7 @@ from airflow_provider_kore.exceptions import (
 )
 from airflow_provider_kore.walk.ids import IdSet
 from airflow_provider_kore.walk.page import Evidence, Page, PageAnswer, PageRequest, Progress
-from airflow_provider_kore.walk.source import headline, with_id
+from airflow_provider_kore.walk.source import with_id
 from airflow_provider_kore.walk.state import WalkState
 
 if TYPE_CHECKING:
@@ -102,8 +102,9 @@ class Walk:
         accept_drift: bool,
     ) -> None:
         self._source = source
+        self._dataset = source.dataset
         self._client = client
-        self._call = source.call(client)
+        self._call = source.call
         self._page_size = page_size or client.config.page_size
         self._most = most
         self._clock = clock
@@ -202,7 +203,7 @@ class Walk:
         """Return a page that holds what was asked for, as it is stored."""
         self._source.check(served)
         self._check_length(served)
-        return with_id(served) if self._source.adds_id else served
+        return with_id(served) if self._dataset.adds_id else served
 
     def _note(self, page: Page, before: Progress) -> None:
         self._watch_growth(page, before)
@@ -246,9 +247,9 @@ class Walk:
         """
         rows = max(page.end, page.total or 0)
         if rows > self._most:
-            name = f"max_{self._source.file_name}"
+            name = f"max_{self._dataset.file_name}"
             raise OversizedError(
-                f"{headline(self._source)} has {rows:,} {self._source.rows} or more, and {name} is {self._most:,}. "
+                f"{self._dataset.headline} has {rows:,} {self._dataset.rows} or more, and {name} is {self._most:,}. "
                 f"Nothing was published. Look at the list in Kore.ai; if that is right, raise {name}."
             )
 
@@ -283,7 +284,7 @@ class Walk:
             return
         if page.total != before.total and not self._growth_is_provable():
             grown = f"totalResults went from {first_total} to {page.total}"
-            self._drifted(f"{grown}, and nothing proves that the new {self._source.rows} come last")
+            self._drifted(f"{grown}, and nothing proves that the new {self._dataset.rows} come last")
         if page.offset >= first_total:
             self._expect(before.last_page, self._last_ids)
 
@@ -297,7 +298,7 @@ class Walk:
         witnesses = list(evidence.agreed)
         drift = list(state.drift)
         if evidence.duplicates:
-            drift.append(f"{evidence.duplicates} {self._source.rows} came twice")
+            drift.append(f"{evidence.duplicates} {self._dataset.rows} came twice")
         if evidence.total is not None and evidence.total != progress.offset:
             drift.append(f"totalResults says {evidence.total}, {progress.offset} were read")
         appended = (evidence.total or 0) - (progress.first_total or 0)
@@ -308,7 +309,7 @@ class Walk:
         elif after.mark != state.mark:
             drift.append(self._moved(state.mark, after.mark))
         if after.mark is not None and (after.mark == state.mark or (appended and not drift)):
-            witnesses.append(self._source.witness)
+            witnesses.append(self._dataset.witness)
         if drift and self._tolerate != "everything":
             raise DriftError(f"The list changed while it was read: {'; '.join(drift)}.")
         return Walked(
@@ -325,11 +326,11 @@ class Walk:
         progress = self._pagination.progress
         grown = f"totalResults went from {progress.first_total} to {progress.total}"
         if not self._growth_is_provable():
-            return [f"{grown}, and nothing proves that the new {self._source.rows} come last"]
+            return [f"{grown}, and nothing proves that the new {self._dataset.rows} come last"]
         if progress.newer != appended:
-            return [f"{grown}, while {progress.newer} {self._source.rows} are newer than the walk"]
+            return [f"{grown}, while {progress.newer} {self._dataset.rows} are newer than the walk"]
         if _seconds_between(progress.last_created, after.mark) > EXPLAINED_WITHIN:
-            return [f"{grown}, and {self._source.mark_name} ({after.mark}) tells of a change after that"]
+            return [f"{grown}, and {self._dataset.mark_name} ({after.mark}) tells of a change after that"]
         return []
 
     def _read_again(self) -> int | None:
@@ -343,7 +344,7 @@ class Walk:
             answer = self._page(offset + position)
             found = tuple(answer.records.ids[: len(ids) - position])
             if found != ids[position : position + len(found)] or (ids and not found):
-                self._drifted(f"the page at offset {offset} holds other {self._source.rows} than before")
+                self._drifted(f"the page at offset {offset} holds other {self._dataset.rows} than before")
                 break
             position += len(found)
             if position == len(ids):  # at once, unless the server has changed its limit
@@ -360,7 +361,7 @@ class Walk:
         return self._client.get_page(self._call, PageRequest(offset, None))
 
     def _moved(self, before: str | None, after: str | None) -> str:
-        return f"{self._source.mark_name} went from {before} to {after}"
+        return f"{self._dataset.mark_name} went from {before} to {after}"
 
     def _drifted(self, what: str) -> None:
         if self._tolerate != "everything":
