@@ -42,9 +42,6 @@ MOST_WINDOWS: Final = 2
 SHORTEST_PAUSE: Final = 1.0
 """Seconds of silence after a refusal at the least: ``Retry-After: 0`` is not leave to hammer."""
 
-LONGEST_PAUSE: Final = 6 * 3600.0
-"""Seconds of silence after a refusal at the most, whatever the server asks for."""
-
 JITTER: Final = 0.5
 """Seconds by which those who were refused together come back apart, at the most."""
 
@@ -229,7 +226,7 @@ class Allowance:
         """Learn from a refusal for the rate. The request is settled by this.
 
         :param started: when it was booked, on the clock's monotonic scale.
-        :param retry_after: seconds the server asked to wait.
+        :param retry_after: seconds the server asked to wait, within reason.
         """
         with self._lock:
             now = self._clock.monotonic()
@@ -240,7 +237,7 @@ class Allowance:
                 if (window.name == "hourly") == hourly:
                     served = window.refuse(started, now, self._uniform)
             if retry_after is not None:
-                pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, retry_after))
+                pause = max(SHORTEST_PAUSE, retry_after)
             elif served:
                 pause = SHORTEST_PAUSE  # the own places that come free are what there is to wait for
             else:

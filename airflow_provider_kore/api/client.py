@@ -17,8 +17,9 @@ from airflow_provider_kore.api.transport import RequestsTransport, Transport
 from airflow_provider_kore.api.ways import Ways
 from airflow_provider_kore.clock import Clock, SystemClock
 from airflow_provider_kore.exceptions import ContractError, DriftError, NotFoundError, RequestRefusedError
+from airflow_provider_kore.parameters import check_count
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.walk.page import PageRequest, check_page_size
+from airflow_provider_kore.walk.page import PageRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -116,7 +117,8 @@ class CampaignClient:
 
         Raises ParameterError for an impossible size.
         """
-        return call.pagination(page_size=check_page_size(page_size) or self.config.page_size, **options)
+        asked = check_count("page_size", page_size, least=1, default=0)
+        return call.pagination(page_size=asked or self.config.page_size, **options)
 
     def iter_pages(
         self,

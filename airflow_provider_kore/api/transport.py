@@ -154,13 +154,13 @@ class RequestsTransport:
                 error = err
                 error.__context__ = None
             except _TROUBLE as err:
-                error = self._late() if exchange.expired else self._explain(err)
+                error = self._explain(TimeoutError() if exchange.expired else err)
             except Exception as err:
                 # Odd bytes in an answer's head are a ValueError in some versions; a mistake of ours is no broken
                 # connection.
                 if not exchange.expired and not (isinstance(err, ValueError) and _is_foreign(err)):
                     raise
-                error = self._late() if exchange.expired else self._explain(err)
+                error = self._explain(TimeoutError() if exchange.expired else err)
         # Raised outside the except: the original's frames and text may hold the token or a proxy's password.
         raise error
 
@@ -186,12 +186,6 @@ class RequestsTransport:
             return HttpResponse(status=raw.status, headers=raw.headers, body=body)
         finally:
             raw.close()  # read to its end, it has given its connection back by itself
-
-    def _late(self) -> KoreError:
-        return UnreachableError(
-            f"{self._host} did not finish its answer within {self._timeout:g} s. If it is just slow, raise the "
-            "connection's timeout field."
-        )
 
     def close(self) -> None:
         """See :meth:`Transport.close`."""

@@ -42,13 +42,14 @@ from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
 from airflow_provider_kore.store.store import AccessRefused, ObjectStore
 from airflow_provider_kore.store.upload import abort_leftovers
-from airflow_provider_kore.walk.walk import Walk, Walked
+from airflow_provider_kore.walk.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.walk.proof import Walked
     from airflow_provider_kore.walk.reader import Reader
 
 log = logging.getLogger(__name__)

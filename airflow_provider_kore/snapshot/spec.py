@@ -18,11 +18,9 @@ from airflow_provider_kore.parameters import (
     check_number,
     check_prefix,
     checked,
-    is_missing,
     parameter,
 )
 from airflow_provider_kore.snapshot.filing import check_backfill
-from airflow_provider_kore.walk.page import check_page_size
 
 if TYPE_CHECKING:
     from airflow_provider_kore.formats import Format
@@ -56,11 +54,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _page_size(_: str, value: object) -> int | None:
-    return None if is_missing(value) else check_page_size(value)
-
-
-def _rows_per_file(name: str, value: object) -> int | None:
+def _count_or_none(name: str, value: object) -> int | None:
     return check_count(name, value, least=1, default=0) or None
 
 
@@ -114,7 +108,7 @@ class SnapshotSpec:
         "False: refuse",
     )
     page_size: int | None = parameter(
-        _page_size, None, templated=True, doc="rows to ask for in one request; None: as the connection says"
+        _count_or_none, None, templated=True, doc="rows to ask for in one request; None: as the connection says"
     )
     durable: bool = parameter(
         check_boolean,
@@ -147,7 +141,7 @@ class SnapshotSpec:
         doc="fail if more than this share of the last good snapshot's rows is missing; 1 allows all",
     )
     rows_per_file: int | None = parameter(
-        _rows_per_file,
+        _count_or_none,
         None,
         templated=True,
         doc="split the snapshot into files of so many rows; then the manifest is its commit",

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_kore.walk.page import Evidence, Page
-    from airflow_provider_kore.walk.reader import Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +75,10 @@ class Dataset:
         """A JSON value that differs wherever the rows may: checkpoints of one are no beginning of another."""
         return [self.file_name, self.partition, self.filters]
 
+    def moved(self, before: str | None, after: str | None) -> str:
+        """Say that the mark has changed."""
+        return f"{self.mark_name} went from {before} to {after}"
+
     def is_same(self, manifest: Mapping[str, object]) -> bool:
         """Say whether a manifest in the partition tells of the very same rows."""
         return self.filters is None or manifest.get("filters") == self.filters
@@ -102,8 +105,8 @@ class Source(Protocol):
         """What it is, in words and names."""
 
     @property
-    def call(self) -> Call:
-        """The call that serves its pages."""
+    def call(self) -> object:
+        """The call that serves its pages, as the vendor's client takes it."""
 
     def look(self, client: Any) -> SourceState:
         """Ask it about itself, with the vendor's client. Raises NotFoundError if it does not exist."""

@@ -1,27 +1,11 @@
-"""One walk over a list, from its beginning or from a checkpoint, and the proof that the list held still meanwhile.
-
-An offset walk over a list that changes can miss contacts without any page looking wrong, so the list's ``updatedAt`` is
-read before and after. Contacts that are appended behind all others do no harm, and that can be proven:
-
-- contacts come in the order they were created, so new ones come last, and only a removal can shift anything;
-- a removal before the place where the walk is makes it miss a contact. As long as that place is among the contacts
-  that were there at the first page, one of those is missed: then more contacts are newer than the start than the total
-  has grown by;
-- behind them, a page that is read again tells: if its contacts have as many before them as they had, none of those is
-  gone, for nothing can have come in their place. So each page among the new contacts is followed by a second look at
-  the one before it, and the last thing a walk does is to look at the last page: it is the same, and ends the list.
-  At that moment the list is what was read, whatever was appended while the walk was near its end.
-
-What this cannot see is a contact that was edited in place after it was read, and before the last append.
-"""
+"""One walk over a list, from its beginning or from a checkpoint; :mod:`~airflow_provider_kore.walk.proof` judges it."""
 
 from __future__ import annotations
 
 import logging
 import secrets
 from collections import deque
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.exceptions import (
@@ -31,7 +15,8 @@ from airflow_provider_kore.exceptions import (
     RequestRefusedError,
 )
 from airflow_provider_kore.walk.ids import IdSet
-from airflow_provider_kore.walk.page import Evidence, Page, PageAnswer, PageRequest, Progress
+from airflow_provider_kore.walk.page import Page, PageAnswer, PageRequest, Progress
+from airflow_provider_kore.walk.proof import Walked, is_provable, judge
 from airflow_provider_kore.walk.source import with_id
 from airflow_provider_kore.walk.state import WalkState
 
@@ -50,9 +35,6 @@ log = logging.getLogger(__name__)
 LOOK_EVERY: Final = 500
 """Pages between two looks at the list's ``updatedAt`` in a long walk: 0.2 % of its requests."""
 
-EXPLAINED_WITHIN: Final = 2.0
-"""Seconds by which ``updatedAt`` may be later than the newest contact's ``createdAt`` and still be its doing."""
-
 LONG: Final = 100
 """Pages from which on a walk looks behind its first page whether the list changed meanwhile.
 
@@ -64,21 +46,6 @@ BEGINNINGS: Final = 5
 
 ENDS: Final = 20
 """How often the end of a list that keeps growing is looked for before that counts as drift."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Walked:
-    """A walk that reached the end of its list."""
-
-    state: WalkState
-    evidence: Evidence
-    source_state: SourceState
-    witnesses: tuple[str, ...]
-    """Those that agree, the source's own among them (``updated_at``) where it has one."""
-    drift: tuple[str, ...]
-    """What changed meanwhile, in words; empty: nothing that matters."""
-    appended: int
-    """Contacts that were added at the end meanwhile, and are in."""
 
 
 class Walk:
@@ -105,7 +72,7 @@ class Walk:
         self._dataset = source.dataset
         self._client = client
         self._call = source.call
-        self._page_size = page_size or client.config.page_size
+        self._page_size = page_size
         self._most = most
         self._clock = clock
         self._stop = stop
@@ -126,7 +93,8 @@ class Walk:
 
     def _begin(self, mark: str | None) -> None:
         self._state = WalkState(walk_id=secrets.token_hex(6), started=self._clock.time(), mark=mark)
-        self._pagination = self._call.pagination(
+        self._pagination = self._client.pagination(
+            self._call,
             page_size=self._page_size,
             tolerate=self._tolerate,
             newer_than=mark,
@@ -150,7 +118,8 @@ class Walk:
             ids.add(identifier)
             tail.append(identifier)
         self._last_ids = tuple(tail)
-        self._pagination = self._call.pagination(
+        self._pagination = self._client.pagination(
+            self._call,
             page_size=self._page_size,
             progress=progress,
             ids=ids,
@@ -160,10 +129,10 @@ class Walk:
         now = self._look()
         total = self._read_again()
         first_total, known = progress.first_total, progress.total
-        if first_total is not None and total is not None and total > first_total and self._growth_is_provable():
+        if first_total is not None and total is not None and total > first_total and is_provable(self.state):
             return  # that it did nothing else shows at the end
         if now.mark != state.mark:
-            self._drifted(f"{self._moved(state.mark, now.mark)} between two tries")
+            self._drifted(f"{self._dataset.moved(state.mark, now.mark)} between two tries")
         if known is not None and total is not None and total != known:
             self._drifted(f"totalResults went from {known} to {total} between two tries")
 
@@ -216,14 +185,17 @@ class Walk:
         after = self._look()
         progress = self._pagination.progress
         changed = after.mark != self._state.mark or progress.total != progress.first_total
-        if changed and self._growth_is_provable():
+        if changed and is_provable(self.state):
             if self._ends == ENDS:
                 self._drifted(f"it still grew when its end had been read {ENDS} times")
             elif self._goes_on():
                 self._ends += 1
                 self._pagination.reopen()
                 return
-        self._verdict = self._judge(after)
+        verdict = judge(self.state, self._pagination.evidence, after, self._dataset)
+        if verdict.drift and self._tolerate != "everything":
+            raise DriftError(f"The list changed while it was read: {'; '.join(verdict.drift)}.")
+        self._verdict = verdict
 
     def _goes_on(self) -> bool:
         """Read the last page again, and say whether the list has more rows than were read by now."""
@@ -237,7 +209,7 @@ class Walk:
         """Raise DriftError if the list changed: pages contradict each other then, through no fault of the server."""
         now = self._look().mark
         if now != self._state.mark:
-            moved = self._moved(self._state.mark, now)
+            moved = self._dataset.moved(self._state.mark, now)
             raise DriftError(f"The list changed while it was read: {moved}. {err}") from None
 
     def _check_length(self, page: Page) -> None:
@@ -275,63 +247,18 @@ class Walk:
         now = self._look().mark
         # The total may be about to tell of growth; a page that was read again tells that it hasn't yet.
         if now != state.mark and self._read_again() == progress.total:
-            self._drifted(self._moved(state.mark, now))
+            self._drifted(self._dataset.moved(state.mark, now))
 
     def _watch_growth(self, page: Page, before: Progress) -> None:
         """Let a list grow at its end, as long as that can be proven to be all that happens."""
         first_total = before.first_total
         if first_total is None or page.total is None or page.total == first_total:
             return
-        if page.total != before.total and not self._growth_is_provable():
+        if page.total != before.total and not is_provable(self.state):
             grown = f"totalResults went from {first_total} to {page.total}"
             self._drifted(f"{grown}, and nothing proves that the new {self._dataset.rows} come last")
         if page.offset >= first_total:
             self._expect(before.last_page, self._last_ids)
-
-    def _growth_is_provable(self) -> bool:
-        state, progress = self._state, self._pagination.progress
-        return bool(state.told_total and state.mark and progress.first_total is not None and progress.ascending)
-
-    def _judge(self, after: SourceState) -> Walked:
-        state, evidence = self._state, self._pagination.evidence
-        progress = self._pagination.progress
-        witnesses = list(evidence.agreed)
-        drift = list(state.drift)
-        if evidence.duplicates:
-            drift.append(f"{evidence.duplicates} {self._dataset.rows} came twice")
-        if evidence.total is not None and evidence.total != progress.offset:
-            drift.append(f"totalResults says {evidence.total}, {progress.offset} were read")
-        appended = (evidence.total or 0) - (progress.first_total or 0)
-        if appended < 0:
-            drift.append(f"totalResults went from {progress.first_total} to {evidence.total}")
-        elif appended:
-            drift += self._unproven(appended, after)
-        elif after.mark != state.mark:
-            drift.append(self._moved(state.mark, after.mark))
-        if after.mark is not None and (after.mark == state.mark or (appended and not drift)):
-            witnesses.append(self._dataset.witness)
-        if drift and self._tolerate != "everything":
-            raise DriftError(f"The list changed while it was read: {'; '.join(drift)}.")
-        return Walked(
-            state=self.state,
-            evidence=evidence,
-            source_state=after,
-            witnesses=tuple(witnesses),
-            drift=tuple(drift),
-            appended=0 if drift else appended,
-        )
-
-    def _unproven(self, appended: int, after: SourceState) -> list[str]:
-        """Say why a grown list is not proven to have grown at its end alone; nothing if it is."""
-        progress = self._pagination.progress
-        grown = f"totalResults went from {progress.first_total} to {progress.total}"
-        if not self._growth_is_provable():
-            return [f"{grown}, and nothing proves that the new {self._dataset.rows} come last"]
-        if progress.newer != appended:
-            return [f"{grown}, while {progress.newer} {self._dataset.rows} are newer than the walk"]
-        if _seconds_between(progress.last_created, after.mark) > EXPLAINED_WITHIN:
-            return [f"{grown}, and {self._dataset.mark_name} ({after.mark}) tells of a change after that"]
-        return []
 
     def _read_again(self) -> int | None:
         """Read the last page once more; return the total it tells."""
@@ -360,9 +287,6 @@ class Walk:
                 raise
         return self._client.get_page(self._call, PageRequest(offset, None))
 
-    def _moved(self, before: str | None, after: str | None) -> str:
-        return f"{self._dataset.mark_name} went from {before} to {after}"
-
     def _drifted(self, what: str) -> None:
         if self._tolerate != "everything":
             raise DriftError(f"The list changed while it was read: {what}.")
@@ -371,10 +295,3 @@ class Walk:
 
     def _look(self) -> SourceState:
         return self._source.look(self._client)
-
-
-def _seconds_between(earlier: str, later: str | None) -> float:
-    try:
-        return (datetime.fromisoformat(later or "") - datetime.fromisoformat(earlier)).total_seconds()
-    except (ValueError, TypeError):
-        return float("inf")

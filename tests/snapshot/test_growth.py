@@ -24,7 +24,7 @@ from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk import pagination
-from airflow_provider_kore.walk.walk import Walk, Walked
+from airflow_provider_kore.walk.walk import Walk
 
 pytestmark = [pytest.mark.exhaustive, pytest.mark.usefixtures("short_is_long")]
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_kore.api.transport import HttpRequest, HttpResponse
+    from airflow_provider_kore.walk.proof import Walked
 
 Happening = tuple[int, "Callable[[Vendor], None]"]
 QUIRKS = {
