@@ -84,8 +84,8 @@ class CampaignQuery:
         """Return the filters as JSON values, for manifests."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in self.filters.items()}
 
-    def check(self, page: Page) -> None:
-        """Raise ContractError if a page holds a campaign that was not asked for, as far as it tells."""
+    def checked(self, page: Page) -> Page:
+        """Return a page that holds no campaign that was not asked for, as far as it tells. Raises ContractError."""
         for record in page.records:
             for name, spelled in _LISTS.items():
                 value = record.value.get(spelled)
@@ -94,6 +94,7 @@ class CampaignQuery:
                         f"The server ignores the filter {name!r}: campaign {quoted(record.id)} does not pass it. Leave "
                         "the filter out, and ask Kore.ai support about it."
                     )
+        return page
 
 
 def _values(name: str, given: object) -> tuple[str, ...]:

@@ -178,13 +178,8 @@ class CampaignClient:
         Raises DriftError, PaginationError, and whatever :meth:`send` raises; ContractError if the server ignores a
         filter.
         """
-
-        def checked() -> Iterator[Page]:
-            for page in self.iter_pages(calls.campaigns(query)):
-                query.check(page)
-                yield page
-
-        return _held_still(checked(), lambda: {"the newest updatedAt": self.get_newest_update(query)})
+        pages = map(query.checked, self.iter_pages(calls.campaigns(query)))
+        return _held_still(pages, lambda: {"the newest updatedAt": self.get_newest_update(query)})
 
     def get_newest_update(self, query: CampaignQuery) -> str | None:
         """Return the newest ``updatedAt`` of the campaigns, which any change of one moves; None if that is not told.
@@ -317,7 +312,7 @@ def _held_still(pages: Iterable[Page], look: Callable[[], Mapping[str, object]])
     for what, was in before.items():
         if after[what] != was:
             raise DriftError(
-                f"The list changed while it was read: {what} went from {_told(was)} to {_told(after[what])}."
+                f"The list changed while it was read: {what} went from {quoted(was, 40)} to {quoted(after[what], 40)}."
             )
 
 
@@ -329,7 +324,3 @@ def catalogue_of(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
     if not isinstance(data, list) or not all(isinstance(item, Mapping) for item in data):
         raise ContractError("The catalogue of contact lists has no 'data' array. Check the connection's api_version.")
     return data
-
-
-def _told(value: object) -> str:
-    return quoted(value, 40)

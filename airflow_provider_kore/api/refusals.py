@@ -13,7 +13,7 @@ from datetime import UTC
 from functools import lru_cache
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api.auth import TOLERATED_SKEW
@@ -32,6 +32,9 @@ from airflow_provider_kore.exceptions import (
 )
 from airflow_provider_kore.quoting import quoted
 
+if TYPE_CHECKING:
+    from airflow_provider_kore.api.transport import HttpResponse
+
 
 class WebPageError(RequestRefusedError):
     """A refusal that is a web page: not the API's, but of something in between, or of another host."""
@@ -47,31 +50,28 @@ _RATE_LIMIT = re.compile(
 
 
 def explain(
-    *,
-    status: int,
-    headers: Mapping[str, str],
-    payload: object,
-    text: str,
-    what: str,
-    skew: float,
-    now: float,
+    response: HttpResponse, payload: object, problem: ValueError | None, *, what: str, skew: float, now: float
 ) -> KoreError:
-    """Return the error that a refusal stands for.
+    """Return the error that an answer stands for which is no success.
 
-    :param status: of HTTP; below 400 the refusal was told in the body.
-    :param payload: the parsed body, None if it is no JSON.
-    :param text: the body as text, only searched for the vendor's rate limit texts, wherever they stand in it.
+    Its status is HTTP's; below 400 the refusal was told in the body. The body as text is only searched for the vendor's
+    rate limit texts, wherever they stand in it.
+
+    :param payload: its parsed body, None if that is no JSON of this API.
+    :param problem: what the parser raised.
     :param what: the call, for the message: "contact list cl-1".
     :param skew: seconds by which the server's clock is ahead of ours.
     :param now: seconds since the epoch, to read a date in ``Retry-After``.
     """
-    messages = " / ".join(_messages(payload))
+    status, headers, text = response.status, response.headers, _text(response.body)
     known: KoreError | None
     known = rate_limit(text, headers, what, now, certain=status == HTTPStatus.TOO_MANY_REQUESTS)
+    if status == HTTPStatus.OK and payload is None:
+        known = known or _garbage(problem, text, headers, what)
     known = known or _refused_elsewhere(status, headers, text, what)
     if known is not None:
         return known
-    lower = messages.lower()
+    lower = " / ".join(_messages(payload)).lower()
     if status == HTTPStatus.UNAUTHORIZED or any(known in lower for known in _OF_TOKENS):
         return _unauthorised(lower, what, skew)
     if "invalid streamid" in lower:
@@ -127,16 +127,8 @@ def is_web_page(text: str, headers: Mapping[str, str]) -> bool:
     return text.lstrip("\ufeff \t\r\n")[:1] == "<" or "html" in headers.get("Content-Type", "").lower()
 
 
-def explain_garbage(
-    error: ValueError | None, text: str, *, headers: Mapping[str, str], what: str, now: float
-) -> KoreError:
-    """Return the error for a body that is not an answer of this API, although its status says success.
-
-    :param error: what its parser raised.
-    """
-    limited = rate_limit(text, headers, what, now)
-    if limited is not None:
-        return limited
+def _garbage(error: ValueError | None, text: str, headers: Mapping[str, str], what: str) -> KoreError:
+    """Return the error for a body that is not an answer of this API, although its status says success."""
     if is_web_page(text, headers):
         return MalformedResponseError(
             f"The answer for {what} is a web page instead of JSON. Check that the connection's host is the Kore.ai "
@@ -166,6 +158,13 @@ _BROKEN: Final = (
     ),
 )
 """What is wrong with a body, by what its parser raised; the first that fits."""
+
+
+def _text(body: bytes) -> str:
+    try:
+        return json_text.decode(body)
+    except ValueError:
+        return ""
 
 
 def _not_json(text: str) -> ValueError | None:

@@ -73,4 +73,4 @@ class CampaignsSource(Source):
 
     def check(self, page: Page) -> None:
         """Raise ContractError if the server ignores a filter."""
-        self.query.check(page)
+        self.query.checked(page)
