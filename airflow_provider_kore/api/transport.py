@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from airflow_provider_kore.api import unpack
 from airflow_provider_kore.api.certificates import check_bundle, variable_of
 from airflow_provider_kore.api.config import is_loopback
-from airflow_provider_kore.api.unpack import CutError, Unpacker
+from airflow_provider_kore.api.unpack import PACKINGS, unpacked
 from airflow_provider_kore.api.watchdog import Exchange, Watchdog, watch_connections
 from airflow_provider_kore.exceptions import (
     ConfigError,
@@ -35,7 +35,7 @@ from airflow_provider_kore.exceptions import (
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.clock import Clock
@@ -233,33 +233,32 @@ class RequestsTransport:
     def _read(self, raw: urllib3.BaseHTTPResponse, deadline: float, largest: int) -> bytes:
         """Read the body, within its limit, as no version of urllib3 unpacks it."""
         encoding = str(raw.headers.get("Content-Encoding", ""))
-        try:
-            unpacker = Unpacker(encoding, largest)
-        except KeyError:
+        packing = PACKINGS.get(encoding.strip().lower())
+        if packing is None:
             raise MalformedResponseError(
                 f"{self._host} sent a body packed as '{quoted(encoding)}', which was not asked for. "
                 "Check what stands between here and the connection's host."
-            ) from None
-        size = 0
+            )
         try:
-            while piece := raw.read(_AT_ONCE, decode_content=False):
-                size += len(piece)
-                unpacker.feed(piece)
-                if self._clock.monotonic() > deadline:
-                    raise requests.Timeout
-                if raw.closed:
-                    break  # that was all of it
-            if raw.length_remaining:
-                raise urllib3.exceptions.IncompleteRead(size, raw.length_remaining)
-            return unpacker.end()
-        except CutError:
-            raise urllib3.exceptions.DecodeError from None
+            return unpacked(self._pieces(raw, deadline), packing, largest)
         except unpack.TooLargeError:
             kind = TooLargeError if raw.status == HTTPStatus.OK else MalformedResponseError
             raise kind(
                 f"{self._host} sent a body of more than {largest:,} bytes. Lower page_size, and check that host is the "
                 "Kore.ai environment."
             ) from None
+
+    def _pieces(self, raw: urllib3.BaseHTTPResponse, deadline: float) -> Iterator[bytes]:
+        size = 0
+        while piece := raw.read(_AT_ONCE, decode_content=False):
+            size += len(piece)
+            yield piece
+            if self._clock.monotonic() > deadline:
+                raise requests.Timeout
+            if raw.closed:
+                break  # that was all of it
+        if raw.length_remaining:
+            raise urllib3.exceptions.IncompleteRead(size, raw.length_remaining)
 
     def _explain(self, err: Exception) -> KoreError:
         found = _chain(err)
