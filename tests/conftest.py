@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+settings.register_profile("kore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kore")  # a machine that is busy with other things is no failure
 
 # Tests that may be skipped in CI although a skip is a failure there: the start of a node id, and the reason.
 ALLOWED_SKIPS: dict[str, str] = {}

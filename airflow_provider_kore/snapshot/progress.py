@@ -124,44 +124,35 @@ class ProgressLog:
 
     def page(self, page: Page) -> None:
         """Note a page."""
-        offset, total, page_length = page.end, page.total, page.end - page.offset
+        now = self._clock.monotonic()
         if self._waiting is not None:
-            self._waiting.begin_again(self._clock.monotonic(), offset, total)
-        self._say(offset, total, page_length)
-        self._teller.look()
-
-    def _say(self, offset: int, total: int | None, page_length: int) -> None:
+            self._waiting.begin_again(now, page.end, page.total)
         if not self._announced:
             self._announced = True
-            self._first_total = total
-            self._announce(offset, total, page_length)
-        now = self._clock.monotonic()
+            self._first_total = page.total
+            self._announce(page)
         pace = self._pace(now)
-        if now - self._last < (EVERY if now - self._began <= MINUTE else LATER_EVERY):
-            return
-        self._last = now
-        self._teller.told()
-        speed = (offset - self._first_offset) / (now - self._began)
-        retries = count(self._client.spent.retries, "retry", "retries")
-        if total is None:
-            log.info("%s, %s, %s.", count(offset, self._dataset.row, self._dataset.rows), pace, retries)
-            return
-        grown = total - (self._first_total or 0)
-        log.info(
-            "%s of %s (%d %%%s), %s, %s, %s left.",
-            f"{offset:,}",
-            count(total, self._dataset.row, self._dataset.rows),
-            100 * offset // max(total, 1),
-            f"; {grown:+,} since the walk began" if grown and self._first_total is not None else "",
-            pace,
-            retries,
-            about(
-                max(
-                    (total - offset) / speed if speed > 0 else 0.0,
-                    self._allowance.shortest_time(_pages(total - offset, page_length)),
-                )
-            ),
-        )
+        if now - self._last >= (EVERY if now - self._began <= MINUTE else LATER_EVERY):
+            self._last = now
+            self._teller.told()
+            retries = count(self._client.spent.retries, "retry", "retries")
+            log.info("%s.", ", ".join([self._reached(page), pace, retries, *self._left(page, now)]))
+        self._teller.look()
+
+    def _reached(self, page: Page) -> str:
+        if page.total is None:
+            return self._dataset.count(page.end)
+        grown = 0 if self._first_total is None else page.total - self._first_total
+        growth = f"; {grown:+,} since the walk began" if grown else ""
+        share = 100 * page.end // max(page.total, 1)
+        return f"{page.end:,} of {self._dataset.count(page.total)} ({share} %{growth})"
+
+    def _left(self, page: Page, now: float) -> list[str]:
+        if page.total is None:
+            return []
+        rows, speed = page.total - page.end, (page.end - self._first_offset) / (now - self._began)
+        seconds = self._allowance.shortest_time(_pages(rows, page))
+        return [f"{about(max(rows / speed if speed > 0 else 0.0, seconds))} left"]
 
     def _pace(self, now: float) -> str:
         """Say how many requests have been sent in the last minute, as the allowance counts them."""
@@ -175,25 +166,14 @@ class ProgressLog:
         over = "the last minute" if now - self._began >= MINUTE else f"{seconds:.0f} s"
         return f"{count(sent - before, 'request')} in {over}"
 
-    def _announce(self, offset: int, total: int | None, page_length: int) -> None:
-        if total is None:
-            log.info(
-                "%s: length unknown, %s per page, %s.",
-                self._dataset.headline,
-                count(page_length, self._dataset.row, self._dataset.rows),
-                self._allowance,
-            )
-            return
-        # The list is looked at before and after.
-        seconds = self._allowance.shortest_time(_pages(total - offset, page_length) + 3)
-        log.info(
-            "%s: %s, %s per page, %s%s.",
-            self._dataset.headline,
-            count(total, self._dataset.row, self._dataset.rows),
-            f"{page_length:,}",
-            self._allowance,
-            f": {about(seconds)} or more" if seconds >= MINUTE else "",  # what each request takes comes on top
-        )
+    def _announce(self, page: Page) -> None:
+        length, per_page, least = "length unknown", self._dataset.count(page.end - page.offset), ""
+        if page.total is not None:
+            length, per_page = self._dataset.count(page.total), f"{page.end - page.offset:,}"
+            # The list is looked at before and after; what each request takes comes on top.
+            seconds = self._allowance.shortest_time(_pages(page.total - page.end, page) + 3)
+            least = f": {about(seconds)} or more" if seconds >= MINUTE else ""
+        log.info("%s: %s, %s per page, %s%s.", self._dataset.headline, length, per_page, self._allowance, least)
 
 
 def _end(ended: str | None) -> str:
@@ -211,8 +191,9 @@ def _end(ended: str | None) -> str:
     return f"ended in {ended}"
 
 
-def _pages(rows: int, page_length: int) -> int:
-    return -(-rows // max(page_length, 1))
+def _pages(rows: int, page: Page) -> int:
+    """Return how many pages of this length hold so many rows."""
+    return -(-rows // max(page.end - page.offset, 1))
 
 
 def about(seconds: float) -> str:

@@ -88,7 +88,7 @@ def take_snapshot(
     if published is not None:
         log.info(
             "This run has published %s already.",
-            count(published.rows, spec.dataset.row, spec.dataset.rows),
+            spec.dataset.count(published.rows),
         )
         with (
             teller.phase("cleaning up what this run has left"),
@@ -145,7 +145,7 @@ def take_snapshot(
             _remove_staging(staging)
     log.info(
         "Landed %s of %s in s3://%s/%s.",
-        count(manifest.rows, spec.dataset.row, spec.dataset.rows),
+        spec.dataset.count(manifest.rows),
         spec.dataset.name,
         store.bucket,
         layout.partition,

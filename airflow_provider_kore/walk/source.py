@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_kore.quoting import count
 from airflow_provider_kore.walk.page import Record, Records
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class Dataset:
     def identity(self) -> object:
         """A JSON value that differs wherever the rows may: checkpoints of one are no beginning of another."""
         return [self.file_name, self.partition, self.filters]
+
+    def count(self, number: int) -> str:
+        """Return a number of rows with their noun."""
+        return count(number, self.row, self.rows)
 
     def moved(self, before: str | None, after: str | None) -> str:
         """Say that the mark has changed."""

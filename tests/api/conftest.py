@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from airflow_provider_kore.simulator import pytest_plugin
 
@@ -17,10 +16,6 @@ for folder in (TESTS / "snapshot", TESTS / "api"):
         sys.path.insert(0, str(folder))
 
 from clocks import ImpatientClock  # noqa: E402
-
-# A machine that is busy with other things is no failure.
-settings.register_profile("kore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("kore")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
