@@ -137,7 +137,7 @@ class CampaignClient:
         return self._reader.iter_pages(call, pagination or self.pagination(call), stop=stop)
 
     def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
-        """Fetch one page, as the server gave it."""
+        """Fetch one page, as the server gave it; without a limit where it refuses the limit."""
         return self._reader.get_page(call, request)
 
     def iter_contact_pages(self, contact_list_id: str, *, page_size: int | None = None) -> Iterator[Page]:
@@ -194,11 +194,7 @@ class CampaignClient:
 
     def _newest_campaigns(self, query: CampaignQuery, number: int) -> PageAnswer:
         """Return so many of the campaigns, those that changed last if the server sorts by that."""
-        call = calls.campaigns(query, sort_by="updatedAt", order="desc")
-        try:
-            return self.get_page(call, PageRequest(0, number))
-        except RequestRefusedError:  # for the limit, perhaps
-            return self.get_page(call, PageRequest(0, None))
+        return self.get_page(calls.campaigns(query, sort_by="updatedAt", order="desc"), PageRequest(0, number))
 
     def find_campaign(self, campaign_id: str) -> Mapping[str, object]:
         """Return what the API tells of the instance of a campaign, in one request or two; empty if nothing.

@@ -85,8 +85,17 @@ class PageReader:
                     yield page
 
     def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
-        """Fetch one page, as the server gave it."""
+        """Fetch one page, as the server gave it; without a limit where it refuses the limit."""
+        try:
+            return self._ask(call, request)
+        except WebPageError:  # it says nothing about the limit
+            raise
+        except RequestRefusedError:
+            if request.limit is None:
+                raise
+            return self._ask(call, PageRequest(request.skip, None))
 
+    def _ask(self, call: PagedCall, request: PageRequest) -> PageAnswer:
         def attempt(way: Way) -> Any:
             return self._sender.send(call.page(self._config, request, way))
 
@@ -95,7 +104,7 @@ class PageReader:
 
     def _next_page(self, call: PagedCall, request: PageRequest, ahead: Prefetcher[PageRequest, Payload]) -> PageAnswer:
         if request not in ahead:
-            return self.get_page(call, request)
+            return self._ask(call, request)
         page = call.page(self._config, request, self._ways.best(call.endpoint))
         answer: PageAnswer = self._sender.send(page, first=partial(ahead.take, request))
         return answer

@@ -182,32 +182,29 @@ class OffsetPagination:
     def _doubt(self, answer: PageAnswer, ids: Sequence[str]) -> _Doubt | None:
         offset, count = self.progress.offset, len(ids)
         if answer.skip is not None and answer.skip != offset:
-            return _Doubt(
-                PaginationError(
-                    f"Asked for the page at skip={offset}, the server answered with skip={answer.skip}: it ignores or "
-                    f"changes skip, so this list cannot be walked by offset. {self._ask_support}"
-                )
+            return self._wrong(
+                f"Asked for the page at skip={offset}, the server answered with skip={answer.skip}: it ignores or "
+                f"changes skip, so this list cannot be walked by offset."
             )
         if count == 0:
             return self._doubt_empty(answer)
         different = len(set(ids))
         if different < count and self._tolerate != "everything":
-            return _Doubt(
-                PaginationError(
-                    f"The page at offset {offset} holds {count} {self._rows}, but only {different} different "
-                    f"{self._id_name}s, each time it is asked for: the same {self._id_name} twice. {self._ask_support}"
-                )
+            return self._wrong(
+                f"The page at offset {offset} holds {count} {self._rows}, but only {different} different "
+                f"{self._id_name}s, each time it is asked for: the same {self._id_name} twice."
             )
         if offset and all(identifier in self.ids for identifier in ids):
-            return _Doubt(
-                PaginationError(
-                    f"All {count} {self._rows} of the page at offset {offset} had been read before: the server ignores "
-                    f"skip, or repeats its pages. {self._ask_support}"
-                )
+            return self._wrong(
+                f"All {count} {self._rows} of the page at offset {offset} had been read before: the server ignores "
+                f"skip, or repeats its pages."
             )
         if _is_short(answer) and not self._short_pages_confirmed and self._says_more(answer, offset + count):
             return _Doubt(None)
         return None
+
+    def _wrong(self, what: str) -> _Doubt:
+        return _Doubt(PaginationError(f"{what} {self._ask_support}"))
 
     def _doubt_empty(self, answer: PageAnswer) -> _Doubt | None:
         offset, known = self.progress.offset, self.progress.total
@@ -220,18 +217,12 @@ class OffsetPagination:
                         f"went from {known} to {answer.total}."
                     )
                 )
-            return _Doubt(
-                PaginationError(
-                    f"The page at offset {offset} is empty, while totalResults says {total}: "
-                    f"{total - offset} {self._rows} are missing. {self._ask_support}"
-                )
+            return self._wrong(
+                f"The page at offset {offset} is empty, while totalResults says {total}: "
+                f"{total - offset} {self._rows} are missing."
             )
         if answer.has_more and total is None:
-            return _Doubt(
-                PaginationError(
-                    f"The page at offset {offset} is empty, while hasMore says that there is more. {self._ask_support}"
-                )
-            )
+            return self._wrong(f"The page at offset {offset} is empty, while hasMore says that there is more.")
         if offset == 0 and not (answer.total == 0 and answer.has_more is False):
             return _Doubt(None)  # an empty list is rare, and one bad answer must not make one
         return None

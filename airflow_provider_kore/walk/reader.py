@@ -81,4 +81,4 @@ class Reader(Meter, Protocol):
         """Yield the pages from a place on, until the end is proven; after a stop, those that were asked for already."""
 
     def get_page(self, call: Any, request: PageRequest) -> PageAnswer:
-        """Fetch one page, as the server gave it."""
+        """Fetch one page, as the server gave it; without a limit where it refuses the limit."""

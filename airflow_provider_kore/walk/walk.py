@@ -12,10 +12,9 @@ from airflow_provider_kore.exceptions import (
     DriftError,
     OversizedError,
     PaginationError,
-    RequestRefusedError,
 )
 from airflow_provider_kore.walk.ids import IdSet
-from airflow_provider_kore.walk.page import Page, PageAnswer, PageRequest, Progress
+from airflow_provider_kore.walk.page import Page, PageRequest, Progress
 from airflow_provider_kore.walk.proof import Walked, is_provable, judge
 from airflow_provider_kore.walk.source import with_id
 from airflow_provider_kore.walk.state import WalkState
@@ -268,7 +267,7 @@ class Walk:
         """Read again from an offset, where these very ids must be; return the total that is told there."""
         position = 0
         while True:
-            answer = self._page(offset + position)
+            answer = self._client.get_page(self._call, PageRequest(offset + position, self._pagination.limit))
             found = tuple(answer.records.ids[: len(ids) - position])
             if found != ids[position : position + len(found)] or (ids and not found):
                 self._drifted(f"the page at offset {offset} holds other {self._dataset.rows} than before")
@@ -277,15 +276,6 @@ class Walk:
             if position == len(ids):  # at once, unless the server has changed its limit
                 break
         return None if self._pagination.progress.totals_count_pages else answer.total
-
-    def _page(self, offset: int) -> PageAnswer:
-        """Read a page for a second time, as the server lets it be asked for."""
-        try:
-            return self._client.get_page(self._call, PageRequest(offset, self._pagination.limit))
-        except RequestRefusedError:
-            if not self._pagination.refuse_limit():
-                raise
-        return self._client.get_page(self._call, PageRequest(offset, None))
 
     def _drifted(self, what: str) -> None:
         if self._tolerate != "everything":
