@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.api.allowance import MARGIN
-from airflow_provider_kore.snapshot.walk import LONG, LOOK_EVERY
+from airflow_provider_kore.walk.walk import LONG, LOOK_EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from s3_fixtures import (  # noqa: F401 - fixtures
     localbucket_server,
     ministack_bucket,
@@ -31,6 +32,9 @@ from airflow_provider_kore.simulator import pytest_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+settings.register_profile("kore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kore")  # a machine that is busy with other things is no failure
 
 # Tests that may be skipped in CI although a skip is a failure there: the start of a node id, and the reason.
 ALLOWED_SKIPS: dict[str, str] = {}

@@ -57,10 +57,17 @@ MUTANTS = (
         "api/test_pagination.py::test_where_every_change_is_tolerated_the_walk_still_ends_and_counts_what_came_twice",
     ),
     Mutant(
+        "erroneous page: a page that says it is another is refused",
+        "walk/pagination.py",
+        "if answer.skip is not None and answer.skip != offset:",
+        "if False:",
+        "api/test_pagination.py::test_a_page_that_says_it_is_another_is_refused_although_nothing_else_tells",
+    ),
+    Mutant(
         "in order: each page is asked for where the one before it ended",
         "walk/pagination.py",
-        "return PageRequest(self.progress.offset - self._overlapping, self._limit)",
-        "return PageRequest(self.progress.offset + 1, self._limit)",
+        "return PageRequest(self.progress.offset - self._overlapping, self.limit)",
+        "return PageRequest(self.progress.offset + 1, self.limit)",
         "api/test_pagination.py::test_offsets_follow_what_arrived_and_not_what_was_asked",
     ),
     Mutant(
@@ -72,14 +79,14 @@ MUTANTS = (
     ),
     Mutant(
         "drift: a list that was edited meanwhile is noticed",
-        "snapshot/walk.py",
+        "walk/proof.py",
         "elif after.mark != state.mark:",
         "elif False:",
         "snapshot/test_walk.py::test_the_error_says_what_moved",
     ),
     Mutant(
         "drift: a continued walk proves that the list is still the same",
-        "snapshot/walk.py",
+        "walk/walk.py",
         "if now.mark != state.mark:",
         "if False:",
         "snapshot/test_staging.py::test_a_continued_walk_proves_that_the_list_is_still_the_same",

@@ -42,9 +42,6 @@ MOST_WINDOWS: Final = 2
 SHORTEST_PAUSE: Final = 1.0
 """Seconds of silence after a refusal at the least: ``Retry-After: 0`` is not leave to hammer."""
 
-LONGEST_PAUSE: Final = 6 * 3600.0
-"""Seconds of silence after a refusal at the most, whatever the server asks for."""
-
 JITTER: Final = 0.5
 """Seconds by which those who were refused together come back apart, at the most."""
 
@@ -229,7 +226,7 @@ class Allowance:
         """Learn from a refusal for the rate. The request is settled by this.
 
         :param started: when it was booked, on the clock's monotonic scale.
-        :param retry_after: seconds the server asked to wait.
+        :param retry_after: seconds the server asked to wait, within reason.
         """
         with self._lock:
             now = self._clock.monotonic()
@@ -240,7 +237,7 @@ class Allowance:
                 if (window.name == "hourly") == hourly:
                     served = window.refuse(started, now, self._uniform)
             if retry_after is not None:
-                pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, retry_after))
+                pause = max(SHORTEST_PAUSE, retry_after)
             elif served:
                 pause = SHORTEST_PAUSE  # the own places that come free are what there is to wait for
             else:
@@ -249,9 +246,15 @@ class Allowance:
             self._not_before = max(self._not_before, now + pause + self._uniform(0.0, JITTER))
 
     def shortest_time(self, requests: int) -> float:
-        """Return the seconds from the first to the last of so many requests, if nobody else spends the allowance."""
+        """Return the seconds from the first to the last of so many requests, if nobody else spends the allowance.
+
+        A window's worth goes out at once. Each request's own time comes on top.
+        """
         limits = {window.name: window.limit for window in self._windows}
-        burst = shortest_time(requests, limits.get("per-minute", 0), limits.get("hourly", 0))
+        minutely, hourly = limits.get("per-minute"), limits.get("hourly")
+        last = max(0, requests - 1)
+        hours, rest = divmod(last, hourly) if hourly else (0, last)
+        burst = hours * _HOUR + (rest // minutely * _MINUTE if minutely else 0.0)
         return max(burst, self._interval * (requests - 1))
 
     def usage(self) -> tuple[Usage, ...]:
@@ -282,13 +285,3 @@ class Allowance:
                     if at + window.seconds > now:
                         for _ in range(requests):
                             window.remember(at)
-
-
-def shortest_time(requests: int, per_minute: int, per_hour: int) -> float:
-    """Return the seconds from the first to the last of so many requests, if nobody else spends the allowance.
-
-    A window's worth goes out at once; 0 says that a window has no limit. Each request's own time comes on top.
-    """
-    last = max(0, requests - 1)
-    hours, rest = divmod(last, per_hour) if per_hour else (0, last)
-    return hours * _HOUR + (rest // per_minute * _MINUTE if per_minute else 0.0)

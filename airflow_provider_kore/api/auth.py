@@ -72,8 +72,8 @@ class TokenSource:
         with self._lock:
             self._renew_at = float("-inf")
 
-    def observe(self, server_time: float) -> bool:
-        """Learn from the server's ``Date`` (seconds since the epoch); return whether tokens will be dated differently.
+    def observe(self, server_time: float) -> None:
+        """Learn from the server's ``Date`` (seconds since the epoch), by which tokens are dated from then on.
 
         A clock that is off by more than :data:`TOLERATED_SKEW` is not corrected, but reported by whoever asks.
         """
@@ -81,11 +81,9 @@ class TokenSource:
         with self._lock:
             self.skew = skew if abs(skew) > UNCERTAIN_SKEW else 0.0
             correction = self.skew if abs(self.skew) <= TOLERATED_SKEW else 0.0
-            changed = abs(correction - self._correction) > UNCERTAIN_SKEW
-            if changed:
+            if abs(correction - self._correction) > UNCERTAIN_SKEW:
                 self._correction = correction
                 self._renew_at = float("-inf")
-            return changed
 
     def _sign(self, now: float) -> str:
         now += self._correction

@@ -102,14 +102,14 @@ class PagedCall:
     """What each page's body holds besides the page."""
     wordings: tuple[Mapping[str, object], ...] = (MappingProxyType({}),)
     """What it holds besides that, in one of several ways: servers differ in which of them they refuse."""
-    id_key: bytes = field(default=b"", repr=False)
-    """Where items have no id of their own: the key that makes one from what tells them apart."""
+    id_purpose: str = ""
+    """Where items have no id of their own, and one is made from what tells them apart: what its key is for."""
 
     def pagination(self, **options: Any) -> OffsetPagination:
         """Return a walk over its pages; options are those of :class:`OffsetPagination`."""
         return OffsetPagination(
             rows=self.rows,
-            id_name="uniqueId-phoneNumber pair" if self.id_key else "_id",
+            id_name="uniqueId-phoneNumber pair" if self.id_purpose else "_id",
             vendor_name=self.endpoint.vendor_name,
             aligned=self.endpoint.paging == "numbers",
             **options,
@@ -138,11 +138,14 @@ class PagedCall:
             body=body,
             what=what,
             parse=parse_array if whole else parse_page,
-            read=partial(self._read, what),
+            read=partial(self._read, what, config.id_key),
         )
 
-    def _read(self, what: str, payload: Payload) -> PageAnswer:
-        identify = partial(_digest_of, self.endpoint.id_fields, self.id_key) if self.id_key else None
+    def _read(self, what: str, id_key: str, payload: Payload) -> PageAnswer:
+        identify = None
+        if self.id_purpose:
+            key = hmac.digest(id_key.encode("utf-8", "surrogatepass"), self.id_purpose.encode(), hashlib.sha256)
+            identify = partial(_digest_of, self.endpoint.id_fields, key)
         answer = page_answer(payload, self.endpoint, what, identify)
         return replace(answer, whole=True) if self.endpoint.paging == "whole" else answer
 
@@ -179,7 +182,7 @@ def campaigns(query: CampaignQuery, *, sort_by: str = "createdAt", order: str = 
     )
 
 
-def campaign_contacts(campaign_id: str, config: ApiConfig) -> PagedCall:
+def campaign_contacts(campaign_id: str) -> PagedCall:
     """Return the call for the call results of a campaign, one per contact.
 
     They carry no id. One is made of ``uniqueId`` and ``phoneNumber``, as a digest under the connection's ``id_key``.
@@ -187,15 +190,12 @@ def campaign_contacts(campaign_id: str, config: ApiConfig) -> PagedCall:
     it: whoever sees ids could test guesses of it. Two contacts that share both cannot be told from one
     that was sent twice, so they are an error.
     """
-    key = hmac.digest(
-        config.id_key.encode("utf-8", "surrogatepass"), f"call results of {campaign_id}".encode(), hashlib.sha256
-    )
     return PagedCall(
         endpoint=endpoints.CAMPAIGN_CONTACTS,
         identifier=campaign_id,
         what=f"the call results of {campaign_id}",
         rows="call results",
-        id_key=key,
+        id_purpose=f"call results of {campaign_id}",
     )
 
 

@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.exceptions import ContractError, ParameterError
+from airflow_provider_kore.quoting import quoted
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.walk.page import Page
 
 log = logging.getLogger(__name__)
 
@@ -80,14 +84,17 @@ class CampaignQuery:
         """Return the filters as JSON values, for manifests."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in self.filters.items()}
 
-    def contradicts(self, campaign: Mapping[str, object]) -> str | None:
-        """Return the name of a filter that this campaign does not pass, as far as it tells; None if there is none."""
-        for name, allowed in self.filters.items():
-            if name in _LISTS:
-                value = campaign.get(_LISTS[name])
-                if value is not None and str(value) not in allowed:
-                    return name
-        return None
+    def checked(self, page: Page) -> Page:
+        """Return a page that holds no campaign that was not asked for, as far as it tells. Raises ContractError."""
+        for record in page.records:
+            for name, spelled in _LISTS.items():
+                value = record.value.get(spelled)
+                if name in self.filters and value is not None and str(value) not in self.filters[name]:
+                    raise ContractError(
+                        f"The server ignores the filter {name!r}: campaign {quoted(record.id)} does not pass it. Leave "
+                        "the filter out, and ask Kore.ai support about it."
+                    )
+        return page
 
 
 def _values(name: str, given: object) -> tuple[str, ...]:

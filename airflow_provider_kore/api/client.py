@@ -17,8 +17,9 @@ from airflow_provider_kore.api.transport import RequestsTransport, Transport
 from airflow_provider_kore.api.ways import Ways
 from airflow_provider_kore.clock import Clock, SystemClock
 from airflow_provider_kore.exceptions import ContractError, DriftError, NotFoundError, RequestRefusedError
+from airflow_provider_kore.parameters import check_count
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.walk.page import PageRequest, check_page_size
+from airflow_provider_kore.walk.page import PageRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -116,7 +117,8 @@ class CampaignClient:
 
         Raises ParameterError for an impossible size.
         """
-        return call.pagination(page_size=check_page_size(page_size) or self.config.page_size, **options)
+        asked = check_count("page_size", page_size, least=1, default=0)
+        return call.pagination(page_size=asked or self.config.page_size, **options)
 
     def iter_pages(
         self,
@@ -135,7 +137,7 @@ class CampaignClient:
         return self._reader.iter_pages(call, pagination or self.pagination(call), stop=stop)
 
     def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
-        """Fetch one page, as the server gave it."""
+        """Fetch one page, as the server gave it; without a limit where it refuses the limit."""
         return self._reader.get_page(call, request)
 
     def iter_contact_pages(self, contact_list_id: str, *, page_size: int | None = None) -> Iterator[Page]:
@@ -176,13 +178,8 @@ class CampaignClient:
         Raises DriftError, PaginationError, and whatever :meth:`send` raises; ContractError if the server ignores a
         filter.
         """
-
-        def checked() -> Iterator[Page]:
-            for page in self.iter_pages(calls.campaigns(query)):
-                check_filters(query, page)
-                yield page
-
-        return _held_still(checked(), lambda: {"the newest updatedAt": self.get_newest_update(query)})
+        pages = map(query.checked, self.iter_pages(calls.campaigns(query)))
+        return _held_still(pages, lambda: {"the newest updatedAt": self.get_newest_update(query)})
 
     def get_newest_update(self, query: CampaignQuery) -> str | None:
         """Return the newest ``updatedAt`` of the campaigns, which any change of one moves; None if that is not told.
@@ -197,11 +194,7 @@ class CampaignClient:
 
     def _newest_campaigns(self, query: CampaignQuery, number: int) -> PageAnswer:
         """Return so many of the campaigns, those that changed last if the server sorts by that."""
-        call = calls.campaigns(query, sort_by="updatedAt", order="desc")
-        try:
-            return self.get_page(call, PageRequest(0, number))
-        except RequestRefusedError:  # for the limit, perhaps
-            return self.get_page(call, PageRequest(0, None))
+        return self.get_page(calls.campaigns(query, sort_by="updatedAt", order="desc"), PageRequest(0, number))
 
     def find_campaign(self, campaign_id: str) -> Mapping[str, object]:
         """Return what the API tells of the instance of a campaign, in one request or two; empty if nothing.
@@ -239,7 +232,7 @@ class CampaignClient:
 
         Raises NotFoundError, DriftError, PaginationError, ParameterError, and whatever :meth:`send` raises.
         """
-        call = calls.campaign_contacts(campaign_id, self.config)
+        call = calls.campaign_contacts(campaign_id)
 
         def look() -> dict[str, object]:
             told = self.look_at_campaign(campaign_id)
@@ -315,7 +308,7 @@ def _held_still(pages: Iterable[Page], look: Callable[[], Mapping[str, object]])
     for what, was in before.items():
         if after[what] != was:
             raise DriftError(
-                f"The list changed while it was read: {what} went from {_told(was)} to {_told(after[what])}."
+                f"The list changed while it was read: {what} went from {quoted(was, 40)} to {quoted(after[what], 40)}."
             )
 
 
@@ -327,18 +320,3 @@ def catalogue_of(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
     if not isinstance(data, list) or not all(isinstance(item, Mapping) for item in data):
         raise ContractError("The catalogue of contact lists has no 'data' array. Check the connection's api_version.")
     return data
-
-
-def check_filters(query: CampaignQuery, page: Page) -> None:
-    """Raise ContractError if a page holds a campaign that was not asked for."""
-    for record in page.records:
-        name = query.contradicts(record.value)
-        if name is not None:
-            raise ContractError(
-                f"The server ignores the filter {name!r}: campaign {quoted(record.id)} does not pass it. Leave "
-                "the filter out, and ask Kore.ai support about it."
-            )
-
-
-def _told(value: object) -> str:
-    return quoted(value, 40)

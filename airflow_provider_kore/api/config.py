@@ -263,15 +263,6 @@ def _secret(value: object, algorithm: str) -> str:
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def secrets_of(config: ApiConfig) -> list[str]:
     """Return what a secrets masker should know, in every form in which it may appear: a key also line by line."""
     found = {config.client_secret, config.client_secret.strip()}
@@ -300,7 +291,13 @@ def risks_of(config: ApiConfig) -> list[str]:
 
 def is_loopback(base_url: str) -> bool:
     """Say whether a URL leads to this very machine."""
-    return _is_loopback(urlsplit(base_url).hostname or "")
+    host = urlsplit(base_url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _base_url(host: str | None, port: int | str | None, schema: str | None, *, allow_http: bool) -> str:
@@ -318,7 +315,7 @@ def _base_url(host: str | None, port: int | str | None, schema: str | None, *, a
         raise ConfigError("host", "is no URL", advice) from None
     if not name or re.search(r"[\s\\]", rest) or parts.query or parts.fragment or parts.username is not None:
         raise ConfigError("host", "is no plain URL of a host", advice)
-    loopback = _is_loopback(name)
+    loopback = is_loopback(f"//{rest}")
     scheme = (scheme or schema or ("http" if loopback else "https")).strip().lower()
     if scheme not in {"http", "https"}:
         raise ConfigError("host" if separator else "schema", f"has the scheme '{quoted(scheme)}'", "use https")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import replace
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_provider_kore.clock import SystemClock
@@ -57,13 +57,13 @@ class BoundedTransport:
                 if left > 0
                 else self._silence()
             )
-        answers: SimpleQueue[HttpResponse | Exception] = SimpleQueue()
+        answer: Future[HttpResponse] = Future()
 
         def exchange() -> None:
             try:
-                answers.put(self._transport.send(request))
+                answer.set_result(self._transport.send(request))
             except Exception as err:  # noqa: BLE001 - raised where the answer is waited for
-                answers.put(err)
+                answer.set_exception(err)
             finally:
                 _under_way.release()
 
@@ -73,12 +73,9 @@ class BoundedTransport:
             _under_way.release()
             raise UnreachableError("No thread can be started for the check. Try again later.") from None
         try:
-            answer = answers.get(timeout=left + _GRACE)
-        except Empty:
+            return answer.result(timeout=left + _GRACE)
+        except TimeoutError:
             raise UnreachableError(self._silence()) from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
     def close(self) -> None:
         """Give up the connections."""

@@ -13,7 +13,7 @@ from airflow_provider_kore.walk.page import PageRequest
 from airflow_provider_kore.walk.prefetch import Prefetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_kore.api.calls import PagedCall, Payload, Way
     from airflow_provider_kore.api.config import ApiConfig
@@ -65,8 +65,9 @@ class PageReader:
                 ahead.end(stop.reason() if stop else None)
                 if ahead.ending is not None and request not in ahead:
                     raise ahead.ending
+                first = partial(ahead.take, request) if request in ahead else None
                 try:
-                    answer = self._next_page(call, request, ahead)
+                    answer = self._ask(call, request, first)
                 except WebPageError:  # it says nothing about the limit
                     raise
                 except (RequestRefusedError, ServerError) as err:
@@ -85,19 +86,26 @@ class PageReader:
                     yield page
 
     def get_page(self, call: PagedCall, request: PageRequest) -> PageAnswer:
-        """Fetch one page, as the server gave it."""
+        """Fetch one page, as the server gave it; without a limit where it refuses the limit."""
+        try:
+            return self._ask(call, request)
+        except WebPageError:  # it says nothing about the limit
+            raise
+        except RequestRefusedError:
+            if request.limit is None:
+                raise
+            return self._ask(call, PageRequest(request.skip, None))
+
+    def _ask(self, call: PagedCall, request: PageRequest, first: Callable[[], Payload] | None = None) -> PageAnswer:
+        """Ask for a page.
+
+        :param first: the first attempt, if that was made ahead: then the way to ask is known.
+        """
 
         def attempt(way: Way) -> Any:
-            return self._sender.send(call.page(self._config, request, way))
+            return self._sender.send(call.page(self._config, request, way), first=first)
 
         answer: PageAnswer = self._ways.ask(call.endpoint, attempt, len(call.wordings))
-        return answer
-
-    def _next_page(self, call: PagedCall, request: PageRequest, ahead: Prefetcher[PageRequest, Payload]) -> PageAnswer:
-        if request not in ahead:
-            return self.get_page(call, request)
-        page = call.page(self._config, request, self._ways.best(call.endpoint))
-        answer: PageAnswer = self._sender.send(page, first=partial(ahead.take, request))
         return answer
 
     def _read_ahead(

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import email.utils
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api.auth import TOLERATED_SKEW
+from airflow_provider_kore.clock import LONGEST_WAIT
 from airflow_provider_kore.exceptions import (
     ConfigError,
     ContractError,
@@ -30,8 +32,8 @@ from airflow_provider_kore.exceptions import (
 )
 from airflow_provider_kore.quoting import quoted
 
-LONGEST_RETRY_AFTER: Final = 6 * 3600.0
-"""Seconds that a server may ask to wait: beyond that it is a mistake, and a task is not parked for years."""
+if TYPE_CHECKING:
+    from airflow_provider_kore.api.transport import HttpResponse
 
 
 class WebPageError(RequestRefusedError):
@@ -48,31 +50,28 @@ _RATE_LIMIT = re.compile(
 
 
 def explain(
-    *,
-    status: int,
-    headers: Mapping[str, str],
-    payload: object,
-    text: str,
-    what: str,
-    skew: float,
-    now: float,
+    response: HttpResponse, payload: object, problem: ValueError | None, *, what: str, skew: float, now: float
 ) -> KoreError:
-    """Return the error that a refusal stands for.
+    """Return the error that an answer stands for which is no success.
 
-    :param status: of HTTP; below 400 the refusal was told in the body.
-    :param payload: the parsed body, None if it is no JSON.
-    :param text: the body as text, only searched for the vendor's rate limit texts, wherever they stand in it.
+    Its status is HTTP's; below 400 the refusal was told in the body. The body as text is only searched for the vendor's
+    rate limit texts, wherever they stand in it.
+
+    :param payload: its parsed body, None if that is no JSON of this API.
+    :param problem: what the parser raised.
     :param what: the call, for the message: "contact list cl-1".
     :param skew: seconds by which the server's clock is ahead of ours.
     :param now: seconds since the epoch, to read a date in ``Retry-After``.
     """
-    messages = " / ".join(_messages(payload))
+    status, headers, text = response.status, response.headers, _text(response.body)
     known: KoreError | None
     known = rate_limit(text, headers, what, now, certain=status == HTTPStatus.TOO_MANY_REQUESTS)
+    if status == HTTPStatus.OK and payload is None:
+        known = known or _garbage(problem, text, headers, what)
     known = known or _refused_elsewhere(status, headers, text, what)
     if known is not None:
         return known
-    lower = messages.lower()
+    lower = " / ".join(_messages(payload)).lower()
     if status == HTTPStatus.UNAUTHORIZED or any(known in lower for known in _OF_TOKENS):
         return _unauthorised(lower, what, skew)
     if "invalid streamid" in lower:
@@ -90,8 +89,14 @@ def explain(
 
 def _refused_elsewhere(status: int, headers: Mapping[str, str], text: str, what: str) -> KoreError | None:
     """Return the error for a refusal that is not the API's own, None for any other."""
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return ConfigError(
+            "proxy",
+            f"names a proxy that wants credentials before it lets {what} pass (407)",
+            "write them into its URL, http://user:password@host:port, here or in the worker's HTTPS_PROXY",
+        )
     if status in _OWN_SENTENCES:
-        return _OWN_SENTENCES[status](what)
+        return RequestRefusedError(_OWN_SENTENCES[status].format(what=what))
     if status // 100 == _CLIENT_ERROR and status not in _WORTH_A_RETRY and is_web_page(text, headers):
         return WebPageError(
             f"The answer for {what} is a web page instead of JSON ({status}), so it is not the API that refuses. Check "
@@ -122,16 +127,8 @@ def is_web_page(text: str, headers: Mapping[str, str]) -> bool:
     return text.lstrip("\ufeff \t\r\n")[:1] == "<" or "html" in headers.get("Content-Type", "").lower()
 
 
-def explain_garbage(
-    error: ValueError | None, text: str, *, headers: Mapping[str, str], what: str, now: float
-) -> KoreError:
-    """Return the error for a body that is not an answer of this API, although its status says success.
-
-    :param error: what its parser raised.
-    """
-    limited = rate_limit(text, headers, what, now)
-    if limited is not None:
-        return limited
+def _garbage(error: ValueError | None, text: str, headers: Mapping[str, str], what: str) -> KoreError:
+    """Return the error for a body that is not an answer of this API, although its status says success."""
     if is_web_page(text, headers):
         return MalformedResponseError(
             f"The answer for {what} is a web page instead of JSON. Check that the connection's host is the Kore.ai "
@@ -139,24 +136,35 @@ def explain_garbage(
         )
     if isinstance(error, json_text.ShapeError):  # up to there it was good JSON
         error = _not_json(text) or error
-    if isinstance(error, json_text.EncodingError):
-        return ContractError(
-            f"The answer for {what} holds bytes that are no UTF-8. Ask Kore.ai support about this page."
-        )
-    if isinstance(error, json_text.DepthError):
-        return ContractError(
-            f"The answer for {what} is JSON nested too deeply to be read. Ask Kore.ai support about this page, and "
-            "check that the connection's host is the Kore.ai environment."
-        )
-    if isinstance(error, json_text.ShapeError):
-        return ContractError(
-            f"The answer for {what} is JSON, but not of the documented shape. Check the connection's host and "
-            "api_version."
-        )
+    for kind, broken in _BROKEN:
+        if isinstance(error, kind):
+            return ContractError(f"The answer for {what} {broken}")
     return MalformedResponseError(
         f"The answer for {what} is no JSON; it was probably cut on its way. Try again; if it stays so, check what "
         "stands between here and the connection's host."
     )
+
+
+_BROKEN: Final = (
+    (json_text.EncodingError, "holds bytes that are no UTF-8. Ask Kore.ai support about this page."),
+    (
+        json_text.DepthError,
+        "is JSON nested too deeply to be read. Ask Kore.ai support about this page, and check that the connection's "
+        "host is the Kore.ai environment.",
+    ),
+    (
+        json_text.ShapeError,
+        "is JSON, but not of the documented shape. Check the connection's host and api_version.",
+    ),
+)
+"""What is wrong with a body, by what its parser raised; the first that fits."""
+
+
+def _text(body: bytes) -> str:
+    try:
+        return json_text.decode(body)
+    except ValueError:
+        return ""
 
 
 def _not_json(text: str) -> ValueError | None:
@@ -171,13 +179,13 @@ def _not_json(text: str) -> ValueError | None:
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds that ``Retry-After`` names (a number or a date), None if there is none that makes sense.
 
-    Never more than :data:`LONGEST_RETRY_AFTER`.
+    Never more than :data:`~airflow_provider_kore.clock.LONGEST_WAIT`.
     """
     value = headers.get("Retry-After", "").strip()[:_LONGEST_HEADER]
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
-        return min(float(value), LONGEST_RETRY_AFTER)
+        return min(float(value), LONGEST_WAIT)
     date = parse_date(value)
-    return None if date is None else min(max(0.0, date - now), LONGEST_RETRY_AFTER)
+    return None if date is None else min(max(0.0, date - now), LONGEST_WAIT)
 
 
 @lru_cache(maxsize=2)  # a server's ``Date`` changes once in a second
@@ -248,67 +256,42 @@ def _refused_request(status: int, lower: str, what: str) -> KoreError:
     )
 
 
-def _proxy_wants_credentials(what: str) -> KoreError:
-    return ConfigError(
-        "proxy",
-        f"names a proxy that wants credentials before it lets {what} pass (407)",
-        "write them into its URL, http://user:password@host:port, here or in the worker's HTTPS_PROXY",
-    )
+_TOO_LONG: Final = (
+    "The request for {what} is too long for the server, or for a proxy before it (413, 414 or 431). Check the length "
+    "of the ids and filters, and the limits of what stands in between."
+)
 
-
-def _misdirected(what: str) -> KoreError:
-    return RequestRefusedError(
-        f"The server that was reached does not serve this host (421), so it refuses the request for {what}. Check the "
-        "connection's host, and what stands between here and there."
-    )
-
-
-def _too_long(what: str) -> KoreError:
-    return RequestRefusedError(
-        f"The request for {what} is too long for the server, or for a proxy before it (413, 414 or 431). Check the "
-        "length of the ids and filters, and the limits of what stands in between."
-    )
-
-
-def _legally_refused(what: str) -> KoreError:
-    return RequestRefusedError(
-        f"The request for {what} is refused for legal reasons (451). Ask those who run the network, and Kore.ai "
-        "support, which rule that is."
-    )
-
-
-_OWN_SENTENCES: Final[Mapping[int, Callable[[str], KoreError]]] = {
-    407: _proxy_wants_credentials,
-    413: _too_long,
-    414: _too_long,
-    421: _misdirected,
-    431: _too_long,
-    451: _legally_refused,
-}
+_OWN_SENTENCES: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        413: _TOO_LONG,
+        414: _TOO_LONG,
+        421: "The server that was reached does not serve this host (421), so it refuses the request for {what}. Check "
+        "the connection's host, and what stands between here and there.",
+        431: _TOO_LONG,
+        451: "The request for {what} is refused for legal reasons (451). Ask those who run the network, and Kore.ai "
+        "support, which rule that is.",
+    }
+)
 """Refusals that say nothing about credentials, scope or ids."""
 
 
 def _messages(payload: object) -> Iterator[str]:
     """Yield the texts of an error body; one page spells the key ``message``, the others ``msg``."""
-    if not isinstance(payload, Mapping):
-        return
-    errors = payload.get("errors")
-    for part in [payload, *(errors if isinstance(errors, list) else [errors])]:
-        if isinstance(part, Mapping):
-            for key in ("msg", "message", "error"):
-                value = part.get(key)
-                if isinstance(value, str):
-                    yield value
-        elif isinstance(part, str):
-            yield part
+    for part in _parts(payload):
+        texts = [part.get(key) for key in ("msg", "message", "error")] if isinstance(part, Mapping) else [part]
+        yield from (text for text in texts if isinstance(text, str))
 
 
 def _codes(payload: object) -> set[str]:
+    return {quoted(part["code"]) for part in _parts(payload) if isinstance(part, Mapping) and "code" in part}
+
+
+def _parts(payload: object) -> list[object]:
+    """Return an error body and what is in its list of errors."""
     if not isinstance(payload, Mapping):
-        return set()
+        return []
     errors = payload.get("errors")
-    parts = [payload, *(errors if isinstance(errors, list) else [errors])]
-    return {quoted(part["code"]) for part in parts if isinstance(part, Mapping) and "code" in part}
+    return [payload, *(errors if isinstance(errors, list) else [errors])]
 
 
 _OF_TOKENS: Final = ("jwt expired", "invalid jwt", "invalid sdk credentials", "scope is incorrect")

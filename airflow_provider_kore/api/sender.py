@@ -10,7 +10,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_kore import json_text
 from airflow_provider_kore.api import refusals
 from airflow_provider_kore.api.answers import memory_of
 from airflow_provider_kore.api.auth import TokenSource
@@ -236,27 +235,18 @@ class Sender:
         if date is not None:
             self._tokens.observe(date)
         payload: Payload | None = None
-        error: ValueError | None = None
+        problem: ValueError | None = None
         try:
             payload = call.parse(response.body)
         except ValueError as err:
-            error = err
+            problem = err
         if response.status == HTTPStatus.OK and payload is not None:
             status = payload.get("status")
             if isinstance(status, str) and status.lower() == "success":
                 self._accepted = True
                 return payload
-        text = _text(response.body)
-        if response.status == HTTPStatus.OK and payload is None:
-            raise refusals.explain_garbage(error, text, headers=response.headers, what=call.what, now=self.clock.time())
         raise refusals.explain(
-            status=response.status,
-            headers=response.headers,
-            payload=payload,
-            text=text,
-            what=call.what,
-            skew=self._tokens.skew,
-            now=self.clock.time(),
+            response, payload, problem, what=call.what, skew=self._tokens.skew, now=self.clock.time()
         )
 
 
@@ -265,10 +255,3 @@ def _instant(now: float, wait: float) -> str:
     then = datetime.fromtimestamp(now + wait, UTC)
     today = then.date() == datetime.fromtimestamp(now, UTC).date()
     return then.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
-
-
-def _text(body: bytes) -> str:
-    try:
-        return json_text.decode(body)
-    except ValueError:
-        return ""

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from airflow_provider_kore.api import unpack
 from airflow_provider_kore.api.certificates import check_bundle, variable_of
 from airflow_provider_kore.api.config import is_loopback
-from airflow_provider_kore.api.unpack import CutError, Unpacker
+from airflow_provider_kore.api.unpack import PACKINGS, unpacked
 from airflow_provider_kore.api.watchdog import Exchange, Watchdog, watch_connections
 from airflow_provider_kore.exceptions import (
     ConfigError,
@@ -35,7 +35,7 @@ from airflow_provider_kore.exceptions import (
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.clock import Clock
@@ -154,13 +154,13 @@ class RequestsTransport:
                 error = err
                 error.__context__ = None
             except _TROUBLE as err:
-                error = self._late() if exchange.expired else self._explain(err)
+                error = self._explain(TimeoutError() if exchange.expired else err)
             except Exception as err:
                 # Odd bytes in an answer's head are a ValueError in some versions; a mistake of ours is no broken
                 # connection.
                 if not exchange.expired and not (isinstance(err, ValueError) and _is_foreign(err)):
                     raise
-                error = self._late() if exchange.expired else self._explain(err)
+                error = self._explain(TimeoutError() if exchange.expired else err)
         # Raised outside the except: the original's frames and text may hold the token or a proxy's password.
         raise error
 
@@ -186,12 +186,6 @@ class RequestsTransport:
             return HttpResponse(status=raw.status, headers=raw.headers, body=body)
         finally:
             raw.close()  # read to its end, it has given its connection back by itself
-
-    def _late(self) -> KoreError:
-        return UnreachableError(
-            f"{self._host} did not finish its answer within {self._timeout:g} s. If it is just slow, raise the "
-            "connection's timeout field."
-        )
 
     def close(self) -> None:
         """See :meth:`Transport.close`."""
@@ -239,33 +233,32 @@ class RequestsTransport:
     def _read(self, raw: urllib3.BaseHTTPResponse, deadline: float, largest: int) -> bytes:
         """Read the body, within its limit, as no version of urllib3 unpacks it."""
         encoding = str(raw.headers.get("Content-Encoding", ""))
-        try:
-            unpacker = Unpacker(encoding, largest)
-        except KeyError:
+        packing = PACKINGS.get(encoding.strip().lower())
+        if packing is None:
             raise MalformedResponseError(
                 f"{self._host} sent a body packed as '{quoted(encoding)}', which was not asked for. "
                 "Check what stands between here and the connection's host."
-            ) from None
-        size = 0
+            )
         try:
-            while piece := raw.read(_AT_ONCE, decode_content=False):
-                size += len(piece)
-                unpacker.feed(piece)
-                if self._clock.monotonic() > deadline:
-                    raise requests.Timeout
-                if raw.closed:
-                    break  # that was all of it
-            if raw.length_remaining:
-                raise urllib3.exceptions.IncompleteRead(size, raw.length_remaining)
-            return unpacker.end()
-        except CutError:
-            raise urllib3.exceptions.DecodeError from None
+            return unpacked(self._pieces(raw, deadline), packing, largest)
         except unpack.TooLargeError:
             kind = TooLargeError if raw.status == HTTPStatus.OK else MalformedResponseError
             raise kind(
                 f"{self._host} sent a body of more than {largest:,} bytes. Lower page_size, and check that host is the "
                 "Kore.ai environment."
             ) from None
+
+    def _pieces(self, raw: urllib3.BaseHTTPResponse, deadline: float) -> Iterator[bytes]:
+        size = 0
+        while piece := raw.read(_AT_ONCE, decode_content=False):
+            size += len(piece)
+            yield piece
+            if self._clock.monotonic() > deadline:
+                raise requests.Timeout
+            if raw.closed:
+                break  # that was all of it
+        if raw.length_remaining:
+            raise urllib3.exceptions.IncompleteRead(size, raw.length_remaining)
 
     def _explain(self, err: Exception) -> KoreError:
         found = _chain(err)

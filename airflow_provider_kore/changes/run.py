@@ -133,7 +133,7 @@ def find_changes(
     counts = found.counts
     log.info(
         "Contact list %s from %s to %s: %s added, %s changed, %s gone, %s unchanged; in s3://%s/%s.",
-        spec.output.source.name,
+        spec.output.dataset.name,
         older.snapshot_date,
         newer.snapshot_date,
         *(f"{number:,}" for number in (counts.added, counts.changed, counts.gone, counts.unchanged)),

@@ -54,7 +54,7 @@ def proven(store: ObjectStore, layout: Layout, parameter: str) -> Manifest:
             f"The snapshot of {where} is not proven consistent, so contacts may be missing that are not gone. Take it "
             f"again while the list is quiet, or pass another {parameter}. Nothing was changed."
         )
-    problem = found.manifest.problem(layout.partition, layout.spec.source.file_name)
+    problem = found.manifest.problem(layout.partition, layout.spec.dataset.file_name)
     if problem is None and not all(name in found.manifest.content for name in ("file_format", "compression")):
         problem = "does not say its file_format and compression"
     if problem is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.exceptions import ParameterError
@@ -11,13 +11,17 @@ from airflow_provider_kore.parameters import check_boolean, check_date, check_pr
 from airflow_provider_kore.snapshot.layout import default_changes_prefix
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
+if TYPE_CHECKING:
+    from airflow_provider_kore.walk.source import Dataset
+
 
 class ContactListChanges(ContactListSource):
     """The changes of one contact list, as something that is published."""
 
-    row: ClassVar[str] = "change"
-    rows: ClassVar[str] = "changes"
-    file_name: ClassVar[str] = "changes"
+    @property
+    def dataset(self) -> Dataset:
+        """Changes, in the partition of their list."""
+        return replace(super().dataset, row="change", rows="changes", file_name="changes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,7 +126,7 @@ class ContactListChangesOperator(LandingOperator):
             raise
         counts = ("added", "changed", "gone", "unchanged", "changes")
         return Landed(
-            place=Place(bucket=store.bucket, prefix=output.prefix, partition=dict(output.source.partition)),
+            place=Place(bucket=store.bucket, prefix=output.prefix, partition=dict(output.dataset.partition)),
             summary={
                 **{name: manifest.content.get(name) for name in counts},
                 "contact_list_id": given["contact_list_id"],

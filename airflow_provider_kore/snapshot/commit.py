@@ -137,7 +137,7 @@ class Commit:
         """Raise CorruptSnapshotError if not all rows that were read are about to be stored."""
         if stored != read:
             raise CorruptSnapshotError(
-                f"{read:,} {self.spec.source.rows} were read, but {stored:,} rows were to be stored. Nothing was "
+                f"{read:,} {self.spec.dataset.rows} were read, but {stored:,} rows were to be stored. Nothing was "
                 "published; report it at the project's issue tracker."
             )
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ShrunkError
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
 from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
-from airflow_provider_kore.walk.source import headline
 
 if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.layout import Layout
@@ -32,9 +31,9 @@ def check_guards(
     Raises ShrunkError with both numbers.
     """
     source = spec.source
-    has = f"{headline(source)} has {rows:,} {source.rows}"
+    has = f"{source.dataset.headline} has {rows:,} {source.dataset.rows}"
     if rows < spec.min_rows:
-        parameter = f"min_{source.file_name}"
+        parameter = f"min_{source.dataset.file_name}"
         raise ShrunkError(
             f"{has}, and {parameter} is {spec.min_rows:,}. "
             f"Nothing was replaced. Look at the list in Kore.ai; if that is right, lower {parameter}."
@@ -79,10 +78,10 @@ def last_good(store: ObjectStore, prefix: str, source: Source, state: SourceStat
         if published is None:
             continue
         manifest = published.manifest
-        if problem := manifest.problem(each.key.removesuffix(MANIFEST_NAME), source.file_name):
+        if problem := manifest.problem(each.key.removesuffix(MANIFEST_NAME), source.dataset.file_name):
             log.info("s3://%s/%s is passed over: it %s.", store.bucket, each.key, problem)
         elif manifest.consistent and (
-            source.is_same(manifest.content) if state is None else source.is_comparable(manifest.content, state)
+            source.dataset.is_same(manifest.content) if state is None else source.is_comparable(manifest.content, state)
         ):
             return manifest
     return None

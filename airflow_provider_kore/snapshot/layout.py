@@ -45,7 +45,7 @@ def list_prefix(prefix: str, source: Source) -> str:
 
     :param prefix: the table's location in the bucket, without slashes at its ends; may be empty.
     """
-    return _join(prefix, *(f"{key}={value}" for key, value in source.partition), "")
+    return _join(prefix, *(f"{key}={value}" for key, value in source.dataset.partition), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Layout:
     @property
     def files(self) -> str:
         """What the keys of all its files begin with."""
-        return f"{self.partition}{self.spec.source.file_name}"
+        return f"{self.partition}{self.spec.dataset.file_name}"
 
     def parts(self, snapshot_id: str) -> str:
         """Return what the keys of all files of one snapshot begin with, if they are several."""
@@ -107,7 +107,7 @@ class Layout:
 
     def snapshot_of_part(self, key: str) -> str | None:
         """Return the snapshot that the key of one of several files of this partition names; None for any other key."""
-        found = _published(self.spec.source.file_name)(key.removeprefix(self.partition), "")
+        found = _published(self.spec.dataset.file_name)(key.removeprefix(self.partition), "")
         return found["snapshot"] if found and key.startswith(self.partition) else None
 
     def is_published(self, key: str, *, any_date: bool = False) -> bool:
@@ -117,7 +117,7 @@ class Layout:
         """
         date = r"snapshot_date=\d{4}-\d\d-\d\d/" if any_date else ""
         above = self.list_prefix if any_date else self.partition
-        return key.startswith(above) and bool(_published(self.spec.source.file_name)(key.removeprefix(above), date))
+        return key.startswith(above) and bool(_published(self.spec.dataset.file_name)(key.removeprefix(above), date))
 
     def staged_by(self, key: str) -> str | None:
         """Return which run of this task has staged an object, None if its key is not of the form of a checkpoint."""

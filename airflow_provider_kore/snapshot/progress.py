@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from airflow_provider_kore.exceptions import PausedError, StoppedError
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.phases import Teller
-from airflow_provider_kore.walk.source import headline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.staging import Note
     from airflow_provider_kore.walk.page import Page
     from airflow_provider_kore.walk.reader import Meter
-    from airflow_provider_kore.walk.source import Source
+    from airflow_provider_kore.walk.source import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +78,8 @@ class ProgressLog:
     :param teller: says what goes on while no page comes.
     """
 
-    def __init__(self, source: Source, client: Meter, clock: Clock, teller: Teller | None = None) -> None:
-        self._source = source
+    def __init__(self, dataset: Dataset, client: Meter, clock: Clock, teller: Teller | None = None) -> None:
+        self._dataset = dataset
         self._client = client
         self._clock = clock
         self._allowance = client.allowance
@@ -97,8 +96,8 @@ class ProgressLog:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Read pages until the end of the block; a line tells if one takes long."""
-        what = f"waiting for an answer about {self._source.title}"
-        with self._teller.phase(what, f"{self._source.rows} read") as self._waiting:
+        what = f"waiting for an answer about {self._dataset.title}"
+        with self._teller.phase(what, f"{self._dataset.rows} read") as self._waiting:
             yield
 
     def resumed(self, offset: int, note: Note, try_number: int) -> None:
@@ -110,8 +109,8 @@ class ProgressLog:
         self._first_offset = offset
         log.info(
             "Resuming %s behind %s %s, which earlier tries have staged.",
-            self._source.title,
-            self._source.row,
+            self._dataset.title,
+            self._dataset.row,
             f"{offset:,}",
         )
         if not (note.ended == PausedError.__name__ and note.try_number == try_number):
@@ -125,44 +124,35 @@ class ProgressLog:
 
     def page(self, page: Page) -> None:
         """Note a page."""
-        offset, total, page_length = page.end, page.total, page.end - page.offset
+        now = self._clock.monotonic()
         if self._waiting is not None:
-            self._waiting.begin_again(self._clock.monotonic(), offset, total)
-        self._say(offset, total, page_length)
-        self._teller.look()
-
-    def _say(self, offset: int, total: int | None, page_length: int) -> None:
+            self._waiting.begin_again(now, page.end, page.total)
         if not self._announced:
             self._announced = True
-            self._first_total = total
-            self._announce(offset, total, page_length)
-        now = self._clock.monotonic()
+            self._first_total = page.total
+            self._announce(page)
         pace = self._pace(now)
-        if now - self._last < (EVERY if now - self._began <= MINUTE else LATER_EVERY):
-            return
-        self._last = now
-        self._teller.told()
-        speed = (offset - self._first_offset) / (now - self._began)
-        retries = count(self._client.spent.retries, "retry", "retries")
-        if total is None:
-            log.info("%s, %s, %s.", count(offset, self._source.row, self._source.rows), pace, retries)
-            return
-        grown = total - (self._first_total or 0)
-        log.info(
-            "%s of %s (%d %%%s), %s, %s, %s left.",
-            f"{offset:,}",
-            count(total, self._source.row, self._source.rows),
-            100 * offset // max(total, 1),
-            f"; {grown:+,} since the walk began" if grown and self._first_total is not None else "",
-            pace,
-            retries,
-            about(
-                max(
-                    (total - offset) / speed if speed > 0 else 0.0,
-                    self._allowance.shortest_time(_pages(total - offset, page_length)),
-                )
-            ),
-        )
+        if now - self._last >= (EVERY if now - self._began <= MINUTE else LATER_EVERY):
+            self._last = now
+            self._teller.told()
+            retries = count(self._client.spent.retries, "retry", "retries")
+            log.info("%s.", ", ".join([self._reached(page), pace, retries, *self._left(page, now)]))
+        self._teller.look()
+
+    def _reached(self, page: Page) -> str:
+        if page.total is None:
+            return self._dataset.count(page.end)
+        grown = 0 if self._first_total is None else page.total - self._first_total
+        growth = f"; {grown:+,} since the walk began" if grown else ""
+        share = 100 * page.end // max(page.total, 1)
+        return f"{page.end:,} of {self._dataset.count(page.total)} ({share} %{growth})"
+
+    def _left(self, page: Page, now: float) -> list[str]:
+        if page.total is None:
+            return []
+        rows, speed = page.total - page.end, (page.end - self._first_offset) / (now - self._began)
+        seconds = self._allowance.shortest_time(_pages(rows, page))
+        return [f"{about(max(rows / speed if speed > 0 else 0.0, seconds))} left"]
 
     def _pace(self, now: float) -> str:
         """Say how many requests have been sent in the last minute, as the allowance counts them."""
@@ -176,25 +166,14 @@ class ProgressLog:
         over = "the last minute" if now - self._began >= MINUTE else f"{seconds:.0f} s"
         return f"{count(sent - before, 'request')} in {over}"
 
-    def _announce(self, offset: int, total: int | None, page_length: int) -> None:
-        if total is None:
-            log.info(
-                "%s: length unknown, %s per page, %s.",
-                headline(self._source),
-                count(page_length, self._source.row, self._source.rows),
-                self._allowance,
-            )
-            return
-        # The list is looked at before and after.
-        seconds = self._allowance.shortest_time(_pages(total - offset, page_length) + 3)
-        log.info(
-            "%s: %s, %s per page, %s%s.",
-            headline(self._source),
-            count(total, self._source.row, self._source.rows),
-            f"{page_length:,}",
-            self._allowance,
-            f": {about(seconds)} or more" if seconds >= MINUTE else "",  # what each request takes comes on top
-        )
+    def _announce(self, page: Page) -> None:
+        length, per_page, least = "length unknown", self._dataset.count(page.end - page.offset), ""
+        if page.total is not None:
+            length, per_page = self._dataset.count(page.total), f"{page.end - page.offset:,}"
+            # The list is looked at before and after; what each request takes comes on top.
+            seconds = self._allowance.shortest_time(_pages(page.total - page.end, page) + 3)
+            least = f": {about(seconds)} or more" if seconds >= MINUTE else ""
+        log.info("%s: %s, %s per page, %s%s.", self._dataset.headline, length, per_page, self._allowance, least)
 
 
 def _end(ended: str | None) -> str:
@@ -212,8 +191,9 @@ def _end(ended: str | None) -> str:
     return f"ended in {ended}"
 
 
-def _pages(rows: int, page_length: int) -> int:
-    return -(-rows // max(page_length, 1))
+def _pages(rows: int, page: Page) -> int:
+    """Return how many pages of this length hold so many rows."""
+    return -(-rows // max(page.end - page.offset, 1))
 
 
 def about(seconds: float) -> str:

@@ -91,7 +91,7 @@ class Publisher:
         Raises SupersededError, ContentionError, SnapshotExistsError, CorruptSnapshotError, TempSpaceError, and what the
         store raises.
         """
-        name = self._commit.spec.source.file_name
+        name = self._commit.spec.dataset.file_name
         metadata = {
             **self._commit.rivals.me.metadata(),
             f"kore-{name.replace('_', '-')}": str(content[name]),

@@ -37,18 +37,19 @@ from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.target import check_target, look
-from airflow_provider_kore.snapshot.walk import Walk, Walked
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
 from airflow_provider_kore.store.store import AccessRefused, ObjectStore
 from airflow_provider_kore.store.upload import abort_leftovers
+from airflow_provider_kore.walk.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.walk.proof import Walked
     from airflow_provider_kore.walk.reader import Reader
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,10 @@ def take_snapshot(
         target = look(store, layout, clock)
     published = check_target(spec, layout, target, store.bucket)
     if published is not None:
-        log.info("This run has published %s already.", count(published.rows, spec.source.row, spec.source.rows))
+        log.info(
+            "This run has published %s already.",
+            spec.dataset.count(published.rows),
+        )
         with (
             teller.phase("cleaning up what this run has left"),
             _staging(spec, client, staging_store, clock, stop, teller=teller) as staging,
@@ -106,7 +110,7 @@ def take_snapshot(
             staging=layout.staging,
             durable=spec.durable,
         )
-    if own is not None and spec.source.forgets:
+    if own is not None and spec.dataset.forgets:
         spec.source.check_replaced(own.content, spec.source.look(client))
     with teller.phase("cleaning up what earlier runs have left"):
         _remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
@@ -141,8 +145,8 @@ def take_snapshot(
             _remove_staging(staging)
     log.info(
         "Landed %s of %s in s3://%s/%s.",
-        count(manifest.rows, spec.source.row, spec.source.rows),
-        spec.source.name,
+        spec.dataset.count(manifest.rows),
+        spec.dataset.name,
         store.bucket,
         layout.partition,
     )
@@ -181,7 +185,7 @@ def _staging(
         if spec.durable and staging.kept_until:
             if shown is not None:
                 shown.show(staging.kept_until)
-            where = f"{spec.source.row} {staging.kept_until:,}"
+            where = f"{spec.dataset.row} {staging.kept_until:,}"
             log.info("Checkpointed at %s; %s.", where, _who_continues(spec, error))
         raise
 
@@ -218,10 +222,18 @@ def _walk(
     teller: Teller,
 ) -> tuple[Walked, int]:
     """Walk the list, again if it changed meanwhile and the author wants that; return how often, too."""
-    progress = ProgressLog(spec.source, client, clock, teller)
+    progress = ProgressLog(spec.dataset, client, clock, teller)
     number = 1
     while True:
-        walk = Walk(spec, client, clock, stop)
+        walk = Walk(
+            spec.source,
+            client,
+            clock,
+            stop,
+            page_size=spec.page_size,
+            most=spec.max_rows,
+            accept_drift=spec.on_drift == "accept",
+        )
         try:
             resumed = number == 1 and _resume(spec, walk, staging, clock, progress=progress, teller=teller)
             with progress.waiting():
@@ -251,7 +263,7 @@ def _resume(
     """Continue where an earlier try left off; return False where there is nothing to continue, or it is damaged."""
     with teller.phase("looking for checkpoints of earlier tries"):
         found = staging.find(clock.time() - spec.staging_expiry)
-    if found is None or spec.source.whole:
+    if found is None or spec.dataset.whole:
         return False
     progress.resumed(staging.next_offset, found.note, spec.try_number)
     try:
@@ -274,17 +286,17 @@ def _describe(
     ended: float,
 ) -> dict[str, Any]:
     """Return the manifest without its files."""
-    source, state, spent, evidence = spec.source, walked.state, staging.spent, walked.evidence
+    dataset, state, spent, evidence = spec.dataset, walked.state, staging.spent, walked.evidence
     spec.policies.check_missing(staging.fields)  # of a walk whose checkpoints hold all of it, no page was added
     unseen = spec.policies.unseen(staging.fields.found)
     warnings = [
-        f"No {source.row} has the field '{quoted(name)}' that a field policy names."
+        f"No {dataset.row} has the field '{quoted(name)}' that a field policy names."
         for name in unseen
         if evidence.contacts
     ]
-    warnings += source.warnings(walked.source_state, evidence)
-    warnings += source.exposures(spec.policies, client.config)
-    misfiled = filed_elsewhere(spec.snapshot_date, state.started, title=source.title, run_type=spec.run_type)
+    warnings += dataset.warnings(walked.source_state, evidence)
+    warnings += [told for name, told in walked.source_state.exposed.items() if spec.policies.hides(name)]
+    misfiled = filed_elsewhere(spec.snapshot_date, state.started, title=dataset.title, run_type=spec.run_type)
     warnings += [misfiled] if misfiled else []
     for warning in warnings:
         log.warning(warning)
@@ -294,18 +306,18 @@ def _describe(
         "schema_version": SCHEMA_VERSION,
         "provider_version": __version__,
         "snapshot_id": state.walk_id,
-        **source.identify(walked.source_state),
+        **walked.source_state.identity,
         "account_id": client.config.account_id,
         "stream_id": client.config.stream_id,
         "snapshot_date": spec.snapshot_date,
-        source.file_name: evidence.contacts,
+        dataset.file_name: evidence.contacts,
         "consistent": not walked.drift,
         "drift": list(walked.drift),
         "witnesses": {"agreed": list(walked.witnesses), "disagreed": list(evidence.disagreed)},
         "total_results": evidence.total,
         "duplicates_removed": evidence.duplicates,
         "appended_while_reading": walked.appended,
-        **source.describe(walked.source_state),
+        **walked.source_state.facts,
         "run": {
             "dag_id": spec.run.dag_id,
             "run_id": spec.run.run_id,

@@ -18,16 +18,14 @@ from airflow_provider_kore.parameters import (
     check_number,
     check_prefix,
     checked,
-    is_missing,
     parameter,
 )
 from airflow_provider_kore.snapshot.filing import check_backfill
-from airflow_provider_kore.walk.page import check_page_size
 
 if TYPE_CHECKING:
     from airflow_provider_kore.formats import Format
     from airflow_provider_kore.snapshot.fields import FieldPolicies
-    from airflow_provider_kore.walk.source import Source
+    from airflow_provider_kore.walk.source import Dataset, Source
 
 ON_DRIFT: Final = ("retry", "fail", "accept")
 """What to do about a list that changed while it was read."""
@@ -56,11 +54,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _page_size(_: str, value: object) -> int | None:
-    return None if is_missing(value) else check_page_size(value)
-
-
-def _rows_per_file(name: str, value: object) -> int | None:
+def _count_or_none(name: str, value: object) -> int | None:
     return check_count(name, value, least=1, default=0) or None
 
 
@@ -114,7 +108,7 @@ class SnapshotSpec:
         "False: refuse",
     )
     page_size: int | None = parameter(
-        _page_size, None, templated=True, doc="rows to ask for in one request; None: as the connection says"
+        _count_or_none, None, templated=True, doc="rows to ask for in one request; None: as the connection says"
     )
     durable: bool = parameter(
         check_boolean,
@@ -147,7 +141,7 @@ class SnapshotSpec:
         doc="fail if more than this share of the last good snapshot's rows is missing; 1 allows all",
     )
     rows_per_file: int | None = parameter(
-        _rows_per_file,
+        _count_or_none,
         None,
         templated=True,
         doc="split the snapshot into files of so many rows; then the manifest is its commit",
@@ -164,16 +158,21 @@ class SnapshotSpec:
     )
 
     @property
+    def dataset(self) -> Dataset:
+        """What it is of, in words and names."""
+        return self.source.dataset
+
+    @property
     def parameters_digest(self) -> str:
         """A name for all that shapes the rows: chunks made with other parameters are no beginning of this walk."""
-        return digest([self.source.identity, self.page_size, self.policies.describe()])
+        return digest([self.dataset.identity, self.page_size, self.policies.describe()])
 
     @property
     def recipe(self) -> str:
         """A name for all that shapes what is published: what was made by another recipe is not this task's result."""
         return digest(
             [
-                self.source.identity,
+                self.dataset.identity,
                 self.policies.describe(),
                 [self.file_format.name, self.compression, self.rows_per_file],
                 [self.on_drift, self.policies.on_missing, self.min_rows, self.max_rows],
@@ -207,7 +206,7 @@ class SnapshotSpec:
         from airflow_provider_kore.snapshot.fields import FieldPolicies
 
         check_backfill(run_type, given.get("allow_backfill", False))
-        called = {name: f"{name[:4]}{source.file_name}" for name in ("min_rows", "max_rows")}
+        called = {name: f"{name[:4]}{source.dataset.file_name}" for name in ("min_rows", "max_rows")}
         values = checked(cls, given, called)
         check_count(called["max_rows"], values["max_rows"], least=values["min_rows"], default=0)
         if values["staging_prefix"] is None:

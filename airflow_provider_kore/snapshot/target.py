@@ -103,10 +103,10 @@ def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str
         return published
     if not spec.replace:
         _refuse_to_replace(spec, target, published, where)
-    if published is not None and not spec.source.is_same(published.content):
+    if published is not None and not spec.dataset.is_same(published.content):
         raise ParameterError(
             "s3_prefix",
-            f"{where} already holds {spec.source.rows} that other filters let pass, and both would be lost in turn",
+            f"{where} already holds {spec.dataset.rows} that other filters let pass, and both would be lost in turn",
             "use another s3_prefix for each set of filters, or delete what is there",
         )
     if spec.rows_per_file is None and target.others:
@@ -149,7 +149,7 @@ def _is_same(published: Manifest, spec: SnapshotSpec, layout: Layout) -> bool:
 
 def foreign(manifest: Manifest, layout: Layout) -> str | None:
     """Say in words that complete "it …" why a manifest is not this partition's; None if it is."""
-    problem = manifest.problem(layout.partition, layout.spec.source.file_name)
+    problem = manifest.problem(layout.partition, layout.spec.dataset.file_name)
     if problem is not None:
         return problem
     strange = next((key for key in manifest.keys if not layout.is_published(key)), None)

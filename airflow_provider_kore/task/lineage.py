@@ -58,5 +58,5 @@ def snapshot_lineage(manifest: Mapping[str, Any], *, source: Source, base_url: s
 
 def _path(manifest: Mapping[str, Any], source: Source) -> str:
     """Return a name for what was read: ``{account_id}/{stream_id}/contacts/contact_list_id=…``."""
-    parts = [f"{key}={value}" for key, value in source.partition]
-    return "/".join([str(manifest.get("account_id")), str(manifest.get("stream_id")), source.file_name, *parts])
+    parts = [f"{key}={value}" for key, value in source.dataset.partition]
+    return "/".join([str(manifest.get("account_id")), str(manifest.get("stream_id")), source.dataset.file_name, *parts])

@@ -205,14 +205,14 @@ class SnapshotToS3Operator(LandingOperator, ABC):
                 progress.close()
                 send_metrics(client.spent, dag_id=ti.dag_id, task_id=ti.task_id)
         progress.landed(manifest.rows, f"s3://{store.bucket}/{layout.manifest}")
-        partition = dict(spec.source.partition)
+        partition = dict(spec.dataset.partition)
         return Landed(
             place=Place(bucket=store.bucket, prefix=spec.prefix, partition=partition),
             summary={
-                spec.source.file_name: manifest.rows,
+                spec.dataset.file_name: manifest.rows,
                 "consistent": manifest.consistent,
                 **partition,
-                **{name: manifest.content.get(name) for name in spec.source.summary},
+                **{name: manifest.content.get(name) for name in spec.dataset.summary},
                 "snapshot_date": spec.snapshot_date,
                 "snapshot_id": manifest.snapshot_id,
                 "bucket": store.bucket,
@@ -225,7 +225,9 @@ class SnapshotToS3Operator(LandingOperator, ABC):
     def _spec(self, context: Context, hook: KoreCampaignHook) -> SnapshotSpec:
         """Check every parameter. Raises ParameterError, ConfigError."""
         source = self._source(hook)
-        called = {name: name.replace("rows", source.file_name) if name in _BOUNDS else name for name in _OF_SPEC}
+        called = {
+            name: name.replace("rows", source.dataset.file_name) if name in _BOUNDS else name for name in _OF_SPEC
+        }
         given = {name: getattr(self, attribute) for name, attribute in called.items()}
         spec = SnapshotSpec.parse(
             **given | {"snapshot_date": given["snapshot_date"] or run_date(context)},

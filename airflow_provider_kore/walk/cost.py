@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+import operator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,26 +28,14 @@ class Spent:
     """On those pages."""
 
     def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            requests=self.requests + other.requests,
-            retries=self.retries + other.retries,
-            rate_limited=self.rate_limited + other.rate_limited,
-            waited=self.waited + other.waited,
-            bytes=self.bytes + other.bytes,
-            pages=self.pages + other.pages,
-            rows=self.rows + other.rows,
-        )
+        return self._with(operator.add, other)
 
     def __sub__(self, other: Spent) -> Spent:
-        return Spent(
-            requests=self.requests - other.requests,
-            retries=self.retries - other.retries,
-            rate_limited=self.rate_limited - other.rate_limited,
-            waited=self.waited - other.waited,
-            bytes=self.bytes - other.bytes,
-            pages=self.pages - other.pages,
-            rows=self.rows - other.rows,
-        )
+        return self._with(operator.sub, other)
+
+    def _with(self, operation: Callable[[Any, Any], Any], other: Spent) -> Spent:
+        mine, theirs = asdict(self), asdict(other)
+        return Spent(**{name: operation(mine[name], theirs[name]) for name in mine})
 
 
 class Usage(NamedTuple):

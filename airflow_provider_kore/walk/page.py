@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
-
-from airflow_provider_kore.exceptions import ParameterError
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-
-def check_page_size(value: object) -> int | None:
-    """Return a page size that can be asked for, None if none is given.
-
-    Raises ParameterError.
-    """
-    if value is None or value == "":
-        return None
-    text = str(value).strip()
-    if isinstance(value, bool) or not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
-        raise ParameterError("page_size", f"is {value!r}", "pass a whole number, 1 or more, or leave it out")
-    return int(text)
 
 
 class Record(NamedTuple):
@@ -65,6 +50,9 @@ class Records:
     def __repr__(self) -> str:
         return f"Records({len(self)})"
 
+
+_TOTALS_KEPT: Final = 20
+_INSTANT_LENGTH: Final = len("2025-12-09T04:28:44.832Z")
 
 NO_RECORDS = Records((), (), ())
 
@@ -158,3 +146,58 @@ class Progress:
     def total(self) -> int | None:
         """The total of the list as last heard; None if none was heard, or if it counts the page."""
         return self.totals[-1] if self.totals and not self.totals_count_pages else None
+
+    def after(self, answer: PageAnswer, records: Records, newer_than: str) -> Progress:
+        """Return what is known after a page that was believed.
+
+        :param records: those of its records that had not been read before.
+        :param newer_than: an instant as the vendor writes it; contacts created after it are counted.
+        """
+        count = len(answer.records)
+        belied = self.last_has_more is (count == 0)  # it had promised this page, or denied it
+        lies = count == 0 and answer.has_more is True
+        return replace(
+            self,
+            offset=self.offset + count,
+            echo_heard=self.echo_heard and answer.skip is not None,
+            has_more_heard=self.has_more_heard and answer.has_more is not None,
+            has_more_wrong=self.has_more_wrong or belied or lies,
+            last_has_more=answer.has_more,
+            duplicates=self.duplicates + count - len(records),
+            last_page=self.offset if count else self.last_page,
+            **self._hear_total(answer.total, count),
+            **self._hear_order(records, newer_than),
+        )
+
+    def _hear_total(self, total: int | None, count: int) -> dict[str, Any]:
+        """Learn what ``totalResults`` means on this server, and whether it moved.
+
+        Some servers count the list, some the page. As long as every total equals its page and the pages reach
+        further than that, it counts the page and is no witness.
+        """
+        after = self.offset + count
+        if total is None or (count == 0 and total in {0, after}):
+            return {}  # behind the end some servers have nothing to count
+        like_pages = self.totals_like_pages and total == count
+        moved = not self.totals or self.totals[-1] != total
+        return {
+            "totals_like_pages": like_pages,
+            "totals_count_pages": like_pages and total < after,
+            # A server that counts pages has at most two lengths of them, unless it has changed its limit.
+            "totals": (*self.totals[:1], *self.totals[1:][-_TOTALS_KEPT:], total) if moved else self.totals,
+        }
+
+    def _hear_order(self, records: Records, newer_than: str) -> dict[str, Any]:
+        """Learn whether contacts come in the order they were created, which is what makes new ones come last."""
+        if not self.ascending or not records:
+            return {}
+        created = [value.get("createdAt") for value in records.values]
+        if {*map(type, created)} != {str}:
+            return {"ascending": False}
+        instants = cast("list[str]", created)
+        # Instants of the documented form compare as text.
+        ascending = sorted(instants) == instants and instants[0] >= self.last_created
+        if not ascending or {*map(len, instants)} != {_INSTANT_LENGTH}:
+            return {"ascending": False}
+        newer = len(instants) - bisect_right(instants, newer_than)
+        return {"last_created": instants[-1], "newer": self.newer + newer}

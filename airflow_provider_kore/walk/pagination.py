@@ -8,9 +8,8 @@ contacts that repeat.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal
 
 from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationError
 from airflow_provider_kore.walk.ids import IdSet
@@ -75,7 +74,8 @@ class OffsetPagination:
     ) -> None:
         self.progress = progress or Progress()
         self.ids = IdSet() if ids is None else ids
-        self._limit: int | None = None if self.progress.limit_refused else page_size or UNASKED_LIMIT
+        self.limit: int | None = None if self.progress.limit_refused else page_size or UNASKED_LIMIT
+        """The page size that is asked for; None: the server's own."""
         self._tolerate = tolerate
         self._newer_than = newer_than or ""
         self._rows = rows
@@ -83,8 +83,8 @@ class OffsetPagination:
         self._ask_support = f"Ask Kore.ai support how {vendor_name} pages in this environment."
         self._aligned = aligned
         read = self.progress.offset - self.progress.last_page
-        if aligned and self._limit and read:
-            self._limit = min(self._limit, read)  # what the server may have made of the limit
+        if aligned and self.limit and read:
+            self.limit = min(self.limit, read)  # what the server may have made of the limit
         self._doubts = 0
         self._short_pages_confirmed = False
         self._promised = False
@@ -101,7 +101,7 @@ class OffsetPagination:
         """The page to ask for now; None when the end is proven."""
         if self._end is not None:
             return None
-        return PageRequest(self.progress.offset - self._overlapping, self._limit)
+        return PageRequest(self.progress.offset - self._overlapping, self.limit)
 
     def planned(self, number: int) -> list[PageRequest]:
         """Return the requests that come next if the list goes on as its last page did; at most ``number``.
@@ -112,17 +112,12 @@ class OffsetPagination:
         progress, request = self.progress, self.next
         length = progress.offset - progress.last_page
         total = progress.first_total
-        if request is None or self._overlapping or self._doubts or total is None or progress.total != total:
+        if request is None or self._overlapping or self._doubts or not length:
             return []
-        if not length:
+        if total is None or progress.total != total:
             return []
         starts = range(request.skip, total, length)
-        return [PageRequest(start, self._limit) for start in starts[: min(number, max(1, total // length // AHEAD))]]
-
-    @property
-    def limit(self) -> int | None:
-        """The page size that is asked for."""
-        return self._limit
+        return [PageRequest(start, self.limit) for start in starts[: min(number, max(1, total // length // AHEAD))]]
 
     def reopen(self) -> None:
         """Take back that the end is proven: somebody knows of more."""
@@ -130,7 +125,7 @@ class OffsetPagination:
 
     def refuse_limit(self) -> bool:
         """Note that the server refuses the limit; return whether asking without one may help."""
-        had_limit, self._limit = self._limit is not None, None
+        had_limit, self.limit = self.limit is not None, None
         self.progress = replace(self.progress, limit_refused=True)
         return had_limit
 
@@ -158,18 +153,7 @@ class OffsetPagination:
         else:
             self._overlapping = before.offset > 0 and not self._is_expected_end()
         records = self._unique(answer, ids)
-        self.progress = replace(
-            before,
-            offset=before.offset + count,
-            echo_heard=before.echo_heard and answer.skip is not None,
-            has_more_heard=before.has_more_heard and answer.has_more is not None,
-            has_more_wrong=before.has_more_wrong or _belied(before.last_has_more, came=count > 0),
-            last_has_more=answer.has_more,
-            duplicates=before.duplicates + count - len(records),
-            last_page=before.offset if count else before.last_page,
-            **_hear_total(before, answer.total, count),
-            **_hear_order(before, records, self._newer_than),
-        )
+        self.progress = before.after(answer, records, self._newer_than)
         self._note_moved_total(before)
         self._decide(answer)
         return Page(records=records, offset=before.offset, end=self.progress.offset, total=self.progress.total)
@@ -198,32 +182,29 @@ class OffsetPagination:
     def _doubt(self, answer: PageAnswer, ids: Sequence[str]) -> _Doubt | None:
         offset, count = self.progress.offset, len(ids)
         if answer.skip is not None and answer.skip != offset:
-            return _Doubt(
-                PaginationError(
-                    f"Asked for the page at skip={offset}, the server answered with skip={answer.skip}: it ignores or "
-                    f"changes skip, so this list cannot be walked by offset. {self._ask_support}"
-                )
+            return self._wrong(
+                f"Asked for the page at skip={offset}, the server answered with skip={answer.skip}: it ignores or "
+                f"changes skip, so this list cannot be walked by offset."
             )
         if count == 0:
             return self._doubt_empty(answer)
         different = len(set(ids))
         if different < count and self._tolerate != "everything":
-            return _Doubt(
-                PaginationError(
-                    f"The page at offset {offset} holds {count} {self._rows}, but only {different} different "
-                    f"{self._id_name}s, each time it is asked for: the same {self._id_name} twice. {self._ask_support}"
-                )
+            return self._wrong(
+                f"The page at offset {offset} holds {count} {self._rows}, but only {different} different "
+                f"{self._id_name}s, each time it is asked for: the same {self._id_name} twice."
             )
         if offset and all(identifier in self.ids for identifier in ids):
-            return _Doubt(
-                PaginationError(
-                    f"All {count} {self._rows} of the page at offset {offset} had been read before: the server ignores "
-                    f"skip, or repeats its pages. {self._ask_support}"
-                )
+            return self._wrong(
+                f"All {count} {self._rows} of the page at offset {offset} had been read before: the server ignores "
+                f"skip, or repeats its pages."
             )
         if _is_short(answer) and not self._short_pages_confirmed and self._says_more(answer, offset + count):
             return _Doubt(None)
         return None
+
+    def _wrong(self, what: str) -> _Doubt:
+        return _Doubt(PaginationError(f"{what} {self._ask_support}"))
 
     def _doubt_empty(self, answer: PageAnswer) -> _Doubt | None:
         offset, known = self.progress.offset, self.progress.total
@@ -236,18 +217,12 @@ class OffsetPagination:
                         f"went from {known} to {answer.total}."
                     )
                 )
-            return _Doubt(
-                PaginationError(
-                    f"The page at offset {offset} is empty, while totalResults says {total}: "
-                    f"{total - offset} {self._rows} are missing. {self._ask_support}"
-                )
+            return self._wrong(
+                f"The page at offset {offset} is empty, while totalResults says {total}: "
+                f"{total - offset} {self._rows} are missing."
             )
         if answer.has_more and total is None:
-            return _Doubt(
-                PaginationError(
-                    f"The page at offset {offset} is empty, while hasMore says that there is more. {self._ask_support}"
-                )
-            )
+            return self._wrong(f"The page at offset {offset} is empty, while hasMore says that there is more.")
         if offset == 0 and not (answer.total == 0 and answer.has_more is False):
             return _Doubt(None)  # an empty list is rare, and one bad answer must not make one
         return None
@@ -278,8 +253,8 @@ class OffsetPagination:
         self._promised = self._promised or answer.has_more is True
         self._full_page_seen = self._full_page_seen or len(answer.records) == answer.limit
         self._last_page_short = _is_short(answer)
-        if self._aligned and self._limit and answer.limit and answer.limit < self._limit:
-            self._limit = answer.limit
+        if self._aligned and self.limit and answer.limit and answer.limit < self.limit:
+            self.limit = answer.limit
         self._longest_page = max(self._longest_page, len(answer.records))
         self._last_id = answer.records.ids[-1]
         self._overlaps = 0
@@ -328,8 +303,6 @@ class OffsetPagination:
             self._end = "one_answer"
             return
         if not answer.records:
-            if answer.has_more:
-                self.progress = replace(self.progress, has_more_wrong=True)
             self._end = None if self._overlapping else "empty_page"
             return
         if total is not None and total < after and self._tolerate != "everything":
@@ -346,49 +319,3 @@ class OffsetPagination:
 
 def _is_short(answer: PageAnswer) -> bool:
     return answer.limit is not None and len(answer.records) < answer.limit
-
-
-def _belied(last_has_more: object, *, came: bool) -> bool:
-    """Say whether this page is one that the page before had denied, or isn't one that it had promised."""
-    return last_has_more is not None and last_has_more != came
-
-
-def _hear_total(before: Progress, total: int | None, count: int) -> dict[str, Any]:
-    """Learn what ``totalResults`` means on this server, and whether it moved.
-
-    Some servers count the list, some the page. As long as every total equals its page and the pages reach further than
-    that, it counts the page and is no witness.
-    """
-    after = before.offset + count
-    if total is None or (count == 0 and total in {0, after}):
-        return {}  # behind the end some servers have nothing to count
-    like_pages = before.totals_like_pages and total == count
-    moved = not before.totals or before.totals[-1] != total
-    return {
-        "totals_like_pages": like_pages,
-        "totals_count_pages": like_pages and total < after,
-        # A server that counts pages has at most two lengths of them, unless it has changed its limit.
-        "totals": (*before.totals[:1], *before.totals[1:][-_TOTALS_KEPT:], total) if moved else before.totals,
-    }
-
-
-def _hear_order(before: Progress, records: Records, newer_than: str) -> dict[str, Any]:
-    """Learn whether contacts come in the order they were created, which is what makes new ones come last."""
-    if not before.ascending:
-        return {}
-    if not records:
-        return {}
-    created = [value.get("createdAt") for value in records.values]
-    if {*map(type, created)} != {str}:
-        return {"ascending": False}
-    instants = cast("list[str]", created)
-    # Instants of the documented form compare as text.
-    ascending = sorted(instants) == instants and instants[0] >= before.last_created
-    if not ascending or {*map(len, instants)} != {_INSTANT_LENGTH}:
-        return {"ascending": False}
-    newer = len(instants) - bisect_right(instants, newer_than)
-    return {"last_created": instants[-1], "newer": before.newer + newer}
-
-
-_TOTALS_KEPT: Final = 20
-_INSTANT_LENGTH: Final = len("2025-12-09T04:28:44.832Z")

@@ -58,27 +58,22 @@ class Connection(Protocol):
         """What only this account knows: checkpoints are sealed with it."""
 
     @property
-    def page_size(self) -> int | None:
-        """What to ask for in a page; None: what the vendor serves."""
-
-    @property
     def source(self) -> tuple[str, ...]:
         """Which environment, account and application it is."""
 
 
-class Call(Protocol):
-    """What serves a list's pages. Only the vendor's client looks inside."""
-
-    def pagination(self, **options: Any) -> OffsetPagination:
-        """Return a walk over its pages; options are those of :class:`OffsetPagination`."""
-
-
 class Reader(Meter, Protocol):
-    """Reads the pages of a :class:`Call`."""
+    """Reads the pages of a call. Only it knows what a call is."""
 
     @property
     def config(self) -> Connection:
         """The connection."""
+
+    def pagination(self, call: Any, *, page_size: object = None, **options: Any) -> OffsetPagination:
+        """Return a walk over the pages of a list; options are those of :class:`OffsetPagination`.
+
+        :param page_size: rows to ask for in a page; None: as the connection says.
+        """
 
     def iter_pages(
         self, call: Any, pagination: OffsetPagination | None = None, *, stop: Stop | None = None
@@ -86,4 +81,4 @@ class Reader(Meter, Protocol):
         """Yield the pages from a place on, until the end is proven; after a stop, those that were asked for already."""
 
     def get_page(self, call: Any, request: PageRequest) -> PageAnswer:
-        """Fetch one page, as the server gave it."""
+        """Fetch one page, as the server gave it; without a limit where it refuses the limit."""

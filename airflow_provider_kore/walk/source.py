@@ -1,111 +1,128 @@
-"""What is walked: its pages, what it says of itself, and the words and names for it."""
+"""What is walked: its rows in words and names, its pages, and what it says of itself."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_kore.quoting import count
 from airflow_provider_kore.walk.page import Record, Records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_kore.walk.page import Evidence, Page
-    from airflow_provider_kore.walk.reader import Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
     """What a source says of itself at one moment; None where it says nothing."""
 
-    name: str | None = None
     mark: str | None = None
-    """What is different after a change; :attr:`Source.mark_name` says what it is."""
+    """What is different after a change; :attr:`Dataset.mark_name` says what it is."""
     record_count: int | None = None
     """A hint only."""
-    told: Mapping[str, object] = field(default_factory=dict)
-    """What else, for a source to read."""
+    identity: Mapping[str, object] = field(default_factory=dict)
+    """The manifest's fields that say what it is."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """The manifest's fields that say how it was at that moment."""
+    warnings: tuple[str, ...] = ()
+    """What a reader of the manifest should know."""
+    exposed: Mapping[str, str] = field(default_factory=dict)
+    """By field: what a reader may learn although a field policy hides it."""
 
 
-class Policies(Protocol):
-    """What is done to fields before anything is stored."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """What a snapshot is of, in words and names."""
 
-    def hides(self, name: str) -> bool:
-        """Say whether readers of the snapshot do not see a field as it is."""
-
-
-class Source(Protocol):
-    """One kind of what a snapshot is of. Frozen, and checked when it is made.
-
-    Its ``client`` is the vendor's, and its ``config`` that client's connection: each source knows its own.
-    """
-
-    row: ClassVar[str]
+    name: str
+    """Its id: ``cl-1``."""
+    title: str
+    """What a person would call it, in the middle of a sentence: ``contact list cl-1``."""
+    row: str
     """What one row is, in words: ``contact``."""
-    rows: ClassVar[str]
+    rows: str
     """The same in the plural."""
-    file_name: ClassVar[str]
-    """The plural as a name: of the files, of the manifest's count, behind ``min_``, and in objects' metadata."""
-    mark_name: ClassVar[str]
-    """What :attr:`SourceState.mark` is, as the vendor calls it: ``updatedAt``."""
-    witness: ClassVar[str] = "updated_at"
+    file_name: str
+    """The plural as a name: of the files, of the manifest's count, after ``min_``, and in objects' metadata."""
+    partition: tuple[tuple[str, str], ...]
+    """The partition keys above ``snapshot_date``, with their values."""
+    filters: Mapping[str, object] | None = None
+    """What chose the rows, as the manifest's ``filters`` say it; None: the partition alone."""
+    mark_name: str = "updatedAt"
+    """What :attr:`SourceState.mark` is, as the vendor calls it."""
+    witness: str = "updated_at"
     """What the manifest calls it among the witnesses."""
-    whole: ClassVar[bool] = False
+    unmarked: str = ""
+    """What a reader should know where the source tells no mark."""
+    whole: bool = False
     """Whether one answer holds all of it, so that there is nothing to continue."""
-    adds_id: ClassVar[bool] = False
+    adds_id: bool = False
     """Whether rows may lack ``_id``, which then is put in front: snapshots are verified and resumed by it."""
-    forgets: ClassVar[bool] = False
-    """Whether the vendor drops rows, so that :meth:`check_replaced` is worth a request."""
-    summary: ClassVar[tuple[str, ...]] = ()
+    forgets: bool = False
+    """Whether the vendor drops rows, so that :meth:`Source.check_replaced` is worth a request."""
+    summary: tuple[str, ...] = ()
     """Fields of the manifest that a task's result holds, too."""
 
     @property
-    def name(self) -> str:
-        """Its id: ``cl-1``."""
-
-    @property
-    def title(self) -> str:
-        """What a person would call it, in the middle of a sentence: ``contact list cl-1``."""
-
-    @property
-    def partition(self) -> tuple[tuple[str, str], ...]:
-        """The partition keys above ``snapshot_date``, with their values."""
+    def headline(self) -> str:
+        """The title for the beginning of a sentence."""
+        return self.title[:1].upper() + self.title[1:]
 
     @property
     def identity(self) -> object:
         """A JSON value that differs wherever the rows may: checkpoints of one are no beginning of another."""
+        return [self.file_name, self.partition, self.filters]
 
-    def call(self, client: Any) -> Call:
-        """Return the call that serves its pages."""
+    def count(self, number: int) -> str:
+        """Return a number of rows with their noun."""
+        return count(number, self.row, self.rows)
 
-    def look(self, client: Any) -> SourceState:
-        """Ask it about itself. Raises NotFoundError if it does not exist."""
+    def moved(self, before: str | None, after: str | None) -> str:
+        """Say that the mark has changed."""
+        return f"{self.mark_name} went from {before} to {after}"
 
-    def identify(self, state: SourceState) -> dict[str, object]:
-        """Return the manifest's fields that say what it is."""
-
-    def describe(self, state: SourceState) -> dict[str, object]:
-        """Return the manifest's fields that say how it was at the end of the walk."""
+    def is_same(self, manifest: Mapping[str, object]) -> bool:
+        """Say whether a manifest in the partition tells of the very same rows."""
+        return self.filters is None or manifest.get("filters") == self.filters
 
     def warnings(self, state: SourceState, evidence: Evidence) -> list[str]:
-        """Return what a reader of the manifest should know."""
+        """Return what a reader of the manifest should know of its rows."""
+        warnings = [*state.warnings]
+        if evidence.total is None and (state.record_count or 0) > evidence.contacts:
+            # A hint and never a proof, but where the pages give no total it is the only other count there is.
+            warnings.append(
+                f"The list says that it has {state.record_count} records, and {evidence.contacts} {self.rows} were "
+                "read."
+            )
+        if self.unmarked and state.mark is None and evidence.contacts:
+            warnings.append(self.unmarked)
+        return warnings
 
-    def exposures(self, policies: Policies, config: Any) -> list[str]:  # noqa: ARG002  # most have none
-        """Return what a reader may learn although a field policy hides it."""
-        return []
+
+class Source(Protocol):
+    """A dataset that can be read. Frozen, and checked when it is made."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """What it is, in words and names."""
+
+    @property
+    def call(self) -> object:
+        """The call that serves its pages, as the vendor's client takes it."""
+
+    def look(self, client: Any) -> SourceState:
+        """Ask it about itself, with the vendor's client. Raises NotFoundError if it does not exist."""
 
     def check(self, page: Page) -> None:  # noqa: ARG002  # most ask for everything
         """Raise ContractError if a page holds what was not asked for."""
         return
 
-    def is_same(self, manifest: Mapping[str, object]) -> bool:  # noqa: ARG002  # most are what their partition says
-        """Say whether a manifest in its partition tells of the very same rows that this source has."""
-        return True
-
     def is_comparable(self, manifest: Mapping[str, object], state: SourceState) -> bool:  # noqa: ARG002
         """Say whether as many rows may be expected as a manifest tells of, now that the source is in this state."""
-        return self.is_same(manifest)
+        return self.dataset.is_same(manifest)
 
     def check_replaced(self, manifest: Mapping[str, object], state: SourceState) -> None:  # noqa: ARG002
         """Raise SnapshotExistsError if what a manifest in its partition tells of would be lost, and not renewed.
@@ -125,8 +142,3 @@ def _identified(record: Record) -> Record:
         return record
     text = f'{{"_id": {json.dumps(record.id)}, {record.text[1:].lstrip()}'
     return Record(record.id, text, {"_id": record.id, **record.value})
-
-
-def headline(source: Source) -> str:
-    """Return its title for the beginning of a sentence."""
-    return source.title[:1].upper() + source.title[1:]

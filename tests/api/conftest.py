@@ -6,11 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from clocks import ImpatientClock
-from hypothesis import HealthCheck, settings
-
-# A machine that is busy with other things is no failure.
-settings.register_profile("kore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("kore")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

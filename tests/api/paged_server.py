@@ -25,7 +25,7 @@ class Habits:
     too_large: str = "clamp"  # clamp, lie (clamp, but echo what was asked), refuse, ignore
     changed_limit: int = 0
     changed_from: int = 0
-    skip: str = "honour"  # honour, ignore, ignore_unseen (echoes what was asked), pages (counts pages)
+    skip: str = "honour"  # honour, ignore, ignore_unseen (echoes what was asked), pages (counts pages), round (up)
     echo: str = "right"  # right, missing, wrong
     total: str = "list"  # list, page, missing, wrong, string, capped, null
     total_error: int = 0
@@ -75,6 +75,8 @@ class PagedServer:
             skip = 0
         elif habits.skip == "pages":
             skip = request.skip * limit
+        elif habits.skip == "round":
+            skip = -(-request.skip // limit) * limit
         if habits.changed_limit and skip >= habits.changed_from:
             limit = min(limit, habits.changed_limit)
         items = self.ids[skip : skip + limit]

@@ -14,7 +14,7 @@ from clocks import StoppedClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_kore.api.allowance import IN_FLIGHT, JITTER, MARGIN, Allowance, shortest_time
+from airflow_provider_kore.api.allowance import IN_FLIGHT, JITTER, MARGIN, Allowance
 from airflow_provider_kore.walk.cost import Usage
 
 MINUTE, HOUR = 60.0 + MARGIN, 3600.0 + MARGIN
@@ -24,6 +24,10 @@ stories = st.lists(
     st.tuples(st.floats(0.0, 90.0), st.floats(0.0, 20.0), st.floats(0.0, 1.0), st.integers(1, 4)), max_size=60
 )
 """Of each burst: seconds idle before it, seconds until it is answered, when in between it arrives, how many at once."""
+
+
+def shortest_time(requests: int, per_minute: int, per_hour: int) -> float:
+    return Allowance.per_minute_and_hour(per_minute, per_hour, StoppedClock()).shortest_time(requests)
 
 
 @settings(max_examples=400, deadline=None)

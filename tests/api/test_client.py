@@ -18,10 +18,10 @@ from landing import QUICK, Landing, client_of, config_of, outcome_of
 
 from airflow_provider_kore.api.calls import contacts_of
 from airflow_provider_kore.api.client import CampaignClient
-from airflow_provider_kore.api.refusals import LONGEST_RETRY_AFTER
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.api.sender import ASK_AGAIN
 from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, RequestsTransport
+from airflow_provider_kore.clock import LONGEST_WAIT
 from airflow_provider_kore.exceptions import (
     ContractError,
     CredentialsError,
@@ -193,7 +193,7 @@ def test_a_retry_after_beyond_the_budget_gives_up_at_once(kore: Simulator, clock
     with client_of(kore, clock) as client:
         error = outcome_of(lambda: client.get_contact_list("cl-1"))
     assert isinstance(error, RateLimitedError)
-    assert error.retry_after == LONGEST_RETRY_AFTER
+    assert error.retry_after == LONGEST_WAIT
     assert (len(kore.requests), clock.slept) == (1, [])
 
 

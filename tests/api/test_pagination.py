@@ -12,10 +12,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from paged_server import Glitch, Habits, PagedServer, names
+from test_transport import config
 
+from airflow_provider_kore.api.calls import contacts_of
+from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationError, ParameterError
 from airflow_provider_kore.walk.ids import IdSet
-from airflow_provider_kore.walk.page import PageAnswer, PageRequest, Record, Records, check_page_size
+from airflow_provider_kore.walk.page import PageAnswer, PageRequest, Record, Records
 from airflow_provider_kore.walk.pagination import ASK_AGAIN, UNASKED_LIMIT, OffsetPagination, Tolerance
 
 TOO_LARGE = ("clamp", "lie", "refuse", "ignore")
@@ -236,6 +239,13 @@ def test_a_server_that_ignores_skip_ends_in_an_error(skip: str, echo: str, total
         server.walk(at_most=10)
 
 
+def test_a_page_that_says_it_is_another_is_refused_although_nothing_else_tells() -> None:
+    """The server serves pages of four and counts in fives: it skips contacts that no total and no id would miss."""
+    server = PagedServer(names(14), Habits(skip="round", changed_limit=4, total="missing"))
+    with pytest.raises(PaginationError, match="Asked for the page at skip=4, the server answered with skip=5"):
+        server.walk(at_most=5)
+
+
 def test_a_list_that_outgrows_its_own_total_ends_in_an_error() -> None:
     server = PagedServer(names(1_000), Habits(total="wrong", total_error=-980))
     with pytest.raises(PaginationError, match="totalResults says 20, but 25 contacts were read"):
@@ -373,15 +383,19 @@ def test_reopening_asks_for_what_is_behind_the_end() -> None:
 # --- The small parts -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("value", "expected"), [(None, None), ("", None), (1, 1), ("50", 50), (" 7 ", 7), ("007", 7)])
-def test_a_page_size_is_read(value: object, expected: int | None) -> None:
-    assert check_page_size(value) == expected
+@pytest.mark.parametrize(("value", "expected"), [(None, UNASKED_LIMIT), (1, 1), ("50", 50), (" 7 ", 7), ("007", 7)])
+def test_a_page_size_is_read(value: object, expected: int) -> None:
+    with CampaignClient(config("http://a.test")) as client:
+        assert client.pagination(contacts_of("cl-1"), page_size=value).limit == expected
 
 
-@pytest.mark.parametrize("value", [0, -1, "0", "-5", 1.5, "ten", True, False, [], "1e3", "1 0", 10**10, "٣x"])
+@pytest.mark.parametrize("value", [0, -1, "0", "-5", 1.5, "ten", True, False, [], "1 0", 10**16, "٣x"])
 def test_an_impossible_page_size_is_refused_by_its_name(value: object) -> None:
-    with pytest.raises(ParameterError, match="page_size") as caught:
-        check_page_size(value)
+    with (
+        CampaignClient(config("http://a.test")) as client,
+        pytest.raises(ParameterError, match="page_size") as caught,
+    ):
+        client.pagination(contacts_of("cl-1"), page_size=value)
     assert_clear(caught.value)
 
 

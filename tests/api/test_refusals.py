@@ -12,6 +12,7 @@ from landing import assert_clear
 from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_kore.api.refusals import clock_sentence, explain, parse_date, retry_after
+from airflow_provider_kore.api.transport import HttpResponse
 from airflow_provider_kore.exceptions import (
     ConfigError,
     CredentialsError,
@@ -31,15 +32,9 @@ OLDER = "Rate limit for this API has been reached. Please try again after some t
 
 def explained(status: int, payload: Any = None, *, text: str | None = None, skew: float = 0.0, **headers: str) -> Any:
     sent = CaseInsensitiveDict({name.replace("_", "-"): value for name, value in headers.items()})
-    error = explain(
-        status=status,
-        headers=sent,
-        payload=payload,
-        text=str(payload) if text is None else text,
-        what="contact list cl-1",
-        skew=skew,
-        now=NOW,
-    )
+    body = (str(payload) if text is None else text).encode()
+    response = HttpResponse(status=status, headers=sent, body=body)
+    error = explain(response, payload, None, what="contact list cl-1", skew=skew, now=NOW)
     assert_clear(error)
     return error
 

@@ -30,8 +30,9 @@ HOSTILE = ["\x1b[2J\x07", "line\nERROR: forged", "\u202eevil\u2066", "\ud800", "
 class Told:
     """A client that is told these texts."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, id_key: str = "") -> None:
         self.text = text
+        self.config = config("http://a.test", **({"id_key": id_key} if id_key else {}))
 
     def get_contact_list(self, _: str) -> dict[str, str]:
         return {"name": self.text, "updatedAt": self.text}
@@ -50,13 +51,13 @@ SOURCES = [
 ]
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.dataset.name)
 @given(text=st.text(max_size=300) | st.sampled_from(HOSTILE))
 def test_what_a_source_says_of_itself_is_short_and_printable(source: Any, text: str) -> None:
     state = source.look(Told(text))
     assert state.mark is None or (state.mark.isprintable() and len(state.mark) <= 80)
-    assert len(state.name or "") <= 1_000
-    assert all(each.isprintable() and len(each) < 600 for each in source.warnings(state, _Evidence))
+    assert all(len(value) <= 1_000 for value in state.identity.values() if isinstance(value, str))
+    assert all(each.isprintable() and len(each) < 600 for each in source.dataset.warnings(state, _Evidence))
 
 
 class _Evidence:
@@ -109,7 +110,8 @@ def test_an_error_about_a_change_shows_no_text_of_the_server_as_it_came(
 )
 def test_hidden_numbers_whose_ids_have_no_key_get_a_warning(given: dict[str, Any], warned: bool) -> None:
     source, policies = SOURCES[1], FieldPolicies.parse(**given)
-    told = source.exposures(policies, config("http://a.test"))
+    exposed = source.look(Told("Completed")).exposed
+    told = [text for name, text in exposed.items() if policies.hides(name)]
     assert [("id_key" in each) for each in told] == [True] * warned
-    assert source.exposures(policies, config("http://a.test", id_key="k" * 32)) == []
-    assert SOURCES[0].exposures(policies, config("http://a.test")) == []
+    assert source.look(Told("Completed", id_key="k" * 32)).exposed == {}
+    assert SOURCES[0].look(Told("Completed")).exposed == {}

@@ -113,7 +113,7 @@ def test_every_row_lands_once_in_the_servers_order(kore: Simulator, landing: Lan
     expected = served(name, kore)
     assert without_made_id(name, landing.rows) == expected
     assert manifest.rows == len(expected)
-    assert manifest.content[landing.source.file_name] == len(expected)  # type: ignore[union-attr]
+    assert manifest.content[landing.source.dataset.file_name] == len(expected)  # type: ignore[union-attr]
     assert manifest.consistent
     base = {"v1": "/agentassist/api/v1/public/", "v2": "/campaign/api/v2/public/"}[version]
     assert all(request.path.startswith(base) for request in kore.requests)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from reading_ahead import writing_behind
 
-from airflow_provider_kore.snapshot import staging, walk
+from airflow_provider_kore.snapshot import staging
 from airflow_provider_kore.store import upload
+from airflow_provider_kore.walk import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

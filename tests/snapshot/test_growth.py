@@ -22,9 +22,9 @@ from airflow_provider_kore.exceptions import DriftError
 from airflow_provider_kore.snapshot.chunks import LocalChunks
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
-from airflow_provider_kore.snapshot.walk import Walk, Walked
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk import pagination
+from airflow_provider_kore.walk.walk import Walk
 
 pytestmark = [pytest.mark.exhaustive, pytest.mark.usefixtures("short_is_long")]
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_kore.api.transport import HttpRequest, HttpResponse
+    from airflow_provider_kore.walk.proof import Walked
 
 Happening = tuple[int, "Callable[[Vendor], None]"]
 QUIRKS = {
@@ -90,7 +91,15 @@ def walk(
     staging = Staging(
         LocalChunks(), clock, spec.policies, Seal(CONFIG, "here"), typed_columns=False, meter=client, stop=Stop()
     )
-    walk = Walk(spec, client, clock, Stop())
+    walk = Walk(
+        spec.source,
+        client,
+        clock,
+        Stop(),
+        page_size=spec.page_size,
+        most=spec.max_rows,
+        accept_drift=on_drift == "accept",
+    )
     try:
         walk.start()
         for page in walk.pages():

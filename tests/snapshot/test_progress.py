@@ -50,7 +50,7 @@ def walk(limit: int, latencies: list[float], pages: int, *, total: int | None = 
     clock = FakeClock()
     allowance = Allowance.per_minute_and_hour(limit, 0, clock)
     client: Any = SimpleNamespace(allowance=allowance, spent=Spent())
-    progress = ProgressLog(SOURCE, client, clock)
+    progress = ProgressLog(SOURCE.dataset, client, clock)
     for page in range(pages):
         while (wait := allowance.book()) > 0:
             clock.sleep(wait)

@@ -10,7 +10,7 @@ from model_vendor import Quirks, append, edit, exchange, insert, remove
 from model_world import Process, World
 
 from airflow_provider_kore.exceptions import DriftError
-from airflow_provider_kore.snapshot import walk
+from airflow_provider_kore.walk import walk
 from airflow_provider_kore.walk.pagination import OffsetPagination
 
 pytestmark = pytest.mark.usefixtures("short_is_long")

@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.api import calls
 from airflow_provider_kore.api.endpoints import check_id
 from airflow_provider_kore.api.sources.texts import mark_of, name_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError, SnapshotExistsError
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.walk.source import Source, SourceState
+from airflow_provider_kore.walk.source import Dataset, Source, SourceState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_kore.api.calls import PagedCall
     from airflow_provider_kore.api.client import CampaignClient
-    from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.walk.page import Evidence
-    from airflow_provider_kore.walk.source import Policies
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +35,11 @@ _OF_INSTANCE: Final = {
 }
 """What the manifest tells of a campaign's instance, and where the API tells it."""
 
+_GUESSABLE: Final = (
+    "A field policy hides phoneNumber, but _id is made of it without a key: who guesses a number can find its row. Set "
+    "id_key in the Kore connection."
+)
+
 _LONGEST_FACT: Final = 2_000
 """Characters of JSON: a manifest is no copy of the campaign."""
 
@@ -53,15 +55,6 @@ class CampaignContactsSource(Source):
     :param replace_instance: whether they may replace the earlier ones in the same partition.
     """
 
-    row: ClassVar[str] = "call result"
-    rows: ClassVar[str] = "call results"
-    file_name: ClassVar[str] = "contacts"
-    mark_name: ClassVar[str] = "the campaign's status"
-    witness: ClassVar[str] = "campaign_status"
-    adds_id: ClassVar[bool] = True
-    forgets: ClassVar[bool] = True
-    summary: ClassVar[tuple[str, ...]] = ("campaign_status",)
-
     campaign_id: str
     replace_instance: bool = False
 
@@ -69,28 +62,26 @@ class CampaignContactsSource(Source):
         check_id("campaign_id", self.campaign_id)
 
     @property
-    def name(self) -> str:
-        """The campaign's id."""
-        return self.campaign_id
+    def dataset(self) -> Dataset:
+        """Call results; each campaign has its own partition."""
+        return Dataset(
+            name=self.campaign_id,
+            title=f"campaign {self.campaign_id}",
+            row="call result",
+            rows="call results",
+            file_name="contacts",
+            partition=(("campaign_id", self.campaign_id),),
+            mark_name="the campaign's status",
+            witness="campaign_status",
+            adds_id=True,
+            forgets=True,
+            summary=("campaign_status",),
+        )
 
     @property
-    def title(self) -> str:
-        """The campaign in words."""
-        return f"campaign {self.campaign_id}"
-
-    @property
-    def partition(self) -> tuple[tuple[str, str], ...]:
-        """Each campaign has its own."""
-        return (("campaign_id", self.campaign_id),)
-
-    @property
-    def identity(self) -> object:
-        """The campaign's id, and what of it."""
-        return ["campaign_contacts", self.campaign_id]
-
-    def call(self, client: CampaignClient) -> PagedCall:
-        """Return the call that serves its results."""
-        return calls.campaign_contacts(self.campaign_id, client.config)
+    def call(self) -> PagedCall:
+        """The call that serves its results."""
+        return calls.campaign_contacts(self.campaign_id)
 
     def look(self, client: CampaignClient) -> SourceState:
         """Ask for its name and status, and which run of it this is.
@@ -98,50 +89,20 @@ class CampaignContactsSource(Source):
         An environment that does not answer this call, but serves pages, costs a witness and not the snapshot.
         Raises NotFoundError if there is no such campaign.
         """
+        told: Mapping[str, object] = {}
         try:
             told = client.look_at_campaign(self.campaign_id)
         except (ContractError, RequestRefusedError) as err:
             log.warning("The campaign's status cannot be had, so it cannot bear witness: %s", err)
-            return SourceState()
         status, instance = mark_of(told.get("status")), mark_of(told.get(_INSTANCE))
+        facts = {key: _fact(told.get(name)) for key, name in _OF_INSTANCE.items()}
         return SourceState(
-            name=name_of(told.get("name")),
             mark=f"{status} (instance of {instance})" if status and instance else status,
-            told={"status": status, "instance": {key: _fact(told.get(name)) for key, name in _OF_INSTANCE.items()}},
+            identity={"campaign_id": self.campaign_id, "campaign_name": name_of(told.get("name"))},
+            facts={"campaign_status": status, "campaign_instance": facts},
+            warnings=_warnings(status, instance_told=facts["updated_at"] is not None),
+            exposed={} if client.config.id_key else {"phoneNumber": _GUESSABLE},
         )
-
-    def identify(self, state: SourceState) -> dict[str, object]:
-        """Return its id and name."""
-        return {"campaign_id": self.campaign_id, "campaign_name": state.name}
-
-    def describe(self, state: SourceState) -> dict[str, object]:
-        """Return its status when the last page had been read, and what is told of its instance."""
-        return {"campaign_status": state.told.get("status"), "campaign_instance": _instance_of(state)}
-
-    def warnings(self, state: SourceState, evidence: Evidence) -> list[str]:  # noqa: ARG002
-        """Say whether these results are its last, and whether it is known which run's they are."""
-        warnings: list[str] = []
-        status = state.told.get("status")
-        if status not in SETTLED:
-            warnings.append(
-                f"The campaign's status is {status or 'not told'}: its call results may change, and may have changed "
-                "while they were read. Land them again when it is Completed."
-            )
-        if not _instance_of(state)["updated_at"]:
-            warnings.append(
-                f"The API tells no {_INSTANCE}: which run of the campaign these results are of is known by its status "
-                "and dates only."
-            )
-        return warnings
-
-    def exposures(self, policies: Policies, config: ApiConfig) -> list[str]:
-        """Say that ``_id`` can be linked to a guessed number, where a policy hides the numbers."""
-        if config.id_key or not policies.hides("phoneNumber"):
-            return []
-        return [
-            "A field policy hides phoneNumber, but _id is made of it without a key: who guesses a number can find its "
-            "row. Set id_key in the Kore connection."
-        ]
 
     def is_comparable(self, manifest: Mapping[str, object], state: SourceState) -> bool:
         """A run that has just begun has fewer results than the one before."""
@@ -173,7 +134,7 @@ class CampaignContactsSource(Source):
         """
         held = manifest.get("campaign_instance")
         before: Mapping[str, object] = held if isinstance(held, dict) else {}
-        now, status, was = _instance_of(state), state.told.get("status"), manifest.get("campaign_status")
+        now, status, was = _instance_of(state), state.facts.get("campaign_status"), manifest.get("campaign_status")
         told = [key for key in _OF_INSTANCE if before.get(key) and now[key]]
         moved = {
             key: f"{_OF_INSTANCE[key]} was {quoted(str(before[key]))} and is {now[key]}"
@@ -194,9 +155,25 @@ class CampaignContactsSource(Source):
         return None
 
 
+def _warnings(status: str | None, *, instance_told: bool) -> tuple[str, ...]:
+    """Say whether these results are the campaign's last, and whether it is known which run's they are."""
+    warnings: list[str] = []
+    if status not in SETTLED:
+        warnings.append(
+            f"The campaign's status is {status or 'not told'}: its call results may change, and may have changed "
+            "while they were read. Land them again when it is Completed."
+        )
+    if not instance_told:
+        warnings.append(
+            f"The API tells no {_INSTANCE}: which run of the campaign these results are of is known by its status "
+            "and dates only."
+        )
+    return tuple(warnings)
+
+
 def _instance_of(state: SourceState) -> Mapping[str, object]:
-    instance = state.told.get("instance")
-    return instance if isinstance(instance, dict) else dict.fromkeys(_OF_INSTANCE)
+    instance = state.facts["campaign_instance"]
+    return instance if isinstance(instance, dict) else {}
 
 
 def _fact(value: object) -> object:
