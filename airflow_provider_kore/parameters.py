@@ -53,11 +53,11 @@ def as_given(_: str, value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One parameter of an operator or a sensor, as it is declared; the other place where it stands is the signature."""
+    """One parameter of an operator or a sensor; the other place where it stands is the signature, with its default."""
 
     doc: str
     default: Any = REQUIRED
-    """As a DAG's author would write it."""
+    """Of a dataclass that knows no signature, as a DAG's author would write it."""
     check: Callable[[str, Any], Any] = as_given
     """Takes the name and what was given; returns what is meant, or raises ParameterError."""
     templated: bool = False
@@ -68,7 +68,7 @@ class Parameter:
 def operator_parameter(check: Callable[[str, Any], Any] = as_given, **said: Any) -> Any:
     """Declare an attribute of an operator or a sensor as a parameter of it; its annotation is its type once it is set.
 
-    :param said: doc, default, templated, is_json of :class:`Parameter`.
+    :param said: doc, templated, is_json of :class:`Parameter`.
     """
     return Parameter(check=check, **said)
 

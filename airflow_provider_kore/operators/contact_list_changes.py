@@ -9,6 +9,7 @@ from airflow_provider_kore.changes.spec import ChangesSpec
 from airflow_provider_kore.links.snapshot import ManifestLink, push_links
 from airflow_provider_kore.parameters import check_choice, operator_parameter, optional, parameters_of
 from airflow_provider_kore.snapshot.layout import Layout, default_changes_prefix
+from airflow_provider_kore.task.assets import snapshot_uri
 from airflow_provider_kore.task.context import run_date, run_parameters
 from airflow_provider_kore.task.run import Landed, LandingOperator, Place
 
@@ -70,14 +71,13 @@ class ContactListChangesOperator(LandingOperator):
     replace: bool = _OF_SPEC["replace"]
     on_missing: str = operator_parameter(
         partial(check_choice, choices=ON_MISSING),
-        default="skip",
         templated=True,
         doc="what to do about a list that has no snapshot before this one: ``skip`` or ``fail``",
     )
     s3_settings: Mapping[str, Any] | None = operator_parameter(
-        default=None, templated=True, is_json=True, doc="how objects are written, as in the transfers"
+        templated=True, is_json=True, doc="how objects are written, as in the transfers"
     )
-    aws_conn_id: str | None = operator_parameter(default="aws_default", templated=True, doc="connection to S3")
+    aws_conn_id: str | None = operator_parameter(templated=True, doc="connection to S3")
     operator_extra_links: Collection[BaseOperatorLink] = (ManifestLink(),)
     asset_alias = "kore_contact_list_changes"
     doing = "Comparing the snapshots"
@@ -132,7 +132,7 @@ class ContactListChangesOperator(LandingOperator):
             raise
         counts = ("added", "changed", "gone", "unchanged", "changes")
         return Landed(
-            place=Place(bucket=store.bucket, prefix=output.prefix, partition=dict(output.source.partition)),
+            uri=snapshot_uri(store.bucket, output.prefix, dict(output.source.partition)),
             summary={
                 **{name: manifest.content.get(name) for name in counts},
                 "contact_list_id": spec.contact_list_id,

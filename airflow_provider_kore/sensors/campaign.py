@@ -40,13 +40,11 @@ class CampaignStatusSensor(PollSensor):
     campaign_id: str = operator_parameter(templated=True, doc="id of the campaign, ``cd-…``")
     status: str | Sequence[str] = operator_parameter(
         partial(check_statuses, known=STATUSES),
-        default="Completed",
         templated=True,
         doc="the status to wait for, or a list of which any will do",
     )
     failed_statuses: Sequence[str] = operator_parameter(
         partial(check_statuses, known=STATUSES, least=0),
-        default=("Stopped",),
         templated=True,
         doc="statuses that fail the task at once, unless they are in ``status``",
     )

@@ -51,25 +51,20 @@ class ContactListSensor(PollSensor):
     contact_list_id: str = operator_parameter(templated=True, doc="id of the list, ``cl-…``")
     status: str | Sequence[str] = operator_parameter(
         partial(check_statuses, known=STATUSES),
-        default="Ready",
         templated=True,
         doc="the status to wait for, or a list of which any will do",
     )
     failed_statuses: Sequence[str] = operator_parameter(
         partial(check_statuses, known=STATUSES, least=0),
-        default=("Invalid",),
         templated=True,
         doc="statuses that fail the task at once, unless they are in ``status``",
     )
     s3_bucket: str | None = operator_parameter(
-        default=None,
         templated=True,
         doc="bucket with the list's snapshots: wait until the list has changed as well; None: only until it is ready",
     )
-    s3_prefix: str = operator_parameter(
-        default="kore/contact_lists", templated=True, doc="location of the table of snapshots in the bucket"
-    )
-    aws_conn_id: str | None = operator_parameter(default="aws_default", doc="connection of the amazon provider")
+    s3_prefix: str = operator_parameter(templated=True, doc="location of the table of snapshots in the bucket")
+    aws_conn_id: str | None = operator_parameter(doc="connection of the amazon provider")
 
     def __init__(
         self,

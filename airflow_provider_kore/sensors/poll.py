@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 GRACE: Final = 120.0
 """Seconds that a trigger has to tell that its deadline has passed, before Airflow takes it for lost."""
 
-_MOST_FAILURES: Final = 10
 _LONGEST_MESSAGE: Final = 2000
 """Characters of an event's message that are shown: anything may have written it."""
 
@@ -63,22 +62,18 @@ class PollSensor(Declared, BaseSensorOperator, ABC):
     kore_conn_id: str = replace(KORE_CONN_ID, doc="connection to Kore.ai, read again for each look")
     poke_interval: float = operator_parameter(
         check_seconds,
-        default=300.0,
         doc="seconds, or a timedelta, between two looks. Each is a request of the account's allowance",
     )
     max_failures: int = operator_parameter(
-        partial(check_count, least=1, default=_MOST_FAILURES),
-        default=_MOST_FAILURES,
+        partial(check_count, least=1, default=10),
         doc='failed looks in a row that fail the task. With ``mode="reschedule"`` each is the first',
     )
     deferrable: bool = operator_parameter(
         check_boolean,
-        default=None,
         doc="wait in the triggerer, which takes no worker slot; None: ``[operators] default_deferrable``",
     )
     timeout: float = operator_parameter(
         check_seconds,
-        default=None,
         doc="seconds, or a timedelta, that one try may wait, however often it is deferred or rescheduled",
     )
     ui_color = "#e6f1f2"

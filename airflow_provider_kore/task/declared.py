@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 KORE_CONN_ID: Final[Any] = operator_parameter(
-    partial(check_text, example="kore_default"), default="kore_default", templated=True, doc="connection to Kore.ai"
+    partial(check_text, example="kore_default"), templated=True, doc="connection to Kore.ai"
 )
 
 

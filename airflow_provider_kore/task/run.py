@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_kore.links.snapshot import push_links
-from airflow_provider_kore.task.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
+from airflow_provider_kore.task.assets import AssetOperator, default_outlets, emit_events, named_outlets
 from airflow_provider_kore.task.declared import Declared
 from airflow_provider_kore.task.errors import task_errors
 from airflow_provider_kore.task.lineage import snapshot_lineage
@@ -42,16 +42,12 @@ class Place:
 class Landed:
     """What a task has landed, for Airflow to show."""
 
-    place: Place
+    uri: str
+    """The table's location."""
     summary: Mapping[str, Any]
     """The task's XCom; without ``keys`` also the asset's event."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """What OpenLineage is told besides; empty: nothing."""
-
-    @property
-    def uri(self) -> str:
-        """The table's location."""
-        return snapshot_uri(self.place.bucket, self.place.prefix, self.place.partition or {})
 
 
 class LandingOperator(Declared, AssetOperator, ABC):
@@ -66,7 +62,7 @@ class LandingOperator(Declared, AssetOperator, ABC):
         super().__init__(outlets=outlets, **kwargs)
         self._wants_outlets = outlets is None
         self._stop: Stop | None = None
-        self._landed: Landed | None = None
+        self._landed: Landed | None = None  # for get_openlineage_facets_on_complete
         set_retry_policy(self)
 
     def _keep(self, given: Mapping[str, Any]) -> None:
@@ -158,6 +154,11 @@ class LandingOperator(Declared, AssetOperator, ABC):
         )
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage | None:  # noqa: ARG002
-        """Tell OpenLineage what was read and written; its Airflow provider calls this when a try has ended."""
+        """Tell OpenLineage what was read and written; its Airflow provider calls this when a try has ended.
+
+        It finds this method by its name, on the operator, and gives it the task instance alone, in a forked child that
+        must not ask Airflow for an XCom over the parent's socket (3.0 to 3.3, provider 2.20). So what ``execute`` has
+        landed has to be kept on the operator.
+        """
         landed = self._landed
         return snapshot_lineage(**landed.lineage, uri=landed.uri) if landed and landed.lineage else None

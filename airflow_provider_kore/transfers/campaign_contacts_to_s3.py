@@ -75,7 +75,6 @@ class CampaignContactsToS3Operator(SnapshotToS3Operator):
     max_contacts: int = OF_SPEC["max_rows"]
     replace_instance: bool = operator_parameter(
         check_boolean,
-        default=False,
         templated=True,
         doc="a campaign that was stopped and started again, or recurs, has lost its earlier results at Kore.ai. If "
         "the partition holds those, the task fails; True: replace them",

@@ -70,9 +70,8 @@ class CampaignsToS3Operator(SnapshotToS3Operator):
     :param aws_conn_id: connection to S3. (str | None, default 'aws_default', templated)
     """
 
-    campaign_type: str = operator_parameter(default="voice", templated=True, doc="``voice`` or ``sms``")
+    campaign_type: str = operator_parameter(templated=True, doc="``voice`` or ``sms``")
     filters: Mapping[str, Any] | None = operator_parameter(
-        default=None,
         templated=True,
         doc='which campaigns: ``{"status": ["Active", …], "priority": […], "dialing_mode": […], "start_date": '
         '"2026-01-01", "end_date": "2026-01-31"}``, all of them optional. Each set of filters wants an '

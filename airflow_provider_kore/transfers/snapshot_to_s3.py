@@ -18,6 +18,7 @@ from airflow_provider_kore.parameters import (
     unless_missing,
 )
 from airflow_provider_kore.snapshot.spec import SnapshotSpec
+from airflow_provider_kore.task.assets import snapshot_uri
 from airflow_provider_kore.task.context import retry_follows, run_date, run_parameters, run_type
 from airflow_provider_kore.task.declared import KORE_CONN_ID
 from airflow_provider_kore.task.metrics import send_metrics
@@ -110,54 +111,45 @@ class SnapshotToS3Operator(LandingOperator, ABC):
     staging_prefix: str | None = OF_SPEC["staging_prefix"]
     staging_expiry: float = OF_SPEC["staging_expiry"]
     fields: Sequence[str] | Mapping[str, Sequence[str]] | None = operator_parameter(
-        default=None,
         check=structure,
         templated=True,
         is_json=True,
         doc='fields to keep, as a list or ``{"keep": […]}``, or to leave out, ``{"drop": […]}``',
     )
     field_policies: Mapping[str, str] | None = operator_parameter(
-        default=None,
         check=structure,
         templated=True,
         is_json=True,
         doc='``{"phoneNumber": "hash", "firstName": "mask", …}``, applied before anything reaches S3',
     )
     on_missing_field: str = operator_parameter(
-        default="warn",
         doc="what to do about rows that lack a field that a policy names, as after a vendor's rename: ``warn`` "
         "(they are counted in the manifest, too) or ``fail``",
     )
     hash_conn_id: str | None = operator_parameter(
-        default=None,
         check=unless_missing(as_given),
         templated=True,
         doc="connection whose password is the key for ``hash``; its login, or else its id, names the key",
     )
     s3_settings: Mapping[str, Any] | None = operator_parameter(
-        default=None,
         templated=True,
         is_json=True,
         doc="how objects are written: ``encryption``, ``kms_key_id``, ``acl``, ``tags``, ``storage_class``, … (the "
         "fields of :class:`~airflow_provider_kore.store.s3_settings.S3Settings`)",
     )
     deferrable: bool | None = operator_parameter(
-        default=None,
         check=unless_missing(check_boolean),
         templated=True,
         doc="give the worker slot back during long waits for the allowance; needs ``durable`` and a triggerer. "
         "None: as ``[operators] default_deferrable`` says",
     )
-    defer_after: float = operator_parameter(
-        check_seconds, default=30.0, doc="seconds; a wait that is longer is deferred"
-    )
+    defer_after: float = operator_parameter(check_seconds, doc="seconds; a wait that is longer is deferred")
     deadline: float = operator_parameter(
         partial(check_seconds, least=1.0),
-        default=86_400.0,
         doc="seconds that one try may take with all its deferred waits",
     )
     kore_conn_id: str = KORE_CONN_ID
-    aws_conn_id: str | None = operator_parameter(default="aws_default", templated=True, doc="connection to S3")
+    aws_conn_id: str | None = operator_parameter(templated=True, doc="connection to S3")
     operator_extra_links: Collection[BaseOperatorLink] = (SnapshotLink(), ManifestLink())
     asset_alias = "kore_snapshots"
     doing = "Taking the snapshot"
@@ -249,7 +241,7 @@ class SnapshotToS3Operator(LandingOperator, ABC):
         progress.landed(manifest.rows, f"s3://{store.bucket}/{layout.manifest}")
         partition = dict(spec.source.partition)
         return Landed(
-            place=Place(bucket=store.bucket, prefix=spec.prefix, partition=partition),
+            uri=snapshot_uri(store.bucket, spec.prefix, partition),
             summary={
                 spec.source.file_name: manifest.rows,
                 "consistent": manifest.consistent,

@@ -136,6 +136,10 @@ class PollTrigger(BaseTrigger, ABC):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event; its payload is that of :func:`found`, :func:`failed` or :func:`too_late`."""
+        yield TriggerEvent(await self._wait())
+
+    async def _wait(self) -> dict[str, Any]:
+        """Look until there is something to tell, and return that."""
         failures = 0
         delay = random.uniform(0.0, self._interval)  # noqa: S311
         while True:
@@ -147,27 +151,19 @@ class PollTrigger(BaseTrigger, ABC):
                 failures += 1
                 delay = self._backoff(failures, err)
                 if self._left <= 0:
-                    yield TriggerEvent(too_late(str(err)))
-                    return
+                    return too_late(str(err))
                 if failures >= self.max_failures or (bounded_wait(err.retry_after) or 0.0) > self._left:
-                    yield TriggerEvent(failed(err, failures))
-                    return
+                    return failed(err, failures)
                 self.log.warning(
                     "%s Looking again in %.0f s (failure %d of %d).", err, delay, failures, self.max_failures
                 )
                 continue
-            except FatalError as err:
-                yield TriggerEvent(failed(err))
-                return
             except Exception as err:  # noqa: BLE001 - whatever it is, a task waits for the event
-                yield TriggerEvent(failed(explain("The look", err)))
-                return
+                return failed(err if isinstance(err, FatalError) else explain("The look", err))
             if sight.found:
-                yield TriggerEvent(found(sight))
-                return
+                return found(sight)
             if last:
-                yield TriggerEvent(too_late(sight.sentence))
-                return
+                return too_late(sight.sentence)
             failures = 0
             delay = self._interval * random.uniform(0.9, 1.1)  # noqa: S311
             self.log.info("%s Looking again in %.0f s.", sight.sentence, delay)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,12 @@ from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
+from airflow_provider_kore.triggers.campaign import CampaignStatusTrigger
+
+try:
+    from airflow.sdk.exceptions import TaskDeferred  # 3.2 and later
+except ImportError:
+    from airflow.exceptions import TaskDeferred
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
@@ -60,9 +67,8 @@ def test_signature_and_declaration_agree_in_names_defaults_and_types(kind: type[
     assert set(named) == set(kind.declared)
     kept = {name: str(said) for each in reversed(kind.__mro__) for name, said in inspect.get_annotations(each).items()}
     for name, one in kind.declared.items():
-        told = named[name].default
-        if name != "s3_prefix":  # each operator has a table of its own
-            assert (REQUIRED if told is inspect.Parameter.empty else told) == one.default, name
+        if one.default is not REQUIRED and name != "s3_prefix":  # each operator has a table of its own
+            assert named[name].default == one.default, name
         # an attribute holds one of the types that may be given
         assert set(kept[name].split(" | ")) <= set(str(named[name].annotation).split(" | ")), name
 
@@ -110,9 +116,9 @@ def test_an_editor_knows_the_types_of_the_attributes() -> None:
 
 @EACH
 def test_every_default_passes_its_own_check(kind: type[Declared]) -> None:
-    for name, one in kind.declared.items():
-        if one.default is not REQUIRED and name not in {"timeout", "deferrable"}:  # which are Airflow's settings
-            one.check(name, one.default)
+    for name, one in docstrings.signature(kind).items():
+        if one.default is not one.empty and name not in {"timeout", "deferrable"}:  # which are Airflow's settings
+            kind.declared[name].check(name, one.default)
 
 
 @pytest.mark.parametrize("kind", SnapshotToS3Operator.__subclasses__())
@@ -128,7 +134,7 @@ def test_every_parameter_of_a_snapshot_is_one_of_its_operators(kind: type[Declar
 class Painted(ContactListToS3Operator):
     """An operator with one more parameter."""
 
-    coats: int = operator_parameter(partial(check_number, least=1), default=2, templated=True, doc="of paint")
+    coats: int = operator_parameter(partial(check_number, least=1), templated=True, doc="of paint")
 
     def __init__(self, *, coats: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -162,8 +168,6 @@ def test_a_parameter_that_is_added_is_found_everywhere(bench: Bench) -> None:
 
 
 def test_a_parameter_that_is_added_to_the_snapshot_is_read_and_checked() -> None:
-    from dataclasses import dataclass
-
     from airflow_provider_kore.api.sources.contacts import ContactListSource
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,3 +185,38 @@ def test_a_parameter_that_is_added_to_the_snapshot_is_read_and_checked() -> None
         parse(coats=0)
     with pytest.raises(TypeError, match="coat"):
         parse(coat=3)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class PaintedTrigger(CampaignStatusTrigger):
+    """A trigger with one more argument."""
+
+    coats: float
+
+
+class PaintedSensor(CampaignStatusSensor):
+    """A sensor with one more parameter."""
+
+    coats: float = operator_parameter(partial(check_number, least=1), templated=True, doc="of paint")
+
+    def __init__(self, *, coats: float = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._keep(locals())
+
+    def _trigger(self) -> type[PaintedTrigger]:
+        return PaintedTrigger
+
+
+def test_a_parameter_that_is_added_to_a_sensor_reaches_its_trigger_and_what_the_database_keeps(bench: Bench) -> None:
+    def wait(**given: Any) -> None:
+        PaintedSensor(task_id="wait", campaign_id="cd-1", deferrable=True, **given).execute(bench.context())  # type: ignore[arg-type]
+
+    bench.kore.add_campaign("cd-1", status="Active")
+    with pytest.raises(TaskDeferred) as deferred:
+        wait(coats="3")
+    path, kept = deferred.value.trigger.serialize()
+    assert path.endswith(".PaintedTrigger")
+    assert (kept["coats"], kept["statuses"]) == (3.0, ["Completed"])
+    assert PaintedTrigger(**kept).serialize() == (path, kept)
+    with pytest.raises(AirflowFailException, match="Parameter 'coats': is 0; pass a number, 1 or more"):
+        wait(coats=0)
