@@ -92,7 +92,7 @@ class KoreCampaignHook(BaseHook):
 
     @cached_property
     def client(self) -> CampaignClient:
-        """The client behind this hook; it keeps its connections and its token."""
+        """The client of this hook; it keeps its connections and its token."""
         return self._client(self.config)
 
     def get_conn(self) -> CampaignClient:

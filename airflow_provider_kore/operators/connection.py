@@ -20,7 +20,7 @@ class KoreConnectionCheckOperator(Declared, BaseOperator):
     Airflow's Test button is off by default and asks from the API server, whose network, proxy, clock and secrets may
     differ from the workers'. This says the same sentences: as XCom what works, as the task's error what doesn't.
 
-    A cause that a person has to mend fails the task at once; one that may pass (no answer, a server in trouble, a spent
+    A cause that a person has to fix fails the task at once; one that may pass (no answer, a server in trouble, a spent
     allowance) is left to the task's retries.
 
     :param kore_conn_id: connection to Kore.ai. (str, default 'kore_default', templated)

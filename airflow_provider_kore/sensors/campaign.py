@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.api.campaigns import STATUSES
 from airflow_provider_kore.parameters import operator_parameter
-from airflow_provider_kore.sensors.poll import PollSensor, check_statuses
+from airflow_provider_kore.sensors.poll import PollSensor, fatal_statuses, wanted_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,16 +37,8 @@ class CampaignStatusSensor(PollSensor):
     """
 
     campaign_id: str = operator_parameter(templated=True, doc="id of the campaign, ``cd-…``")
-    status: str | Sequence[str] = operator_parameter(
-        partial(check_statuses, known=STATUSES),
-        templated=True,
-        doc="the status to wait for, or a list of which any will do",
-    )
-    failed_statuses: Sequence[str] = operator_parameter(
-        partial(check_statuses, known=STATUSES, least=0),
-        templated=True,
-        doc="statuses that fail the task at once, unless they are in ``status``",
-    )
+    status: str | Sequence[str] = wanted_statuses(STATUSES)
+    failed_statuses: Sequence[str] = fatal_statuses(STATUSES)
 
     def __init__(
         self,

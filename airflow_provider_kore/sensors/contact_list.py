@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.parameters import operator_parameter
-from airflow_provider_kore.sensors.poll import PollSensor, check_statuses
+from airflow_provider_kore.sensors.poll import PollSensor, fatal_statuses, wanted_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,16 +48,8 @@ class ContactListSensor(PollSensor):
     """
 
     contact_list_id: str = operator_parameter(templated=True, doc="id of the list, ``cl-…``")
-    status: str | Sequence[str] = operator_parameter(
-        partial(check_statuses, known=STATUSES),
-        templated=True,
-        doc="the status to wait for, or a list of which any will do",
-    )
-    failed_statuses: Sequence[str] = operator_parameter(
-        partial(check_statuses, known=STATUSES, least=0),
-        templated=True,
-        doc="statuses that fail the task at once, unless they are in ``status``",
-    )
+    status: str | Sequence[str] = wanted_statuses(STATUSES)
+    failed_statuses: Sequence[str] = fatal_statuses(STATUSES)
     s3_bucket: str | None = operator_parameter(
         templated=True,
         doc="bucket with the list's snapshots: wait until the list has changed as well; None: only until it is ready",

@@ -222,3 +222,24 @@ def check_statuses(parameter: str, value: object, *, known: Sequence[str], least
         raise ParameterError(parameter, f"is {shown(value)}", f"use {', '.join(known)}")
     check_spelling(parameter, list(statuses), known)
     return list(statuses)
+
+
+def wanted_statuses(known: Sequence[str]) -> Any:
+    """Declare what is waited for.
+
+    :param known: statuses that the vendor documents.
+    """
+    return operator_parameter(
+        partial(check_statuses, known=known),
+        templated=True,
+        doc="the status to wait for, or a list of which any will do",
+    )
+
+
+def fatal_statuses(known: Sequence[str]) -> Any:
+    """Declare what ends the waiting as a failure. See :func:`wanted_statuses`."""
+    return operator_parameter(
+        partial(check_statuses, known=known, least=0),
+        templated=True,
+        doc="statuses that fail the task at once, unless they are in ``status``",
+    )
