@@ -68,7 +68,8 @@ format: venv  ## Let ruff format the code and fix what it can
 	$(PY) -m ruff check --fix-only --quiet
 	$(PY) -m ruff format
 
-tables: venv  ## Fill the tables in docs/ from signatures, docstrings and declarations
+tables: venv  ## Fill the tables in docs/ and the parameters in docstrings, from signatures and declarations
+	$(PY) tools/docstrings.py
 	$(PY) tools/doc_tables.py
 
 docs: venv  ## Build the documentation into docs/_build/html; a warning is an error

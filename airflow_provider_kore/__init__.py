@@ -29,42 +29,15 @@ def get_provider_info() -> dict[str, object]:
                 "tags": ["service"],
             }
         ],
-        "hooks": [
-            {"integration-name": "Kore.ai", "python-modules": ["airflow_provider_kore.hooks.campaign"]},
-        ],
-        "operators": [
-            {
-                "integration-name": "Kore.ai",
-                "python-modules": [
-                    "airflow_provider_kore.operators.connection",
-                    "airflow_provider_kore.operators.contact_list_changes",
-                ],
-            },
-        ],
-        "sensors": [
-            {
-                "integration-name": "Kore.ai",
-                "python-modules": [
-                    "airflow_provider_kore.sensors.campaign",
-                    "airflow_provider_kore.sensors.contact_list",
-                ],
-            },
-        ],
-        "triggers": [
-            {
-                "integration-name": "Kore.ai",
-                "python-modules": [
-                    "airflow_provider_kore.triggers.campaign",
-                    "airflow_provider_kore.triggers.contact_list",
-                    "airflow_provider_kore.triggers.wait",
-                ],
-            },
-        ],
+        "hooks": _modules("hooks.campaign"),
+        "operators": _modules("operators.connection", "operators.contact_list_changes"),
+        "sensors": _modules("sensors.campaign", "sensors.contact_list"),
+        "triggers": _modules("triggers.campaign", "triggers.contact_list", "triggers.wait"),
         "transfers": [
             {
                 "source-integration-name": "Kore.ai",
                 "target-integration-name": "Amazon Simple Storage Service (S3)",
-                "python-module": f"airflow_provider_kore.transfers.{module}",
+                "python-module": f"{__name__}.transfers.{module}",
             }
             for module in (
                 "contact_list_to_s3",
@@ -88,3 +61,7 @@ def get_provider_info() -> dict[str, object]:
             },
         ],
     }
+
+
+def _modules(*names: str) -> list[dict[str, object]]:
+    return [{"integration-name": "Kore.ai", "python-modules": [f"{__name__}.{name}" for name in names]}]

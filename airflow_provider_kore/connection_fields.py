@@ -11,6 +11,7 @@ import dataclasses
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -191,46 +192,30 @@ def seconds(least: float, most: float) -> Callable[[str, object], float]:
     """Return a parser of a number of seconds."""
 
     def parse(name: str, value: object) -> float:
-        number = _number(value)
-        if number > most:
-            raise ConfigError(name, f"is {_shown(value)}", f"use a number of seconds, {most:,.0f} at the most")
-        if not least <= number:
-            raise ConfigError(
-                name, f"is {_shown(value)}", f"use a number of seconds, {least:g} or more, such as 30, or leave it out"
-            )
-        return number
+        at_most = f"use a number of seconds, {most:,.0f} at the most"
+        at_least = f"use a number of seconds, {least:g} or more, such as 30, or leave it out"
+        return _within(name, value, least=least, most=most, advice=at_most if _number(value) > most else at_least)
 
     return parse
 
 
 def share(most: float) -> Callable[[str, object], float]:
     """Return a parser of a number from 0 to ``most``."""
-
-    def parse(name: str, value: object) -> float:
-        number = _number(value)
-        if not 0 <= number <= most:
-            raise ConfigError(name, f"is {_shown(value)}", f"use a number from 0 to {most}, such as 0.25")
-        return number
-
-    return parse
+    return partial(_within, least=0, most=most, advice=f"use a number from 0 to {most}, such as 0.25")
 
 
 def count(least: int) -> Callable[[str, object], int]:
     """Return a parser of a whole number."""
+    unlimited = " (0 says unlimited)" if least == 0 else ""
+    advice = f"use a whole number, {least} or more{unlimited}, or leave it out"
+    return lambda name, value: int(_within(name, value, least=least, most=MOST_COUNT, advice=advice, whole=True))
 
-    def parse(name: str, value: object) -> int:
-        digits = _written(value)
-        if isinstance(value, float) and value.is_integer():
-            digits = str(int(value))
-        is_number = not isinstance(value, bool) and re.fullmatch(r"[+-]?\d{1,18}", digits)
-        if not is_number or not least <= int(digits) <= MOST_COUNT:
-            unlimited = " (0 says unlimited)" if least == 0 else ""
-            raise ConfigError(
-                name, f"is {_shown(value)}", f"use a whole number, {least} or more{unlimited}, or leave it out"
-            )
-        return int(digits)
 
-    return parse
+def _within(name: str, value: object, *, least: float, most: float, advice: str, whole: bool = False) -> float:
+    number = _number(value)
+    if not least <= number <= most or (whole and not number.is_integer()):
+        raise ConfigError(name, f"is {_shown(value)}", advice)
+    return number
 
 
 def key(name: str, value: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_kore.api import config
-from airflow_provider_kore.connection_fields import ConnectionField, extra_fields, standard_fields
+from airflow_provider_kore.connection_fields import extra_fields, standard_fields
 
 
 def conn_fields() -> dict[str, dict[str, Any]]:
@@ -60,15 +60,3 @@ def widgets() -> dict[str, Any]:
                 validators=[any_of(schema["enum"])] if "enum" in schema else [],
             )
     return built
-
-
-def table() -> str:
-    """Return the connection's fields as a table in Markdown, for the documentation."""
-    fields = standard_fields(config.ApiConfig) | extra_fields(config.ApiConfig)
-    rows = ["| Field | In the form | Default | Meaning |", "|---|---|---|---|"]
-    rows += [f"| `{name}` | {field.label} | {_default(field)} | {field.help} |" for name, field in fields.items()]
-    return "\n".join(rows)
-
-
-def _default(field: ConnectionField) -> str:
-    return "required" if field.is_required else field.shown_default and f"`{field.shown_default}`"

@@ -1,7 +1,7 @@
-"""Values as the author of a DAG wrote them, or as a template rendered them: the same is meant by both.
+"""What operators and sensors take, declared once; and values as an author wrote them, or as a template rendered them.
 
-Each function returns a checked value, and raises ParameterError with the parameter's name, what was given, and what to
-pass instead.
+Each ``check_…`` returns what is meant, the same for both, and raises ParameterError with the parameter's name, what was
+given, and what to pass instead.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import ast
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from datetime import date
+from dataclasses import dataclass, field, fields, replace
+from datetime import date, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.exceptions import ParameterError
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 REQUIRED: Final = object()
 """In place of a default: the parameter has to be given."""
+
+LONGEST_DURATION: Final = 31_622_400.0
+"""Seconds (366 days) of any wait, interval or deadline: more is no number that dates and clocks can count."""
 
 _DECLARED: Final = "parameter"
 _LONGEST_TEXT: Final = 100_000
@@ -49,11 +53,11 @@ def as_given(_: str, value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One parameter of an operator, as it is declared; the other place where it stands is the operator's signature."""
+    """One parameter of an operator or a sensor; the other place where it stands is the signature, with its default."""
 
     doc: str
     default: Any = REQUIRED
-    """As a DAG's author would write it."""
+    """Of a dataclass that knows no signature, as a DAG's author would write it."""
     check: Callable[[str, Any], Any] = as_given
     """Takes the name and what was given; returns what is meant, or raises ParameterError."""
     templated: bool = False
@@ -61,10 +65,18 @@ class Parameter:
     """Whether Airflow's UI shows what was rendered as JSON."""
 
 
+def operator_parameter(check: Callable[[str, Any], Any] = as_given, **said: Any) -> Any:
+    """Declare an attribute of an operator or a sensor as a parameter of it; its annotation is its type once it is set.
+
+    :param said: doc, templated, is_json of :class:`Parameter`.
+    """
+    return Parameter(check=check, **said)
+
+
 def parameter(
     check: Callable[[str, Any], Any], default: Any = REQUIRED, *, name: str | None = None, **said: Any
 ) -> Any:
-    """Declare an attribute of a dataclass as an operator's parameter.
+    """Declare an attribute of a dataclass as what it makes of an operator's parameter.
 
     :param name: of the parameter; None: that of the attribute.
     :param said: doc, templated, is_json of :class:`Parameter`.
@@ -72,12 +84,19 @@ def parameter(
     return field(metadata={_DECLARED: (name, Parameter(check=check, default=default, **said))})
 
 
-def parameters_of(kind: type) -> dict[str, Parameter]:
-    """Return the parameters that a dataclass declares, by name."""
+def parameters_of(kind: type) -> dict[str, Any]:
+    """Return the parameters that a dataclass declares, by name: for an operator to take over as its own."""
     return {name: declared for name, (_, declared) in _declared(kind).items()}
 
 
-def checked(kind: type, given: Mapping[str, object], called: Mapping[str, str]) -> dict[str, Any]:
+def optional(one: Parameter) -> Any:
+    """Return a parameter as another one declares it that has to be given, to leave out: then it is None."""
+    return replace(one, default=None, check=unless_missing(one.check))
+
+
+def checked(
+    kind: type, given: Mapping[str, object], called: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """Return the attributes of a dataclass for what was given for its parameters, or else for their defaults.
 
     :param called: what messages call a parameter, where that is not its name.
@@ -112,6 +131,11 @@ def shown(value: object) -> str:
 def is_missing(value: object) -> bool:
     """Say whether nothing was given: None, no text, or what a template makes of None."""
     return value is None or (isinstance(value, str) and value.strip() in {"", "None", "null"})
+
+
+def unless_missing(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """Return a check that makes None of what is missing."""
+    return lambda name, value: None if is_missing(value) else check(name, value)
 
 
 def refuse_templates(values: Mapping[str, object]) -> None:
@@ -207,6 +231,12 @@ def check_number(
         bounds = f"{least:g} or more" if most == float("inf") else f"from {least:g} to {most:g}"
         raise ParameterError(parameter, f"is {shown(value)}", f"pass {kind}, {bounds}")
     return number
+
+
+def check_seconds(parameter: str, value: object, *, least: float = 0.0) -> float:
+    """Return a duration in seconds, also one that was given as a timedelta."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    return check_number(parameter, seconds, least=least, most=LONGEST_DURATION)
 
 
 def check_count(parameter: str, value: object, *, least: int, default: int) -> int:

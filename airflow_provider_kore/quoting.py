@@ -19,18 +19,12 @@ def quoted(value: object, most: int = MOST_SHOWN) -> str:
     can be told from what was sent. It puts no quotation marks around it. Never raises: a value whose ``str`` fails is
     shown by the name of its type.
     """
-    text = _text_of(value)
-    shown: list[str] = []
-    length = 0
-    for character in text:
-        piece = _printable(character)
-        length += len(piece)
-        if length > most:
-            while shown and sum(map(len, shown)) > most - 1:
-                shown.pop()
-            return "".join(shown) + "…"
-        shown.append(piece)
-    return "".join(shown)
+    pieces = [_printable(character) for character in _text_of(value)[: most + 1]]
+    if sum(map(len, pieces)) <= most:
+        return "".join(pieces)
+    while pieces and sum(map(len, pieces)) >= most:
+        pieces.pop()
+    return "".join(pieces) + "…"
 
 
 def count(number: int, one: str, several: str | None = None) -> str:

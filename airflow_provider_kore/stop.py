@@ -69,7 +69,7 @@ class Stop:
         """Let a request raise at once until the end of the block."""
         self._interruptible = True
         try:
-            self.check()  # behind the line above, so that no request falls in between
+            self.check()  # after the line above, so that no request falls in between
             yield
         finally:
             self._interruptible = False

@@ -51,30 +51,23 @@ def described(docstring: str) -> dict[str, str]:
     return found
 
 
-def parameters(kind: type, *, without: Iterable[str] = (), as_in: type | None = None) -> list[Fact]:
-    """Return the parameters that an operator or a sensor declares itself.
-
-    :param as_in: class that says which of them are templated, if not this one.
-    """
-    texts, left_out = described(kind.__doc__ or ""), {"self", "kwargs", *without}
-    templated = set(getattr(as_in or kind, "template_fields", ()))
-    own = [
+def parameters(kind: Any, *, without: Iterable[str] = ()) -> list[Fact]:
+    """Return the parameters that an operator or a sensor names itself."""
+    own = inspect.signature(kind.__init__).parameters
+    return [
         Fact(
             name=name,
-            default=REQUIRED if each.default is each.empty else code(each.default),
-            text=re.sub(r" \(templated\)|; required", "", texts[name]),
-            templated=name in templated,
+            default=_OF_AIRFLOW.get(name) or (REQUIRED if each.default is each.empty else code(each.default)),
+            text=f"{kind.declared[name].doc}.",
+            templated=kind.declared[name].templated,
         )
-        for name, each in inspect.signature(kind.__init__).parameters.items()  # type: ignore[misc]
-        if name not in left_out
-    ]
-    return own + [
-        Fact(name=name, default=default, text=texts[name]) for name, default in _OF_AIRFLOW.items() if name in texts
+        for name, each in own.items()
+        if name not in {"self", "kwargs", *without}
     ]
 
 
-_OF_AIRFLOW: Final = {"timeout": "`[sensors] default_timeout`", "outlets": "`None`"}
-"""Parameters of Airflow's base classes that mean more here, with their defaults: described, not in the signature."""
+_OF_AIRFLOW: Final = {"timeout": "`[sensors] default_timeout`"}
+"""Parameters whose default is a setting of Airflow's."""
 
 
 def snapshot_parameters() -> list[Fact]:
@@ -84,7 +77,7 @@ def snapshot_parameters() -> list[Fact]:
 
     own = parameters(ContactListToS3Operator)
     names = {fact.name for fact in own}
-    return own + parameters(SnapshotToS3Operator, without={*names, "min_rows", "max_rows", "partition"})
+    return own + parameters(SnapshotToS3Operator, without=names)
 
 
 def transfer_parameters(module: str, name: str) -> list[Fact]:
@@ -101,9 +94,9 @@ def sensor_parameters(module: str, name: str) -> list[Fact]:
 
 def shared_sensor_parameters() -> list[Fact]:
     """Return the parameters that both sensors have."""
-    from airflow_provider_kore.sensors.campaign import CampaignStatusSensor
+    from airflow_provider_kore.sensors.poll import PollSensor
 
-    return parameters(CampaignStatusSensor.__mro__[1], as_in=CampaignStatusSensor)
+    return parameters(PollSensor)
 
 
 def changes_parameters() -> list[Fact]:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Self
 
 from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.parameters import check_boolean, check_date, check_prefix
+from airflow_provider_kore.parameters import (
+    as_given,
+    check_boolean,
+    check_date,
+    check_prefix,
+    checked,
+    parameter,
+    unless_missing,
+)
 from airflow_provider_kore.snapshot.layout import default_changes_prefix
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
@@ -26,66 +34,83 @@ class ContactListChanges(ContactListSource):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangesSpec:
-    """One comparison, checked."""
+    """One comparison, checked. What an operator passes on is declared here, and in the operator's signature."""
 
+    contact_list_id: str = parameter(as_given, templated=True, doc="id of the list, ``cl-…``")
+    prefix: str = parameter(
+        check_prefix, "kore/contact_lists", name="s3_prefix", templated=True, doc="location of the table of snapshots"
+    )
+    changes_prefix: str = parameter(
+        unless_missing(check_prefix),
+        None,
+        templated=True,
+        doc="location of the table of changes; None: ``{s3_prefix}_changes``",
+    )
+    snapshot_date: str = parameter(
+        check_date,
+        templated=True,
+        doc="YYYY-MM-DD, the newer snapshot; None: the date of the run, as the snapshot's own task has it",
+    )
+    since: str | None = parameter(
+        unless_missing(check_date),
+        None,
+        templated=True,
+        doc="YYYY-MM-DD, the older snapshot; None: the last consistent one before",
+    )
+    before: bool = parameter(
+        check_boolean,
+        False,
+        templated=True,
+        doc="repeat in each row what the older snapshot held. False: of who is gone only the id is written",
+    )
+    replace: bool = parameter(check_boolean, True, templated=True, doc="replace changes that another run has published")
     snapshot: SnapshotSpec
     """The newer side, as far as it names a place."""
     output: SnapshotSpec
     """Where the changes go."""
-    since: str | None
-    """YYYY-MM-DD, the older side; None: the last consistent snapshot before the newer."""
-    before: bool
-    """Whether rows repeat what the older side held."""
 
     @classmethod
     def parse(
         cls,
         *,
-        contact_list_id: str,
-        s3_prefix: object,
-        changes_prefix: object = None,
-        snapshot_date: object,
-        since: object = None,
-        before: object = False,
-        replace: object = True,
         run: RunKey,
         try_number: int = 1,
         generation: object = None,
         logical_date: str | None = None,
+        **given: object,
     ) -> Self:
-        """Check every parameter as a DAG's author wrote it, or a template rendered it. Raises ParameterError."""
-        prefix = check_prefix("s3_prefix", s3_prefix)
-        target = (
-            default_changes_prefix(prefix)
-            if changes_prefix in (None, "")
-            else check_prefix("changes_prefix", changes_prefix)
+        """Check every parameter as a DAG's author wrote it, or a template rendered it.
+
+        :param given: the parameters that this class declares.
+
+        Raises ParameterError, which names the parameter.
+        """
+        values = checked(cls, given)
+        contact_list_id, prefix, date, since = (
+            values[name] for name in ("contact_list_id", "prefix", "snapshot_date", "since")
         )
+        values["changes_prefix"] = target = values["changes_prefix"] or default_changes_prefix(prefix)
         if prefix and (target == prefix or target.startswith(f"{prefix}/")):
             raise ParameterError(
                 "changes_prefix",
                 f"{target!r} lies inside the table {prefix!r}",
                 "pass a prefix beside it: readers would take changes for contacts",
             )
-        date = check_date("snapshot_date", snapshot_date)
-        older = None if since in (None, "") else check_date("since", since)
-        if older is not None and older >= date:
+        if since is not None and since >= date:
             raise ParameterError(
-                "since", f"is {older}, which is not before snapshot_date {date}", "pass the date of an older snapshot"
+                "since", f"is {since}, which is not before snapshot_date {date}", "pass the date of an older snapshot"
             )
         snapshot = SnapshotSpec.parse(
-            source=ContactListSource(contact_list_id=contact_list_id),
-            s3_prefix=prefix,
-            snapshot_date=date,
-            run=run,
+            source=ContactListSource(contact_list_id=contact_list_id), s3_prefix=prefix, snapshot_date=date, run=run
         )
         output = SnapshotSpec.parse(
             source=ContactListChanges(contact_list_id=contact_list_id),
             s3_prefix=target,
             snapshot_date=date,
-            replace=replace,
+            replace=values["replace"],
             run=run,
             try_number=try_number,
             generation=generation,
             logical_date=logical_date,
         )
-        return cls(snapshot=snapshot, output=output, since=older, before=check_boolean("before", before))
+        return cls(snapshot=snapshot, output=output, **values)

@@ -21,31 +21,6 @@ if TYPE_CHECKING:
         AirflowSensorTimeout,
         AirflowSkipException,
     )
-else:
-    try:
-        from airflow.sdk import BaseHook  # 3.1 and later
-    except ImportError:
-        from airflow.hooks.base import BaseHook  # 3.0
-    try:
-        from airflow.sdk.exceptions import (  # 3.2 and later
-            AirflowException,
-            AirflowFailException,
-            AirflowNotFoundException,
-            AirflowSensorTimeout,
-            AirflowSkipException,
-        )
-    except ImportError:
-        from airflow.exceptions import (  # 3.0, 3.1
-            AirflowException,
-            AirflowFailException,
-            AirflowNotFoundException,
-            AirflowSensorTimeout,
-            AirflowSkipException,
-        )
-    try:
-        from airflow.sdk import RetryDecision, RetryPolicy  # 3.3
-    except ImportError:
-        RetryDecision = RetryPolicy = object  # 3.0 to 3.2 ask no policy
 
 __all__ = [
     "AirflowException",
@@ -56,42 +31,32 @@ __all__ = [
     "BaseHook",
     "RetryDecision",
     "RetryPolicy",
-    "default_deferrable",
-    "in_triggerer",
-    "is_partitioned_at_runtime",
-    "mask_secret",
-    "names_no_outlets",
-    "search_metadata_database",
-    "stats",
-    "threads_may_ask_the_supervisor",
 ]
 
 T = TypeVar("T")
 
 
+def _found(name: str, *modules: str) -> Any:
+    """Return what the first of these modules holds under a name that holds anything there."""
+    for module in modules:
+        with contextlib.suppress(ImportError, AttributeError):
+            return getattr(importlib.import_module(module), name)
+    raise ImportError(f"This Airflow has no {name} where it is looked for: {', '.join(modules)}.")
+
+
 def mask_secret(secret: str) -> None:
     """Have Airflow replace this value by ``***`` in logs and rendered templates."""
-    for module in ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker"):  # 3.1 and later; 3.0
-        with contextlib.suppress(ImportError, AttributeError):
-            importlib.import_module(module).mask_secret(secret)
-            return
-    raise ImportError("This Airflow has no secrets masker where it is looked for.")
+    _found("mask_secret", "airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker")(secret)  # 3.1 and later; 3.0
 
 
 def stats() -> Any:
     """Return Airflow's metrics."""
-    try:
-        return importlib.import_module("airflow.sdk.observability.stats").Stats  # 3.2 and later
-    except ImportError:
-        return importlib.import_module("airflow.stats").Stats  # 3.0, 3.1
+    return _found("Stats", "airflow.sdk.observability.stats", "airflow.stats")  # 3.2 and later; 3.0, 3.1
 
 
 def default_deferrable() -> bool:
     """Return what ``[operators] default_deferrable`` says."""
-    try:
-        conf = importlib.import_module("airflow.sdk.configuration").conf  # 3.2 and later
-    except ImportError:
-        conf = importlib.import_module("airflow.configuration").conf  # 3.0, 3.1
+    conf = _found("conf", "airflow.sdk.configuration", "airflow.configuration")  # 3.2 and later; 3.0, 3.1
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
@@ -102,7 +67,7 @@ async def in_triggerer(look_up: Callable[[], T], executor: Executor | None = Non
     (3.0.6 and 3.1 ask asgiref for that loop; later ones know it). It must not be cancelled while it asks: on 3.0.6 and
     3.1 the answer would be taken for that of the next request. But 3.0.0, and whichever of its successors keep its
     protocol, read the answer from a pipe that their loop reads, too: either
-    may get it, and a thread that doesn't waits for ever, with all triggers behind it. There the loop's own thread must
+    may get it, and a thread that doesn't waits for ever, and all triggers with it. There the loop's own thread must
     ask, while nobody else does; its supervisor answers within milliseconds.
 
     :param executor: whose thread to use; None: the event loop's own, which everything in a triggerer shares.
@@ -155,3 +120,17 @@ def is_partitioned_at_runtime(context: Context) -> bool:
     """
     timetable = getattr(context.get("dag"), "timetable", None)
     return bool(getattr(timetable, "partitioned_at_runtime", False)) and not context.get("partition_key")
+
+
+if not TYPE_CHECKING:
+    _EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")  # 3.2 and later; 3.0, 3.1
+    AirflowException = _found("AirflowException", *_EXCEPTIONS)
+    AirflowFailException = _found("AirflowFailException", *_EXCEPTIONS)
+    AirflowNotFoundException = _found("AirflowNotFoundException", *_EXCEPTIONS)
+    AirflowSensorTimeout = _found("AirflowSensorTimeout", *_EXCEPTIONS)
+    AirflowSkipException = _found("AirflowSkipException", *_EXCEPTIONS)
+    BaseHook = _found("BaseHook", "airflow.sdk", "airflow.hooks.base")  # 3.1 and later; 3.0
+    try:
+        from airflow.sdk import RetryDecision, RetryPolicy  # 3.3
+    except ImportError:
+        RetryDecision = RetryPolicy = object  # 3.0 to 3.2 ask no policy

@@ -92,7 +92,7 @@ class KoreCampaignHook(BaseHook):
 
     @cached_property
     def client(self) -> CampaignClient:
-        """The client behind this hook; it keeps its connections and its token."""
+        """The client of this hook; it keeps its connections and its token."""
         return self._client(self.config)
 
     def get_conn(self) -> CampaignClient:
@@ -104,6 +104,7 @@ class KoreCampaignHook(BaseHook):
 
         What has been yielded is only proven complete when the iterator ends without an error.
 
+        :param contact_list_id: id of the list, ``cl-…``.
         :param page_size: contacts to ask for in a page; None: as the connection says.
 
         Raises DriftError if the list changes meanwhile, PaginationError if the server contradicts itself, and every
@@ -114,11 +115,18 @@ class KoreCampaignHook(BaseHook):
                 yield dict(record.value)
 
     def iter_contact_pages(self, contact_list_id: str, *, page_size: int | None = None) -> Iterator[Page]:
-        """Yield the pages of a list with their offsets and totals. See :meth:`iter_contacts`."""
+        """Yield the pages of a list with their offsets and totals. See :meth:`iter_contacts`.
+
+        :param contact_list_id: id of the list, ``cl-…``.
+        :param page_size: contacts to ask for in a page; None: as the connection says.
+        """
         return self.client.iter_contact_pages(contact_list_id, page_size=page_size)
 
     def get_contact_list(self, contact_list_id: str) -> Mapping[str, Any]:
-        """Return the details of one contact list, with the vendor's field names. Raises NotFoundError."""
+        """Return the details of one contact list, with the vendor's field names. Raises NotFoundError.
+
+        :param contact_list_id: id of the list, ``cl-…``.
+        """
         return self.client.get_contact_list(contact_list_id)
 
     def get_contact_lists(self) -> list[Mapping[str, Any]]:
@@ -147,11 +155,16 @@ class KoreCampaignHook(BaseHook):
         """Return the details of one campaign, voice or SMS, with the vendor's field names. Raises NotFoundError.
 
         The vendor documents this call for v2 only.
+
+        :param campaign_id: id of the campaign, ``cd-…``.
         """
         return self.client.get_campaign(campaign_id)
 
     def get_campaign_status(self, campaign_id: str) -> Mapping[str, Any]:
-        """Return ``id``, ``name`` and ``status`` of a campaign. Raises NotFoundError."""
+        """Return ``id``, ``name`` and ``status`` of a campaign. Raises NotFoundError.
+
+        :param campaign_id: id of the campaign, ``cd-…``.
+        """
         return self.client.get_campaign_status(campaign_id)
 
     def iter_campaign_contacts(self, campaign_id: str, *, page_size: int | None = None) -> Iterator[dict[str, Any]]:
@@ -160,6 +173,7 @@ class KoreCampaignHook(BaseHook):
         What has been yielded is only proven complete when the iterator ends without an error. While the campaign is
         ``Active``, its results come from different moments.
 
+        :param campaign_id: id of the campaign, ``cd-…``.
         :param page_size: call results to ask for in a page, 100 at the most; None: as the connection says.
 
         Raises NotFoundError, DriftError if the campaign's status or the number of its results changes meanwhile,
@@ -190,6 +204,8 @@ class KoreCampaignHook(BaseHook):
     def connect(self, *, clock: Clock, stop: Stop, pause_after: float | None = None) -> CampaignClient:
         """Return a client of its own, whose waiting ends when a task is told to stop.
 
+        :param clock: what it waits with.
+        :param stop: what it looks at.
         :param pause_after: seconds; instead of waiting longer, raise PausedError.
         """
         from airflow_provider_kore.api.client import MOST_IN_FLIGHT

@@ -19,10 +19,15 @@ from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.unexpected import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import TypeVar
+
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     from airflow_provider_kore.hooks.s3_console import S3Console
     from airflow_provider_kore.store.store import ObjectStore
+
+    T = TypeVar("T")
 
 DEFAULT_CONN_ID = "aws_default"
 """Without a connection of this id, boto3 looks for credentials by itself, as Airflow's own operators let it."""
@@ -37,8 +42,35 @@ class Bucket:
     console: S3Console
 
 
-def open_bucket(s3_bucket: object, aws_conn_id: str | None, s3_settings: Mapping[str, Any] | str | None) -> Bucket:
-    """Look up the connection and make a client; sends nothing to S3.
+def look_up(aws_conn_id: str | None) -> S3Hook:
+    """Look up a connection, completely: what is opened with it later looks up nothing any more. Sends nothing to S3.
+
+    One of another id than the default must exist: without it another identity would be used, unasked.
+
+    Raises ConnectionNotFoundError, ConfigError, FatalError.
+    """
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from airflow_provider_kore.store.s3.settings import patient_config
+
+    def hook() -> S3Hook:
+        said = S3Hook(aws_conn_id=aws_conn_id).conn_config
+        config = patient_config(said.botocore_config, said.extra_config.get("config_kwargs") or {})
+        found = S3Hook(aws_conn_id=aws_conn_id, config=config)
+        _check_bundle(found.verify, aws_conn_id)  # which has the hook keep what it has looked up
+        return found
+
+    if aws_conn_id is not None and aws_conn_id != DEFAULT_CONN_ID:
+        find_connection(aws_conn_id)
+    return _in_our_words(hook, aws_conn_id)
+
+
+def open_bucket(
+    s3_bucket: object, connection: S3Hook | str | None, s3_settings: Mapping[str, Any] | str | None = None
+) -> Bucket:
+    """Make a client for one bucket; sends nothing to it.
+
+    :param connection: its id, or what :func:`look_up` has returned.
 
     Raises ParameterError, ConnectionNotFoundError, ConfigError, CredentialsError, TlsError, StoreUnavailableError.
     """
@@ -49,35 +81,23 @@ def open_bucket(s3_bucket: object, aws_conn_id: str | None, s3_settings: Mapping
 
     bucket = check_bucket(s3_bucket)
     settings = parse_settings(s3_settings)
-    client, extra = connect(aws_conn_id)
+    hook = look_up(connection) if connection is None or isinstance(connection, str) else connection
+    client = _in_our_words(hook.get_conn, hook.aws_conn_id)
     return Bucket(
         store=S3Store(client, bucket, settings),
         staging=S3Store(client, bucket, settings.for_staging()),
-        console=S3Console.of(client, extra),
+        console=S3Console.of(client, hook.conn_config.extra_config),
     )
 
 
-def connect(aws_conn_id: str | None) -> tuple[Any, Mapping[str, object]]:
-    """Return a boto3 client, and the connection's extra.
-
-    A connection of another id than the default must exist: without it another identity would be used, unasked.
-    """
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-    from airflow_provider_kore.store.s3.settings import patient_config
-
-    if aws_conn_id is not None and aws_conn_id != DEFAULT_CONN_ID:
-        find_connection(aws_conn_id)
+def _in_our_words(work: Callable[[], T], conn_id: str | None) -> T:
+    """Call what uses AWS's libraries; raise nothing but a KoreError."""
     try:
-        said = S3Hook(aws_conn_id=aws_conn_id).conn_config
-        config = patient_config(said.botocore_config, said.extra_config.get("config_kwargs") or {})
-        hook = S3Hook(aws_conn_id=aws_conn_id, config=config)
-        _check_bundle(hook.verify, aws_conn_id)
-        return hook.get_conn(), hook.conn_config.extra_config
+        return work()
     except KoreError:
         raise
     except Exception as err:  # noqa: BLE001 - of botocore, boto3, Airflow, the standard library
-        error = _explain(err, aws_conn_id or "boto3's own")
+        error = _explain(err, conn_id or "boto3's own")
     # Raised outside the except: botocore's texts hold account ids, roles and URLs.
     raise error
 

@@ -6,28 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_kore.task.declared import KORE_CONN_ID, Declared
 from airflow_provider_kore.task.errors import task_errors
 from airflow_provider_kore.task.retry_policy import set_retry_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow.sdk import Context
 
 
-class KoreConnectionCheckOperator(BaseOperator):
+class KoreConnectionCheckOperator(Declared, BaseOperator):
     """Check the connection to Kore.ai from a worker, with one cheap authenticated request.
 
     Airflow's Test button is off by default and asks from the API server, whose network, proxy, clock and secrets may
     differ from the workers'. This says the same sentences: as XCom what works, as the task's error what doesn't.
 
-    A cause that a person has to mend fails the task at once; one that may pass (no answer, a server in trouble, a spent
+    A cause that a person has to fix fails the task at once; one that may pass (no answer, a server in trouble, a spent
     allowance) is left to the task's retries.
 
-    :param kore_conn_id: connection to Kore.ai. (templated)
+    :param kore_conn_id: connection to Kore.ai. (str, default 'kore_default', templated)
     """
 
-    template_fields: Sequence[str] = ("kore_conn_id",)
+    kore_conn_id: str = KORE_CONN_ID
     ui_color = "#d9ead3"
 
     def __init__(self, *, kore_conn_id: str = "kore_default", **kwargs: Any) -> None:
@@ -38,12 +37,9 @@ class KoreConnectionCheckOperator(BaseOperator):
     def execute(self, context: Context) -> str:  # noqa: ARG002 - Airflow's signature
         """Return the sentence. Raises AirflowFailException where no retry can help, RetryableError where one can."""
         from airflow_provider_kore.hooks.campaign import KoreCampaignHook
-        from airflow_provider_kore.parameters import check_text, refuse_templates
 
         with task_errors("Checking the connection"):
-            refuse_templates({"kore_conn_id": self.kore_conn_id})
-            sentence = KoreCampaignHook(
-                check_text("kore_conn_id", self.kore_conn_id, "kore_default")
-            ).check_connection()
+            self._refuse_templates()
+            sentence = KoreCampaignHook(self._checked("kore_conn_id")).check_connection()
             self.log.info(sentence)
             return sentence

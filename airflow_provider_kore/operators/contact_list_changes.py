@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_kore.changes.spec import ChangesSpec
 from airflow_provider_kore.links.snapshot import ManifestLink, push_links
-from airflow_provider_kore.parameters import Parameter, check_choice
+from airflow_provider_kore.parameters import check_choice, operator_parameter, optional, parameters_of
 from airflow_provider_kore.snapshot.layout import Layout, default_changes_prefix
+from airflow_provider_kore.task.assets import snapshot_uri
 from airflow_provider_kore.task.context import run_date, run_parameters
 from airflow_provider_kore.task.run import Landed, LandingOperator, Place
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.stop import Stop
 
+
+_OF_SPEC: Final = parameters_of(ChangesSpec)
 
 ON_MISSING: Final = ("skip", "fail")
 """What to do about a list that has no earlier snapshot."""
@@ -37,40 +41,43 @@ class ContactListChangesOperator(LandingOperator):
 
     ``outlets`` are assets and aliases that the changes update; by default the asset that is the table's location, or
     where that can't be known in the DAG file, and for mapped tasks, the alias ``kore_contact_list_changes``.
+
+    :param contact_list_id: id of the list, ``cl-…``. (str, required, templated)
+    :param s3_bucket: name of the bucket that holds the snapshots. (str, required, templated)
+    :param s3_prefix: location of the table of snapshots. (str, default 'kore/contact_lists', templated)
+    :param changes_prefix: location of the table of changes; None: ``{s3_prefix}_changes``. (str | None, default None,
+        templated)
+    :param snapshot_date: YYYY-MM-DD, the newer snapshot; None: the date of the run, as the snapshot's own task has it.
+        (str | None, default None, templated)
+    :param since: YYYY-MM-DD, the older snapshot; None: the last consistent one before. (str | None, default None,
+        templated)
+    :param before: repeat in each row what the older snapshot held. False: of who is gone only the id is written. (bool,
+        default False, templated)
+    :param replace: replace changes that another run has published. (bool, default True, templated)
+    :param on_missing: what to do about a list that has no snapshot before this one: ``skip`` or ``fail``. (str, default
+        'skip', templated)
+    :param s3_settings: how objects are written, as in the transfers. (Mapping[str, Any] | None, default None,
+        templated)
+    :param aws_conn_id: connection to S3. (str | None, default 'aws_default', templated)
     """
 
-    declared: ClassVar[Mapping[str, Parameter]] = {
-        "contact_list_id": Parameter(templated=True, doc="id of the list, ``cl-…``"),
-        "s3_bucket": Parameter(templated=True, doc="name of the bucket that holds the snapshots"),
-        "s3_prefix": Parameter(default="kore/contact_lists", templated=True, doc="location of the table of snapshots"),
-        "changes_prefix": Parameter(
-            default=None, templated=True, doc="location of the table of changes; None: ``{s3_prefix}_changes``"
-        ),
-        "snapshot_date": Parameter(
-            default=None,
-            templated=True,
-            doc="YYYY-MM-DD, the newer snapshot; None: the date of the run, as the snapshot's own task has it",
-        ),
-        "since": Parameter(
-            default=None, templated=True, doc="YYYY-MM-DD, the older snapshot; None: the last consistent one before"
-        ),
-        "before": Parameter(
-            default=False,
-            templated=True,
-            doc="repeat in each row what the older snapshot held. False: of who is gone only the id is written",
-        ),
-        "replace": Parameter(default=True, templated=True, doc="replace changes that another run has published"),
-        "on_missing": Parameter(
-            default="skip",
-            check=partial(check_choice, choices=ON_MISSING),
-            templated=True,
-            doc="what to do about a list that has no snapshot before this one: ``skip`` or ``fail``",
-        ),
-        "s3_settings": Parameter(
-            default=None, templated=True, is_json=True, doc="how objects are written, as in the transfers"
-        ),
-        "aws_conn_id": Parameter(default="aws_default", templated=True, doc="connection to S3"),
-    }
+    contact_list_id: str = _OF_SPEC["contact_list_id"]
+    s3_bucket: str = operator_parameter(templated=True, doc="name of the bucket that holds the snapshots")
+    s3_prefix: str = _OF_SPEC["s3_prefix"]
+    changes_prefix: str | None = _OF_SPEC["changes_prefix"]
+    snapshot_date: str | None = optional(_OF_SPEC["snapshot_date"])
+    since: str | None = _OF_SPEC["since"]
+    before: bool = _OF_SPEC["before"]
+    replace: bool = _OF_SPEC["replace"]
+    on_missing: str = operator_parameter(
+        partial(check_choice, choices=ON_MISSING),
+        templated=True,
+        doc="what to do about a list that has no snapshot before this one: ``skip`` or ``fail``",
+    )
+    s3_settings: Mapping[str, Any] | None = operator_parameter(
+        templated=True, is_json=True, doc="how objects are written, as in the transfers"
+    )
+    aws_conn_id: str | None = operator_parameter(templated=True, doc="connection to S3")
     operator_extra_links: Collection[BaseOperatorLink] = (ManifestLink(),)
     asset_alias = "kore_contact_list_changes"
     doing = "Comparing the snapshots"
@@ -102,16 +109,15 @@ class ContactListChangesOperator(LandingOperator):
 
     def _land(self, context: Context, stop: Stop) -> Landed:
         from airflow_provider_kore.changes.run import find_changes
-        from airflow_provider_kore.changes.spec import ChangesSpec
         from airflow_provider_kore.exceptions import NothingToCompareError
         from airflow_provider_kore.hooks.airflow_versions import AirflowSkipException
         from airflow_provider_kore.hooks.s3 import open_bucket
         from airflow_provider_kore.snapshot.phases import Teller
 
         on_missing = self._checked("on_missing")
-        given = self._given("contact_list_id", "s3_prefix", "changes_prefix", "since", "before", "replace")
-        date = self._checked("snapshot_date") or run_date(context)
-        spec = ChangesSpec.parse(**given, snapshot_date=date, **run_parameters(context, self.retries))
+        given = self._given(*_OF_SPEC)
+        given["snapshot_date"] = self._checked("snapshot_date") or run_date(context)
+        spec = ChangesSpec.parse(**given, **run_parameters(context, self.retries))
         bucket = open_bucket(*self._given("s3_bucket", "aws_conn_id", "s3_settings").values())
         store, output = bucket.store, spec.output
         key = Layout(output).manifest
@@ -126,10 +132,10 @@ class ContactListChangesOperator(LandingOperator):
             raise
         counts = ("added", "changed", "gone", "unchanged", "changes")
         return Landed(
-            place=Place(bucket=store.bucket, prefix=output.prefix, partition=dict(output.dataset.partition)),
+            uri=snapshot_uri(store.bucket, output.prefix, dict(output.dataset.partition)),
             summary={
                 **{name: manifest.content.get(name) for name in counts},
-                "contact_list_id": given["contact_list_id"],
+                "contact_list_id": spec.contact_list_id,
                 "snapshot_date": output.snapshot_date,
                 "since": manifest.content.get("older", {}).get("snapshot_date"),
                 "snapshot_id": manifest.snapshot_id,

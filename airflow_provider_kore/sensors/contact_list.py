@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_kore.sensors.poll import PollSensor, check_statuses
+from airflow_provider_kore.parameters import operator_parameter
+from airflow_provider_kore.sensors.poll import PollSensor, fatal_statuses, wanted_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,25 +27,35 @@ class ContactListSensor(PollSensor):
     Returns ``contact_list_id`` and ``list_status`` as XCom, with ``s3_bucket`` also ``list_updated_at``,
     ``snapshot_id`` and ``snapshot_updated_at``, the last two null if there was no snapshot.
 
-    :param contact_list_id: id of the list, ``cl-…``. (templated)
-    :param status: the status to wait for, or a list of which any will do. (templated)
-    :param failed_statuses: statuses that fail the task at once, unless they are in ``status``. (templated)
+    :param contact_list_id: id of the list, ``cl-…``. (str, required, templated)
+    :param status: the status to wait for, or a list of which any will do. (str | Sequence[str], default 'Ready',
+        templated)
+    :param failed_statuses: statuses that fail the task at once, unless they are in ``status``. (Sequence[str], default
+        ('Invalid',), templated)
     :param s3_bucket: bucket with the list's snapshots: wait until the list has changed as well; None: only until it is
-        ready. (templated)
-    :param s3_prefix: location of the table of snapshots in the bucket. (templated)
-    :param aws_conn_id: connection of the amazon provider.
-
-    All others are those of :class:`~airflow_provider_kore.sensors.poll.PollSensor`.
+        ready. (str | None, default None, templated)
+    :param s3_prefix: location of the table of snapshots in the bucket. (str, default 'kore/contact_lists', templated)
+    :param aws_conn_id: connection of the amazon provider. (str | None, default 'aws_default')
+    :param kore_conn_id: connection to Kore.ai, read again for each look. (str, default 'kore_default', templated)
+    :param poke_interval: seconds, or a timedelta, between two looks. Each is a request of the account's allowance.
+        (timedelta | float, default 300.0)
+    :param max_failures: failed looks in a row that fail the task. With ``mode="reschedule"`` each is the first. (int,
+        default 10)
+    :param deferrable: wait in the triggerer, which takes no worker slot; None: ``[operators] default_deferrable``.
+        (bool | None, default None)
+    :param timeout: seconds, or a timedelta, that one try may wait, however often it is deferred or rescheduled.
+        (timedelta | float | None, default None)
     """
 
-    template_fields: Sequence[str] = (
-        "contact_list_id",
-        "status",
-        "failed_statuses",
-        "s3_bucket",
-        "s3_prefix",
-        "kore_conn_id",
+    contact_list_id: str = operator_parameter(templated=True, doc="id of the list, ``cl-…``")
+    status: str | Sequence[str] = wanted_statuses(STATUSES)
+    failed_statuses: Sequence[str] = fatal_statuses(STATUSES)
+    s3_bucket: str | None = operator_parameter(
+        templated=True,
+        doc="bucket with the list's snapshots: wait until the list has changed as well; None: only until it is ready",
     )
+    s3_prefix: str = operator_parameter(templated=True, doc="location of the table of snapshots in the bucket")
+    aws_conn_id: str | None = operator_parameter(doc="connection of the amazon provider")
 
     def __init__(
         self,
@@ -58,22 +69,9 @@ class ContactListSensor(PollSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.contact_list_id = contact_list_id
-        self.status = status
-        self.failed_statuses = failed_statuses
-        self.s3_bucket = s3_bucket
-        self.s3_prefix = s3_prefix
-        self.aws_conn_id = aws_conn_id
+        self._keep(locals())
 
-    def _trigger(self, **common: Any) -> PollTrigger:
+    def _trigger(self) -> type[PollTrigger]:
         from airflow_provider_kore.triggers.contact_list import ContactListTrigger
 
-        return ContactListTrigger(
-            contact_list_id=self.contact_list_id,
-            statuses=check_statuses("status", self.status, STATUSES),
-            failed_statuses=check_statuses("failed_statuses", self.failed_statuses, STATUSES, least=0),
-            s3_bucket=self.s3_bucket,
-            s3_prefix=self.s3_prefix,
-            aws_conn_id=self.aws_conn_id,
-            **common,
-        )
+        return ContactListTrigger

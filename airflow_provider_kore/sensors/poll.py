@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from dataclasses import fields, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_kore.clock import bounded_wait
 from airflow_provider_kore.hooks.airflow_versions import default_deferrable
+from airflow_provider_kore.parameters import (
+    check_boolean,
+    check_count,
+    check_seconds,
+    operator_parameter,
+    shown,
+    structure,
+)
+from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.task.declared import KORE_CONN_ID, Declared
+from airflow_provider_kore.task.errors import task_errors
 from airflow_provider_kore.task.retry_policy import set_retry_policy
 
 if TYPE_CHECKING:
@@ -20,28 +33,49 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.triggers.poll import PollTrigger, Sight
 
-GRACE = 120.0
+GRACE: Final = 120.0
 """Seconds that a trigger has to tell that its deadline has passed, before Airflow takes it for lost."""
 
-LONGEST = 31_622_400.0
-"""Seconds (366 days) of the longest interval and the longest timeout."""
+_LONGEST_MESSAGE: Final = 2000
+"""Characters of an event's message that are shown: anything may have written it."""
 
 
-class PollSensor(BaseSensorOperator, ABC):
+class PollSensor(Declared, BaseSensorOperator, ABC):
     """Wait for something in Kore.ai. Not for use in a DAG: its subclasses say for what.
 
     A look costs one request. One that fails in a way that may pass (no answer, a server in trouble, a spent allowance)
-    is no failure of the task, unless ``max_failures`` follow each other. What a person has to mend fails it at once.
+    is no failure of the task, unless ``max_failures`` follow each other. What a person has to fix fails it at once.
 
-    :param kore_conn_id: connection to Kore.ai, read again for each look. (templated)
+    All other parameters are those of Airflow's BaseSensorOperator.
+
+    :param kore_conn_id: connection to Kore.ai, read again for each look. (str, default 'kore_default', templated)
     :param poke_interval: seconds, or a timedelta, between two looks. Each is a request of the account's allowance.
-    :param max_failures: failed looks in a row that fail the task. With ``mode="reschedule"`` each is the first.
+        (timedelta | float, default 300.0)
+    :param max_failures: failed looks in a row that fail the task. With ``mode="reschedule"`` each is the first. (int,
+        default 10)
     :param deferrable: wait in the triggerer, which takes no worker slot; None: ``[operators] default_deferrable``.
+        (bool | None, default None)
     :param timeout: seconds, or a timedelta, that one try may wait, however often it is deferred or rescheduled.
-
-    All others are those of Airflow's BaseSensorOperator.
+        (timedelta | float | None, default None)
     """
 
+    kore_conn_id: str = replace(KORE_CONN_ID, doc="connection to Kore.ai, read again for each look")
+    poke_interval: float = operator_parameter(
+        check_seconds,
+        doc="seconds, or a timedelta, between two looks. Each is a request of the account's allowance",
+    )
+    max_failures: int = operator_parameter(
+        partial(check_count, least=1, default=10),
+        doc='failed looks in a row that fail the task. With ``mode="reschedule"`` each is the first',
+    )
+    deferrable: bool = operator_parameter(
+        check_boolean,
+        doc="wait in the triggerer, which takes no worker slot; None: ``[operators] default_deferrable``",
+    )
+    timeout: float = operator_parameter(
+        check_seconds,
+        doc="seconds, or a timedelta, that one try may wait, however often it is deferred or rescheduled",
+    )
     ui_color = "#e6f1f2"
 
     def __init__(
@@ -51,21 +85,22 @@ class PollSensor(BaseSensorOperator, ABC):
         poke_interval: timedelta | float = 300.0,
         max_failures: int = 10,
         deferrable: bool | None = None,
+        timeout: timedelta | float | None = None,
         **kwargs: Any,
     ) -> None:
-        if kwargs.get("timeout") is not None:
-            kwargs["timeout"] = _duration("timeout", kwargs["timeout"])
-        super().__init__(poke_interval=_duration("poke_interval", poke_interval), **kwargs)
+        if timeout is not None:
+            kwargs["timeout"] = check_seconds("timeout", timeout)
+        super().__init__(poke_interval=check_seconds("poke_interval", poke_interval), **kwargs)
         self.kore_conn_id = kore_conn_id
         self.max_failures = max_failures
-        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.deferrable = default_deferrable() if deferrable is None else check_boolean("deferrable", deferrable)
         self._failures = 0
         self._not_before = 0.0
         set_retry_policy(self)
 
     @abstractmethod
-    def _trigger(self, **common: Any) -> PollTrigger:
-        """Return what looks. Raises ParameterError."""
+    def _trigger(self) -> type[PollTrigger]:
+        """Return what looks: its arguments are parameters of this sensor, ``statuses`` is ``status``."""
 
     def execute(self, context: Context) -> Any:
         """Wait.
@@ -73,7 +108,6 @@ class PollSensor(BaseSensorOperator, ABC):
         Raises AirflowFailException where no retry can help, AirflowSensorTimeout at the deadline, RetryableError after
         ``max_failures``.
         """
-        self._skipping(self._check_durations)
         if not self.deferrable:
             return super().execute(context)
         deadline = time.time() + self.timeout
@@ -90,12 +124,10 @@ class PollSensor(BaseSensorOperator, ABC):
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
         """Look once."""
-        if time.time() < self._not_before:
+        sight = None if time.time() < self._not_before else self._look(time.time() + self.timeout)
+        if sight is None or not sight.found:
             return PokeReturnValue(is_done=False)
-        sight = self._look(time.time() + self.timeout)
-        if sight is None:
-            return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=sight.found, xcom_value=dict(sight.summary) if sight.found else None)
+        return PokeReturnValue(is_done=True, xcom_value=dict(sight.summary))
 
     def resume(self, context: Context, event: dict[str, Any], try_number: int | None = None) -> Any:
         """End the task as the trigger says; Airflow calls this when it has fired.
@@ -112,7 +144,7 @@ class PollSensor(BaseSensorOperator, ABC):
 
         told = event if isinstance(event, dict) else {}
         outcome, message, summary = told.get("outcome"), told.get("message"), told.get("summary")
-        message = _one_line(message) if isinstance(message, str) and message else None
+        message = quoted(message, _LONGEST_MESSAGE) if isinstance(message, str) and message else None
         if outcome == "found" and message and isinstance(summary, dict):
             self.log.info(message)
             return summary
@@ -130,42 +162,25 @@ class PollSensor(BaseSensorOperator, ABC):
             "airflow-provider-kore for workers and triggerers; the next try looks anew."
         )
 
-    def _check_durations(self) -> None:
-        """Raise AirflowFailException for those that no clock can count, before anything waits for them."""
-        from airflow_provider_kore.exceptions import ParameterError
-        from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
-
-        try:
-            for name in ("poke_interval", "timeout"):
-                setattr(self, name, _seconds(name, getattr(self, name)))
-        except ParameterError as err:
-            raise AirflowFailException(str(err)) from err
-
     def _make_trigger(self, deadline: float) -> PollTrigger:
-        from airflow_provider_kore.parameters import check_number
-
-        return self._trigger(
-            kore_conn_id=self.kore_conn_id,
-            poke_interval=self.poke_interval,
-            deadline=deadline,
-            max_failures=int(check_number("max_failures", self.max_failures, least=1, whole=True)),
-        )
+        """Return what looks, with what is meant by the parameters of its names. Raises ParameterError."""
+        self._refuse_templates()
+        kind = self._trigger()
+        names = {field.name: {"statuses": "status"}.get(field.name, field.name) for field in fields(kind)}
+        del names["deadline"]
+        return kind(deadline=deadline, **{argument: self._checked(name) for argument, name in names.items()})
 
     def _look(self, deadline: float) -> Sight | None:
         """Return what there is to see; None if that could not be found out, but may be next time."""
-        from airflow_provider_kore.exceptions import FatalError, RetryableError
-        from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
-        from airflow_provider_kore.unexpected import guarded
+        from airflow_provider_kore.exceptions import RetryableError
 
-        most = 1
         try:
-            trigger = self._make_trigger(deadline)
-            most = trigger.max_failures
-            sight = guarded("The look", lambda: trigger.look(trigger.connect()))
-        except FatalError as err:
-            raise AirflowFailException(str(err)) from err
+            with task_errors("The look"):
+                trigger = self._make_trigger(deadline)
+                sight = trigger.look(trigger.connect())
         except RetryableError as err:
             self._failures += 1
+            most = self._checked("max_failures")
             if self._failures >= most:
                 raise
             self._not_before = time.time() + (bounded_wait(err.retry_after) or 0.0)
@@ -186,50 +201,45 @@ class PollSensor(BaseSensorOperator, ABC):
 
         try:
             return step(*arguments)
-        except (AirflowFailException, AirflowSensorTimeout) as err:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(err)) from err
-            raise
-        except RetryableError as err:
-            if self.never_fail:
+        except (AirflowFailException, AirflowSensorTimeout, RetryableError) as err:
+            if self.never_fail or (self.soft_fail and not isinstance(err, RetryableError)):
                 raise AirflowSkipException(str(err)) from err
             raise
 
 
-def check_statuses(parameter: str, given: object, known: Sequence[str], *, least: int = 1) -> list[str]:
+def check_statuses(parameter: str, value: object, *, known: Sequence[str], least: int = 1) -> list[str]:
     """Return statuses, from one or several, none of them a misspelt documented one. Raises ParameterError."""
     from airflow_provider_kore.api.campaigns import check_spelling
     from airflow_provider_kore.exceptions import ParameterError
 
+    given = structure(parameter, value)
     statuses = [given] if isinstance(given, str) else given
-    if not isinstance(statuses, list | tuple | set | frozenset) or len(statuses) < least:
-        raise ParameterError(parameter, f"is {_shown(given)}", f"use {', '.join(known)}")
-    if not all(isinstance(each, str) and each.strip() for each in statuses):
-        raise ParameterError(parameter, f"is {_shown(given)}", f"use {', '.join(known)}")
+    if (
+        not isinstance(statuses, list | tuple | set | frozenset)
+        or len(statuses) < least
+        or not all(isinstance(each, str) and each.strip() for each in statuses)
+    ):
+        raise ParameterError(parameter, f"is {shown(value)}", f"use {', '.join(known)}")
     check_spelling(parameter, list(statuses), known)
     return list(statuses)
 
 
-def _shown(given: object) -> str:
-    return f"{given!r}"[:80]
+def wanted_statuses(known: Sequence[str]) -> Any:
+    """Declare what is waited for.
+
+    :param known: statuses that the vendor documents.
+    """
+    return operator_parameter(
+        partial(check_statuses, known=known),
+        templated=True,
+        doc="the status to wait for, or a list of which any will do",
+    )
 
 
-def _duration(parameter: str, given: Any) -> Any:
-    """Return an interval as Airflow takes it. Raises ParameterError for one that Airflow would fall over."""
-    return given if isinstance(given, timedelta) else _seconds(parameter, given)
-
-
-def _seconds(parameter: str, given: object) -> float:
-    """Return a number of seconds that clocks and dates can count. Raises ParameterError."""
-    from airflow_provider_kore.parameters import check_number
-
-    seconds = given.total_seconds() if isinstance(given, timedelta) else given
-    try:
-        return check_number(parameter, seconds, least=0.0, most=LONGEST)
-    except OverflowError:  # a whole number of hundreds of digits
-        return check_number(parameter, "inf", least=0.0, most=LONGEST)
-
-
-def _one_line(text: str) -> str:
-    """Return text for a log: of an event that anything may have written."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:2000])
+def fatal_statuses(known: Sequence[str]) -> Any:
+    """Declare what ends the waiting as a failure. See :func:`wanted_statuses`."""
+    return operator_parameter(
+        partial(check_statuses, known=known, least=0),
+        templated=True,
+        doc="statuses that fail the task at once, unless they are in ``status``",
+    )

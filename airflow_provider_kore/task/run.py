@@ -5,17 +5,15 @@ What is landed, and with which parameters, its subclasses say (in ``transfers`` 
 
 from __future__ import annotations
 
-import inspect
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_kore.links.snapshot import push_links
-from airflow_provider_kore.parameters import REQUIRED, Parameter, check_number, refuse_templates
-from airflow_provider_kore.task.assets import AssetOperator, default_outlets, emit_events, named_outlets, snapshot_uri
+from airflow_provider_kore.task.assets import AssetOperator, default_outlets, emit_events, named_outlets
+from airflow_provider_kore.task.declared import Declared
 from airflow_provider_kore.task.errors import task_errors
 from airflow_provider_kore.task.lineage import snapshot_lineage
 from airflow_provider_kore.task.retry_policy import set_retry_policy
@@ -28,15 +26,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.exceptions import PausedError
     from airflow_provider_kore.stop import Stop
-
-LONGEST_TRY: Final = 31_622_400.0
-"""Seconds (366 days) that a try, or a wait, may be allowed to take."""
-
-DEADLINE: Final = Parameter(
-    check=partial(check_number, least=1.0, most=LONGEST_TRY),
-    default=86_400.0,
-    doc="seconds that one try may take with all its deferred waits",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,68 +42,35 @@ class Place:
 class Landed:
     """What a task has landed, for Airflow to show."""
 
-    place: Place
+    uri: str
+    """The table's location."""
     summary: Mapping[str, Any]
     """The task's XCom; without ``keys`` also the asset's event."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """What OpenLineage is told besides; empty: nothing."""
 
-    @property
-    def uri(self) -> str:
-        """The table's location."""
-        return snapshot_uri(self.place.bucket, self.place.prefix, self.place.partition or {})
 
+class LandingOperator(Declared, AssetOperator, ABC):
+    """Land something in S3. Not for use in a DAG."""
 
-class LandingOperator(AssetOperator, ABC):
-    """Land something in S3. Not for use in a DAG.
-
-    A subclass declares its parameters in ``declared``, besides those of its base, and repeats them in the signature of
-    its ``__init__``, which hands them to :meth:`_keep`: Airflow, and whoever writes a DAG, read it. Template fields,
-    checks and documentation come from the declarations.
-    """
-
-    declared: ClassVar[Mapping[str, Parameter]] = {}
     doing: ClassVar[str]
     """What goes on, for the message about an unforeseen error: ``Taking the snapshot``."""
     ui_color = "#d9ead3"
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Add what the declarations say to the class."""
-        super().__init_subclass__(**kwargs)
-        inherited: Mapping[str, Parameter] = cls.__base__.__dict__.get("declared", {}) if cls.__base__ else {}
-        cls.declared = {**{name: one for name, one in cls.declared.items() if name not in inherited}, **inherited}
-        cls.template_fields = tuple(name for name, one in cls.declared.items() if one.templated)
-        cls.template_fields_renderers = {name: "json" for name, one in cls.declared.items() if one.is_json}
-        said = [f":param {name}: {_said(one)}" for name, one in cls.declared.items()]
-        cls.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", *said])
 
     def __init__(self, **kwargs: Any) -> None:
         outlets = named_outlets(kwargs)
         super().__init__(outlets=outlets, **kwargs)
         self._wants_outlets = outlets is None
         self._stop: Stop | None = None
-        self._landed: Landed | None = None
+        self._landed: Landed | None = None  # for get_openlineage_facets_on_complete
         set_retry_policy(self)
 
     def _keep(self, given: Mapping[str, Any]) -> None:
-        """Keep the parameters that are declared as attributes, as Airflow wants them: as they were given.
-
-        :param given: ``locals()`` of an ``__init__``.
-        """
-        for name in self.declared:
-            if name in given:
-                setattr(self, name, given[name])
+        """Keep parameters, and with the last of them the outlets that follow from them."""
+        super()._keep(given)
         if self._wants_outlets and all(name in vars(self) for name in self.declared):
             place = self._place()
             self.add_outlets(default_outlets(place.bucket, place.prefix, place.partition, alias=self.asset_alias))
-
-    def _given(self, *names: str) -> dict[str, Any]:
-        """Return parameters as they were given, or rendered; without names, all."""
-        return {name: getattr(self, name) for name in names or self.declared}
-
-    def _checked(self, name: str) -> Any:
-        """Return what is meant by a parameter. Raises ParameterError."""
-        return self.declared[name].check(name, getattr(self, name))
 
     @abstractmethod
     def _place(self) -> Place:
@@ -157,7 +113,7 @@ class LandingOperator(AssetOperator, ABC):
         self._stop = stop = Stop()
         try:
             with task_errors(self.doing):
-                refuse_templates(self._given(*self.template_fields))
+                self._refuse_templates()
                 try:
                     landed = self._land(context, stop)
                 except PausedError as err:
@@ -198,26 +154,11 @@ class LandingOperator(AssetOperator, ABC):
         )
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage | None:  # noqa: ARG002
-        """Tell OpenLineage what was read and written; its Airflow provider calls this when a try has ended."""
+        """Tell OpenLineage what was read and written; its Airflow provider calls this when a try has ended.
+
+        It finds this method by its name, on the operator, and gives it the task instance alone, in a forked child that
+        must not ask Airflow for an XCom over the parent's socket (3.0 to 3.3, provider 2.20). So what ``execute`` has
+        landed has to be kept on the operator.
+        """
         landed = self._landed
         return snapshot_lineage(**landed.lineage, uri=landed.uri) if landed and landed.lineage else None
-
-
-def parameters_table(operator: type[LandingOperator]) -> str:
-    """Return an operator's parameters as a table in Markdown, for the documentation."""
-    defaults = {
-        name: one.default
-        for kind in reversed(operator.__mro__)
-        if "__init__" in vars(kind)
-        for name, one in inspect.signature(vars(kind)["__init__"]).parameters.items()
-    }
-    rows = ["| Parameter | Default | Templated | Meaning |", "|---|---|---|---|"]
-    for name, one in operator.declared.items():
-        default = defaults[name]
-        shown = "required" if default is inspect.Parameter.empty else f"`{default!r}`"
-        rows.append(f"| `{name}` | {shown} | {'yes' if one.templated else ''} | {one.doc.replace('``', '`')} |")
-    return "\n".join(rows)
-
-
-def _said(one: Parameter) -> str:
-    return f"{one.doc}{'; required' if one.default is REQUIRED else ''}.{' (templated)' if one.templated else ''}"

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow_provider_kore.links.snapshot import ManifestLink, SnapshotLink, push_links
 from airflow_provider_kore.parameters import (
-    Parameter,
+    as_given,
     check_boolean,
-    check_date,
-    check_number,
-    check_text,
-    is_missing,
+    check_seconds,
+    operator_parameter,
+    optional,
     parameters_of,
     structure,
+    unless_missing,
 )
 from airflow_provider_kore.snapshot.spec import SnapshotSpec
+from airflow_provider_kore.task.assets import snapshot_uri
 from airflow_provider_kore.task.context import retry_follows, run_date, run_parameters, run_type
+from airflow_provider_kore.task.declared import KORE_CONN_ID
 from airflow_provider_kore.task.metrics import send_metrics
-from airflow_provider_kore.task.run import DEADLINE, LONGEST_TRY, Landed, LandingOperator, Place
+from airflow_provider_kore.task.run import Landed, LandingOperator, Place
 from airflow_provider_kore.task.state import ShownProgress
 
 if TYPE_CHECKING:
@@ -36,17 +37,10 @@ if TYPE_CHECKING:
     from airflow_provider_kore.walk.source import Source
 
 
-def _unless_missing(check: Any, name: str, value: object) -> Any:
-    return None if is_missing(value) else check(name, value)
+OF_SPEC: Final = parameters_of(SnapshotSpec)
+"""What a snapshot wants to know, as it declares it; an operator's bounds are named after its rows: ``min_contacts``."""
 
-
-_OF_SPEC = parameters_of(SnapshotSpec)
-_BOUNDS = ("min_rows", "max_rows")
-
-
-def bounds(rows: str) -> dict[str, Parameter]:
-    """Return how the bounds of a snapshot's rows are declared, named after what a row is: ``min_contacts``."""
-    return {name.replace("rows", rows): _OF_SPEC[name] for name in _BOUNDS}
+_BOUNDS: Final = ("min_rows", "max_rows")
 
 
 class SnapshotToS3Operator(LandingOperator, ABC):
@@ -57,65 +51,105 @@ class SnapshotToS3Operator(LandingOperator, ABC):
     Errors that no retry can fix fail the task at once; all others leave its checkpoints in place for the next try.
     ``outlets`` are assets and aliases that the snapshot updates; by default the asset that is the table's location, or
     where that can't be known in the DAG file, and for mapped tasks, :attr:`asset_alias`, to which the task adds it.
+
+    :param s3_bucket: name of the bucket. (str, required, templated)
+    :param s3_prefix: location of the table in the bucket. (str, default '', templated)
+    :param snapshot_date: YYYY-MM-DD, names the partition. None: the date (UTC) of the run: its partition date where it
+        has one (Airflow 3.3), else its logical date, else the date it was due (``run_after``). (str | None, default
+        None, templated)
+    :param file_format: ``jsonl``, ``csv`` or ``parquet``. (str, default 'jsonl', templated)
+    :param compression: one that the format has; None: its default. (str | None, default None, templated)
+    :param replace: replace a snapshot that another run has published; what this run itself published may always be
+        found again. (bool, default True, templated)
+    :param allow_backfill: take a snapshot in a run of a backfill, too, which files what is there today under a day that
+        is over; False: refuse. (bool, default False, templated)
+    :param page_size: rows to ask for in one request; None: as the connection says. (int | None, default None,
+        templated)
+    :param durable: keep checkpoints in S3, so that a retry continues on any worker. (bool, default True)
+    :param on_drift: what to do if what is read changes meanwhile: ``retry`` (walk again), ``fail``, or ``accept`` (land
+        it with ``consistent: false``). (str, default 'retry', templated)
+    :param max_walks: how often it is walked at the most, because it changed. (int, default 3)
+    :param max_shrink: fail if more than this share of the last good snapshot's rows is missing; 1 allows all. (float,
+        default 0.99, templated)
+    :param fields: fields to keep, as a list or ``{"keep": […]}``, or to leave out, ``{"drop": […]}``. (Sequence[str] |
+        Mapping[str, Sequence[str]] | None, default None, templated)
+    :param field_policies: ``{"phoneNumber": "hash", "firstName": "mask", …}``, applied before anything reaches S3.
+        (Mapping[str, str] | None, default None, templated)
+    :param on_missing_field: what to do about rows that lack a field that a policy names, as after a vendor's rename:
+        ``warn`` (they are counted in the manifest, too) or ``fail``. (str, default 'warn')
+    :param hash_conn_id: connection whose password is the key for ``hash``; its login, or else its id, names the key.
+        (str | None, default None, templated)
+    :param rows_per_file: split the snapshot into files of so many rows; then the manifest is its commit. (int | None,
+        default None, templated)
+    :param staging_prefix: where checkpoints go, outside the table; None: beside it, below ``_staging``. (str | None,
+        default None, templated)
+    :param staging_expiry: seconds after which a beginning is too old to be continued. (float, default 86400.0)
+    :param s3_settings: how objects are written: ``encryption``, ``kms_key_id``, ``acl``, ``tags``, ``storage_class``, …
+        (the fields of :class:`~airflow_provider_kore.store.s3.settings.S3Settings`). (Mapping[str, Any] | None, default
+        None, templated)
+    :param deferrable: give the worker slot back during long waits for the allowance; needs ``durable`` and a triggerer.
+        None: as ``[operators] default_deferrable`` says. (bool | None, default None, templated)
+    :param defer_after: seconds; a wait that is longer is deferred. (float, default 30.0)
+    :param deadline: seconds that one try may take with all its deferred waits. (float, default 86400.0)
+    :param kore_conn_id: connection to Kore.ai. (str, default 'kore_default', templated)
+    :param aws_conn_id: connection to S3. (str | None, default 'aws_default', templated)
     """
 
-    declared: ClassVar[Mapping[str, Parameter]] = {
-        "s3_bucket": Parameter(templated=True, doc="name of the bucket"),
-        **{name: one for name, one in _OF_SPEC.items() if name not in _BOUNDS},
-        "snapshot_date": replace(_OF_SPEC["snapshot_date"], default=None, check=partial(_unless_missing, check_date)),
-        "fields": Parameter(
-            default=None,
-            check=structure,
-            templated=True,
-            is_json=True,
-            doc='fields to keep, as a list or ``{"keep": […]}``, or to leave out, ``{"drop": […]}``',
-        ),
-        "field_policies": Parameter(
-            default=None,
-            check=structure,
-            templated=True,
-            is_json=True,
-            doc='``{"phoneNumber": "hash", "firstName": "mask", …}``, applied before anything reaches S3',
-        ),
-        "on_missing_field": Parameter(
-            default="warn",
-            doc="what to do about rows that lack a field that a policy names, as after a vendor's rename: ``warn`` "
-            "(they are counted in the manifest, too) or ``fail``",
-        ),
-        "hash_conn_id": Parameter(
-            default=None,
-            check=partial(_unless_missing, lambda _, value: value),
-            templated=True,
-            doc="connection whose password is the key for ``hash``; its login, or else its id, names the key",
-        ),
-        "s3_settings": Parameter(
-            default=None,
-            templated=True,
-            is_json=True,
-            doc="how objects are written: ``encryption``, ``kms_key_id``, ``acl``, ``tags``, ``storage_class``, … (the "
-            "fields of :class:`~airflow_provider_kore.store.s3.settings.S3Settings`)",
-        ),
-        "deferrable": Parameter(
-            default=None,
-            check=partial(_unless_missing, check_boolean),
-            templated=True,
-            doc="give the worker slot back during long waits for the allowance; needs ``durable`` and a triggerer. "
-            "None: as ``[operators] default_deferrable`` says",
-        ),
-        "defer_after": Parameter(
-            default=30.0,
-            check=partial(check_number, least=0.0, most=LONGEST_TRY),
-            doc="seconds; a wait that is longer is deferred",
-        ),
-        "deadline": DEADLINE,
-        "kore_conn_id": Parameter(
-            default="kore_default",
-            check=partial(check_text, example="kore_default"),
-            templated=True,
-            doc="connection to Kore.ai",
-        ),
-        "aws_conn_id": Parameter(default="aws_default", templated=True, doc="connection to S3"),
-    }
+    s3_bucket: str = operator_parameter(templated=True, doc="name of the bucket")
+    s3_prefix: str = OF_SPEC["s3_prefix"]
+    snapshot_date: str | None = optional(OF_SPEC["snapshot_date"])
+    file_format: str = OF_SPEC["file_format"]
+    compression: str | None = OF_SPEC["compression"]
+    replace: bool = OF_SPEC["replace"]
+    allow_backfill: bool = OF_SPEC["allow_backfill"]
+    page_size: int | None = OF_SPEC["page_size"]
+    durable: bool = OF_SPEC["durable"]
+    on_drift: str = OF_SPEC["on_drift"]
+    max_walks: int = OF_SPEC["max_walks"]
+    max_shrink: float = OF_SPEC["max_shrink"]
+    rows_per_file: int | None = OF_SPEC["rows_per_file"]
+    staging_prefix: str | None = OF_SPEC["staging_prefix"]
+    staging_expiry: float = OF_SPEC["staging_expiry"]
+    fields: Sequence[str] | Mapping[str, Sequence[str]] | None = operator_parameter(
+        check=structure,
+        templated=True,
+        is_json=True,
+        doc='fields to keep, as a list or ``{"keep": […]}``, or to leave out, ``{"drop": […]}``',
+    )
+    field_policies: Mapping[str, str] | None = operator_parameter(
+        check=structure,
+        templated=True,
+        is_json=True,
+        doc='``{"phoneNumber": "hash", "firstName": "mask", …}``, applied before anything reaches S3',
+    )
+    on_missing_field: str = operator_parameter(
+        doc="what to do about rows that lack a field that a policy names, as after a vendor's rename: ``warn`` "
+        "(they are counted in the manifest, too) or ``fail``",
+    )
+    hash_conn_id: str | None = operator_parameter(
+        check=unless_missing(as_given),
+        templated=True,
+        doc="connection whose password is the key for ``hash``; its login, or else its id, names the key",
+    )
+    s3_settings: Mapping[str, Any] | None = operator_parameter(
+        templated=True,
+        is_json=True,
+        doc="how objects are written: ``encryption``, ``kms_key_id``, ``acl``, ``tags``, ``storage_class``, … (the "
+        "fields of :class:`~airflow_provider_kore.store.s3.settings.S3Settings`)",
+    )
+    deferrable: bool | None = operator_parameter(
+        check=unless_missing(check_boolean),
+        templated=True,
+        doc="give the worker slot back during long waits for the allowance; needs ``durable`` and a triggerer. "
+        "None: as ``[operators] default_deferrable`` says",
+    )
+    defer_after: float = operator_parameter(check_seconds, doc="seconds; a wait that is longer is deferred")
+    deadline: float = operator_parameter(
+        partial(check_seconds, least=1.0),
+        doc="seconds that one try may take with all its deferred waits",
+    )
+    kore_conn_id: str = KORE_CONN_ID
+    aws_conn_id: str | None = operator_parameter(templated=True, doc="connection to S3")
     operator_extra_links: Collection[BaseOperatorLink] = (SnapshotLink(), ManifestLink())
     asset_alias = "kore_snapshots"
     doing = "Taking the snapshot"
@@ -207,7 +241,7 @@ class SnapshotToS3Operator(LandingOperator, ABC):
         progress.landed(manifest.rows, f"s3://{store.bucket}/{layout.manifest}")
         partition = dict(spec.dataset.partition)
         return Landed(
-            place=Place(bucket=store.bucket, prefix=spec.prefix, partition=partition),
+            uri=snapshot_uri(store.bucket, spec.prefix, partition),
             summary={
                 spec.dataset.file_name: manifest.rows,
                 "consistent": manifest.consistent,
@@ -225,9 +259,7 @@ class SnapshotToS3Operator(LandingOperator, ABC):
     def _spec(self, context: Context, hook: KoreCampaignHook) -> SnapshotSpec:
         """Check every parameter. Raises ParameterError, ConfigError."""
         source = self._source(hook)
-        called = {
-            name: name.replace("rows", source.dataset.file_name) if name in _BOUNDS else name for name in _OF_SPEC
-        }
+        called = {name: name.replace("rows", source.dataset.file_name) if name in _BOUNDS else name for name in OF_SPEC}
         given = {name: getattr(self, attribute) for name, attribute in called.items()}
         spec = SnapshotSpec.parse(
             **given | {"snapshot_date": given["snapshot_date"] or run_date(context)},

@@ -6,19 +6,20 @@ import asyncio
 import random
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_kore.clock import bounded_wait
-from airflow_provider_kore.exceptions import ContractError, FatalError, KoreError, RetryableError
+from airflow_provider_kore.exceptions import ContractError, FatalError, KoreError, RetryableError, WrongStatusError
 from airflow_provider_kore.hooks.airflow_versions import in_triggerer
+from airflow_provider_kore.parameters import LONGEST_DURATION
 from airflow_provider_kore.triggers.threads import bounded
 from airflow_provider_kore.unexpected import explain, guarded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from concurrent.futures import Executor
 
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -30,9 +31,6 @@ LEAST_INTERVAL: Final = 1.0
 
 LONGEST_BACKOFF: Final = 1800.0
 """Seconds between two looks that fail at the most, unless the interval is longer or the server names more."""
-
-LONGEST_INTERVAL: Final = 31_622_400.0
-"""Seconds (366 days) between two looks, and from the first to the deadline, at the most."""
 
 LAST_LOOK: Final = 10.0
 """Seconds past its deadline that a look is waited for at the most."""
@@ -64,30 +62,34 @@ class Hooks:
     s3: S3Hook | None = None
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PollTrigger(BaseTrigger, ABC):
-    """Look at something in Kore.ai now and then; end with one event that says what came of it.
+    """Look at something in Kore.ai now and then, until it has a status; end with one event that says what came of it.
 
     A look costs one request, which is not sent again at once if it fails. A failure that may pass is followed by a
     longer wait, and by the end only when there were ``max_failures`` in a row.
 
-    All there is to know is in the arguments: one that is started anew, on any triggerer, goes on to the same deadline.
-    Its first look comes at a random moment of the interval, so that many that start together don't ask together.
-
-    :param kore_conn_id: connection to Kore.ai, read anew for each look: a secret may be replaced meanwhile.
-    :param poke_interval: seconds between two looks.
-    :param deadline: seconds since the epoch; the last look is then.
-    :param max_failures: failed looks in a row that end the waiting.
+    All there is to know is in the arguments, which the database keeps: one that is started anew, on any triggerer, goes
+    on to the same deadline. Its first look comes at a random moment of the interval, so that many that start together
+    don't ask together.
     """
 
-    arguments: ClassVar[tuple[str, ...]] = ("kore_conn_id", "poke_interval", "deadline", "max_failures")
-    """Names of the arguments, which are attributes too."""
+    kore_conn_id: str
+    """Read anew for each look: a secret may be replaced meanwhile."""
+    poke_interval: float
+    """Seconds between two looks."""
+    deadline: float
+    """Seconds since the epoch; the last look is then."""
+    max_failures: int
+    """Failed looks in a row that end the waiting."""
+    statuses: Sequence[str]
+    """What is waited for."""
+    failed_statuses: Sequence[str]
+    """What ends the waiting as a failure."""
 
-    def __init__(self, *, kore_conn_id: str, poke_interval: float, deadline: float, max_failures: int) -> None:
+    def __post_init__(self) -> None:
+        """Let Airflow set what it wants to know of a trigger."""
         super().__init__()
-        self.kore_conn_id = kore_conn_id
-        self.poke_interval = poke_interval
-        self.deadline = deadline
-        self.max_failures = max_failures
 
     def connect(self) -> Hooks:
         """Look up the connections. Raises ConnectionNotFoundError, ConfigError."""
@@ -101,15 +103,43 @@ class PollTrigger(BaseTrigger, ABC):
     def look(self, hooks: Hooks) -> Sight:
         """Look once; blocks for one request, and looks up no connection any more. Raises KoreError."""
 
+    def sight_of(
+        self, told: Mapping[str, object], asked: Mapping[str, str], status_name: str, *, what: str, advice: str
+    ) -> Sight:
+        """Return what an answer says of the status.
+
+        :param asked: the id that was asked for, by its name; begins the summary.
+        :param status_name: what the summary calls the status.
+        :param what: names it in messages: ``contact list``.
+        :param advice: what to do about a status from which it won't come.
+
+        Raises WrongStatusError, ContractError.
+        """
+        (asked_id,) = asked.values()
+        status = told_status(told, asked_id, f"{what} {asked_id}")
+        found, wanted = status in self.statuses, " or ".join(self.statuses)
+        sentence = f"{what.capitalize()} {asked_id} is {status}"
+        if status in self.failed_statuses and not found:
+            raise WrongStatusError(f"{sentence}, and {wanted} was waited for. {advice}")
+        return Sight(
+            sentence=f"{sentence}{'' if found else f', not {wanted} yet'}.",
+            found=found,
+            summary={**asked, status_name: status},
+        )
+
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the path of this class and its arguments, as JSON."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {name: getattr(self, name) for name in self.arguments},
+            {each.name: getattr(self, each.name) for each in fields(self)},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event; its payload is that of :func:`found`, :func:`failed` or :func:`too_late`."""
+        yield TriggerEvent(await self._wait())
+
+    async def _wait(self) -> dict[str, Any]:
+        """Look until there is something to tell, and return that."""
         failures = 0
         delay = random.uniform(0.0, self._interval)  # noqa: S311
         while True:
@@ -121,27 +151,19 @@ class PollTrigger(BaseTrigger, ABC):
                 failures += 1
                 delay = self._backoff(failures, err)
                 if self._left <= 0:
-                    yield TriggerEvent(too_late(str(err)))
-                    return
+                    return too_late(str(err))
                 if failures >= self.max_failures or (bounded_wait(err.retry_after) or 0.0) > self._left:
-                    yield TriggerEvent(failed(err, failures))
-                    return
+                    return failed(err, failures)
                 self.log.warning(
                     "%s Looking again in %.0f s (failure %d of %d).", err, delay, failures, self.max_failures
                 )
                 continue
-            except FatalError as err:
-                yield TriggerEvent(failed(err))
-                return
             except Exception as err:  # noqa: BLE001 - whatever it is, a task waits for the event
-                yield TriggerEvent(failed(explain("The look", err)))
-                return
+                return failed(err if isinstance(err, FatalError) else explain("The look", err))
             if sight.found:
-                yield TriggerEvent(found(sight))
-                return
+                return found(sight)
             if last:
-                yield TriggerEvent(too_late(sight.sentence))
-                return
+                return too_late(sight.sentence)
             failures = 0
             delay = self._interval * random.uniform(0.9, 1.1)  # noqa: S311
             self.log.info("%s Looking again in %.0f s.", sight.sentence, delay)
@@ -174,14 +196,14 @@ class PollTrigger(BaseTrigger, ABC):
     @property
     def _left(self) -> float:
         """Seconds until the deadline; a clock that was set wrong, or a deadline that is none, can't make it a year."""
-        return bounded_wait(self.deadline - time.time(), LONGEST_INTERVAL) or 0.0
+        return bounded_wait(self.deadline - time.time(), LONGEST_DURATION) or 0.0
 
     def _bound(self, patience: float) -> float:
         return min(patience, self._left + LAST_LOOK)
 
     @property
     def _interval(self) -> float:
-        return max(LEAST_INTERVAL, bounded_wait(self.poke_interval, LONGEST_INTERVAL) or 0.0)
+        return max(LEAST_INTERVAL, bounded_wait(self.poke_interval, LONGEST_DURATION) or 0.0)
 
     def _backoff(self, failures: int, err: RetryableError) -> float:
         backoff = min(self._interval * 2.0 ** min(failures - 1, 32), max(LONGEST_BACKOFF, self._interval))
@@ -224,13 +246,16 @@ def told_status(told: Mapping[str, object], asked: str, what: str) -> str:
 
     Raises ContractError if there is none, or if the answer is about something else.
     """
-    status = told.get("status")
     if told.get("id", told.get("_id", asked)) != asked:
-        problem = "is about another one"
-    elif not isinstance(status, str) or not status:
-        problem = "tells no status"
-    elif not is_short_text(status):
-        problem = f"tells a status that is longer than {LONGEST_TEXT} characters or not printable"
-    else:
-        return status
-    raise ContractError(f"The answer for {what} {problem}. Check the id, and the connection's api_version.")
+        raise ContractError(f"The answer for {what} is about another one. Check the id.")
+    return told_text(told, "status", what, "Check the id, and the connection's api_version.")
+
+
+def told_text(told: Mapping[str, object], name: str, what: str, advice: str) -> str:
+    """Return a short text in an answer. Raises ContractError if there is none, or if it can't be shown."""
+    value = told.get(name)
+    if isinstance(value, str) and is_short_text(value):
+        return value
+    is_there = isinstance(value, str) and value
+    problem = f"{name} that is longer than {LONGEST_TEXT} characters or not printable" if is_there else f"no {name}"
+    raise ContractError(f"The answer for {what} has {f'a {problem}' if is_there else problem}. {advice}")

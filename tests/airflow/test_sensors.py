@@ -450,6 +450,8 @@ def test_a_list_is_only_compared_once_it_is_ready(bench: Bench) -> None:
         ({"s3_bucket": "s3://bucket"}, "Parameter 's3_bucket'"),
         ({"s3_bucket": "kore-nowhere"}, "kore-nowhere"),
         ({"s3_bucket": "kore-bucket", "s3_prefix": "../up"}, "Parameter 's3_prefix'"),
+        ({"s3_bucket": "kore-bucket", "aws_conn_id": "aws_nowhere"}, "aws_nowhere"),
+        ({"contact_list_id": "{{ oops }}"}, "Parameter 'contact_list_id': still holds a template"),
     ],
 )
 def test_what_can_never_come_fails_at_once(bench: Bench, parameters: dict[str, Any], sentence: str) -> None:
