@@ -119,6 +119,10 @@ class Layout:
         above = self.list_prefix if any_date else self.partition
         return key.startswith(above) and bool(_published(self.spec.source.file_name)(key.removeprefix(above), date))
 
+    def is_of_other_form(self, key: str) -> bool:
+        """Say whether it has that form, and is no name of one of several files of this very format."""
+        return self.is_published(key) and not (self.snapshot_of_part(key) and key.endswith(self._suffix))
+
     def staged_by(self, key: str) -> str | None:
         """Return which run of this task has staged an object, None if its key is not of the form of a checkpoint."""
         found = _staged(key.removeprefix(self.task_staging)) if key.startswith(self.task_staging) else None

@@ -95,7 +95,7 @@ def take_snapshot(
         started = published.content["walk"]["started_at"]
         Publisher(spec, layout, store, stop, snapshot_id=published.snapshot_id, started=started).tidy(published, target)
         return published
-    own = target.own(layout)
+    own = target.own
     with teller.phase("trying what the bucket can do"):
         capabilities = find_out(
             store,
