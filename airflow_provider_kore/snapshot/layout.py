@@ -6,9 +6,9 @@ Hive-style partitions, which Athena, Glue, Spark, Trino and DuckDB read as a tab
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from airflow_provider_kore.exceptions import ParameterError
@@ -104,6 +104,19 @@ class Layout:
     def recipe(self) -> str:
         """A name for all that shapes what this try would publish, and for whether it would."""
         return digest([*self.source, self.spec.recipe])
+
+    def describe_run(self) -> dict[str, Any]:
+        """Return what the manifest says of the run that made it."""
+        spec = self.spec
+        return {
+            **asdict(spec.run),
+            "try_number": spec.try_number,
+            "generation": spec.generation,
+            "recipe": self.recipe,
+            "logical_date": spec.logical_date,
+            "run_type": spec.run_type,
+            "digest": spec.run.digest,
+        }
 
     def snapshot_of_part(self, key: str) -> str | None:
         """Return the snapshot that the key of one of several files of this partition names; None for any other key."""

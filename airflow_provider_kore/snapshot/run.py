@@ -84,6 +84,7 @@ def take_snapshot(
     with teller.phase("looking at what the bucket holds"):
         target = look(store, layout, clock)
     published = check_target(spec, layout, target, store.bucket)
+    publisher = Publisher(spec=spec, layout=layout, store=store, stop=stop, clock=clock, teller=teller)
     if published is not None:
         log.info("This run has published %s already.", count(published.rows, spec.source.row, spec.source.rows))
         with (
@@ -92,8 +93,7 @@ def take_snapshot(
         ):
             staging.find(oldest=0.0)
             _remove_staging(staging)
-        started = published.content["walk"]["started_at"]
-        Publisher(spec, layout, store, stop, snapshot_id=published.snapshot_id, started=started).tidy(published, target)
+        publisher.tidy(published, target)
         return published
     own = target.own
     with teller.phase("trying what the bucket can do"):
@@ -124,19 +124,7 @@ def take_snapshot(
         if staging.stored_until:
             staging.checkpoint(walked.state)  # publishing takes a while, too
             shown.show(staging.stored_until, walked.evidence.total)
-        publisher = Publisher(
-            spec,
-            layout,
-            store,
-            stop,
-            snapshot_id=walked.state.walk_id,
-            started=content["walk"]["started_at"],
-            now=clock.time(),
-            capabilities=capabilities,
-            clock=clock,
-            teller=teller,
-        )
-        manifest = publisher.publish(target, staging, content)
+        manifest = publisher.publish(target, staging, content, capabilities)
         with teller.phase("deleting the checkpoints"):
             _remove_staging(staging)
     log.info(
@@ -306,18 +294,7 @@ def _describe(
         "duplicates_removed": evidence.duplicates,
         "appended_while_reading": walked.appended,
         **source.describe(walked.source_state),
-        "run": {
-            "dag_id": spec.run.dag_id,
-            "run_id": spec.run.run_id,
-            "task_id": spec.run.task_id,
-            "map_index": spec.run.map_index,
-            "try_number": spec.try_number,
-            "generation": spec.generation,
-            "recipe": layout.recipe,
-            "logical_date": spec.logical_date,
-            "run_type": spec.run_type,
-            "digest": spec.run.digest,
-        },
+        "run": layout.describe_run(),
         "walk": {
             "started_at": instant(state.started),
             "ended_at": instant(ended),

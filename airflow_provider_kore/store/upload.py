@@ -21,6 +21,7 @@ from airflow_provider_kore.exceptions import (
     RequestRefusedError,
     StoreUnavailableError,
 )
+from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.store import AccessRefused, ConditionFailed
 
 if TYPE_CHECKING:
@@ -66,14 +67,14 @@ def upload_file(
     whole: bool = False,
     single_put_bytes: int = SINGLE_PUT_BYTES,
     part_bytes: int = PART_BYTES,
-    on_part: Callable[[], None] | None = None,
+    stop: Stop | None = None,
 ) -> Uploaded:
     """Write a file as one object, atomically, and verify what the store holds.
 
     :param file: a seekable file, sent whole; nobody may change it meanwhile.
     :param metadata: should name this writer's snapshot: it is how a write whose answer was lost is recognised.
     :param condition: holds at the commit, or nothing changes.
-    :param on_part: called before each request that sends or commits something; may raise to stop.
+    :param stop: is looked at before each request that sends or commits something.
     :param whole: by a single put, whatever its size.
     :param single_put_bytes: files up to this size go by a single put.
     :param part_bytes: size of a part; grows for files that would need more than 10,000.
@@ -92,7 +93,7 @@ def upload_file(
         metadata=metadata,
         condition=condition,
         local=local,
-        on_part=on_part or (lambda: None),
+        stop=stop or Stop(),
     )
     try:
         answer = (
@@ -208,12 +209,12 @@ class _Transfer:
     metadata: Mapping[str, str] | None
     condition: Condition | None
     local: _Digest
-    on_part: Callable[[], None]
+    stop: Stop
 
     def whole(self) -> StoredObject:
         while block := self.file.read(MIB):
             self.local.add(block)
-        self.on_part()
+        self.stop.check()
         return self.store.put(
             self.key, self.file, content_type=self.content_type, metadata=self.metadata, condition=self.condition
         )
@@ -225,7 +226,7 @@ class _Transfer:
             parts: list[Part] = []
             while part := self._send_part(upload, len(parts) + 1, part_bytes):
                 parts.append(part)
-            self.on_part()
+            self.stop.check()
             stored = self.store.complete_upload(upload, parts, condition=self.condition)  # the commit
             undo.pop_all()
         return stored
@@ -236,7 +237,7 @@ class _Transfer:
         if not block:
             return None
         self.local.add_part(block)
-        self.on_part()
+        self.stop.check()
         return self.store.upload_part(upload, number, block)
 
 
