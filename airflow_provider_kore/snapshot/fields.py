@@ -20,8 +20,6 @@ from airflow_provider_kore.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["ON_MISSING", "POLICIES", "FieldCounts", "FieldPolicies", "drop", "hash_value", "mask"]
-
 _ID = "_id"
 _NAMES_SHOWN = 5
 _MASK = "****"

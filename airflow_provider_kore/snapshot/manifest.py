@@ -354,6 +354,3 @@ def _own_name(content: Mapping[str, Any], file_name: str) -> Callable[[str], obj
     name, compression = content.get("file_format"), content.get("compression")
     suffix = ".*" if name is None else re.escape(FORMATS[name].suffix(str(compression)))
     return re.compile(rf"{re.escape(file_name)}(-[0-9A-Za-z-]+)?{suffix}", re.ASCII).fullmatch
-
-
-__all__ = ["MOST_BYTES", "Manifest", "Published", "read_manifest"]

@@ -148,6 +148,3 @@ class Rivals:
     @property
     def _latest(self) -> str:
         return instant(self.now + TOLERATED_FUTURE)
-
-
-__all__ = ["Rivals", "Writer", "instant"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore import __version__
@@ -14,21 +13,15 @@ from airflow_provider_kore.exceptions import (
     FatalError,
     KoreError,
     PausedError,
-    RequestRefusedError,
     StoppedError,
     SupersededError,
 )
 from airflow_provider_kore.quoting import count, quoted
-from airflow_provider_kore.snapshot.chunks import (
-    ChunkStore,
-    LocalChunks,
-    StoredChunks,
-    check_temp_space,
-    delete_expired,
-)
+from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, check_temp_space
 from airflow_provider_kore.snapshot.filing import filed_elsewhere
 from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
+from airflow_provider_kore.snapshot.leftovers import remove_leftovers
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog, ShownCheckpoints
@@ -41,14 +34,13 @@ from airflow_provider_kore.snapshot.walk import Walk, Walked
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
-from airflow_provider_kore.store.store import AccessRefused, ObjectStore
-from airflow_provider_kore.store.upload import abort_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.store.store import ObjectStore
     from airflow_provider_kore.walk.reader import Reader
 
 log = logging.getLogger(__name__)
@@ -109,7 +101,7 @@ def take_snapshot(
     if own is not None and spec.source.forgets:
         spec.source.check_replaced(own.content, spec.source.look(client))
     with teller.phase("cleaning up what earlier runs have left"):
-        _remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
+        remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, f"s3://{store.bucket}/{layout.staging}")
     with (
         _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller) as staging,
@@ -312,27 +304,6 @@ def _describe(
         "compression": spec.compression,
         "warnings": warnings,
     }
-
-
-def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock, *, uploads: bool) -> None:
-    """Clean up behind runs of this task that never came back, and behind own uploads that were cut off."""
-    before = datetime.fromtimestamp(clock.time() - spec.staging_expiry, UTC)
-    try:
-        removed = delete_expired(store, layout, before=before)
-        if removed:
-            log.info("Removed %s of runs that never came back.", count(removed, "checkpoint"))
-        if not uploads:
-            return
-        # Another try that still uploads to this very key is fenced off; of the list's other keys, only what is old is
-        # left over, and only uploads to keys of our own form: other tools may have some below this prefix.
-        aborted = abort_leftovers(store, layout.object, lambda key: key == layout.object)
-        aborted += abort_leftovers(
-            store, layout.list_prefix, lambda key: layout.is_published(key, any_date=True), started_before=before
-        )
-        if aborted:
-            log.info("Aborted %s of earlier tries.", count(len(aborted), "unfinished upload"))
-    except (AccessRefused, RequestRefusedError) as err:
-        log.warning("Leftovers of earlier runs are not cleaned up: %s", err)
 
 
 def _discard(staging: Staging) -> None:
