@@ -14,7 +14,6 @@ from airflow_provider_kore.exceptions import (
     KoreError,
     PausedError,
     StoppedError,
-    SupersededError,
 )
 from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, check_temp_space
@@ -103,10 +102,7 @@ def take_snapshot(
     with teller.phase("cleaning up what earlier runs have left"):
         remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, f"s3://{store.bucket}/{layout.staging}")
-    with (
-        _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller) as staging,
-        _gives_way(staging),
-    ):
+    with _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller) as staging:
         walked, walks = _walk(spec, client, staging, clock, stop, shown=shown, teller=teller)
         content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
         if own is not None:
@@ -175,16 +171,6 @@ def _who_continues(spec: SnapshotSpec, error: BaseException) -> str:
     if isinstance(error, FatalError) or not spec.retry_follows:
         return "clear the task to continue there"
     return "a retry continues there"
-
-
-@contextmanager
-def _gives_way(staging: Staging) -> Iterator[None]:
-    """Delete this run's checkpoints where a newer snapshot stands: nothing is going to continue from them."""
-    try:
-        yield
-    except SupersededError:
-        _discard(staging)
-        raise
 
 
 def _walk(
@@ -304,13 +290,6 @@ def _describe(
         "compression": spec.compression,
         "warnings": warnings,
     }
-
-
-def _discard(staging: Staging) -> None:
-    try:
-        staging.discard()
-    except KoreError as err:
-        log.warning("The checkpoints of this run stay behind: %s", err)
 
 
 def _remove_staging(staging: Staging) -> None:

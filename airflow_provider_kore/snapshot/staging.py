@@ -1,7 +1,6 @@
 """Checkpoints: what was read goes into small immutable chunks, whose names say which offsets they hold.
 
-The chunks themselves are the checkpoint. A retry lists them, follows the chain from offset 0 and continues behind it.
-Each one begins with a line of state, so that the newest tells a retry everything about the walk so far.
+The chunks themselves are the checkpoint. A retry lists them, follows the chain from offset 0 and continues after it.
 
 A chunk is compressed and written on a thread of its own, and the walk goes on meanwhile, but not far: what is in no
 chunk yet, or in one that is only being written, is all that a death costs, and that has a limit. Chunks never overtake
@@ -18,7 +17,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from airflow_provider_kore import json_text
-from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
+from airflow_provider_kore.exceptions import (
+    CheckpointLostError,
+    CorruptSnapshotError,
+    DriftError,
+    KoreError,
+    SupersededError,
+)
 from airflow_provider_kore.formats import ColumnSet
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.checkpoints import Checkpoints, Chunk, Head, Note, furthest
@@ -132,11 +137,16 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            if isinstance(error, (CheckpointLostError, CorruptSnapshotError)):
-                self.discard()  # the next try begins anew
+            # The next try begins anew, or a newer snapshot stands: nothing is going to continue from these.
+            if isinstance(error, (CheckpointLostError, CorruptSnapshotError, SupersededError)):
+                self.discard()
             elif error is not None and not isinstance(error, DriftError):
                 self._ended = type(error).__name__
-                self._cut_last()
+                self.checkpoint()
+                self.kept_until = self.stored_until
+        except KoreError as err:  # never in place of the error that is on its way out
+            rows = f", and without the last {count(len(self._rows), 'row')}" if self._rows else ""
+            log.warning("The checkpoints of this run stay as they were%s: %s", rows, err)
         finally:
             self._writes.close()
             self._checkpoints.chunks.close()
@@ -314,14 +324,6 @@ class Staging:
         if self._chain or self._stale:
             self._stale = [chunk.name for chunk in self._checkpoints if chunk not in self._chain]
         self.discard()
-
-    def _cut_last(self) -> None:
-        try:
-            self.checkpoint()
-        except KoreError as err:
-            log.warning("The last %s could not be checkpointed: %s", count(len(self._rows), "row"), err)
-            return
-        self.kept_until = self.stored_until
 
     def _usable(self, chain: list[Chunk], oldest: float) -> list[Chunk]:
         """Return the chain up to its newest chunk that is whole; an empty one if the walk is too old."""
