@@ -19,30 +19,6 @@ from functools import wraps
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public for years, unknown to typeshed
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
-__all__ = [
-    "Cell",
-    "DepthError",
-    "EncodingError",
-    "Nested",
-    "Number",
-    "Record",
-    "Scanner",
-    "ShapeError",
-    "Span",
-    "cells",
-    "comparable",
-    "decode",
-    "encode",
-    "join",
-    "members",
-    "one_line",
-    "parse",
-    "scan_object",
-    "scan_records",
-    "scan_value",
-    "spans",
-]
-
 Record = tuple[dict[str, object], str]
 """One JSON object: parsed, and its raw text."""
 

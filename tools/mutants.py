@@ -130,9 +130,9 @@ MUTANTS = (
     Mutant(
         "foreign: what another wrote is not deleted",
         "snapshot/several_files.py",
-        "if writer.snapshot != snapshot:",
-        "if False:",
-        "snapshot/test_ownership.py::test_nothing_but_our_own_is_ever_deleted",
+        "if not writer.snapshot or snapshot_of_part not in {None, writer.snapshot}:",
+        "if not writer.snapshot:",
+        "snapshot/test_other_forms.py::test_what_is_not_proven_to_be_ours_is_refused_by_name",
     ),
     Mutant(
         "foreign: replace=False replaces nobody's snapshot",

@@ -111,25 +111,14 @@ def find_changes(
             number = min(MOST_BUCKETS, 1 + max(older.rows, newer.rows) // ROWS_PER_BUCKET)
             sides = [split(store, manifest, number, files, stop, teller=teller) for manifest in (older, newer)]
             with teller.phase("comparing", "parts", number) as phase:
-                for before, after in zip(*sides, strict=True):
+                for part, (before, after) in enumerate(zip(*sides, strict=True)):
                     stop.check()
-                    teller.look()
+                    phase.reached(part)
                     for row in compare(rows_of(before), rows_of(after), found.counts, loose=loose, before=spec.before):
                         spool.write(encode(row + "\n"))
-                    phase.done += 1
-        content = _describe(spec, older, newer, found.counts, recipe=layout.recipe)
-        publisher = Publisher(
-            output,
-            layout,
-            store,
-            stop,
-            snapshot_id=content["snapshot_id"],
-            started=newer.started_at,
-            capabilities=capabilities,
-            clock=clock,
-            teller=teller,
-        )
-        manifest = publisher.publish(target, found, content)
+        content = _describe(spec, older, newer, found.counts, layout)
+        publisher = Publisher(spec=output, layout=layout, store=store, stop=stop, clock=clock, teller=teller)
+        manifest = publisher.publish(target, found, content, capabilities)
     counts = found.counts
     log.info(
         "Contact list %s from %s to %s: %s added, %s changed, %s gone, %s unchanged; in s3://%s/%s.",
@@ -175,9 +164,8 @@ def _of_sides(spec: ChangesSpec, older: Manifest, newer: Manifest) -> str:
     return digest([older.snapshot_id, newer.snapshot_id, spec.before])
 
 
-def _describe(spec: ChangesSpec, older: Manifest, newer: Manifest, counts: Counts, *, recipe: str) -> dict[str, Any]:
+def _describe(spec: ChangesSpec, older: Manifest, newer: Manifest, counts: Counts, layout: Layout) -> dict[str, Any]:
     """Return the manifest of the changes without its files."""
-    run = spec.output.run
     return {
         "schema_version": SCHEMA_VERSION,
         "provider_version": __version__,
@@ -196,17 +184,7 @@ def _describe(spec: ChangesSpec, older: Manifest, newer: Manifest, counts: Count
         "older": _side(older),
         "newer": _side(newer),
         "before": spec.before,
-        "run": {
-            "dag_id": run.dag_id,
-            "run_id": run.run_id,
-            "task_id": run.task_id,
-            "map_index": run.map_index,
-            "try_number": spec.output.try_number,
-            "generation": spec.output.generation,
-            "recipe": recipe,
-            "logical_date": spec.output.logical_date,
-            "digest": run.digest,
-        },
+        "run": layout.describe_run(),
         # Of two that publish the same partition, the one that compares the later walk wins.
         "walk": {name: newer.content["walk"].get(name) for name in ("started_at", "ended_at")},
         "fields": newer.content.get("fields"),

@@ -104,8 +104,7 @@ def split(
             for identifier, row in _read(store, manifest, file, stop):
                 if rows % _ROWS_AT_ONCE == 0:
                     stop.check()
-                    phase.done = rows
-                    teller.look()
+                    phase.reached(rows)
                 rows += 1
                 if rows > file["rows"]:
                     break

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import zlib
 from contextlib import contextmanager
-from io import RawIOBase
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from airflow_provider_kore.exceptions import ParameterError
@@ -66,44 +65,21 @@ class CompressedText:
             require_pyarrow("compression", ZSTD, f'"{GZIP}"')
 
 
-class Borrowed(RawIOBase):
+class Borrowed:
     """A file lent to pyarrow, which closes what it is given: closing this leaves the file open."""
+
+    closed = False
 
     def __init__(self, file: BinaryIO) -> None:
         """Borrow this file."""
-        super().__init__()
         self._file = file
-        self._written = 0
 
-    def write(self, data: object, /) -> int:
-        """Pass it on."""
-        size = self._file.write(cast("bytes", data))
-        self._written += size
-        return size
+    def __getattr__(self, name: str) -> object:
+        """Be that file."""
+        return getattr(self._file, name)
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Pass it on."""
-        return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Pass it on."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Return where the file stands; of one that cannot tell, how much was written."""
-        return self._file.tell() if self.seekable() else self._written
-
-    def readable(self) -> bool:
-        """Pass it on."""
-        return self._file.readable()
-
-    def writable(self) -> bool:
-        """Pass it on."""
-        return self._file.writable()
-
-    def seekable(self) -> bool:
-        """Pass it on."""
-        return self._file.seekable()
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class _Gzip:

@@ -17,7 +17,7 @@ from airflow_provider_kore.formats.compression import (
     lines,
     too_long,
 )
-from airflow_provider_kore.formats.layout import FileInfo, columns_of, naming_damage
+from airflow_provider_kore.formats.layout import FileInfo, naming_damage
 from airflow_provider_kore.json_text import Cell, Nested, Number, cells, encode, join
 
 if TYPE_CHECKING:
@@ -42,13 +42,10 @@ class Csv(CompressedText):
     text_type = "text/csv; charset=utf-8; header=present"
     needs_columns = True
 
-    def write(
-        self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet | None = None
-    ) -> FileInfo:
+    def write(self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet) -> FileInfo:
         """Write the header, then the rows."""
-        known = columns_of(rows, columns)
-        names = tuple(column.name for column in known.columns(_on_one_line))
-        keys = known.keys()
+        names = tuple(column.name for column in columns.columns(_on_one_line))
+        keys = columns.keys()
         written = 0
         with compressed(file, compression) as sink:
             block = [",".join(map(_quoted, names))]

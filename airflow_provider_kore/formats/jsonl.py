@@ -23,9 +23,7 @@ class Jsonl(CompressedText):
     text_type = "application/x-ndjson"
     needs_columns = False
 
-    def write(
-        self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet | None = None
-    ) -> FileInfo:
+    def write(self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet) -> FileInfo:
         """Write the rows as they are; ``columns`` only goes into the answer."""
         source = iter(rows)
         written = 0
@@ -36,7 +34,7 @@ class Jsonl(CompressedText):
                 if text.count("\n") != len(block):
                     raise ValueError(f"a row before row {written} is not on one line")
                 sink.write(encode(text))
-        return FileInfo(rows=written, columns=columns.columns() if columns else ())
+        return FileInfo(rows=written, columns=columns.columns())
 
     def read_ids(self, file: BinaryIO, *, compression: str) -> Iterator[str]:
         """Read every line as JSON and return its ``_id``."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, KoreError
-from airflow_provider_kore.formats.columns import Column, ColumnSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from airflow_provider_kore.formats.columns import Column, ColumnSet
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class FileInfo:
 
     rows: int
     columns: tuple[Column, ...]
-    """Name and type of each, in order. Empty for jsonl written without a :class:`ColumnSet`."""
+    """Name and type of each, in order."""
 
 
 class Format(Protocol):
@@ -72,13 +73,11 @@ class Format(Protocol):
         """Raise ParameterError if a library is missing here. To be asked before the first request is spent."""
         ...
 
-    def write(
-        self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet | None = None
-    ) -> FileInfo:
+    def write(self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet) -> FileInfo:
         """Write all rows into ``file``, which needs nothing but ``write`` and stays open.
 
-        :param rows: read once; twice if the format needs columns and gets none, then it must not be an iterator.
-        :param columns: the columns of the whole snapshot, if known; all files of one snapshot need the same.
+        :param rows: read once.
+        :param columns: the columns of the whole snapshot: all its files need the same.
 
         The same rows and columns give the same bytes (with the same versions of Python, zlib and pyarrow).
         After an exception the content of the file is worthless.
@@ -107,18 +106,6 @@ class Format(Protocol):
         Raises as :meth:`read_ids` does.
         """
         ...
-
-
-def columns_of(rows: Iterable[str], columns: ColumnSet | None) -> ColumnSet:
-    """Return the columns if they are known, else read all rows to find them.
-
-    Raises TypeError if that would use up an iterator.
-    """
-    if columns is not None:
-        return columns
-    if iter(rows) is rows:
-        raise TypeError("without columns the rows are read twice, so they must not be an iterator")
-    return ColumnSet.of(rows)
 
 
 def naming_damage(format_name: str, read: Iterator[T]) -> Iterator[T]:

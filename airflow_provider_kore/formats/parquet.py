@@ -20,7 +20,7 @@ from airflow_provider_kore.formats.columns import (
     text_of,
 )
 from airflow_provider_kore.formats.compression import GZIP, GZIP_LEVEL, NONE, SNAPPY, ZSTD, Borrowed, require_pyarrow
-from airflow_provider_kore.formats.layout import FileInfo, columns_of, naming_damage
+from airflow_provider_kore.formats.layout import FileInfo, naming_damage
 from airflow_provider_kore.json_text import Cell, cells
 from airflow_provider_kore.quoting import quoted
 
@@ -57,14 +57,11 @@ class Parquet:
         """Raise ParameterError if pyarrow is missing."""
         require_pyarrow("file_format", self.name, '"jsonl" or "csv"')
 
-    def write(
-        self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet | None = None
-    ) -> FileInfo:
+    def write(self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet) -> FileInfo:
         """Write the rows in groups; a file without rows still has its schema."""
         from pyarrow import parquet
 
-        known = columns_of(rows, columns)
-        table = _Table(known)
+        table = _Table(columns)
         written = 0
         with parquet.ParquetWriter(
             Borrowed(file),

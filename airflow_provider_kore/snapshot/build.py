@@ -64,17 +64,17 @@ def build(
             file.seek(0)
             seen.expect(len(seen) + written.rows)
             identifiers = file_format.read_ids(file, compression=compression)
+            read = 0
             while some := list(islice(identifiers, ROWS_AT_ONCE)):
                 stop.check()
-                teller.look()
+                phase.reached(read)
                 repeated = seen.add_all(some)
                 if repeated:
                     raise CorruptSnapshotError(
-                        f"Row {phase.done + repeated[0] + 1:,} of the file that was to be stored repeats an _id. "
+                        f"Row {read + repeated[0] + 1:,} of the file that was to be stored repeats an _id. "
                         "Nothing was published; report it at the project's issue tracker."
                     )
-                phase.done += len(some)
-        read = phase.done
+                read += len(some)
         if read != written.rows:
             raise CorruptSnapshotError(
                 f"The file that was to be stored holds {read:,} rows instead of {written.rows:,}. Nothing was "

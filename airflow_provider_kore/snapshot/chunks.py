@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import tempfile
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
 from airflow_provider_kore.exceptions import CheckpointLostError, TempSpaceError
@@ -13,8 +12,7 @@ from airflow_provider_kore.exceptions import CheckpointLostError, TempSpaceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_kore.snapshot.layout import Layout
-    from airflow_provider_kore.store.store import ObjectStore, StoredObject
+    from airflow_provider_kore.store.store import ObjectStore
 
 LARGEST_CHUNK: Final = 64 << 20
 """Bytes of the largest chunk that is read, packed and unpacked: far more than is ever written."""
@@ -163,27 +161,3 @@ class temp_space:  # noqa: N801  # used as a statement, as contextlib.suppress i
                 f"The folder for temporary files{_temporary_folder()} is full, missing or cannot be written "
                 f"({error.strerror}). Free some space, or point TMPDIR at a larger disk. What was read is kept."
             ) from None
-
-
-def delete_expired(store: ObjectStore, layout: Layout, *, before: datetime) -> int:
-    """Delete what other runs of this task that never came back have staged; return how many objects.
-
-    Nothing but keys of the form of checkpoints, and of a run only if the newest of them is old: a walk may take longer
-    than that.
-
-    :param before: objects modified later may belong to a run that is still going.
-    """
-    staged: dict[str, list[StoredObject]] = {}  # not every store lists by key, so a run's need not come together
-    expired: list[str] = []
-    for found in store.list(layout.task_staging):
-        if found.key.startswith(f"{layout.staging}probe-") and layout.staged_by(found.key):
-            expired.append(found.key)  # of a try of this very run that died while it was asking what the store can do
-        elif run := layout.staged_by(found.key):
-            staged.setdefault(run, []).append(found)
-    for theirs in staged.values():
-        old = all(each.modified is not None and each.modified.astimezone(UTC) < before for each in theirs)
-        if old and not theirs[0].key.startswith(layout.staging):
-            expired += [each.key for each in theirs]
-    if expired:
-        store.delete(expired)
-    return len(expired)

@@ -97,13 +97,7 @@ class Commit:
     ) -> Uploaded:
         """Upload one file, verified; whole, where the store takes no parts."""
         size = file.seek(0, os.SEEK_END)
-        with self.teller.phase("uploading the file", "bytes", size) as phase:
-
-            def on_part() -> None:
-                self.stop.check()
-                phase.done = file.tell()
-                self.teller.look()
-
+        with self.teller.phase("uploading the file", "bytes", size, file):
             return upload_file(
                 self.store,
                 key,
@@ -111,7 +105,7 @@ class Commit:
                 content_type=self.spec.file_format.media_type(self.spec.compression),
                 metadata=metadata,
                 condition=condition,
-                on_part=on_part,
+                stop=self.stop,
                 whole=not self.capabilities.uploads,
             )
 

@@ -20,8 +20,6 @@ from airflow_provider_kore.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["ON_MISSING", "POLICIES", "FieldCounts", "FieldPolicies", "drop", "hash_value", "mask"]
-
 _ID = "_id"
 _NAMES_SHOWN = 5
 _MASK = "****"
@@ -69,45 +67,22 @@ ON_MISSING: Final = ("warn", "fail")
 """What to do about a contact that has no field of a name that a policy wants to change."""
 
 
+@dataclass(slots=True)
 class FieldCounts:
     """How many contacts have each field that the author named. Belongs to a walk, and is part of its checkpoints."""
 
-    __slots__ = ("contacts", "found")
-
-    def __init__(self, contacts: int = 0, found: Mapping[str, int] | None = None) -> None:
-        """Begin with nothing counted."""
-        self.contacts = contacts
-        """How many were looked at."""
-        self.found = dict(found or {})
-        """By name, how many of them have such a field; names that no contact has are left out."""
+    contacts: int = 0
+    """How many were looked at."""
+    found: dict[str, int] = field(default_factory=dict)
+    """By name, how many of them have such a field; names that no contact has are left out."""
 
     def copy(self) -> Self:
         """Return the same counts, to be counted on apart from these."""
-        return type(self)(self.contacts, self.found)
+        return replace(self, found=dict(self.found))
 
     def add(self, name: str) -> None:
         """Count a field of one contact."""
         self.found[name] = self.found.get(name, 0) + 1
-
-    def missing(self, names: Iterable[str]) -> dict[str, int]:
-        """Return how many contacts lack each of these fields, those that no contact lacks left out."""
-        lacking = {name: self.contacts - self.found.get(name, 0) for name in sorted(names)}
-        return {name: number for name, number in lacking.items() if number}
-
-    def to_json(self) -> dict[str, object]:
-        """Return what :meth:`from_json` reads."""
-        return {"contacts": self.contacts, "found": dict(sorted(self.found.items()))}
-
-    @classmethod
-    def from_json(cls, value: object) -> Self:
-        """Read what :meth:`to_json` returned. Raises ValueError for anything else."""
-        match value:
-            case {"contacts": int(contacts), "found": dict(found)} if contacts >= 0 and all(
-                isinstance(name, str) and isinstance(number, int) and 0 <= number <= contacts
-                for name, number in found.items()
-            ):
-                return cls(contacts, found)
-        raise ValueError("not the counts of fields")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +216,8 @@ class FieldPolicies:
 
     def missing(self, counts: FieldCounts) -> dict[str, int]:
         """Return how many contacts lack each field that a policy names, those that no contact lacks left out."""
-        return counts.missing(self.policies)
+        lacking = {name: counts.contacts - counts.found.get(name, 0) for name in sorted(self.policies)}
+        return {name: number for name, number in lacking.items() if number}
 
     def check_missing(self, counts: FieldCounts) -> None:
         """Raise ParameterError if a contact lacks a field that a policy names, and the author wants to fail then.

@@ -6,9 +6,9 @@ Hive-style partitions, which Athena, Glue, Spark, Trino and DuckDB read as a tab
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from airflow_provider_kore.exceptions import ParameterError
@@ -16,8 +16,6 @@ from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.snapshot.spec import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.walk.source import Source
 
@@ -105,9 +103,22 @@ class Layout:
         """A name for all that shapes what this try would publish, and for whether it would."""
         return digest([*self.source, self.spec.recipe])
 
+    def describe_run(self) -> dict[str, Any]:
+        """Return what the manifest says of the run that made it."""
+        spec = self.spec
+        return {
+            **asdict(spec.run),
+            "try_number": spec.try_number,
+            "generation": spec.generation,
+            "recipe": self.recipe,
+            "logical_date": spec.logical_date,
+            "run_type": spec.run_type,
+            "digest": spec.run.digest,
+        }
+
     def snapshot_of_part(self, key: str) -> str | None:
         """Return the snapshot that the key of one of several files of this partition names; None for any other key."""
-        found = _published(self.spec.dataset.file_name)(key.removeprefix(self.partition), "")
+        found = _published_name(self.spec.dataset.file_name).fullmatch(key.removeprefix(self.partition))
         return found["snapshot"] if found and key.startswith(self.partition) else None
 
     def is_published(self, key: str, *, any_date: bool = False) -> bool:
@@ -115,9 +126,14 @@ class Layout:
 
         :param any_date: those of the source's other partitions, too.
         """
-        date = r"snapshot_date=\d{4}-\d\d-\d\d/" if any_date else ""
-        above = self.list_prefix if any_date else self.partition
-        return key.startswith(above) and bool(_published(self.spec.dataset.file_name)(key.removeprefix(above), date))
+        dated = re.match(rf"{re.escape(self.list_prefix)}snapshot_date=\d{{4}}-\d\d-\d\d/", key, re.ASCII)
+        partition = dated[0] if any_date and dated else self.partition
+        name = key.removeprefix(partition)
+        return key.startswith(partition) and _published_name(self.spec.dataset.file_name).fullmatch(name) is not None
+
+    def is_of_other_form(self, key: str) -> bool:
+        """Say whether it has that form, and is no name of one of several files of this very format."""
+        return self.is_published(key) and not (self.snapshot_of_part(key) and key.endswith(self._suffix))
 
     def staged_by(self, key: str) -> str | None:
         """Return which run of this task has staged an object, None if its key is not of the form of a checkpoint."""
@@ -149,13 +165,12 @@ def default_changes_prefix(prefix: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _published(file_name: str) -> Callable[[str, str], re.Match[str] | None]:
-    """Return a match of a published file's name, below a pattern of the folders above it."""
+def _published_name(file_name: str) -> re.Pattern[str]:
+    """Return the form of a published file's name: ``contacts.csv.gz``, or ``contacts-…-00000.csv.gz``.
 
-    def match(name: str, above: str) -> re.Match[str] | None:
-        return re.fullmatch(rf"{above}{re.escape(file_name)}(?:{_PART})?{_SUFFIX}", name)
-
-    return match
+    :param file_name: what it begins with: ``contacts``.
+    """
+    return re.compile(rf"{re.escape(file_name)}(?:{_PART})?{_SUFFIX}")
 
 
 def _join(*parts: str) -> str:

@@ -216,10 +216,6 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_ROWS
 
 
-def _is_boolean(value: object) -> bool:
-    return isinstance(value, bool)
-
-
 def _is_instant(value: object) -> bool:
     if not isinstance(value, str) or len(value) > len("2026-01-02T03:04:05.123456+00:00"):
         return False
@@ -237,8 +233,8 @@ def _is_date(value: object) -> bool:
         return False
 
 
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
+def _is(kind: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, kind)
 
 
 def _are_columns(value: object) -> bool:
@@ -261,13 +257,13 @@ _SIDE: Final[_Checks] = {"snapshot_date": (True, _is_date), "snapshot_id": (True
 _CHECKS: Final[_Checks] = {
     "snapshot_id": (True, _is_text),
     "snapshot_date": (False, _is_date),
-    "consistent": (True, _is_boolean),
-    "run": (True, _is_object),
-    "walk": (True, _is_object),
-    "fields": (False, _is_object),
+    "consistent": (True, _is(bool)),
+    "run": (True, _is(dict)),
+    "walk": (True, _is(dict)),
+    "fields": (False, _is(dict)),
     "list_updated_at": (False, _is_text_or_none),
-    "older": (False, _is_object),
-    "newer": (False, _is_object),
+    "older": (False, _is(dict)),
+    "newer": (False, _is(dict)),
     **dict.fromkeys(("account_id", "stream_id", "contact_list_id", "campaign_id"), (False, _is_text_or_none)),
     **dict.fromkeys(("contact_list_name", "campaign_name", "campaign_type"), (False, _is_text_or_none)),
     **dict.fromkeys((*_COUNTS, "added", "changed", "gone", "unchanged"), (False, _is_count)),
@@ -297,11 +293,10 @@ def _problem(content: object) -> str | None:
     version = content.get("schema_version")
     if isinstance(version, bool) or version != SCHEMA_VERSION:
         return f"has another schema_version than {SCHEMA_VERSION}"
-    found = (
-        _wrong(content, _CHECKS, "") or _wrong(content["run"], _RUN, "run.") or _wrong(content["walk"], _WALK, "walk.")
-    )
-    for side in ("older", "newer"):
-        found = found or _wrong(content.get(side, {}), _SIDE if side in content else {}, f"{side}.")
+    found = _wrong(content, _CHECKS, "")
+    for name, checks in {"run": _RUN, "walk": _WALK, "older": _SIDE, "newer": _SIDE}.items():
+        if found is None and name in content:
+            found = _wrong(content[name], checks, f"{name}.")
     return found or _wrong_format(content) or _wrong_files(content)
 
 
@@ -328,17 +323,14 @@ def _wrong_files(content: Mapping[str, object]) -> str | None:
     files = content.get("files")
     if not isinstance(files, list) or not files:
         return "names no files"
-    keys: set[str] = set()
-    rows = 0
     for number, file in enumerate(files):
         if not isinstance(file, dict):
             return f"has an impossible files[{number}]"
         if found := _wrong(file, _FILE, f"files[{number}]."):
             return found
-        keys.add(file["key"])
-        rows += file["rows"]
-    if len(keys) != len(files):
+    if len({file["key"] for file in files}) != len(files):
         return "names a file twice"
+    rows = sum(file["rows"] for file in files)
     if any(content[name] != rows for name in _COUNTS if name in content):
         return "counts other rows than its files hold"
     return None
@@ -354,6 +346,3 @@ def _own_name(content: Mapping[str, Any], file_name: str) -> Callable[[str], obj
     name, compression = content.get("file_format"), content.get("compression")
     suffix = ".*" if name is None else re.escape(FORMATS[name].suffix(str(compression)))
     return re.compile(rf"{re.escape(file_name)}(-[0-9A-Za-z-]+)?{suffix}", re.ASCII).fullmatch
-
-
-__all__ = ["MOST_BYTES", "Manifest", "Published", "read_manifest"]

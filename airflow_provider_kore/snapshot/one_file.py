@@ -46,7 +46,7 @@ class OneFile:
     def _put(self, file: BinaryIO, metadata: Mapping[str, str], target: Target) -> tuple[Uploaded, StoredObject | None]:
         """Upload the file in the place of what is there; return it, and what it replaced."""
         commit, key = self._commit, self._commit.layout.object
-        there, manifest = target.object, target.own(commit.layout)
+        there, manifest = target.object, target.own
         moved = True
         for turn in range(TURNS):
             if there is not None and moved:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from airflow_provider_kore.clock import SystemClock
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 FIRST: Final = 10.0
 """Seconds after which a phase is told of."""
 
@@ -30,35 +31,58 @@ SILENCE: Final = 28.0
 _LOOK_EVERY: Final = 1.0
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class Phase:
-    """Something that may take long."""
+    """Something that may take long.
 
-    what: str
-    """In words that follow "Still": ``building the file``."""
-    began: float
-    unit: str = ""
-    """What :attr:`done` counts, in the plural."""
-    total: int | None = None
-    done: int = 0
-    told: bool = False
+    :param what: in words that follow "Still": ``building the file``.
+    :param unit: what is counted, in the plural.
+    :param total: how many of them there are.
+    :param file: is read meanwhile: where it stands says how far it is.
+    """
+
+    def __init__(
+        self, teller: Teller, began: float, what: str, *, unit: str, total: int | None, file: BinaryIO | None
+    ) -> None:
+        """Begin."""
+        self.began = began
+        self._teller = teller
+        self._what, self._unit, self._total, self._file = what, unit, total, file
+        self._done = 0
+        self._told = False
 
     def __str__(self) -> str:
-        if not self.unit:
-            return self.what
-        of = "" if self.total is None else f" of {self.total:,}"
-        return f"{self.what}, {self.done:,}{of} {self.unit}"
+        """Say what it is, and how far."""
+        if not self._unit:
+            return self._what
+        done = self._done if self._file is None or self._file.closed else self._file.tell()
+        of = "" if self._total is None else f" of {self._total:,}"
+        return f"{self._what}, {done:,}{of} {self._unit}"
+
+    def is_due(self, now: float, last: float) -> bool:
+        """Say whether a line is due, and note that it is written then.
+
+        :param last: when the last line was written, whatever it was about.
+        """
+        first = not self._told and now - self.began >= FIRST and now - last >= FIRST
+        due = first or now - last >= SILENCE
+        self._told = self._told or due
+        return due
 
     def begin_again(self, now: float, done: int, total: int | None) -> None:
         """Note that what was waited for has come, and the next is waited for."""
-        self.began, self.told = now, False
-        self.done, self.total = done, total
+        self.began, self._told = now, False
+        self._done, self._total = done, total
 
-    def counted(self, rows: Iterable[str]) -> Iterator[str]:
-        """Yield the same, and count."""
-        for row in rows:
-            self.done += 1
-            yield row
+    def reached(self, done: int) -> None:
+        """Note how many are done, and write a line if one is due."""
+        self._done = done
+        self._teller.look()
+
+    def counted(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield the same, and count those that are done."""
+        for done, item in enumerate(items, start=1):
+            yield item
+            self._done = done
 
 
 class Teller:
@@ -71,13 +95,11 @@ class Teller:
         self._asleep = False
 
     @contextmanager
-    def phase(self, what: str, unit: str = "", total: int | None = None) -> Iterator[Phase]:
-        """Do something that may take long, until the end of the block.
-
-        :param what: in words that follow "Still": ``building the file``.
-        :param unit: what is counted, in the plural.
-        """
-        phase = Phase(what=what, began=self._clock.monotonic(), unit=unit, total=total)
+    def phase(
+        self, what: str, unit: str = "", total: int | None = None, file: BinaryIO | None = None
+    ) -> Iterator[Phase]:
+        """Do something that may take long, until the end of the block; see :class:`Phase`."""
+        phase = Phase(self, self._clock.monotonic(), what, unit=unit, total=total, file=file)
         self._phases.append(phase)
         try:
             yield phase
@@ -95,9 +117,7 @@ class Teller:
         phases = self._phases[-1:]  # once: another thread may end it
         now = self._clock.monotonic()
         for phase in phases:
-            first = not phase.told and now - phase.began >= FIRST and now - self._last >= FIRST
-            if first or now - self._last >= SILENCE:
-                phase.told = True
+            if phase.is_due(now, self._last):
                 self._last = now
                 log.info("Still %s (%.0f s so far).", str(phase), now - phase.began)
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.snapshot.checkpoints import Note
     from airflow_provider_kore.snapshot.phases import Phase
-    from airflow_provider_kore.snapshot.staging import Note
     from airflow_provider_kore.walk.page import Page
     from airflow_provider_kore.walk.reader import Meter
     from airflow_provider_kore.walk.source import Dataset

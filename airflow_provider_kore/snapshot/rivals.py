@@ -74,7 +74,8 @@ class Writer:
         writer = cls.of_object(found)
         if writer.run:
             return writer
-        if manifest is None or manifest.keys != [found.key] or manifest.files[0].get("etag") != found.etag:
+        files = manifest.files if manifest is not None else []
+        if manifest is None or not any(each["key"] == found.key and each.get("etag") == found.etag for each in files):
             return cls()
         return cls.of_manifest(manifest)
 
@@ -147,6 +148,3 @@ class Rivals:
     @property
     def _latest(self) -> str:
         return instant(self.now + TOLERATED_FUTURE)
-
-
-__all__ = ["Rivals", "Writer", "instant"]

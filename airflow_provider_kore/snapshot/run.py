@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore import __version__
@@ -14,21 +13,14 @@ from airflow_provider_kore.exceptions import (
     FatalError,
     KoreError,
     PausedError,
-    RequestRefusedError,
     StoppedError,
-    SupersededError,
 )
-from airflow_provider_kore.quoting import count, quoted
-from airflow_provider_kore.snapshot.chunks import (
-    ChunkStore,
-    LocalChunks,
-    StoredChunks,
-    check_temp_space,
-    delete_expired,
-)
+from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, check_temp_space
 from airflow_provider_kore.snapshot.filing import filed_elsewhere
 from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
+from airflow_provider_kore.snapshot.leftovers import remove_leftovers
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog, ShownCheckpoints
@@ -40,8 +32,6 @@ from airflow_provider_kore.snapshot.target import check_target, look
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
-from airflow_provider_kore.store.store import AccessRefused, ObjectStore
-from airflow_provider_kore.store.upload import abort_leftovers
 from airflow_provider_kore.walk.walk import Walk
 
 if TYPE_CHECKING:
@@ -49,6 +39,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.store.store import ObjectStore
     from airflow_provider_kore.walk.proof import Walked
     from airflow_provider_kore.walk.reader import Reader
 
@@ -85,6 +76,7 @@ def take_snapshot(
     with teller.phase("looking at what the bucket holds"):
         target = look(store, layout, clock)
     published = check_target(spec, layout, target, store.bucket)
+    publisher = Publisher(spec=spec, layout=layout, store=store, stop=stop, clock=clock, teller=teller)
     if published is not None:
         log.info(
             "This run has published %s already.",
@@ -96,10 +88,9 @@ def take_snapshot(
         ):
             staging.find(oldest=0.0)
             _remove_staging(staging)
-        started = published.content["walk"]["started_at"]
-        Publisher(spec, layout, store, stop, snapshot_id=published.snapshot_id, started=started).tidy(published, target)
+        publisher.tidy(published, target)
         return published
-    own = target.own(layout)
+    own = target.own
     with teller.phase("trying what the bucket can do"):
         capabilities = find_out(
             store,
@@ -113,12 +104,9 @@ def take_snapshot(
     if own is not None and spec.dataset.forgets:
         spec.source.check_replaced(own.content, spec.source.look(client))
     with teller.phase("cleaning up what earlier runs have left"):
-        _remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
+        remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, f"s3://{store.bucket}/{layout.staging}")
-    with (
-        _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller) as staging,
-        _gives_way(staging),
-    ):
+    with _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller) as staging:
         walked, walks = _walk(spec, client, staging, clock, stop, shown=shown, teller=teller)
         content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
         if own is not None:
@@ -128,19 +116,7 @@ def take_snapshot(
         if staging.stored_until:
             staging.checkpoint(walked.state)  # publishing takes a while, too
             shown.show(staging.stored_until, walked.evidence.total)
-        publisher = Publisher(
-            spec,
-            layout,
-            store,
-            stop,
-            snapshot_id=walked.state.walk_id,
-            started=content["walk"]["started_at"],
-            now=clock.time(),
-            capabilities=capabilities,
-            clock=clock,
-            teller=teller,
-        )
-        manifest = publisher.publish(target, staging, content)
+        manifest = publisher.publish(target, staging, content, capabilities)
         with teller.phase("deleting the checkpoints"):
             _remove_staging(staging)
     log.info(
@@ -199,16 +175,6 @@ def _who_continues(spec: SnapshotSpec, error: BaseException) -> str:
     if isinstance(error, FatalError) or not spec.retry_follows:
         return "clear the task to continue there"
     return "a retry continues there"
-
-
-@contextmanager
-def _gives_way(staging: Staging) -> Iterator[None]:
-    """Delete this run's checkpoints where a newer snapshot stands: nothing is going to continue from them."""
-    try:
-        yield
-    except SupersededError:
-        _discard(staging)
-        raise
 
 
 def _walk(
@@ -318,18 +284,7 @@ def _describe(
         "duplicates_removed": evidence.duplicates,
         "appended_while_reading": walked.appended,
         **walked.source_state.facts,
-        "run": {
-            "dag_id": spec.run.dag_id,
-            "run_id": spec.run.run_id,
-            "task_id": spec.run.task_id,
-            "map_index": spec.run.map_index,
-            "try_number": spec.try_number,
-            "generation": spec.generation,
-            "recipe": layout.recipe,
-            "logical_date": spec.logical_date,
-            "run_type": spec.run_type,
-            "digest": spec.run.digest,
-        },
+        "run": layout.describe_run(),
         "walk": {
             "started_at": instant(state.started),
             "ended_at": instant(ended),
@@ -347,34 +302,6 @@ def _describe(
         "compression": spec.compression,
         "warnings": warnings,
     }
-
-
-def _remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock, *, uploads: bool) -> None:
-    """Clean up behind runs of this task that never came back, and behind own uploads that were cut off."""
-    before = datetime.fromtimestamp(clock.time() - spec.staging_expiry, UTC)
-    try:
-        removed = delete_expired(store, layout, before=before)
-        if removed:
-            log.info("Removed %s of runs that never came back.", count(removed, "checkpoint"))
-        if not uploads:
-            return
-        # Another try that still uploads to this very key is fenced off; of the list's other keys, only what is old is
-        # left over, and only uploads to keys of our own form: other tools may have some below this prefix.
-        aborted = abort_leftovers(store, layout.object, lambda key: key == layout.object)
-        aborted += abort_leftovers(
-            store, layout.list_prefix, lambda key: layout.is_published(key, any_date=True), started_before=before
-        )
-        if aborted:
-            log.info("Aborted %s of earlier tries.", count(len(aborted), "unfinished upload"))
-    except (AccessRefused, RequestRefusedError) as err:
-        log.warning("Leftovers of earlier runs are not cleaned up: %s", err)
-
-
-def _discard(staging: Staging) -> None:
-    try:
-        staging.discard()
-    except KoreError as err:
-        log.warning("The checkpoints of this run stay behind: %s", err)
 
 
 def _remove_staging(staging: Staging) -> None:

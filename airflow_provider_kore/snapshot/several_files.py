@@ -39,7 +39,7 @@ class SeveralFiles:
         self._keys: list[str] = []
         """Of the files that were begun."""
         self._replaced: dict[str, Manifest] = {}
-        """Manifests in whose place this one's comes, by their snapshots."""
+        """Manifests in whose place this one's comes, by the files that they name."""
 
     def write(self, target: Target, rows: Rows, metadata: Mapping[str, str], expected: int) -> list[dict[str, Any]]:
         """Build and upload the files. Raises SupersededError, SnapshotExistsError, ContentionError."""
@@ -77,7 +77,7 @@ class SeveralFiles:
         writer = Writer.of_manifest(published.manifest)
         commit.rivals.check(writer, commit.where(commit.layout.manifest), appeared=published.etag != known)
         if foreign(published.manifest, commit.layout) is None:
-            self._replaced[published.manifest.snapshot_id] = published.manifest
+            self._replaced |= _by_key(published.manifest)
 
     def withdraw(self) -> None:
         """Delete what was written: the names are this attempt's alone, and no manifest will ever name them."""
@@ -89,26 +89,15 @@ class SeveralFiles:
         Only files of this very partition, of the form that this package gives their names, with the metadata of the
         snapshot that their name or the replaced manifest tells.
         """
-        own = target.own(self._commit.layout)
-        if own is not None:
-            self._replaced[own.snapshot_id] = own
+        replaced = {**_by_key(target.own), **self._replaced}
         try:
-            doomed = [*self._replaced_object(target), *self._unnamed(manifest)]
+            doomed = self._unnamed(manifest, replaced)
         except KoreError as err:
             log.warning("Files of replaced snapshots may stay behind in %s: %s", self._commit.layout.partition, err)
             return
         self._commit.delete(doomed)
 
-    def _replaced_object(self, target: Target) -> list[str]:
-        """Return the one file of a replaced snapshot, if it is still the one that was there at the beginning."""
-        key = self._commit.layout.object
-        owner = next((each for each in self._replaced.values() if each.keys == [key]), None)
-        found = self._commit.store.head(key) if owner is not None and target.object is not None else None
-        if owner is None or found is None or target.object is None or found.etag != target.object.etag:
-            return []
-        return [key] if Writer.of(found, owner).snapshot == owner.snapshot_id else []
-
-    def _unnamed(self, manifest: Manifest) -> list[str]:
+    def _unnamed(self, manifest: Manifest, replaced: Mapping[str, Manifest]) -> list[str]:
         """Return the files that no manifest will name any more, and abort unfinished uploads of the same walk.
 
         Their writers are other tries of this run, or runs that began before this one: if they still live, they find
@@ -122,28 +111,37 @@ class SeveralFiles:
         except (AccessRefused, RequestRefusedError) as err:
             log.warning("Unfinished uploads of other tries may stay behind: %s", err)
         there = {found.key: found for found in store.list(layout.files)}
-        now = max((_seconds(there[key]) for key in manifest.keys if key in there), default=0.0)
+        named = set(manifest.keys)
+        now = max((_seconds(there[key]) for key in named if key in there), default=0.0)
         return [
             found.key
             for found in there.values()
-            if found.key not in manifest.keys and self._is_left_over(found, now - _seconds(found))
+            if found.key not in named and self._is_left_over(found, now - _seconds(found), replaced.get(found.key))
         ]
 
-    def _is_left_over(self, found: StoredObject, age: float) -> bool:
-        """Say whether one of several files is this package's own, and nobody will name it any more."""
-        snapshot = self._commit.layout.snapshot_of_part(found.key)
-        described = self._commit.store.head(found.key) if snapshot is not None else None
+    def _is_left_over(self, found: StoredObject, age: float, owner: Manifest | None) -> bool:
+        """Say whether a file is this package's own, and no manifest will name it any more.
+
+        :param age: in seconds.
+        :param owner: the replaced manifest that names it.
+        """
+        layout = self._commit.layout
+        described = self._commit.store.head(found.key) if layout.is_published(found.key) else None
         if described is None:
             return False
-        replaced = self._replaced.get(snapshot or "")
-        files = replaced.files if replaced is not None else []
-        writer = Writer.of_object(described)
-        if not writer.snapshot:  # the store keeps no metadata, so the manifest has to tell
-            return any(file["key"] == found.key and file.get("etag") == described.etag for file in files)
-        if writer.snapshot != snapshot:
+        writer, snapshot_of_part = Writer.of(described, owner), layout.snapshot_of_part(found.key)
+        if not writer.snapshot or snapshot_of_part not in {None, writer.snapshot}:
             return False
-        named = any(file["key"] == found.key for file in files)
-        return named or age > self._commit.spec.staging_expiry or self._commit.rivals.beats(writer)
+        if owner is not None and owner.snapshot_id == writer.snapshot:
+            return True
+        rivals = self._commit.rivals
+        if snapshot_of_part is None:  # it was a whole snapshot, whose manifest is lost or was never written
+            return rivals.beats(writer) and (rivals.replace or writer.run == rivals.me.run)
+        return rivals.beats(writer) or age > self._commit.spec.staging_expiry
+
+
+def _by_key(manifest: Manifest | None) -> dict[str, Manifest]:
+    return dict.fromkeys(manifest.keys, manifest) if manifest is not None else {}
 
 
 def _seconds(found: StoredObject) -> float:

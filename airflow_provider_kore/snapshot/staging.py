@@ -1,7 +1,6 @@
 """Checkpoints: what was read goes into small immutable chunks, whose names say which offsets they hold.
 
-The chunks themselves are the checkpoint. A retry lists them, follows the chain from offset 0 and continues behind it.
-Each one begins with a line of state, so that the newest tells a retry everything about the walk so far.
+The chunks themselves are the checkpoint. A retry lists them, follows the chain from offset 0 and continues after it.
 
 A chunk is compressed and written on a thread of its own, and the walk goes on meanwhile, but not far: what is in no
 chunk yet, or in one that is only being written, is all that a death costs, and that has a limit. Chunks never overtake
@@ -12,31 +11,31 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-import zlib
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from airflow_provider_kore import json_text
-from airflow_provider_kore.exceptions import CheckpointLostError, CorruptSnapshotError, DriftError, KoreError
+from airflow_provider_kore.exceptions import (
+    CheckpointLostError,
+    CorruptSnapshotError,
+    DriftError,
+    KoreError,
+    SupersededError,
+)
 from airflow_provider_kore.formats import ColumnSet
 from airflow_provider_kore.quoting import count
-from airflow_provider_kore.snapshot.chunks import LARGEST_CHUNK
+from airflow_provider_kore.snapshot.checkpoints import Checkpoints, Chunk, Head, Note, furthest
 from airflow_provider_kore.snapshot.fields import FieldCounts
-from airflow_provider_kore.snapshot.layout import CHUNK
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.rivals import TOLERATED_FUTURE
 from airflow_provider_kore.snapshot.seal import FIRST
-from airflow_provider_kore.walk.cost import Spent, Usage
-from airflow_provider_kore.walk.page import Page, Progress
 from airflow_provider_kore.walk.prefetch import Prefetcher
 from airflow_provider_kore.walk.state import WalkState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from types import TracebackType
 
     from airflow_provider_kore.clock import Clock
@@ -44,6 +43,8 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.snapshot.seal import Seal
     from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.walk.cost import Spent
+    from airflow_provider_kore.walk.page import Page
     from airflow_provider_kore.walk.reader import Meter
 
 log = logging.getLogger(__name__)
@@ -69,87 +70,6 @@ one again.
 
 CHUNK_CHARACTERS: Final = 12 << 20
 """At most so much text, and the rest of a page, is in no checkpoint, where contacts are long."""
-
-_NAME = re.compile(CHUNK)
-_SCHEMA_VERSION: Final = 1
-_LINES_AT_ONCE: Final = 500
-_GZIP: Final = 31
-"""What zlib calls a gzip file with the largest window."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """What the try that wrote a checkpoint tells the next one."""
-
-    spent: Spent = field(default_factory=Spent)
-    """By all tries together."""
-    usage: tuple[Usage, ...] = ()
-    """What it had spent of the allowance: it may still fill the window when the next one starts."""
-    try_number: int | None = None
-    """Which try it was, as Airflow counts."""
-    written: float = 0.0
-    """When, in seconds since the epoch."""
-    ended: str | None = None
-    """What ended that try, by the name of the exception's type; None: it went on, or died without a word."""
-
-
-class Beginning(NamedTuple):
-    """What the newest chunk of a walk tells whoever continues it."""
-
-    state: WalkState
-    note: Note
-
-
-class _Head(NamedTuple):
-    """A chunk's first line."""
-
-    state: WalkState
-    note: Note
-    columns: ColumnSet
-    fields: FieldCounts
-
-    @classmethod
-    def from_json(cls, head: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` returned. Raises AttributeError, KeyError, TypeError, ValueError."""
-        state, note = dict(head["state"]), dict(head["note"])
-        progress = dict(state["progress"])
-        progress["totals"] = tuple(progress["totals"])
-        state |= {"progress": Progress(**progress), "drift": tuple(state["drift"])}
-        note |= {"spent": Spent(**note["spent"]), "usage": tuple(Usage(*each) for each in note["usage"])}
-        return cls(
-            WalkState(**state),
-            Note(**note),
-            ColumnSet.from_json(head["columns"]),
-            FieldCounts.from_json(head["fields"]),
-        )
-
-    def to_json(self) -> dict[str, object]:
-        """Return what :meth:`from_json` reads."""
-        return {
-            "state": asdict(self.state),
-            "note": asdict(self.note),
-            "columns": self.columns.to_json(),
-            "fields": self.fields.to_json(),
-        }
-
-
-class _Chunk(NamedTuple):
-    walk: str
-    start: int
-    end: int
-    before: str
-    """The seal of the chunk that this one continues."""
-    seal: str
-
-    @property
-    def about(self) -> str:
-        """What its seal is about, beside its bytes."""
-        return f"{self.walk}/{self.start:012d}-{self.end:012d}-{self.before}"
-
-    @property
-    def name(self) -> str:
-        """How it is stored."""
-        return f"{self.about}-{self.seal}.jsonl.gz"
 
 
 class _Write(NamedTuple):
@@ -185,10 +105,9 @@ class Staging:
         try_number: int | None = None,
         teller: Teller | None = None,
     ) -> None:
-        self._chunks = chunks
+        self._checkpoints = Checkpoints(chunks, seal)
         self._clock = clock
         self._policies = policies
-        self._seal = seal
         self._typed_columns = typed_columns
         self._meter = meter
         self._stop = stop
@@ -198,9 +117,9 @@ class Staging:
         self._ended: str | None = None
         self._teller = teller or Teller()
         self._cuts = 0
-        self._chain: list[_Chunk] = []
+        self._chain: list[Chunk] = []
         self._stale: list[str] = []
-        self._writes = Prefetcher[str, _Chunk](1)
+        self._writes = Prefetcher[str, Chunk](1)
         self._written: _Write | None = None
         self._rows: list[str] = []
         self._characters = 0
@@ -218,14 +137,19 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            if isinstance(error, (CheckpointLostError, CorruptSnapshotError)):
-                self.discard()  # the next try begins anew
+            # The next try begins anew, or a newer snapshot stands: nothing is going to continue from these.
+            if isinstance(error, (CheckpointLostError, CorruptSnapshotError, SupersededError)):
+                self.discard()
             elif error is not None and not isinstance(error, DriftError):
                 self._ended = type(error).__name__
-                self._cut_last()
+                self.checkpoint()
+                self.kept_until = self.stored_until
+        except KoreError as err:  # never in place of the error that is on its way out
+            rows = f", and without the last {count(len(self._rows), 'row')}" if self._rows else ""
+            log.warning("The checkpoints of this run stay as they were%s: %s", rows, err)
         finally:
             self._writes.close()
-            self._chunks.close()
+            self._checkpoints.chunks.close()
 
     @property
     def stored_until(self) -> int:
@@ -242,17 +166,17 @@ class Staging:
         """What the walk has cost so far, in all tries together."""
         return self._meter.spent - self._unbilled
 
-    def find(self, oldest: float) -> Beginning | None:
+    def find(self, oldest: float) -> Head | None:
         """Look for the beginning that earlier tries left, and go on from there; None if there is none.
 
         :param oldest: seconds since the epoch; a walk that started before is no beginning of this one.
         """
-        walks: dict[str, list[_Chunk]] = {}
-        for chunk in self._there():
+        walks: dict[str, list[Chunk]] = {}
+        for chunk in self._checkpoints:
             walks.setdefault(chunk.walk, []).append(chunk)
-        longest: list[_Chunk] = []
+        longest: list[Chunk] = []
         for chunks in walks.values():
-            chain = self._usable(_chain(chunks), oldest)
+            chain = self._usable(furthest(chunks), oldest)
             self._stale += [chunk.name for chunk in chunks]
             longest = max(longest, chain, key=lambda each: each[-1].end if each else 0)
         if not longest:
@@ -261,29 +185,13 @@ class Staging:
         # Of the same walk, what lies beside the chain is an orphan's; it is cleaned up with the rest at the end.
         self._stale = [name for name in self._stale if name not in kept]
         self._chain = longest
-        head = self._head(longest[-1])
+        head = self._checkpoints.head(longest[-1])
         self._take(head)
-        return Beginning(head.state, head.note)
-
-    def _there(self) -> Iterator[_Chunk]:
-        """Yield the chunks that are there, as their names tell; what has any other name is not ours."""
-        for name in self._chunks.names():
-            if found := _NAME.fullmatch(name):
-                yield _Chunk(found["walk"], int(found["start"]), int(found["end"]), found["before"], found["tag"])
+        return head
 
     def ids(self) -> Iterator[str]:
-        """Yield the id of every contact in order, reading the chunks again.
-
-        Raises CheckpointLostError if they do not hold what their names say.
-        """
-        for row in self.rows():
-            try:
-                yield _id(row)
-            except (ValueError, KeyError):
-                raise CheckpointLostError(
-                    "A checkpoint holds a row that is no contact. The next try walks anew; report it at the project's "
-                    "issue tracker."
-                ) from None
+        """Yield the id of every contact in order, reading the chunks again. Raises as :meth:`rows` does."""
+        return (str(json_text.cells(row)["_id"]) for row in self.rows())
 
     def begin(self) -> None:
         """Drop what an earlier walk has left; what is spent from now on is for the next one."""
@@ -365,29 +273,22 @@ class Staging:
             written=self._clock.time(),
             ended=self._ended,
         )
-        told = _Head(self._state, note, self.columns, self.fields).to_json()
-        head = {"schema_version": _SCHEMA_VERSION, "rows": len(self._rows), **told}
-        chunk = _Chunk(self._state.walk_id, self.stored_until, self.next_offset, before, "")
+        head = Head(self._state, note, self.columns, self.fields).to_json()
+        chunk = Chunk(self._state.walk_id, self.stored_until, self.next_offset, before, "")
         self._cuts += 1
         write = _Write(str(self._cuts), self._rows)
-        job = partial(self._write, chunk, [json.dumps(head), *self._rows])
+        job = partial(self._checkpoints.write, chunk, json.dumps(head), self._rows)
         # Nor between these two: no row may be in both, or in neither.
         self._written, self._rows = write, []
         self._characters = 0
         self._writes.start(write.number, job)
-
-    def _write(self, chunk: _Chunk, lines: list[str]) -> _Chunk:
-        body = _packed(lines)
-        sealed = chunk._replace(seal=self._seal.of(chunk.about, body))
-        self._chunks.write(sealed.name, body)
-        return sealed
 
     def _settle(self) -> None:
         """Wait until the chunk that was cut is written: only then it is a checkpoint."""
         write = self._written
         if write is None:
             return
-        sealed: _Chunk | None = None
+        sealed: Chunk | None = None
         try:
             if write.number in self._writes:
                 with self._teller.phase("writing a checkpoint"):
@@ -403,41 +304,33 @@ class Staging:
     def rows(self) -> Iterator[str]:
         """Yield every row in order, reading the chunks again.
 
-        Raises CheckpointLostError if a chunk does not hold what its name says.
+        Raises CheckpointLostError if a chunk is not what this run wrote.
         """
         self._settle()
         for chunk in self._stop.guard(self._chain):
             self._teller.look()
-            yield from self._read(chunk)[1]
+            yield from self._checkpoints.rows(chunk)
         yield from self._rows
 
     def discard(self) -> None:
         """Delete every chunk of this run: they were published, or are no beginning of anything."""
         with suppress(KoreError):
             self._settle()
-        self._chunks.delete([*self._stale, *(chunk.name for chunk in self._chain)])
+        self._checkpoints.chunks.delete([*self._stale, *(chunk.name for chunk in self._chain)])
         self._stale, self._chain, self._rows = [], [], []
 
     def clean_up(self) -> None:
         """Delete every chunk of this run, those of an orphaned process too."""
         if self._chain or self._stale:
-            self._stale = [chunk.name for chunk in self._there() if chunk not in self._chain]
+            self._stale = [chunk.name for chunk in self._checkpoints if chunk not in self._chain]
         self.discard()
 
-    def _cut_last(self) -> None:
-        try:
-            self.checkpoint()
-        except KoreError as err:
-            log.warning("The last %s could not be checkpointed: %s", count(len(self._rows), "row"), err)
-            return
-        self.kept_until = self.stored_until
-
-    def _usable(self, chain: list[_Chunk], oldest: float) -> list[_Chunk]:
+    def _usable(self, chain: list[Chunk], oldest: float) -> list[Chunk]:
         """Return the chain up to its newest chunk that is whole; an empty one if the walk is too old."""
         youngest = self._clock.time() + TOLERATED_FUTURE
         while chain:
             try:
-                state = self._head(chain[-1]).state
+                state = self._checkpoints.head(chain[-1]).state
             except CheckpointLostError as err:
                 log.warning("%s It is passed over.", err)
                 chain = chain[:-1]
@@ -445,7 +338,7 @@ class Staging:
             return chain if oldest <= state.started <= youngest else []
         return []
 
-    def _take(self, head: _Head) -> None:
+    def _take(self, head: Head) -> None:
         self._state, self.columns, self.fields = head.state, head.columns, head.fields
         self._unbilled = self._meter.spent - head.note.spent
         if self._typed_columns and not self.columns.typed:  # the format was another, and had no need to know them all
@@ -455,75 +348,3 @@ class Staging:
         elif not self._typed_columns:
             known, self.columns = self.columns, ColumnSet(typed=False)
             self.columns.merge(known)
-
-    def _head(self, chunk: _Chunk) -> _Head:
-        """Return what a chunk tells of its walk. Raises CheckpointLostError."""
-        head, _ = self._read(chunk)
-        try:
-            return _Head.from_json(head)
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-            raise _damaged(chunk) from None
-
-    def _read(self, chunk: _Chunk) -> tuple[dict[str, object], Iterator[str]]:
-        """Return a chunk's state, and its rows. Raises CheckpointLostError if this run didn't write it so."""
-        body = self._chunks.read(chunk.name)
-        if len(body) > LARGEST_CHUNK or not self._seal.holds(chunk.about, body, chunk.seal):
-            raise _damaged(chunk)
-        try:
-            first, *rows, last = _unpacked(body).split("\n")
-            head = json.loads(first)
-            damaged = last != "" or head["schema_version"] != _SCHEMA_VERSION or len(rows) != head["rows"]
-        except (EOFError, zlib.error, ValueError, KeyError, TypeError, RecursionError):
-            damaged = True
-        if damaged:
-            raise _damaged(chunk)
-        return head, iter(rows)
-
-
-def _damaged(chunk: _Chunk) -> CheckpointLostError:
-    return CheckpointLostError(
-        f"The checkpoint {chunk.name} is not one that this run wrote with this connection's secret. The next try walks "
-        "anew; if the secret has not been changed, check what else writes below the staging prefix."
-    )
-
-
-def _chain(chunks: list[_Chunk]) -> list[_Chunk]:
-    """Return the chunks that continue each other from offset 0 and reach furthest.
-
-    An orphan and its retry may both have read the same offsets, of a list that changed in between: what one of them
-    knows of the walk is true of its own chunks and of those that it has continued, never of the other's.
-    """
-    written = {(chunk.end, chunk.seal): chunk for chunk in chunks}
-    for last in sorted(chunks, key=lambda chunk: (chunk.end, chunk.name), reverse=True):
-        chain: list[_Chunk] = []
-        link: _Chunk | None = last
-        while link is not None and link.start < link.end:
-            chain.append(link)
-            if link.start == 0:
-                return chain[::-1] if link.before == FIRST else []
-            link = written.get((link.start, link.before))
-    return []
-
-
-def _packed(lines: list[str]) -> bytes:
-    """Compress lines in small blocks: as one text, a chunk would be in memory three times over."""
-    # Level 1: a chunk lives for hours, and the walk waits for it.
-    compressor = zlib.compressobj(1, wbits=_GZIP)
-    packed = [
-        compressor.compress(json_text.encode("\n".join([*lines[start : start + _LINES_AT_ONCE], ""])))
-        for start in range(0, len(lines), _LINES_AT_ONCE)
-    ]
-    return b"".join([*packed, compressor.flush()])
-
-
-def _unpacked(body: bytes) -> str:
-    """Return the text of a chunk. Raises EOFError, zlib.error, ValueError."""
-    unpack = zlib.decompressobj(wbits=_GZIP)
-    text = unpack.decompress(body, LARGEST_CHUNK)
-    if not unpack.eof or unpack.unused_data:
-        raise EOFError
-    return text.decode("utf-8")
-
-
-def _id(row: str) -> str:
-    return str(json_text.cells(row)["_id"])

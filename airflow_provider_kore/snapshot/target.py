@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_kore.exceptions import ParameterError, SnapshotExistsError
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_manifest
-from airflow_provider_kore.snapshot.rivals import Writer
+from airflow_provider_kore.snapshot.rivals import Writer, instant
 from airflow_provider_kore.store.capabilities import LAGS
 from airflow_provider_kore.store.store import AccessRefused, ObjectStore, StoredObject
 
@@ -30,20 +30,17 @@ class Target:
     object: StoredObject | None
     """The one file of a snapshot that is one."""
     manifest: Published | None
+    own: Manifest | None
+    """The manifest if it is this partition's own: a copied one names files that lie elsewhere."""
     listed: Mapping[str, StoredObject]
-    """All that it held, by key, as a listing describes it."""
-    others: tuple[str, ...]
-    """Keys of what readers would take for data, too."""
-
-    def own(self, layout: Layout) -> Manifest | None:
-        """Return the manifest if it is this partition's own: a copied one names files that lie elsewhere."""
-        found = self.manifest.manifest if self.manifest else None
-        return found if found is not None and foreign(found, layout) is None else None
+    """All that it held, by key; what may be in the way with its metadata, all else as a listing describes it."""
+    in_the_way: tuple[str, ...]
+    """Keys of what readers would take for data, too, and this run would not replace."""
 
     def holds(self, manifest: Manifest) -> bool:
         """Say whether the partition still held what a manifest describes."""
         for file in manifest.files:
-            found = self.object if self.object and self.object.key == file["key"] else self.listed.get(file["key"])
+            found = self.listed.get(file["key"])
             if found is None or found.etag != file.get("etag"):
                 return False
             # A walk that was continued may have been committed twice, and two walks may have found the very same.
@@ -67,24 +64,42 @@ def look(store: ObjectStore, layout: Layout, clock: Clock) -> Target:
             break
         clock.sleep(lag)
         manifest = read_manifest(store, layout.manifest)
-    names = {key: key.removeprefix(layout.partition) for key in listed.keys() - {layout.object, layout.manifest}}
-    return Target(
-        object=_described(store, layout.object, listed),
-        manifest=manifest,
-        listed=listed,
+    own = manifest.manifest if manifest is not None and foreign(manifest.manifest, layout) is None else None
+    replaced = {file["key"]: file.get("etag") for file in own.files} if own is not None else {}
+    strange = {key for key, it in listed.items() if layout.is_of_other_form(key) and replaced.get(key) != it.etag}
+    listed |= {key: _described(store, listed[key]) for key in {*strange, layout.object} & listed.keys()}
+    if layout.spec.rows_per_file is None:
         # Names with an underscore or a dot in front, and folder markers, are invisible to readers of Hive tables.
-        others=tuple(sorted(key for key, name in names.items() if name and name[0] not in "_.")),
+        names = {key: key.removeprefix(layout.partition) for key in listed.keys() - {layout.object}}
+        in_the_way = [key for key, name in names.items() if name and name[0] not in "_."]
+    else:
+        in_the_way = [key for key in strange if not _is_earlier(listed[key], layout, instant(clock.time()))]
+    return Target(
+        object=listed.get(layout.object),
+        manifest=manifest,
+        own=own,
+        listed=listed,
+        in_the_way=tuple(sorted(in_the_way)),
     )
 
 
-def _described(store: ObjectStore, key: str, listed: Mapping[str, StoredObject]) -> StoredObject | None:
+def _described(store: ObjectStore, found: StoredObject) -> StoredObject:
     """Describe a listed object, by the listing alone where a HEAD is refused, or doesn't show it yet."""
-    if key not in listed:
-        return None
     try:
-        return store.head(key) or listed[key]
+        return store.head(found.key) or found
     except AccessRefused:
-        return listed[key]
+        return found
+
+
+def _is_earlier(found: StoredObject, layout: Layout, now: str) -> bool:
+    """Say whether an object's metadata prove that it is of an earlier snapshot, which goes as what was replaced."""
+    writer = Writer.of_object(found)
+    return bool(
+        writer.run
+        and writer.snapshot
+        and layout.snapshot_of_part(found.key) in {None, writer.snapshot}
+        and "" < writer.comparable_start < now
+    )
 
 
 def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str) -> Manifest | None:
@@ -97,22 +112,22 @@ def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str
     Raises SnapshotExistsError, ParameterError.
     """
     where = f"s3://{bucket}/{layout.partition}"
-    published = target.own(layout)
+    published = target.own
     mine = published is not None and published.run_digest == spec.run.digest
     if published is not None and mine and _is_same(published, spec, layout) and target.holds(published):
         return published
     if not spec.replace:
-        _refuse_to_replace(spec, target, published, where)
+        _refuse_to_replace(spec, layout, target, where)
     if published is not None and not spec.dataset.is_same(published.content):
         raise ParameterError(
             "s3_prefix",
             f"{where} already holds {spec.dataset.rows} that other filters let pass, and both would be lost in turn",
             "use another s3_prefix for each set of filters, or delete what is there",
         )
-    if spec.rows_per_file is None and target.others:
+    if target.in_the_way:
         raise ParameterError(
             "file_format",
-            f"{where} already holds {quoted(target.others[0].removeprefix(layout.partition))}, which readers would "
+            f"{where} already holds {quoted(target.in_the_way[0].removeprefix(layout.partition))}, which readers would "
             "count too",
             "delete it, or keep format, compression and rows_per_file as they were, or use another s3_prefix",
         )
@@ -125,9 +140,14 @@ def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str
     return None
 
 
-def _refuse_to_replace(spec: SnapshotSpec, target: Target, published: Manifest | None, where: str) -> None:
+def _refuse_to_replace(spec: SnapshotSpec, layout: Layout, target: Target, where: str) -> None:
     """Raise SnapshotExistsError where there is a snapshot that is not this run's own; that one may be taken again."""
-    others_object = target.object is not None and Writer.of(target.object, published).run != spec.run.digest
+    published = target.own
+    others_object = any(
+        Writer.of(found, published).run != spec.run.digest
+        for key, found in target.listed.items()
+        if layout.is_published(key) and layout.snapshot_of_part(key) is None
+    )
     others_manifest = target.manifest is not None and (
         published is None
         or published.run_digest != spec.run.digest

@@ -21,6 +21,7 @@ from airflow_provider_kore.exceptions import (
     RequestRefusedError,
     StoreUnavailableError,
 )
+from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.store import AccessRefused, ConditionFailed
 
 if TYPE_CHECKING:
@@ -66,14 +67,14 @@ def upload_file(
     whole: bool = False,
     single_put_bytes: int = SINGLE_PUT_BYTES,
     part_bytes: int = PART_BYTES,
-    on_part: Callable[[], None] | None = None,
+    stop: Stop | None = None,
 ) -> Uploaded:
     """Write a file as one object, atomically, and verify what the store holds.
 
     :param file: a seekable file, sent whole; nobody may change it meanwhile.
     :param metadata: should name this writer's snapshot: it is how a write whose answer was lost is recognised.
     :param condition: holds at the commit, or nothing changes.
-    :param on_part: called before each request that sends or commits something; may raise to stop.
+    :param stop: is looked at before each request that sends or commits something.
     :param whole: by a single put, whatever its size.
     :param single_put_bytes: files up to this size go by a single put.
     :param part_bytes: size of a part; grows for files that would need more than 10,000.
@@ -90,7 +91,7 @@ def upload_file(
         content_type=content_type,
         metadata=dict(metadata or {}),
         condition=condition,
-        on_part=on_part or (lambda: None),
+        stop=stop or Stop(),
     )
     try:
         answer = (
@@ -203,13 +204,13 @@ class _Transfer:
     content_type: str
     metadata: Mapping[str, str]
     condition: Condition | None
-    on_part: Callable[[], None]
+    stop: Stop
     local: _Digest = field(default_factory=_Digest)
 
     def whole(self) -> StoredObject:
         while block := self.file.read(MIB):
             self.local.add(block)
-        self.on_part()
+        self.stop.check()
         return self.store.put(
             self.key, self.file, content_type=self.content_type, metadata=self.metadata, condition=self.condition
         )
@@ -221,7 +222,7 @@ class _Transfer:
             parts: list[Part] = []
             while part := self._send_part(upload, len(parts) + 1, part_bytes):
                 parts.append(part)
-            self.on_part()
+            self.stop.check()
             stored = self.store.complete_upload(upload, parts, condition=self.condition)  # the commit
             undo.pop_all()
         return stored
@@ -232,7 +233,7 @@ class _Transfer:
         if not block:
             return None
         self.local.add_part(block)
-        self.on_part()
+        self.stop.check()
         return self.store.upload_part(upload, number, block)
 
     def verified(self, answer: StoredObject) -> Uploaded:

@@ -181,7 +181,7 @@ def test_no_flipped_byte_ends_in_anything_but_one_error(file_format: Format) -> 
     chance = random.Random(7)  # noqa: S311
     for compression in file_format.compressions:
         body = io.BytesIO()
-        file_format.write(rows, body, compression=compression)
+        file_format.write(rows, body, compression=compression, columns=ColumnSet.of(rows))
         for _ in range(40):
             damaged = bytearray(body.getvalue())
             for _ in range(chance.choice([1, 1, 3, 20])):

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_kore.formats import FORMATS, FormatChoice, parse_format
+from airflow_provider_kore.formats import FORMATS, ColumnSet, FormatChoice, parse_format
 from airflow_provider_kore.formats.parquet import ROWS_PER_GROUP
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def land(folder: Path, choice: FormatChoice) -> Path:
         partition = folder / f"contact_list_id={contact_list}" / f"snapshot_date={day}"
         partition.mkdir(parents=True)
         with (partition / f"contacts{choice.suffix}").open("wb") as file:
-            choice.format.write(rows, file, compression=choice.compression)
+            choice.format.write(rows, file, compression=choice.compression, columns=ColumnSet.of(rows))
         (partition / "_manifest.json").write_text("{}")
     return folder
 
@@ -100,14 +100,14 @@ def test_pyarrow_reads_lists_and_days_as_one_table(compression: str, tmp_path: P
 
 def parquet(rows: list[str], compression: str = "snappy") -> pa.Table:
     file = io.BytesIO()
-    FORMATS["parquet"].write(rows, file, compression=compression)
+    FORMATS["parquet"].write(rows, file, compression=compression, columns=ColumnSet.of(rows))
     file.seek(0)
     return pq.read_table(file)
 
 
 def csv_rows(rows: list[str]) -> list[dict[str, str]]:
     file = io.BytesIO()
-    FORMATS["csv"].write(rows, file, compression="none")
+    FORMATS["csv"].write(rows, file, compression="none", columns=ColumnSet.of(rows))
     return list(csv.DictReader(io.StringIO(file.getvalue().decode(), newline=""), strict=True))
 
 
@@ -117,7 +117,7 @@ def test_csv_quotes_strings_and_only_strings() -> None:
         '{"_id":"cc-1","a":"","b":null,"c":"1","d":1.10,"e":true,"f":{"g":"h"}}',
         '{"_id":"cc-2","c":"x\\"\\r\\ny"}',
     ]
-    FORMATS["csv"].write(rows, file, compression="none")
+    FORMATS["csv"].write(rows, file, compression="none", columns=ColumnSet.of(rows))
     assert file.getvalue() == (
         b'"_id","a","b","c","d","e","f"\r\n'
         b'"cc-1","",,"1",1.10,true,"{""g"":""h""}"\r\n'
@@ -174,7 +174,7 @@ def test_hostile_names_are_read_by_everyone(tmp_path: Path) -> None:
         choice = parse_format(file_format, "none")
         path = tmp_path / f"contacts{choice.suffix}"
         with path.open("wb") as file:
-            choice.format.write(rows, file, compression="none")
+            choice.format.write(rows, file, compression="none", columns=ColumnSet.of(rows))
         found = duckdb.connect().sql(f"SELECT * FROM '{path}'")  # noqa: S608
         assert found.fetchall() == [tuple(f"value of {number}" for number in range(len(names)))]
         assert found.columns == READ_BY_DUCKDB[file_format]

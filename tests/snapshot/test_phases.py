@@ -63,7 +63,7 @@ def test_a_phase_is_told_of_after_ten_seconds_and_then_at_least_every_thirty(
     began = clock.now
     with teller.phase("uploading the file", "bytes", 2_000) as phase:
         told = pass_time(teller, clock, 10)
-        phase.done = 1_500
+        phase.reached(1_500)
         told += pass_time(teller, clock, 300)
     assert told[0] == began + 10
     assert all(later - earlier <= 30 for earlier, later in pairwise(told))

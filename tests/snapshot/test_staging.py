@@ -18,7 +18,8 @@ from model_world import CONFIG, OTHER_RUN, RUN, Died, World
 from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, ParameterError, ShrunkError
 from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.formats.columns import MAX_COLUMNS
-from airflow_provider_kore.snapshot import staging
+from airflow_provider_kore.snapshot import checkpoints, staging
+from airflow_provider_kore.snapshot.checkpoints import Chunk, furthest
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.seal import FIRST
@@ -150,6 +151,21 @@ def test_a_damaged_first_chunk_makes_the_walk_begin_anew() -> None:
     assert world.staged() == {}
 
 
+@pytest.mark.parametrize("other", ["its number", "its members"])
+def test_a_checkpoint_of_another_version_of_this_package_is_no_beginning(
+    monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    with monkeypatch.context() as changed:
+        if other == "its number":
+            changed.setattr(checkpoints, "_SCHEMA_VERSION", 2)
+        else:
+            written = checkpoints.Head.to_json
+            changed.setattr(checkpoints.Head, "to_json", lambda head: {**written(head), "fields": {"counted": 3}})
+        world = broken_off()
+    assert resumed_from(world) is None
+    assert world.staged() == {}
+
+
 def test_a_chunk_that_vanishes_in_the_last_moment_costs_a_try_and_nothing_else() -> None:
     world = World(contacts=30)
 
@@ -271,11 +287,11 @@ def test_what_two_processes_read_of_one_walk_is_never_mixed(orphan: str) -> None
     common, retry, ends = "8" * 32, "9" * 32, ("a" * 32, "b" * 32)
     links = [(0, 4, FIRST, common), (4, 8, common, orphan), (4, 8, common, retry)]
     links += [(8, 10, orphan, ends[0]), (8, 12, retry, ends[1])]
-    chunks_there = [staging._Chunk("0" * 12, *link) for link in links]
-    assert [chunk.seal for chunk in staging._chain(chunks_there)] == [common, retry, ends[1]]
+    chunks_there = [Chunk("0" * 12, *link) for link in links]
+    assert [chunk.seal for chunk in furthest(chunks_there)] == [common, retry, ends[1]]
     without = [chunk for chunk in chunks_there if chunk.seal != retry]
-    assert [chunk.seal for chunk in staging._chain(without)] == [common, orphan, ends[0]]
-    assert staging._chain(chunks_there[1:]) == []
+    assert [chunk.seal for chunk in furthest(without)] == [common, orphan, ends[0]]
+    assert furthest(chunks_there[1:]) == []
 
 
 # --- who may write to staging is not believed ---
@@ -285,7 +301,6 @@ def forged(world: World, rows: int = 24) -> None:
     """Put a chunk with invented contacts into staging, made as an attacker with write access would."""
     real, body = max(world.staged().items())
     head = json.loads(gzip.decompress(body).split(b"\n")[0])
-    head["rows"] = rows
     head["state"]["progress"]["offset"] = rows
     lines = [json.dumps(head), *(f'{{"_id": "cc-invented-{n}", "phoneNumber": "+1"}}' for n in range(rows))]
     folder = real.rpartition("/")[0]

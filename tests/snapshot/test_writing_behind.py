@@ -14,7 +14,7 @@ import pytest
 from model_world import CONFIG, FakeClock
 
 from airflow_provider_kore.exceptions import DriftError, StoreUnavailableError
-from airflow_provider_kore.snapshot import staging
+from airflow_provider_kore.snapshot import checkpoints, staging
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import CHUNK_SECONDS, Staging
@@ -239,7 +239,10 @@ def walks_on_until(walker: Walker, number: int) -> bool:
 
     def interrupt(frame: Any, event: str, arg: Any) -> None:
         here = (frame, frame.f_back) if frame.f_back else (frame,)
-        if any(each.f_code.co_filename == staging.__file__ for each in here) and next(calls) == number:
+        if (
+            any(each.f_code.co_filename in {staging.__file__, checkpoints.__file__} for each in here)
+            and next(calls) == number
+        ):
             sys.setprofile(None)
             raise Interrupted
 
