@@ -151,13 +151,14 @@ def furthest(chunks: list[Chunk]) -> list[Chunk]:
     """Return the chunks that continue each other from offset 0 and reach furthest.
 
     An orphan and its retry may both have read the same offsets, of a list that changed in between: what one of them
-    knows of the walk is true of its own chunks and of those that it has continued, never of the other's.
+    knows of the walk is true of its own chunks and of those that it has continued, never of the other's. A chunk
+    without rows says how a try ended that had nothing left to write.
     """
     written = {(chunk.end, chunk.seal): chunk for chunk in chunks}
     for last in sorted(chunks, key=lambda chunk: (chunk.end, chunk.name), reverse=True):
         chain: list[Chunk] = []
         link: Chunk | None = last
-        while link is not None and link.start < link.end:
+        while link is not None and link.start <= link.end and len(chain) < len(chunks):  # forged names may form a ring
             chain.append(link)
             if link.start == 0:
                 return chain[::-1] if link.before == FIRST else []

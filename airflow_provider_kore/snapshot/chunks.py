@@ -7,7 +7,14 @@ import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
-from airflow_provider_kore.exceptions import CheckpointLostError, TempSpaceError
+from airflow_provider_kore.exceptions import (
+    BucketNotFoundError,
+    CheckpointLostError,
+    StorePermissionError,
+    StoreUnavailableError,
+    TempSpaceError,
+)
+from airflow_provider_kore.store.store import read_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +23,10 @@ if TYPE_CHECKING:
 
 LARGEST_CHUNK: Final = 64 << 20
 """Bytes of the largest chunk that is read, packed and unpacked: far more than is ever written."""
+
+
+STORE_FAILS: Final = (StoreUnavailableError, StorePermissionError, BucketNotFoundError, TempSpaceError)
+"""What says that a further write would fail as well."""
 
 
 class ChunkStore(Protocol):
@@ -66,7 +77,7 @@ class StoredChunks:
                 "look for a lifecycle rule or a task that deletes below the staging prefix."
             )
         with opened as stream:
-            return stream.read(LARGEST_CHUNK + 1)
+            return read_at_most(stream, LARGEST_CHUNK)
 
     def write(self, name: str, body: bytes) -> None:
         """See :class:`ChunkStore`."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
 from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.store.store import read_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -186,7 +187,7 @@ def read_manifest(store: ObjectStore, key: str) -> Published | None:
     if opened is None:
         return None
     with opened as stream:
-        return Published(manifest=Manifest.from_bytes(stream.read(MOST_BYTES + 1), where), etag=found.etag)
+        return Published(manifest=Manifest.from_bytes(read_at_most(stream, MOST_BYTES), where), etag=found.etag)
 
 
 def _unreadable(where: str, problem: str) -> CorruptSnapshotError:

@@ -27,6 +27,7 @@ from airflow_provider_kore.exceptions import (
 from airflow_provider_kore.formats import ColumnSet
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.checkpoints import Checkpoints, Chunk, Head, Note, furthest
+from airflow_provider_kore.snapshot.chunks import STORE_FAILS
 from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.rivals import TOLERATED_FUTURE
@@ -142,8 +143,12 @@ class Staging:
                 self.discard()
             elif error is not None and not isinstance(error, DriftError):
                 self._ended = type(error).__name__
+                cuts = self._cuts
                 self.checkpoint()
                 self.kept_until = self.stored_until
+                if self._chain and self._cuts == cuts and not isinstance(error, STORE_FAILS):
+                    self._cut(rows_or_not=True)  # all rows were written already: then only how it ended
+                    self._settle()
         except KoreError as err:  # never in place of the error that is on its way out
             rows = f", and without the last {count(len(self._rows), 'row')}" if self._rows else ""
             log.warning("The checkpoints of this run stay as they were%s: %s", rows, err)
@@ -260,10 +265,10 @@ class Staging:
         self._cut()
         self._settle()
 
-    def _cut(self) -> None:
+    def _cut(self, *, rows_or_not: bool = False) -> None:
         """Begin to write the open chunk."""
         self._settle()
-        if not self._rows:
+        if not self._rows and not rows_or_not:
             return
         before = self._chain[-1].seal if self._chain else FIRST
         note = Note(

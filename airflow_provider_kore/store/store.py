@@ -255,3 +255,16 @@ def find(store: ObjectStore, key: str) -> StoredObject | None:
         if there:
             raise
         return None
+
+
+def read_at_most(stream: BinaryIO, most: int) -> bytes:
+    """Return what a stream holds; of more than ``most`` bytes, at most 1 MiB more.
+
+    Block by block, because a buffered stream makes room for all that it is asked for.
+    """
+    blocks: list[bytes] = []
+    size = 0
+    while size <= most and (block := stream.read(1 << 20)):
+        blocks.append(block)
+        size += len(block)
+    return b"".join(blocks)

@@ -88,6 +88,12 @@ def refused(bench: Bench, context: dict[str, Any]) -> None:
         bench.run(context)
 
 
+def refused_when_all_rows_were_written(bench: Bench, context: dict[str, Any]) -> None:
+    fault = bench.kore.fault("service_unavailable", endpoint="contacts", at_offset=100, retry_after="100000")
+    with fault, pytest.raises(Exception, match="503"):
+        bench.run(context)
+
+
 def told_to_stop(bench: Bench, context: dict[str, Any]) -> None:
     operator = ContactListToS3Operator(task_id="snapshot", contact_list_id="cl-1", s3_bucket=bench.bucket)
     page = ProgressLog.page
@@ -111,6 +117,7 @@ def told_to_stop(bench: Bench, context: dict[str, Any]) -> None:
             "nothing about its end: read the end of its own log; where that breaks off without an error, its process,",
         ),
         (refused, "ended in ServerError."),
+        (refused_when_all_rows_were_written, "ended in ServerError."),
         (told_to_stop, "was stopped from outside (StoppedError): marked, cleared or out of time,"),
     ],
 )

@@ -294,6 +294,13 @@ def test_what_two_processes_read_of_one_walk_is_never_mixed(orphan: str) -> None
     assert furthest(chunks_there[1:]) == []
 
 
+def test_a_chunk_without_rows_ends_a_chain_and_names_that_form_a_ring_are_no_chain() -> None:
+    rows = Chunk("w", 0, 8, FIRST, "a")
+    end = Chunk("w", 8, 8, "a", "b")
+    assert furthest([end, rows]) == [rows, end]
+    assert furthest([Chunk("w", 8, 8, "d", "c"), Chunk("w", 8, 8, "c", "d")]) == []
+
+
 # --- who may write to staging is not believed ---
 
 
