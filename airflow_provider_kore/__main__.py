@@ -80,7 +80,7 @@ def _explore(hook: KoreCampaignHook, options: argparse.Namespace) -> int:
     except KoreError as err:
         sys.stderr.write(f"{' '.join(str(err).split())}\n")
         return 1
-    except Exception as err:  # noqa: BLE001 - whose text may hold what nobody wants in an issue
+    except Exception as err:  # noqa: BLE001 - whose text may hold what must not get into an issue
         sys.stderr.write(f"An error that was not foreseen ended this: {type(err).__name__}.\n")
         return 1
     sys.stdout.write(as_json(findings) if options.json else as_text(findings))

@@ -5,7 +5,7 @@ The branch says what to do next, the leaf what went wrong::
     KoreError
     ├── RetryableError                the same call may succeed later (``retry_after`` seconds, if the server said)
     │   ├── UnreachableError          no answer: refused, reset, timed out, name not resolved
-    │   ├── ServerError               an answer that blames the server: 5xx, or a refusal nobody documents
+    │   ├── ServerError               an answer that blames the server: 5xx, or an undocumented refusal
     │   ├── MalformedResponseError    an answer that is no JSON, or was cut short
     │   ├── RateLimitedError          the account's allowance is spent
     │   ├── DriftError                the list changed while it was read
@@ -25,7 +25,7 @@ The branch says what to do next, the leaf what went wrong::
         ├── RequestRefusedError       the server refuses the request itself (400, 405, 412, a redirect)
         ├── TlsError                  the certificate cannot be verified
         ├── ContractError             an answer the vendor's contract does not allow
-        │   └── PaginationError       pages whose witnesses contradict each other
+        │   └── PaginationError       pages that contradict each other
         ├── SnapshotExistsError       ``replace=False`` and the partition holds another run's snapshot
         ├── SupersededError           a newer snapshot stands in this partition: there is nothing to do
         ├── DeadlineError             pausing once more would take a task past its deadline

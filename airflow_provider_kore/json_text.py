@@ -23,7 +23,7 @@ Record = tuple[dict[str, object], str]
 """One JSON object: parsed, and its raw text."""
 
 Scanner = Callable[[str, int], tuple[object, int]]
-"""Reads the value that starts at this position; returns it and the position behind it."""
+"""Reads the value that starts at this position; returns it and the position after it."""
 
 _AnyScanner = Callable[[str, int], tuple[Any, int]]
 
@@ -128,7 +128,7 @@ def _not_json(expected: str, position: int) -> ValueError:
 
 @_without_document
 def scan_value(text: str, index: int) -> tuple[object, int]:
-    """Read the value at ``index``; return it parsed, and the position behind it.
+    """Read the value at ``index``; return it parsed, and the position after it.
 
     Integers of more than 4,300 digits come as :class:`~decimal.Decimal`. NaN and Infinity are refused.
 
@@ -139,7 +139,7 @@ def scan_value(text: str, index: int) -> tuple[object, int]:
 
 @_without_document
 def scan_object(text: str, index: int, descend: Mapping[str, Scanner] | None = None) -> tuple[dict[str, object], int]:
-    """Read the object at ``index`` member by member; return it parsed, and the position behind it.
+    """Read the object at ``index`` member by member; return it parsed, and the position after it.
 
     :param descend: member names whose *array or object* is read by another scanner, for example
         ``{"data": lambda text, at: scan_object(text, at, {"results": scan_records})}``. Where such a member holds a
@@ -155,7 +155,7 @@ def scan_object(text: str, index: int, descend: Mapping[str, Scanner] | None = N
 
 @_without_document
 def scan_records(text: str, index: int) -> tuple[list[Record], int]:
-    """Read the array of objects at ``index``; return each one parsed and raw, and the position behind the array.
+    """Read the array of objects at ``index``; return each one parsed and raw, and the position after the array.
 
     Raises ShapeError if no array starts there or an element is no object, ValueError if it isn't JSON.
     """

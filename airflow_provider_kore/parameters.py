@@ -47,7 +47,7 @@ _template = re.compile(r"\{\{|\{%")
 
 
 def as_given(_: str, value: Any) -> Any:
-    """Check nothing: whoever takes the value does."""
+    """Check nothing: what takes the value does."""
     return value
 
 

@@ -7,9 +7,9 @@ The server counts a request when it arrives, which is at some instant between it
 holds its place in a window until ``seconds`` after its *answer*: later than that, it has left the server's window for
 certain; earlier, it may not have.
 
-Nobody tells how many others spend the same allowance. A refusal does: what this client had in the window at that moment
-is what the others left to it. From then on it re-uses its own places as they come free, which the others cannot count
-on, and so disturbs nobody; it tries for more now and then, and gives way a little when that fails.
+Only a refusal tells that others spend the same allowance: what this client had in the window at that moment is what
+the others left to it. From then on it re-uses its own places as they come free, which the others cannot count
+on, and so disturbs no other; it tries for more now and then, and gives way a little when that fails.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class RollingWindow:
         self._answers: deque[float] = deque()
         self._in_flight = 0
         self._share: float | None = None
-        """What others leave to this client; None: nobody else has been noticed."""
+        """What others leave to this client; None: no others have been noticed."""
         self._lesson = float("-inf")
         """When the share was last learned: what was under way then teaches nothing new."""
         self._probe = float("inf")
@@ -246,7 +246,7 @@ class Allowance:
             self._not_before = max(self._not_before, now + pause + self._uniform(0.0, JITTER))
 
     def shortest_time(self, requests: int) -> float:
-        """Return the seconds from the first to the last of so many requests, if nobody else spends the allowance.
+        """Return the seconds from the first to the last of so many requests, if no other spends the allowance.
 
         A window's worth goes out at once. Each request's own time comes on top.
         """

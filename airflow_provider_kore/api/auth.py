@@ -75,7 +75,7 @@ class TokenSource:
     def observe(self, server_time: float) -> None:
         """Learn from the server's ``Date`` (seconds since the epoch), by which tokens are dated from then on.
 
-        A clock that is off by more than :data:`TOLERATED_SKEW` is not corrected, but reported by whoever asks.
+        A clock that is off by more than :data:`TOLERATED_SKEW` is not corrected, but reported by the caller.
         """
         skew = server_time - self._clock.time()
         with self._lock:
@@ -97,7 +97,7 @@ class TokenSource:
             claims["jti"] = uuid.uuid4().hex
         try:
             with warnings.catch_warnings():
-                # pyjwt finds the vendor's secrets short for HS512; whoever reads the log cannot choose a longer one.
+                # pyjwt finds the vendor's secrets short for HS512; a reader of the log cannot choose a longer one.
                 warnings.simplefilter("ignore")
                 token = jwt.encode(claims, self._config.client_secret, algorithm=self._config.jwt_algorithm)
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError):  # the last: a public key has no way to sign

@@ -187,7 +187,7 @@ def campaign_contacts(campaign_id: str) -> PagedCall:
 
     They carry no id. One is made of ``uniqueId`` and ``phoneNumber``, as a digest under the connection's ``id_key``.
     Without one, anyone who sees the id can find the number by trying all there are. The client secret has no part in
-    it: whoever sees ids could test guesses of it. Two contacts that share both cannot be told from one
+    it: a reader of ids could test guesses of it. Two contacts that share both cannot be told from one
     that was sent twice, so they are an error.
     """
     return PagedCall(

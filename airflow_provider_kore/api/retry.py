@@ -38,4 +38,4 @@ class RetryPolicy:
 
 
 NO_RETRIES = RetryPolicy(attempts=1, longest_rate_wait=0.0)
-"""One try, for whoever is waiting at a screen."""
+"""One try, for a person who is waiting at a screen."""

@@ -124,7 +124,7 @@ class RequestsTransport:
         self._watchdog = Watchdog(config.timeout)
         self._timeouts = urllib3.Timeout(connect=config.timeout, read=config.timeout)
         self._host = config.base_url
-        # Pages whose results nobody wants any more still hold their connection for a while.
+        # Pages whose results are no longer wanted still hold their connection for a while.
         self._adapter = HTTPAdapter(
             pool_connections=1, pool_maxsize=2 * connections + _SPARE_CONNECTIONS, max_retries=0
         )
@@ -132,7 +132,7 @@ class RequestsTransport:
             given = {config.base_url.partition("://")[0]: config.proxy} if config.proxy else {}
             # Adds HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE, where the connection leaves them open.
             settings = session.merge_environment_settings(config.base_url, dict(given), None, config.verify, None)
-        # What a proxy calls localhost is another machine, to which nobody wants to send a token.
+        # What a proxy calls localhost is another machine, which must not get a token.
         self._proxies = given if is_loopback(config.base_url) else settings["proxies"]
         self._verify: bool | str = settings["verify"] if settings["verify"] is not None else True
         self._own_proxy = bool(config.proxy)
@@ -324,7 +324,7 @@ _REASONS: tuple[_Reason, ...] = (
         UnreachableError,
         "{host} refuses the connection. Check the connection's host field, and the network.",
     ),
-    (  # behind the two above, which urllib3 counts among its time-outs
+    (  # after the two above, which urllib3 counts among its time-outs
         (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError),
         UnreachableError,
         "{host} did not finish its answer within {timeout:g} s. If it is just slow, raise the connection's timeout "

@@ -168,12 +168,12 @@ def watch_connections(pool: urllib3.HTTPConnectionPool) -> None:
     if getattr(pool_, "kore_watched", False):
         return
     plain: Any = pool_.ConnectionCls
-    put_back = type(pool_)._put_conn  # noqa: SLF001 - the last moment at which nobody else has the connection
+    put_back = type(pool_)._put_conn  # noqa: SLF001 - the last moment at which nothing else has the connection
     this = weakref.ref(pool_)  # a pool closes its connections when it is collected
 
     class Watched(plain):  # type: ignore[misc]
         kore_exchange: Exchange | None = None
-        debuglevel = 0  # http.client would print the token, if somebody sets this for all connections of a process
+        debuglevel = 0  # http.client would print the token, if this is set for all connections of a process
 
         def _new_conn(self) -> Any:
             exchange = getattr(_current, "exchange", None)

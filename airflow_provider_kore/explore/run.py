@@ -74,7 +74,7 @@ class _OutOfRequestsError(Exception):
 
 
 class CountingTransport:
-    """Sends no more requests than it may, whoever asks for them, and remembers the last answer and its seconds."""
+    """Sends no more requests than it may, and remembers the last answer and its seconds."""
 
     def __init__(self, transport: Transport, clock: Clock, most: int) -> None:
         self._transport = transport

@@ -1,4 +1,4 @@
-"""CSV after RFC 4180: one table for the whole snapshot, read by everything, typed by nobody."""
+"""CSV after RFC 4180: one table for the whole snapshot, read by everything, without types."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _records(source: Source) -> Iterator[list[str]]:
         text = line.decode("utf-8")
         pending.append(text)
         quotes += text.count('"')
-        if quotes % 2 == 0:  # an odd number: a quoted value goes on behind this line break
+        if quotes % 2 == 0:  # an odd number: a quoted value goes on after this line break
             yield _fields("\n".join(pending).removesuffix("\r"))
             pending, quotes, length = [], 0, 0
     if pending:

@@ -27,7 +27,7 @@ _UNREADABLE = (
     RecursionError,
     MemoryError,
 )
-"""What decoders raise about bytes that nobody wrote on purpose: JSON, UTF-8, ``csv``, ``datetime``, and pyarrow, whose
+"""What decoders raise about bytes that were damaged or made up: JSON, UTF-8, ``csv``, ``datetime``, and pyarrow, whose
 errors are kinds of ValueError, TypeError, KeyError, IndexError, NotImplementedError and MemoryError."""
 
 
@@ -135,6 +135,6 @@ def naming_damage(format_name: str, read: Iterator[T]) -> Iterator[T]:
     else:
         return
     raise CorruptSnapshotError(
-        f"The stored {format_name} file is not what was written: {problem}, behind row {rows:,}. Don't use it; "
+        f"The stored {format_name} file is not what was written: {problem}, after row {rows:,}. Don't use it; "
         "take the snapshot again."
     )

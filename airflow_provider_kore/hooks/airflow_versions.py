@@ -68,7 +68,7 @@ async def in_triggerer(look_up: Callable[[], T], executor: Executor | None = Non
     3.1 the answer would be taken for that of the next request. But 3.0.0, and whichever of its successors keep its
     protocol, read the answer from a pipe that their loop reads, too: either
     may get it, and a thread that doesn't waits for ever, and all triggers with it. There the loop's own thread must
-    ask, while nobody else does; its supervisor answers within milliseconds.
+    ask, while no other thread does; its supervisor answers within milliseconds.
 
     :param executor: whose thread to use; None: the event loop's own, which everything in a triggerer shares.
     """

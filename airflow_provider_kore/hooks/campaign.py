@@ -219,7 +219,7 @@ class KoreCampaignHook(BaseHook):
         return self._client(self.config, clock=clock, transport=transport, pause_after=pause_after)
 
     def connect_to_look(self) -> CampaignClient:
-        """Return a client of its own for one request that is not sent again: whoever looks now and then will anyway.
+        """Return a client of its own for one request that is not sent again: a sensor asks again anyway.
 
         Its token is not told to the masker, which never forgets one: a triggerer lives for months.
         """

@@ -1,6 +1,6 @@
 """A loopback server that keeps the Kore.ai Campaign API's contract, and misbehaves on command.
 
-It is for whoever tests a DAG that reads contact lists: in pytest through the fixture ``kore``, in a shell through
+It is for tests of a DAG that reads contact lists: in pytest through the fixture ``kore``, in a shell through
 ``python -m airflow_provider_kore.simulator``. It shares no code with the client, so that a misunderstanding in one
 of them shows in the other. Importing this package is cheap; the server's parts load when a name is first used.
 """

@@ -43,7 +43,7 @@ class HttpServer:
         port: int,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Bind the port; nobody answers there yet.
+        """Bind the port; nothing answers there yet.
 
         :param respond: method, target, headers (names in lower case) and body of a request in, its answer out. Runs
             in the server's thread and must not block for long.

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Service:
-    """The environment behind the HTTP server. Whoever touches ``state`` or ``journal`` holds ``lock``."""
+    """The environment behind the HTTP server. Hold ``lock`` to touch ``state`` or ``journal``."""
 
     def __init__(self, settings: Settings) -> None:
         """Start with an empty account and the app that the settings describe."""

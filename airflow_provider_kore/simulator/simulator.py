@@ -28,7 +28,7 @@ class Simulator(Environment):
             kore.add_list("cl-1", contacts=5_000)
             kore.connection  # for AIRFLOW_CONN_KORE_DEFAULT
 
-    :param host: address to listen on. Whoever reaches it can read the made-up secret, so keep it on loopback.
+    :param host: address to listen on. Anyone who reaches it can read the made-up secret, so keep it on loopback.
     :param port: 0 for a free one.
     :param certfile: PEM certificate chain; with it the server speaks https.
     :param keyfile: PEM key of that certificate, if it is not in the same file.

@@ -90,7 +90,7 @@ class _Pushed:
 
 @dataclass(slots=True)
 class State:
-    """Everything the endpoints read. Whoever calls it holds the service's lock."""
+    """Everything the endpoints read. Hold the service's lock to call it."""
 
     settings: Settings
     apps: dict[str, App] = field(default_factory=dict)

@@ -52,7 +52,7 @@ class Note:
 
 
 class Head(NamedTuple):
-    """A chunk's first line: what the newest one of a walk tells whoever continues it."""
+    """A chunk's first line: what the newest one of a walk tells the try that continues it."""
 
     state: WalkState
     note: Note

@@ -93,7 +93,7 @@ class StoredChunks:
 
 
 class LocalChunks:
-    """Chunks in one temporary file without a name: when this process ends, in whatever way, nobody can read it."""
+    """Chunks in one temporary file without a name: when this process ends, in whatever way, it cannot be read."""
 
     def __init__(self) -> None:
         self._file: BinaryIO | None = None

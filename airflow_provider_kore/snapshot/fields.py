@@ -45,7 +45,7 @@ def hash_value(raw: str, key: bytes) -> str:
 def mask(raw: str, key: bytes) -> str:  # noqa: ARG001  # every policy takes the key
     """Return four asterisks and the value's last two characters as a JSON string; null stays null.
 
-    Values of fewer than six characters are asterisks alone. Always four of them: the length is nobody's business.
+    Values of fewer than six characters are asterisks alone. Always four of them: the length stays private.
     """
     text = _text(raw)
     if text is None:
@@ -239,8 +239,8 @@ class FieldPolicies:
     def describe(self) -> dict[str, object]:
         """Return what the manifest says about the policies: names, and of the key its id and a check value.
 
-        ``key_check`` are eight digits of a hash under the key. They differ where somebody replaced the key and forgot
-        to rename it, and tell no more about it than the hashes in the snapshot do.
+        ``key_check`` are eight digits of a hash under the key. They differ where the key was replaced without
+        a new name, and say no more about it than the hashes in the snapshot do.
         """
         hashing: dict[str, object] = {}
         if self.needs_key:

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock, *, uploads: bool) -> None:
-    """Clean up behind runs of this task that never came back, and behind own uploads that were cut off."""
+    """Clean up after runs of this task that never came back, and after own uploads that were cut off."""
     before = datetime.fromtimestamp(clock.time() - spec.staging_expiry, UTC)
     try:
         removed = _delete_expired(store, layout, before=before)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class OneFile:
-    """Commits one file under a stable key; the manifest follows, written by whoever owns the object."""
+    """Commits one file under a stable key; the manifest follows, written by the owner of the object."""
 
     def __init__(self, commit: Commit) -> None:
         """Write nothing yet."""
@@ -71,7 +71,7 @@ class OneFile:
     def check(self, target: Target, found: StoredObject | None) -> None:  # noqa: ARG002  # whose object it is decides
         """Leave the manifest alone if the object is another's by now, be it of the same walk and the same bytes.
 
-        The answer to our own write comes first: what a HEAD shows may lag behind it, or lack the metadata.
+        The answer to our own write comes first: what a HEAD shows may be older, or lack the metadata.
         """
         where = self._commit.where(self._commit.layout.object)
         for lag in (*LAGS, None):
@@ -102,7 +102,7 @@ class OneFile:
             return self._committed
 
     def _replaced_by(self, current: StoredObject, where: str) -> KoreError:
-        """Say who has replaced what was just written: somebody newer, or anybody else."""
+        """Say who has replaced what was just written: a newer try, or any other."""
         if self._commit.rivals.fulfils(Writer.of(current, self._manifest())):
             return SupersededError(
                 f"{where} was replaced by another writer right after this one. Its newer snapshot stays; there is "

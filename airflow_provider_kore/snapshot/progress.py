@@ -38,10 +38,10 @@ LATER_EVERY: Final = 25.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A checkpoint that was just written, for whoever shows progress elsewhere than in the log."""
+    """A checkpoint that was just written, for what shows progress elsewhere than in the log."""
 
     rows: int
-    """How many are safe: a retry continues behind them."""
+    """How many are safe: a retry continues after them."""
     total: int | None
     """How many there are, as the server tells; None: it doesn't."""
     location: str
@@ -108,7 +108,7 @@ class ProgressLog:
         """
         self._first_offset = offset
         log.info(
-            "Resuming %s behind %s %s, which earlier tries have staged.",
+            "Resuming %s after %s %s, which earlier tries have staged.",
             self._dataset.title,
             self._dataset.row,
             f"{offset:,}",

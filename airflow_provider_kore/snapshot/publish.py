@@ -1,7 +1,7 @@
 """The commit: the object, then its manifest, so that at any instant a reader finds one whole snapshot.
 
 S3's own put (or the completion of a multipart upload) is the commit of a snapshot that is one file. The manifest
-follows; whoever owns the object writes it, and whoever finds that the object is another's leaves it alone.
+follows; the object's owner writes it, and a try that finds another's object leaves it alone.
 A snapshot of several files is committed by its manifest alone, whose names no other snapshot uses.
 """
 
@@ -106,7 +106,7 @@ class Publisher:
 def _write_manifest(commit: Commit, strategy: OneFile | SeveralFiles, manifest: Manifest, target: Target) -> None:
     """Write the manifest of the object that is there, or of several files, which it commits.
 
-    What stands in its place is looked at first, then the object: whoever replaces the object after that writes a
+    What stands in its place is looked at first, then the object: a try that replaces the object after that writes a
     manifest after that, too, and then the condition fails.
     """
     key = commit.layout.manifest

@@ -112,7 +112,7 @@ class Rivals:
         """Give way to another run's snapshot if it is newer, and to a later try of this run.
 
         :param appeared: whether it was published since this try began. What was there before may be replaced by any
-            try of the same run: whoever deletes a run and creates it anew counts its tries from 1 again.
+            try of the same run: a run that is deleted and created anew counts its tries from 1 again.
 
         Raises SupersededError, SnapshotExistsError.
         """

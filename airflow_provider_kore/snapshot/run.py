@@ -170,7 +170,7 @@ def _who_continues(spec: SnapshotSpec, error: BaseException) -> str:
     """Say who continues after the checkpoint, by what ended this try."""
     if isinstance(error, PausedError):
         return "the task continues there after the wait"
-    if isinstance(error, StoppedError):  # marked failed, cleared, or its worker goes down: nobody tells which
+    if isinstance(error, StoppedError):  # marked failed, cleared, or its worker goes down: Airflow does not tell which
         return "a retry or a Clear continues there"
     if isinstance(error, FatalError) or not spec.retry_follows:
         return "clear the task to continue there"

@@ -1,4 +1,4 @@
-"""Proof of origin of checkpoints: whoever may write to staging can't make a walk continue from what it never read.
+"""Proof of origin of checkpoints: others who may write to staging can't make a walk continue from what it never read.
 
 Each chunk is sealed with an HMAC over its bytes, its place and the seal of the chunk that it continues, so no chunk can
 be altered, moved, exchanged or taken from another run. Its key is derived from the connection's secret by scrypt: the

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class SeveralFiles:
-    """Writes files that nobody reads before the manifest names them, and deletes those that a manifest has replaced.
+    """Writes files that are not read before the manifest names them, and deletes those that a manifest has replaced.
 
     :param rows_per_file: the most rows of one file.
     """

@@ -1,4 +1,4 @@
-"""What to snapshot, checked once: after this nothing is optional and nobody parses a parameter again."""
+"""What to snapshot, checked once: after this nothing is optional, and no parameter is parsed again."""
 
 from __future__ import annotations
 

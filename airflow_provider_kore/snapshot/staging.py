@@ -65,8 +65,7 @@ SMALLEST_CHUNK_ROWS: Final = 100
 SHARE: Final = 6
 """At most a sixth of a list is in no checkpoint, so that a fast walk that dies anywhere repeats at most a third of it.
 
-That is not all that is read twice: the page that goes beyond it, those under way, and whoever continues reads the last
-one again.
+That is not all that is read twice: the page that goes beyond it, those under way, and a retry reads the last one again.
 """
 
 CHUNK_CHARACTERS: Final = 12 << 20
@@ -158,12 +157,12 @@ class Staging:
 
     @property
     def stored_until(self) -> int:
-        """The offset behind the last contact in a chunk: where a retry would continue."""
+        """The offset after the last contact in a chunk: where a retry would continue."""
         return self._chain[-1].end if self._chain else 0
 
     @property
     def next_offset(self) -> int:
-        """The offset behind the last contact that was added."""
+        """The offset after the last contact that was added."""
         return self._state.progress.offset
 
     @property
@@ -239,7 +238,7 @@ class Staging:
     def checkpoint_if_due(self, expected: int | None) -> None:
         """Cut a chunk if it is time to, and see to the one that is being written.
 
-        :param expected: contacts in the whole list, None if nobody knows.
+        :param expected: contacts in the whole list, None if unknown.
         """
         rows = len(self._rows)
         if not rows:

@@ -77,7 +77,7 @@ class Capabilities:
     uploads: bool = True
     """Multipart uploads; without them a file goes by one put."""
     lists_uploads: bool = True
-    """Whether unfinished uploads can be listed, to clean up behind tries that died."""
+    """Whether unfinished uploads can be listed, to clean up after tries that died."""
     metadata: bool = True
     """User metadata; without it the manifest and the ETag tell whose an object is."""
     lacks: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """A store that is waited for: an outage of some minutes is sat out here, and costs no retry of Airflow's.
 
-Every call of the protocol may be sent again. Of a write whose answer was lost nobody knows whether it happened; so a
+Every call of the protocol may be sent again. Whether a write happened whose answer was lost is unknown; so a
 condition that fails, or an upload that is gone, after that is reported as being in doubt, and the caller compares what
 is there with what it sent. What is waited for, and why, is logged before each wait.
 """

@@ -57,7 +57,7 @@ class ConditionFailed(Exception):  # noqa: N818 - an outcome that callers expect
 
     :param key: the object's key.
     :param in_doubt: the request was sent more than once, so what stands in the way may be our own first attempt,
-        whose answer was lost. Compare before concluding that somebody else won.
+        whose answer was lost. Compare before concluding that another writer won.
     """
 
     def __init__(self, key: str = "", in_doubt: bool = False) -> None:  # noqa: FBT001, FBT002 - exceptions pickle by position
@@ -74,7 +74,7 @@ class ConditionUnsupported(Exception):  # noqa: N818 - an outcome that callers e
 class UploadGone(ConditionFailed):
     """The multipart upload no longer exists: another process aborted it, or it was completed before.
 
-    A kind of :class:`ConditionFailed`: nothing was changed, somebody or something else was faster.
+    A kind of :class:`ConditionFailed`: nothing was changed, another writer was faster.
     """
 
 
@@ -241,7 +241,7 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
 def find(store: ObjectStore, key: str) -> StoredObject | None:
     """Describe one object; None if there is none, also where S3 answers 403 instead of 404 for an absent key.
 
-    It does so for whoever may not list the bucket, and where ``s3:ListBucket`` is granted for a prefix only: a HEAD has
+    It does so where the bucket may not be listed, and where ``s3:ListBucket`` is granted for a prefix only: a HEAD has
     no prefix that such a condition could match. A listing of the one key then tells (a second request).
     Raises AccessRefused if the object is there and may not be described, or may not be listed either.
     """

@@ -52,8 +52,8 @@ class Uploaded:
     """Of the whole file, in hex, computed here."""
     evidence: Evidence
     """``checksum``: the one the store keeps equals ours. ``read back``: it keeps none, the bytes were fetched and
-    compared. ``etag``: neither, but its ETag is the MD5 of what was sent. ``answer only``: it keeps none and lets
-    nobody read; we only know that it accepted the write."""
+    compared. ``etag``: neither, but its ETag is the MD5 of what was sent. ``answer only``: it keeps none, and
+    the object can't be read; we only know that it accepted the write."""
 
 
 def upload_file(
@@ -71,7 +71,7 @@ def upload_file(
 ) -> Uploaded:
     """Write a file as one object, atomically, and verify what the store holds.
 
-    :param file: a seekable file, sent whole; nobody may change it meanwhile.
+    :param file: a seekable file, sent whole; it must not change meanwhile.
     :param metadata: should name this writer's snapshot: it is how a write whose answer was lost is recognised.
     :param condition: holds at the commit, or nothing changes.
     :param stop: is looked at before each request that sends or commits something.
@@ -113,7 +113,7 @@ def abort_leftovers(
 ) -> list[Upload]:
     """Abort the unfinished uploads that earlier tries left behind, and return them.
 
-    Whoever still writes to one of them is fenced off: its next part or its commit meets
+    A try that still writes to one of them is fenced off: its next part or its commit meets
     :class:`~airflow_provider_kore.store.store.UploadGone`.
 
     :param prefix: where to look.
@@ -268,7 +268,7 @@ class _Transfer:
     def own_lost_write(self) -> Uploaded | None:
         """Return the object if we just wrote it: the first attempt succeeded, its answer was lost, the second met it.
 
-        Without metadata, or of a bucket that lets nobody look, that is not known.
+        Without metadata, or in a bucket where we may not look, that is not known.
         """
         try:
             found = self.store.head(self.key)

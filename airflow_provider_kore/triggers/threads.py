@@ -23,7 +23,7 @@ MOST: Final = 16
 """Threads of one lane, those that hang among them."""
 
 MOST_HANGING: Final = 8
-"""Threads of one lane that nobody waits for any more, from which on no new one is started."""
+"""Threads of one lane that are no longer waited for, from which on no new one is started."""
 
 MOST_OF_ALL: Final = 128
 """Threads of all lanes."""
@@ -74,7 +74,7 @@ class OneThread(Executor):
         return future
 
     def abandon(self) -> None:
-        """Note that nobody waits any more; gives the place back where no thread was ever needed."""
+        """Note that the wait is over; gives the place back where no thread was ever needed."""
         if not self._used:
             self.end()
         with _lock:
@@ -148,4 +148,4 @@ async def _place(lane: Hashable, what: str, seconds: float, ends: float) -> OneT
 def _forget(task: asyncio.Future[Any]) -> None:
     _left.discard(task)
     if not task.cancelled():
-        task.exception()  # was seen, so asyncio doesn't complain that nobody asked for it
+        task.exception()  # was seen, so asyncio doesn't complain that it was never asked for

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 _LONGEST_SLEEP = 60.0
-"""Seconds between two looks at the clock, which somebody may set meanwhile."""
+"""Seconds between two looks at the clock, which may be set meanwhile."""
 
 
 class WaitTrigger(BaseTrigger):

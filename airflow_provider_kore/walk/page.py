@@ -87,22 +87,22 @@ class Page:
     offset: int
     """Where it begins in the list."""
     end: int
-    """The offset behind it."""
+    """The offset after it."""
     total: int | None
     """``totalResults`` as this page gave it; None if it gave none, or if it counts the page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What the witnesses said at the end of a walk."""
+    """The evidence at the end of a walk."""
 
     contacts: int
     total: int | None
     agreed: tuple[str, ...]
-    """Witnesses that were heard and agree, of: echo, has_more, total, unique_ids; and what proved the end: short_page,
+    """Evidence that was found and agrees, of: echo, has_more, total, unique_ids; and what proved the end: short_page,
     empty_page, or one_answer where there are no pages."""
     disagreed: tuple[str, ...] = ()
-    """Witnesses that were overruled by the others."""
+    """Evidence that was overruled by the rest."""
     duplicates: int = 0
     totals: tuple[int, ...] = ()
     """Every different ``totalResults`` in the order they were heard; more than one: the list changed."""
@@ -113,7 +113,7 @@ class Progress:
     """How far a walk is and what it was told: enough to continue it in another process. Holds no contact data."""
 
     offset: int = 0
-    """Behind the last contact that was read."""
+    """The offset after the last contact that was read."""
     totals: tuple[int, ...] = ()
     """The first ``totalResults``, and the different ones that followed, as far back as matters."""
     totals_like_pages: bool = True
@@ -127,7 +127,7 @@ class Progress:
     last_has_more: bool | None = None
     duplicates: int = 0
     last_page: int = 0
-    """Where the last page begins; whoever continues looks at it again."""
+    """Where the last page begins; a walk that continues looks at it again."""
     ascending: bool = True
     """Whether every contact so far was created after the one before it, as far as ``createdAt`` tells."""
     last_created: str = ""
@@ -173,11 +173,11 @@ class Progress:
         """Learn what ``totalResults`` means on this server, and whether it moved.
 
         Some servers count the list, some the page. As long as every total equals its page and the pages reach
-        further than that, it counts the page and is no witness.
+        further than that, it counts the page and proves nothing.
         """
         after = self.offset + count
         if total is None or (count == 0 and total in {0, after}):
-            return {}  # behind the end some servers have nothing to count
+            return {}  # past the end some servers have nothing to count
         like_pages = self.totals_like_pages and total == count
         moved = not self.totals or self.totals[-1] != total
         return {

@@ -1,7 +1,7 @@
 """Which page to ask for next, and whether to believe the answer. Sends nothing itself.
 
 The vendor documents neither the request side of paging nor its order, so nothing is taken on trust: what the server
-echoes, ``hasMore``, the totals, the ids and the page behind the last are witnesses, and a walk ends when those that
+echoes, ``hasMore``, the totals, the ids and the page after the last are evidence, and a walk ends when those that
 are there agree. An offset never moves by more than the contacts that arrived, so a page that lost some shows up as
 contacts that repeat.
 """
@@ -106,7 +106,7 @@ class OffsetPagination:
     def planned(self, number: int) -> list[PageRequest]:
         """Return the requests that come next if the list goes on as its last page did; at most ``number``.
 
-        None of them begins behind the contacts that the first page told of: what is new there is proven by pages that
+        None of them begins after the contacts that the first page told of: what is new there is proven by pages that
         are read one after the other.
         """
         progress, request = self.progress, self.next
@@ -120,7 +120,7 @@ class OffsetPagination:
         return [PageRequest(start, self.limit) for start in starts[: min(number, max(1, total // length // AHEAD))]]
 
     def reopen(self) -> None:
-        """Take back that the end is proven: somebody knows of more."""
+        """Take back that the end is proven: there is more after all."""
         self._end, self._overlaps, self._overlapping = None, 0, False
 
     def refuse_limit(self) -> bool:
@@ -160,7 +160,7 @@ class OffsetPagination:
 
     @property
     def evidence(self) -> Evidence:
-        """What the witnesses said; complete when :attr:`next` is None."""
+        """The evidence; complete when :attr:`next` is None."""
         progress = self.progress
         total = progress.total
         verdicts = {
@@ -228,7 +228,7 @@ class OffsetPagination:
         return None
 
     def _accept_overlap(self, answer: PageAnswer) -> None:
-        """Judge the page that begins with the last contact, which the empty page behind it left as the only witness.
+        """Judge the page that begins with the last contact, which the empty page after it left as the only evidence.
 
         At the end of the list it holds that contact alone. Anything new means that the page was empty by mistake.
         """
@@ -260,7 +260,7 @@ class OffsetPagination:
         self._overlaps = 0
 
     def _is_expected_end(self) -> bool:
-        """Say whether another witness expects nothing behind the last page: one that has been right before."""
+        """Say whether other evidence expects nothing after the last page, of a kind that has been right before."""
         progress, short = self.progress, self._last_page_short
         if progress.last_has_more or self._overlaps:
             return False
@@ -294,9 +294,9 @@ class OffsetPagination:
             raise DriftError(f"The list changed while it was read: totalResults went from {was} to {now}.")
 
     def _decide(self, answer: PageAnswer) -> None:
-        """End the walk if somebody says so and nobody who can be believed says that there is more.
+        """End the walk if anything says so and nothing that can be believed says that there is more.
 
-        A total proves the end together with ``hasMore`` or a short page; else the page behind the last decides.
+        A total proves the end together with ``hasMore`` or a short page; else the page after the last decides.
         """
         after, total = self.progress.offset, self.progress.total
         if answer.whole and answer.records:

@@ -18,17 +18,17 @@ K = TypeVar("K", bound="Hashable")
 T = TypeVar("T")
 
 GRACE: Final = 2.0
-"""Seconds that a call which is under way gets to return, when somebody wants to end: Airflow gives a task five."""
+"""Seconds that a call which is under way gets to return, when the task has to end: Airflow gives a task five."""
 
 GROWTH: Final = 4
 """How many times as many calls are under way after each wait: a short walk is over before small steps get anywhere."""
 
 _LOOK_EVERY: Final = 0.1
-"""Seconds between two looks whether somebody wants the wait to end."""
+"""Seconds between two looks at whether the wait should end."""
 
 
 class Prefetcher(Generic[K, T]):
-    """Keeps as many calls under way as hide their latency, and no more: the depth grows only while somebody waits.
+    """Keeps as many calls under way as hide their latency, and no more: the depth grows only while the walk waits.
 
     The standard library's pool is not used because its threads hold up the end of the process until their last call
     has returned, and a task that is told to stop has five seconds.
@@ -59,20 +59,20 @@ class Prefetcher(Generic[K, T]):
         self.close()
 
     def close(self) -> None:
-        """Let go of what is under way; nobody waits for it."""
+        """Let go of what is under way; its results are not needed."""
         self.keep(())
         for _ in range(self._threads):
             self._jobs.put(None)
 
     def __len__(self) -> int:
-        """Return how many calls nobody has taken the result of."""
+        """Return how many calls have a result that was not taken."""
         return len(self._ahead)
 
     def __contains__(self, key: K) -> bool:
         return key in self._ahead
 
     def is_done(self, key: K) -> bool:
-        """Say whether nobody would wait for the result of a call."""
+        """Say whether a call's result is there already."""
         return key not in self._ahead or self._ahead[key].done()
 
     def end(self, reason: Exception | None) -> None:
@@ -80,7 +80,7 @@ class Prefetcher(Generic[K, T]):
         self.ending = self.ending or reason
 
     def keep(self, keys: Collection[K]) -> None:
-        """Drop the results that nobody is going to take.
+        """Drop the results that will not be taken.
 
         Their calls are not cancelled: each has taken a place of the allowance, and gives it back at its end.
         """
@@ -90,7 +90,7 @@ class Prefetcher(Generic[K, T]):
     def start(self, key: K, call: Callable[[], T]) -> None:
         """Make a call; its result waits for :meth:`take`.
 
-        Whoever is interrupted in here (Airflow's execution_timeout comes out of any line) has no call to wait for.
+        A caller that is interrupted here (Airflow's execution_timeout comes out of any line) has no call to wait for.
         """
         future: Future[T] = Future()
         if self._threads <= len(self._ahead):

@@ -1,16 +1,16 @@
 """What proves that a list held still while it was walked, or only grew at its end.
 
 An offset walk over a list that changes can miss contacts without any page looking wrong, so the list's ``updatedAt`` is
-read before and after. Contacts that are appended behind all others do no harm, and that can be proven:
+read before and after. Contacts that are appended at the end do no harm, and that can be proven:
 
 - contacts come in the order they were created, so new ones come last, and only a removal can shift anything;
 - a removal before the place where the walk is makes it miss a contact. As long as that place is among the contacts
   that were there at the first page, one of those is missed: then more contacts are newer than the start than the total
   has grown by;
-- behind them, a page that is read again tells: if its contacts have as many before them as they had, none of those is
-  gone, for nothing can have come in their place. So each page among the new contacts is followed by a second look at
-  the one before it, and the last thing a walk does is to look at the last page: it is the same, and ends the list.
-  At that moment the list is what was read, whatever was appended while the walk was near its end.
+- a page among the new contacts that is read again tells more: if its contacts have as many before them as they had,
+  none of those is gone, for nothing can have come in their place. So each page among the new contacts is followed by a
+  second look at the one before it, and the last thing a walk does is to look at the last page: it is the same, and ends
+  the list. At that moment the list is what was read, whatever was appended while the walk was near its end.
 
 What this cannot see is a contact that was edited in place after it was read, and before the last append.
 """

@@ -54,7 +54,7 @@ class Dataset:
     mark_name: str = "updatedAt"
     """What :attr:`SourceState.mark` is, as the vendor calls it."""
     witness: str = "updated_at"
-    """What the manifest calls it among the witnesses."""
+    """What the manifest calls it in its evidence (``witnesses``)."""
     unmarked: str = ""
     """What a reader should know where the source tells no mark."""
     whole: bool = False

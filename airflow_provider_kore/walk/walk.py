@@ -35,7 +35,7 @@ LOOK_EVERY: Final = 500
 """Pages between two looks at the list's ``updatedAt`` in a long walk: 0.2 % of its requests."""
 
 LONG: Final = 100
-"""Pages from which on a walk looks behind its first page whether the list changed meanwhile.
+"""Pages from which on a walk looks after its first page whether the list changed meanwhile.
 
 It costs a request, and spares a long walk that would find out at its end.
 """

@@ -40,7 +40,7 @@ def ministack_world(
 
 @pytest.fixture
 def world(moto_world: World) -> Iterator[World]:
-    """A vendor without faults or latency, and moto; what a test leaves running is ended behind it."""
+    """A vendor without faults or latency, and moto; what a test leaves running is ended after it."""
     moto_world.vendor.calm()
     yield moto_world
     moto_world.end_all()

@@ -43,7 +43,7 @@ def new_task(world: World, **parameters: Any) -> Task:
     return task
 
 
-def mend(world: World, task: Task) -> None:
+def repair(world: World, task: Task) -> None:
     """Lift the fault; a list that it deleted is there again."""
     world.vendor.call("DELETE", "faults")
     try:
@@ -58,7 +58,7 @@ def test_a_fault_that_happens_once_costs_no_contact(world: World, name: str) -> 
     world.vendor.fault(name, endpoint="contacts", after_requests=3, times=1, **PARAMETERS.get(name, {}))
     outcome = task.run(prepare=hurry, timeout=TIMEOUT)
     assert world.vendor.fired() == 1, f"the fault did not happen: {outcome}"
-    mend(world, task)
+    repair(world, task)
     if outcome.kind == "success":
         assert task.landed() == world.vendor.ids(task.list_id)
     else:
@@ -75,7 +75,7 @@ def test_a_fault_that_stays_lands_nothing_wrong_and_a_retry_continues(world: Wor
     attempt = task.start(prepare=hurry, timeout=TIMEOUT)
     outcome = attempt.wait()
     assert outcome.kind != "killed"
-    mend(world, task)
+    repair(world, task)
     if outcome.kind == "success" and not name.startswith("list_"):
         assert task.landed() == world.vendor.ids(task.list_id), attempt.log()
     elif outcome.kind == "error":

@@ -159,7 +159,7 @@ def test_errors_of_the_file_itself_are_not_taken_for_damage(choice: FormatChoice
 @every_choice
 @pytest.mark.parametrize("raw", ['{"_id": null}', '{"_id": ""}', "{}", '{"a": "cc-1"}'])
 def test_a_row_without_an_id_is_damage(choice: FormatChoice, raw: str) -> None:
-    with pytest.raises(CorruptSnapshotError, match=r"row.*, behind row 1"):
+    with pytest.raises(CorruptSnapshotError, match=r"row.*, after row 1"):
         ids(choice, stored(choice, ['{"_id": "cc-1"}', raw]))
 
 

@@ -200,7 +200,7 @@ class Walk:
 
         :param staged: the offset that the checkpoints reached when it began.
         """
-        resuming = f"Resuming contact list {self.list_id} behind contact {staged:,}, which earlier tries have staged."
+        resuming = f"Resuming contact list {self.list_id} after contact {staged:,}, which earlier tries have staged."
         assert resuming in self.log(2)
         first, second = self.pages()
         # Pages that are read ahead arrive in any order.

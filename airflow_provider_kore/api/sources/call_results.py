@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SETTLED: Final = ("Completed", "Stopped")
-"""Statuses after which a campaign calls nobody any more."""
+"""Statuses after which a campaign makes no more calls."""
 
 _INSTANCE: Final = "campaignInstanceUpdatedAt"
 
@@ -86,7 +86,7 @@ class CampaignContactsSource(Source):
     def look(self, client: CampaignClient) -> SourceState:
         """Ask for its name and status, and which run of it this is.
 
-        An environment that does not answer this call, but serves pages, costs a witness and not the snapshot.
+        An environment that does not answer this call, but serves pages, costs evidence and not the snapshot.
         Raises NotFoundError if there is no such campaign.
         """
         told: Mapping[str, object] = {}

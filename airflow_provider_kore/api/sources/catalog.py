@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ContactListsSource(Source):
     """All contact lists of an application, without their contacts.
 
-    The server answers at one moment, so nothing can change meanwhile and nothing has to bear witness of that.
+    The server answers at one moment, so nothing can change meanwhile and nothing has to prove that.
     """
 
     stream_id: str

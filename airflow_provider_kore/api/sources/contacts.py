@@ -51,7 +51,7 @@ class ContactListSource(Source):
     def look(self, client: CampaignClient) -> SourceState:
         """Ask for its details.
 
-        An environment that does not answer this call, but serves pages, costs a witness and not the snapshot.
+        An environment that does not answer this call, but serves pages, costs evidence and not the snapshot.
         Raises NotFoundError if there is no such list.
         """
         details: Mapping[str, object] = {}

@@ -123,6 +123,6 @@ class ChangedLimit(Fault, name="changed_limit"):
 
 def _without_id(item: str) -> str:
     value = json.loads(item)
-    # A call result has no id; nobody can tell one from another without these two.
+    # A call result has no id; without these two, one can't be told from another.
     missing = {"_id", "id"} if "_id" in value or "id" in value else {"uniqueId", "phoneNumber"}
     return json.dumps({name: each for name, each in value.items() if name not in missing})
