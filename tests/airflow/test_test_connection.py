@@ -209,7 +209,7 @@ def test_an_allowance_that_is_spent(kore: Simulator, connect: Callable[..., Any]
     assert connect().test_connection()[0] is True
     began = time.monotonic()
     check_failure(connect(), "per-minute allowance is spent", "wait")
-    assert time.monotonic() - began < 5.0  # nobody waits a minute at a screen
+    assert time.monotonic() - began < 30  # nobody waits a minute at a screen
 
 
 def test_a_web_page_instead_of_json(kore: Simulator, connect: Callable[..., Any]) -> None:
