@@ -6,19 +6,21 @@ import base64
 import json
 import os
 import secrets
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from processes import GRACE, end_sessions, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -101,6 +103,8 @@ class AirflowProcesses:
         self.stop()
 
     def _start(self) -> None:
+        with closing(sqlite3.connect(Path(self.environment["AIRFLOW_HOME"], "airflow.db"))) as database:
+            database.execute("PRAGMA journal_mode=WAL")  # so that readers and the writer don't lock each other out
         components: dict[str, Sequence[str]] = {
             "api-server": ("--host", "127.0.0.1", "--port", str(self.port)),
             "scheduler": ("--skip-serve-logs",),
@@ -154,21 +158,26 @@ class AirflowProcesses:
         return ", ".join(f"the DAG {dag_id}" for dag_id in dag_ids if dag_id not in known)
 
     def get(self, path: str, *, authorised: bool = True) -> Any:
-        """Ask the API, up to five times: on SQLite it answers 500 now and then while the scheduler writes.
-
-        Raises OSError.
-        """
-        for _ in range(4):
-            try:
-                return self.call("GET", path, authorised=authorised)
-            except urllib.error.HTTPError as error:
-                if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
-                    raise
-                time.sleep(0.5)
+        """Ask the API. Raises OSError."""
         return self.call("GET", path, authorised=authorised)
 
     def call(self, method: str, path: str, body: object = None, *, authorised: bool = True) -> Any:
-        """Call the API and return its parsed answer. Raises OSError, of which ``urllib.error.HTTPError`` is one."""
+        """Call the API and return its parsed answer. Raises OSError, of which ``urllib.error.HTTPError`` is one.
+
+        What fails because the scheduler is just writing to SQLite is sent again: 503 says so; where the call changes
+        nothing, any other error of the server may be that, too.
+        """
+        for _ in range(4):
+            try:
+                return self._send(method, path, body, authorised=authorised)
+            except urllib.error.HTTPError as error:
+                least = HTTPStatus.INTERNAL_SERVER_ERROR if method == "GET" else HTTPStatus.SERVICE_UNAVAILABLE
+                if error.code < least:
+                    raise
+                time.sleep(0.5)
+        return self._send(method, path, body, authorised=authorised)
+
+    def _send(self, method: str, path: str, body: object, *, authorised: bool) -> Any:
         headers = {"Content-Type": "application/json"}
         if authorised:
             if not self._token:

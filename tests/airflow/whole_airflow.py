@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ class WholeAirflow:
         self.airflow = airflow
         self.home = home
         self.kore = kore
+        self.deleted = Counter[str]()
 
     def add_dags(self, file: str, text: str, dag_ids: list[str]) -> None:
         """Write a DAG file, and wait until its DAGs are known."""
@@ -52,7 +54,15 @@ class WholeAirflow:
         return f"/api/v2/dags/{dag_id}/dagRuns/{made['dag_run_id']}"
 
     def delete(self, run: str) -> None:
-        """Delete a run."""
+        """Delete a run, once the scheduler knows from its executor that its task has ended.
+
+        What it hears of that later, it believes of a new run with the same id, and fails its task.
+        """
+        dag_id, _, run_id = run.removeprefix("/api/v2/dags/").split("/", 2)
+        key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='snapshot', run_id='{run_id}'"
+        heard = f"Received executor event with state success for task instance {key}"
+        self.deleted[run] += 1
+        until(lambda: (self.home / "components.log").read_text(errors="replace").count(heard) >= self.deleted[run])
         self.airflow.call("DELETE", run)
 
     def wait(self, path: str, *states: str) -> dict[str, Any]:
