@@ -26,9 +26,9 @@ ui: venv  ## The same set-up with Airflow's UI, until Ctrl-C
 test: venv ministack  ## The whole suite on the newest Airflow
 	$(PY) -m pytest -n $(JOBS_THAT_WAIT) --dist loadgroup -m "not soak" $(T)
 
-test-quick: venv  ## The core without Airflow and without long searches, for while you write; says what it left out
-	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not system and not soak and not debian and not once and not exhaustive" --ignore tests/airflow $(T)
-	@echo "Left out: tests/airflow, and what is marked system, debian, once, exhaustive or soak. make test runs all but soak."
+test-quick: venv  ## The core without Airflow, slow tests and long searches, for while you write; says what it left out
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not system and not soak and not debian and not once and not exhaustive" --ignore tests/airflow $(T)
+	@echo "Left out: tests/airflow, and what is marked slow, system, debian, once, exhaustive or soak. make test runs all but soak."
 
 coverage: venv ministack  ## The suite without Airflow components, counting the lines that it runs
 	@mkdir -p .cache/coverage

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 SMALL, LARGE = 40_000, 160_000
 """The smaller one fills chunks already: they end at 10,000 contacts, or at a sixth of the list."""

@@ -14,6 +14,8 @@ from world import digest
 if TYPE_CHECKING:
     from world import Task, World
 
+pytestmark = pytest.mark.slow
+
 CLEAR = {
     "SupersededError",
     "AirflowSkipException",  # as which an operator raises it: a newer snapshot stands, and needs no person

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from attempt import Attempt, Outcome
     from world import Task
 
+pytestmark = pytest.mark.slow
+
 PROMISE_SECONDS = 5.0
 """What Airflow gives a task that was marked or cleared, before it kills it: this bound is the promise itself."""
 SEEDS = range(10)

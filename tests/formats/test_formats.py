@@ -351,6 +351,7 @@ def peak(each: Format, rows: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @every_format
 def test_memory_does_not_grow_with_the_rows(each: Format) -> None:
     small, large = peak(each, 20_000), peak(each, 200_000)

@@ -47,6 +47,7 @@ def test_a_parameter_that_nothing_describes_is_an_error() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_commands_leave_alone_what_is_right() -> None:
     for tool in ("tools/doc_tables.py", "tools/docstrings.py"):
         command = [sys.executable, tool]

@@ -12,7 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import airflow_provider_kore
+
+pytestmark = pytest.mark.slow
 
 HEAVY = {"aiohttp", "boto3", "botocore", "jwt", "pyarrow", "requests"}
 CORE = {

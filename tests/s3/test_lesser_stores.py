@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_kore.simulator import Simulator
     from airflow_provider_kore.snapshot.manifest import Manifest
 
+pytestmark = pytest.mark.slow
+
 CONTACTS = 1_200
 """Enough for checkpoints: a chunk is cut at 300."""
 

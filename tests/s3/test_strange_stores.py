@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from airflow_provider_kore.simulator import Simulator
     from airflow_provider_kore.snapshot.manifest import Manifest
 
+pytestmark = pytest.mark.slow
+
 CONTACTS = 500
 """Enough for checkpoints: a chunk is cut at some hundreds."""
 TYPE = "application/x-test"

@@ -75,6 +75,7 @@ def test_without_replace_only_the_own_run_may_change_the_form(before: dict[str, 
         world.hold(world.finish(generation=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [(ONE["csv.gz"], FORMS["split jsonl.gz"]), (FORMS["split parquet"], FORMS["split csv.gz"])],
