@@ -28,9 +28,9 @@ from airflow_provider_kore.exceptions import (
 
 pytestmark = pytest.mark.exhaustive
 
-SEEDS = 2_000
+SEEDS = 800
 SOAK = 100_000
-PORTIONS = 20
+PORTIONS = 8
 
 
 def seeds(default: int) -> list[range]:
