@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote
 
 from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.parameters import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +115,8 @@ def check_id(parameter: str, value: object) -> str:
     """
     if not isinstance(value, str) or not value:
         example = _EXAMPLES.get(parameter, "…")
-        raise ParameterError(parameter, "is empty", f"pass an id such as '{example}', as Kore.ai shows it")
+        problem = "is empty" if value is None or value == "" else f"is {shown(value)}"
+        raise ParameterError(parameter, problem, f"pass an id such as '{example}', as Kore.ai shows it")
     if not _IDENTIFIER.fullmatch(value):
         raise ParameterError(
             parameter,

@@ -208,7 +208,9 @@ class SnapshotSpec:
         check_backfill(run_type, given.get("allow_backfill", False))
         called = {name: f"{name[:4]}{source.dataset.file_name}" for name in ("min_rows", "max_rows")}
         values = checked(cls, given, called)
-        check_count(called["max_rows"], values["max_rows"], least=values["min_rows"], default=0)
+        if (least := values["min_rows"]) > (most := values["max_rows"]):
+            advice = f"lower it, or raise {called['max_rows']}"
+            raise ParameterError(called["min_rows"], f"is {least:,}, and {called['max_rows']} is {most:,}", advice)
         if values["staging_prefix"] is None:
             values["staging_prefix"] = default_staging_prefix(values["prefix"])
         _check_apart(values["prefix"], values["staging_prefix"])

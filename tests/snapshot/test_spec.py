@@ -38,6 +38,7 @@ from airflow_provider_kore.snapshot.spec import default_staging_prefix
         ("max_walks", 0),
         ("max_walks", 1.5),
         ("min_contacts", -1),
+        ("min_contacts", 10**9),  # more than max_contacts, which nobody has set
         ("max_shrink", 1.1),
         ("max_shrink", "nan"),
         ("rows_per_file", 0),
@@ -49,6 +50,15 @@ def test_a_bad_value_names_its_parameter(parameter: str, value: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         World().spec(**{parameter: value})
     assert caught.value.parameter == parameter
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("", "is empty"), (None, "is empty"), (["cl-1"], "is ['cl-1']"), (7, "is 7")]
+)
+def test_an_id_that_is_none_is_told_from_one_that_is_missing(value: Any, said: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        World().spec(contact_list_id=value)
+    assert f"'contact_list_id': {said}; pass an id" in str(caught.value)
 
 
 def test_strings_that_a_template_rendered_are_read() -> None:
