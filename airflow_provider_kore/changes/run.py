@@ -94,7 +94,7 @@ def find_changes(
     output = replace(spec.output, made_with=_of_sides(spec, older, newer))
     layout = Layout(output)
     layout.check_keys()
-    published = check_target(output, layout, target, store.bucket)
+    published = check_target(output, layout, target, store.uri(layout.partition))
     if published is not None:
         log.info("This run has published %s changes already.", f"{published.rows:,}")
         return published
@@ -121,13 +121,12 @@ def find_changes(
         manifest = publisher.publish(target, found, content, capabilities)
     counts = found.counts
     log.info(
-        "Contact list %s from %s to %s: %s added, %s changed, %s gone, %s unchanged; in s3://%s/%s.",
+        "Contact list %s from %s to %s: %s added, %s changed, %s gone, %s unchanged; in %s.",
         spec.output.dataset.name,
         older.snapshot_date,
         newer.snapshot_date,
         *(f"{number:,}" for number in (counts.added, counts.changed, counts.gone, counts.unchanged)),
-        store.bucket,
-        layout.partition,
+        store.uri(layout.partition),
     )
     stop.check()
     return manifest

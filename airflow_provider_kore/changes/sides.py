@@ -42,7 +42,7 @@ _ROWS_AT_ONCE: Final = 10_000
 
 def proven(store: ObjectStore, layout: Layout, parameter: str) -> Manifest:
     """Return the manifest of a snapshot that may be compared. Raises IncomparableError."""
-    where = f"s3://{store.bucket}/{layout.manifest}"
+    where = store.uri(layout.manifest)
     found = read_manifest(store, layout.manifest)
     if found is None:
         raise IncomparableError(
@@ -75,7 +75,7 @@ def older_side(spec: ChangesSpec, store: ObjectStore) -> Manifest:
     earlier = sorted((date for date in dates if date < spec.snapshot.snapshot_date), reverse=True)
     if not earlier:
         raise NothingToCompareError(
-            f"s3://{store.bucket}/{prefix} holds no snapshot before {spec.snapshot.snapshot_date}, so there is nothing "
+            f"{store.uri(prefix)} holds no snapshot before {spec.snapshot.snapshot_date}, so there is nothing "
             "to compare with yet: changes begin with the second snapshot. Nothing was changed."
         )
     for date in earlier:
@@ -84,8 +84,8 @@ def older_side(spec: ChangesSpec, store: ObjectStore) -> Manifest:
         except (IncomparableError, CorruptSnapshotError) as err:
             log.warning("The snapshot of %s is passed over: %s", date, err)
     raise IncomparableError(
-        f"s3://{store.bucket}/{prefix} holds no consistent snapshot before {spec.snapshot.snapshot_date}, so nobody "
-        "can tell what has changed since; the log says why each was passed over. Changes begin after the first "
+        f"{store.uri(prefix)} holds no consistent snapshot before {spec.snapshot.snapshot_date}, so what "
+        "has changed since is unknown; the log says why each was passed over. Changes begin after the first "
         "consistent one. Nothing was changed."
     )
 
@@ -112,7 +112,7 @@ def split(
                 buckets[zlib.crc32(name) % number].write(name + b"\t" + encode(row) + b"\n")
         if rows != file["rows"]:
             raise CorruptSnapshotError(
-                f"s3://{store.bucket}/{quoted(file['key'], 200)} holds {rows:,} contacts"
+                f"{store.uri(quoted(file['key'], 200))} holds {rows:,} contacts"
                 f"{' or more' if rows > file['rows'] else ''}, and its manifest says {file['rows']:,}. "
                 "Don't use it; take the snapshot again."
             )
@@ -160,9 +160,9 @@ def _blame(store: ObjectStore, manifest: Manifest, key: str) -> None:
     now = read_manifest(store, f"{partition}/{MANIFEST_NAME}")
     if now is None or now.manifest.content != manifest.content:
         raise DriftError(
-            f"The snapshot in s3://{store.bucket}/{quoted(partition, 200)}/ was replaced while it was read. Try again."
+            f"The snapshot in {store.uri(quoted(partition, 200))}/ was replaced while it was read. Try again."
         )
     raise CorruptSnapshotError(
-        f"s3://{store.bucket}/{quoted(key, 200)} is missing, or not the file that its manifest describes. Don't use "
+        f"{store.uri(quoted(key, 200))} is missing, or not the file that its manifest describes. Don't use "
         "it; take the snapshot again, and find out what else writes there."
     )

@@ -72,7 +72,7 @@ class StoredChunks:
         opened = self._store.get(self._prefix + name)
         if opened is None:
             raise CheckpointLostError(
-                f"The checkpoint s3://{self._store.bucket}/{self._prefix}{name} vanished while it was needed. The next "
+                f"The checkpoint {self._store.uri(self._prefix + name)} vanished while it was needed. The next "
                 "try walks anew, or finds what another process of this run has published meanwhile. If there was none, "
                 "look for a lifecycle rule or a task that deletes below the staging prefix."
             )

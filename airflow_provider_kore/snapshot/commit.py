@@ -151,7 +151,7 @@ class Commit:
 
         :param moved: whether what is there changed meanwhile.
         """
-        where = self.where(key)
+        where = self.store.uri(key)
         if not moved:
             return StoreUnavailableError(
                 f"{where}: the store refuses each conditional write, and shows nothing that could be the reason. Try "
@@ -171,11 +171,7 @@ class Commit:
                 named = count(left, "file that no manifest names stays", "files that no manifest names stay")
                 log.warning("%s in %s: %s", named, self.layout.partition, err)
                 return
-            log.info("Deleted from s3://%s/%s, replaced: %s.", self.store.bucket, self.layout.partition, names)
-
-    def where(self, key: str) -> str:
-        """Return an object's address."""
-        return f"s3://{self.store.bucket}/{key}"
+            log.info("Deleted from %s, replaced: %s.", self.store.uri(self.layout.partition), names)
 
 
 def etag(found: StoredObject | None) -> str:

@@ -79,7 +79,7 @@ def last_good(store: ObjectStore, prefix: str, source: Source, state: SourceStat
             continue
         manifest = published.manifest
         if problem := manifest.problem(each.key.removesuffix(MANIFEST_NAME), source.dataset.file_name):
-            log.info("s3://%s/%s is passed over: it %s.", store.bucket, each.key, problem)
+            log.info("%s is passed over: it %s.", store.uri(each.key), problem)
         elif manifest.consistent and (
             source.dataset.is_same(manifest.content) if state is None else source.is_comparable(manifest.content, state)
         ):

@@ -180,7 +180,7 @@ def read_manifest(store: ObjectStore, key: str) -> Published | None:
     found = store.head(key)
     if found is None:
         return None
-    where = f"s3://{store.bucket}/{key}"
+    where = store.uri(key)
     if found.size > MOST_BYTES:
         raise _unreadable(where, _TOO_LARGE)
     opened = store.get(key)

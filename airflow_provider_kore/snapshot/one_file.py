@@ -50,7 +50,7 @@ class OneFile:
         moved = True
         for turn in range(TURNS):
             if there is not None and moved:
-                commit.rivals.check(Writer.of(there, manifest), commit.where(key), appeared=turn > 0)
+                commit.rivals.check(Writer.of(there, manifest), commit.store.uri(key), appeared=turn > 0)
             try:
                 return commit.upload(key, file, metadata, commit.conditions.to_replace(there)), there
             except ConditionUnsupported:
@@ -73,7 +73,7 @@ class OneFile:
 
         The answer to our own write comes first: what a HEAD shows may be older, or lack the metadata.
         """
-        where = self._commit.where(self._commit.layout.object)
+        where = self._commit.store.uri(self._commit.layout.object)
         for lag in (*LAGS, None):
             current = self._shown()
             attempt = _attempt(current)

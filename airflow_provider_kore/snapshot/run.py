@@ -75,7 +75,7 @@ def take_snapshot(
     staging_store = store if staging_store is None else PatientStore(staging_store, clock, stop)
     with teller.phase("looking at what the bucket holds"):
         target = look(store, layout, clock)
-    published = check_target(spec, layout, target, store.bucket)
+    published = check_target(spec, layout, target, store.uri(layout.partition))
     publisher = Publisher(spec=spec, layout=layout, store=store, stop=stop, clock=clock, teller=teller)
     if published is not None:
         log.info(
@@ -105,7 +105,7 @@ def take_snapshot(
         spec.source.check_replaced(own.content, spec.source.look(client))
     with teller.phase("cleaning up what earlier runs have left"):
         remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
-    shown = ShownCheckpoints(on_checkpoint if spec.durable else None, f"s3://{store.bucket}/{layout.staging}")
+    shown = ShownCheckpoints(on_checkpoint if spec.durable else None, store.uri(layout.staging))
     with _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller) as staging:
         walked, walks = _walk(spec, client, staging, clock, stop, shown=shown, teller=teller)
         content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
@@ -120,11 +120,10 @@ def take_snapshot(
         with teller.phase("deleting the checkpoints"):
             _remove_staging(staging)
     log.info(
-        "Landed %s of %s in s3://%s/%s.",
+        "Landed %s of %s in %s.",
         spec.dataset.count(manifest.rows),
         spec.dataset.name,
-        store.bucket,
-        layout.partition,
+        store.uri(layout.partition),
     )
     stop.check()
     return manifest

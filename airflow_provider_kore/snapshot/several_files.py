@@ -46,7 +46,7 @@ class SeveralFiles:
         commit, me = self._commit, self._commit.rivals.me
         if target.manifest is not None:
             there = target.manifest.manifest
-            commit.rivals.check(Writer.of_manifest(there), commit.where(there.keys[0]), appeared=False)
+            commit.rivals.check(Writer.of_manifest(there), commit.store.uri(there.keys[0]), appeared=False)
         files: list[dict[str, Any]] = []
         seen = IdSet()
         for number, some in enumerate(parts(rows.rows(), self._rows_per_file)):
@@ -63,8 +63,8 @@ class SeveralFiles:
             with suppress(UploadGone):  # another try cleaned up
                 return self._commit.upload(key, file, metadata)
         raise ContentionError(
-            f"Others keep aborting the uploads of {self._commit.where(key)}. Look for tasks and tools that clean up "
-            "there."
+            f"Others keep aborting the uploads of {self._commit.store.uri(key)}. Look for tasks and tools that clean "
+            "up there."
         )
 
     def check(self, target: Target, found: StoredObject | None) -> None:
@@ -75,7 +75,7 @@ class SeveralFiles:
             return
         known = target.manifest.etag if target.manifest else None
         writer = Writer.of_manifest(published.manifest)
-        commit.rivals.check(writer, commit.where(commit.layout.manifest), appeared=published.etag != known)
+        commit.rivals.check(writer, commit.store.uri(commit.layout.manifest), appeared=published.etag != known)
         if foreign(published.manifest, commit.layout) is None:
             self._replaced |= _by_key(published.manifest)
 

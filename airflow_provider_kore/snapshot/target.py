@@ -102,8 +102,10 @@ def _is_earlier(found: StoredObject, layout: Layout, now: str) -> bool:
     )
 
 
-def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str) -> Manifest | None:
+def check_target(spec: SnapshotSpec, layout: Layout, target: Target, where: str) -> Manifest | None:
     """Refuse a partition that this run may not write to, before a request is spent.
+
+    :param where: how messages name it.
 
     Returns the manifest of what this run has published already, if it need not do so again: by the same recipe, and
     for the same request of a person. A retry that comes after the commit (its process died before Airflow heard of the
@@ -111,7 +113,6 @@ def check_target(spec: SnapshotSpec, layout: Layout, target: Target, bucket: str
 
     Raises SnapshotExistsError, ParameterError.
     """
-    where = f"s3://{bucket}/{layout.partition}"
     published = target.own
     mine = published is not None and published.run_digest == spec.run.digest
     if published is not None and mine and _is_same(published, spec, layout) and target.holds(published):

@@ -183,7 +183,7 @@ def _shown(store: ObjectStore, key: str, clock: Clock) -> StoredObject:
         if lag is not None:
             clock.sleep(lag)
     raise StoreUnavailableError(
-        f"HeadObject on s3://{store.bucket}/{key}: the store accepted the object, and does not show it "
+        f"HeadObject on {store.uri(key)}: the store accepted the object, and does not show it "
         f"{sum(LAGS):.0f} s later. Try again."
     )
 
@@ -196,7 +196,7 @@ def _read_back(store: ObjectStore, key: str) -> None:
             body = stream.read(len(_BODY) + 1)
     if body is not None and body != _BODY:
         raise RequestRefusedError(
-            f"GetObject on s3://{store.bucket}/{key}: the store gives back other bytes than PutObject sent. Snapshots "
+            f"GetObject on {store.uri(key)}: the store gives back other bytes than PutObject sent. Snapshots "
             "cannot be kept there; check what lies between here and the store, and checksum_algorithm."
         )
 

@@ -70,6 +70,10 @@ class PatientStore:
         """Ask the store itself."""
         return self._store.honours_conditions
 
+    def uri(self, key: str) -> str:
+        """Ask the store itself."""
+        return self._store.uri(key)
+
     @property
     def endpoint(self) -> str:
         """Ask the store itself."""

@@ -146,6 +146,10 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def uri(self, key: str) -> str:
+        """Return how people and other tools name an object, or a place."""
+        ...
+
     @property
     def endpoint(self) -> str:
         """Where the store is, for what is remembered about it; empty: remember nothing."""

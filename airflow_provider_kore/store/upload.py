@@ -285,7 +285,7 @@ class _Transfer:
 
     @property
     def _where(self) -> str:
-        return f"s3://{self.store.bucket}/{self.key}"
+        return self.store.uri(self.key)
 
     def _is_ours(self, found: StoredObject) -> bool:
         """Say whether an object is what was just sent: by its metadata, or by its bytes where the store keeps none."""
@@ -330,4 +330,4 @@ def _abort_quietly(store: ObjectStore, upload: Upload) -> None:
     try:
         store.abort_upload(upload)
     except KoreError as error:
-        log.warning("An unfinished upload of s3://%s/%s stays behind: %s", store.bucket, upload.key, error)
+        log.warning("An unfinished upload of %s stays behind: %s", store.uri(upload.key), error)

@@ -238,7 +238,7 @@ class SnapshotToS3Operator(LandingOperator, ABC):
             finally:
                 progress.close()
                 send_metrics(client.spent, dag_id=ti.dag_id, task_id=ti.task_id)
-        progress.landed(manifest.rows, f"s3://{store.bucket}/{layout.manifest}")
+        progress.landed(manifest.rows, store.uri(layout.manifest))
         partition = dict(spec.dataset.partition)
         return Landed(
             uri=snapshot_uri(store.bucket, spec.prefix, partition),

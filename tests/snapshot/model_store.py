@@ -175,6 +175,9 @@ class MemoryStore:
 
     # --- the protocol ---
 
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
     def head(self, key: str) -> StoredObject | None:
         with self._effect("head", key):
             found = self._state.objects.get(key)

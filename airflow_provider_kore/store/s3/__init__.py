@@ -93,6 +93,10 @@ class S3Store:
         host = urlsplit(self.endpoint).hostname or ""
         return True if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else None
 
+    def uri(self, key: str) -> str:
+        """Name an object, or a place."""
+        return f"s3://{self.bucket}/{key}"
+
     @property
     def endpoint(self) -> str:
         """The endpoint's URL."""
