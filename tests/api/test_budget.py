@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.simulator import Simulator
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("parse", [parse_page, parse_object])
 @pytest.mark.parametrize("filler", [b"[],", b"{},", b"0,", b'"",'])

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
     from s3_servers import S3Server
 
+pytestmark = pytest.mark.slow
+
 TYPE = "application/x-test"
 UPLOAD = Upload(key="dir/k", upload_id="u1")
 PART = Part(number=1, etag='"e"', checksum="AAAA", size=1)

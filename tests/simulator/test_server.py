@@ -23,6 +23,8 @@ from cryptography.x509.oid import NameOID
 import airflow_provider_kore
 from airflow_provider_kore.simulator import FAULTS, Simulator
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(airflow_provider_kore.__file__).parents[1]
 COMMAND = [sys.executable, "-m", "airflow_provider_kore.simulator"]
 
