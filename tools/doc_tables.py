@@ -245,6 +245,7 @@ MORE: Final = {
     "file_format": "formats.md",
     "replace": "operator.md#replace",
     "allow_backfill": "examples.md#backfill-and-what-it-cant-mean",
+    "incremental": "incremental.md",
     "max_shrink": "operator.md#an-empty-answer-is-not-yet-an-empty-list",
     "fields": "field-policies.md",
     "on_missing_field": "field-policies.md#fields-that-contacts-lack-on_missing_field",

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError
-from airflow_provider_kore.formats.columns import instant
+from airflow_provider_kore.formats.sameness import loosely
 from airflow_provider_kore.json_text import comparable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-_number = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII).fullmatch
 
 
 @dataclass(slots=True)
@@ -92,25 +88,7 @@ def _content(row: str, loose: frozenset[str]) -> dict[str, object]:
     found = comparable(row)
     if not isinstance(found, dict):
         raise ValueError("it is no object")  # noqa: TRY004  # the row is wrong, not the program
-    return {name: _loosely(value) if name in loose else value for name, value in found.items() if value is not None}
-
-
-def _loosely(value: object) -> object:
-    """Return the same for a string and for the number, time or boolean that it spells."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, (str, tuple)):
-        return value
-    text = str(value[0]) if isinstance(value, tuple) else value
-    at = instant(text)
-    if at is not None:
-        return ("at", at)
-    if not _number(text):
-        return text
-    try:
-        return Decimal(text)
-    except ArithmeticError:  # an exponent of more than 18 digits
-        return text
+    return {name: loosely(value) if name in loose else value for name, value in found.items() if value is not None}
 
 
 def _twice() -> CorruptSnapshotError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from airflow_provider_kore import __version__
 from airflow_provider_kore.changes.compare import Counts, compare
-from airflow_provider_kore.changes.sides import MEMORY, older_side, proven, rows_of, split
+from airflow_provider_kore.changes.sides import older_side, proven, rows_of, split
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import (
     IncomparableError,
@@ -27,6 +27,7 @@ from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.publish import Publisher
+from airflow_provider_kore.snapshot.reading import MEMORY
 from airflow_provider_kore.snapshot.spec import digest
 from airflow_provider_kore.snapshot.target import check_target, look
 from airflow_provider_kore.stop import Stop, StoppableClock

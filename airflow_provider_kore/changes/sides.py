@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
 import tempfile
 import zlib
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from airflow_provider_kore.exceptions import (
     CorruptSnapshotError,
-    DriftError,
     IncomparableError,
     NothingToCompareError,
 )
-from airflow_provider_kore.formats import parse_format
 from airflow_provider_kore.json_text import encode
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout
 from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
+from airflow_provider_kore.snapshot.reading import MEMORY, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack
 
     from airflow_provider_kore.changes.spec import ChangesSpec
     from airflow_provider_kore.snapshot.phases import Teller
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_kore.store.store import ObjectStore
 
 log = logging.getLogger(__name__)
-
-MEMORY: Final = 1 << 20
-"""Bytes of a temporary file that are held in memory, and of an object that are read at once."""
 
 _ROWS_AT_ONCE: Final = 10_000
 
@@ -101,7 +96,7 @@ def split(
     for file in manifest.files:
         rows = 0
         with teller.phase(f"reading the snapshot of {manifest.snapshot_date}", "contacts", file["rows"]) as phase:
-            for identifier, row in _read(store, manifest, file, stop):
+            for identifier, row in read_rows(store, manifest, file, stop):
                 if rows % _ROWS_AT_ONCE == 0:
                     stop.check()
                     phase.reached(rows)
@@ -125,44 +120,3 @@ def rows_of(bucket: BinaryIO) -> Iterator[tuple[str, str]]:
     for line in bucket:
         identifier, _, row = line.decode("utf-8").removesuffix("\n").partition("\t")
         yield json.loads(identifier), row
-
-
-def _read(store: ObjectStore, manifest: Manifest, file: dict[str, Any], stop: Stop) -> Iterator[tuple[str, str]]:
-    """Fetch a file, check that it is the one its manifest describes, and decode it."""
-    chosen = parse_format(manifest.content["file_format"], manifest.content["compression"])
-    chosen.format.require(chosen.compression)
-    with _fetched(store, manifest, file, stop) as local:
-        yield from chosen.format.read_rows(local, compression=chosen.compression)
-
-
-@contextmanager
-def _fetched(store: ObjectStore, manifest: Manifest, file: dict[str, Any], stop: Stop) -> Iterator[BinaryIO]:
-    opened = store.get(file["key"])
-    size, most = 0, file.get("bytes")
-    with tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as spool:
-        sha = hashlib.sha256()
-        if opened is not None:
-            with opened as stream:
-                while (most is None or size <= most) and (block := stream.read(MEMORY)):
-                    stop.check()
-                    size += len(block)
-                    sha.update(block)
-                    spool.write(block)
-        if opened is None or sha.hexdigest() != file.get("sha256"):
-            _blame(store, manifest, file["key"])
-        spool.seek(0)
-        yield cast("BinaryIO", spool)
-
-
-def _blame(store: ObjectStore, manifest: Manifest, key: str) -> None:
-    """Say why a file is not what its manifest says. Raises DriftError, CorruptSnapshotError."""
-    partition = key.rpartition("/")[0]
-    now = read_manifest(store, f"{partition}/{MANIFEST_NAME}")
-    if now is None or now.manifest.content != manifest.content:
-        raise DriftError(
-            f"The snapshot in {store.uri(quoted(partition, 200))}/ was replaced while it was read. Try again."
-        )
-    raise CorruptSnapshotError(
-        f"{store.uri(quoted(key, 200))} is missing, or not the file that its manifest describes. Don't use "
-        "it; take the snapshot again, and find out what else writes there."
-    )

@@ -92,6 +92,14 @@ class ColumnSet:
             found.add(row)
         return found
 
+    @classmethod
+    def known(cls, columns: Iterable[tuple[str, str]], *, typed: bool) -> Self:
+        """Return the columns of a written file, by their names and types, as if its rows had been read."""
+        found = cls(typed=typed)
+        for name, type_ in columns:
+            found._begin(name, KINDS_OF_TYPE.get(type_, STRING))
+        return found
+
     def add(self, raw: str) -> None:
         """Take in one contact, a raw JSON object.
 

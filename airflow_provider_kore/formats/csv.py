@@ -41,6 +41,7 @@ class Csv(CompressedText):
     name = "csv"
     text_type = "text/csv; charset=utf-8; header=present"
     needs_columns = True
+    has_types = False
 
     def write(self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet) -> FileInfo:
         """Write the header, then the rows."""

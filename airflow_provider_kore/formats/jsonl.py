@@ -22,6 +22,7 @@ class Jsonl(CompressedText):
     name = "jsonl"
     text_type = "application/x-ndjson"
     needs_columns = False
+    has_types = False
 
     def write(self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet) -> FileInfo:
         """Write the rows as they are; ``columns`` only goes into the answer."""

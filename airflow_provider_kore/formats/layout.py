@@ -61,6 +61,11 @@ class Format(Protocol):
         """Whether ``write`` has to know all columns before the first row."""
         ...
 
+    @property
+    def has_types(self) -> bool:
+        """Whether each column of its files has a type."""
+        ...
+
     def suffix(self, compression: str) -> str:
         """Return how the file's name ends, with its leading dot."""
         ...

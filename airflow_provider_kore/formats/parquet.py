@@ -44,6 +44,7 @@ class Parquet:
     name = "parquet"
     compressions = (SNAPPY, ZSTD, GZIP, NONE)
     needs_columns = True
+    has_types = True
 
     def suffix(self, compression: str) -> str:  # noqa: ARG002  # the file itself says how its pages are compressed
         """Return ``.parquet``."""

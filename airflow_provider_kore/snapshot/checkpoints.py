@@ -20,10 +20,10 @@ from airflow_provider_kore.snapshot.layout import CHUNK
 from airflow_provider_kore.snapshot.seal import FIRST
 from airflow_provider_kore.walk.cost import Spent, Usage
 from airflow_provider_kore.walk.page import Progress
-from airflow_provider_kore.walk.state import WalkState
+from airflow_provider_kore.walk.state import Continued, WalkState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from airflow_provider_kore.snapshot.chunks import ChunkStore
     from airflow_provider_kore.snapshot.seal import Seal
@@ -65,7 +65,10 @@ class Head(NamedTuple):
         state, note = dict(head["state"]), dict(head["note"])
         progress = dict(state["progress"])
         progress["totals"] = tuple(progress["totals"])
-        state |= {"progress": Progress(**progress), "drift": tuple(state["drift"])}
+        continued = state.get("continued")
+        if continued is not None:
+            continued = Continued(**continued | {"probes": tuple(continued["probes"])})
+        state |= {"progress": Progress(**progress), "drift": tuple(state["drift"]), "continued": continued}
         note |= {"spent": Spent(**note["spent"]), "usage": tuple(Usage(*each) for each in note["usage"])}
         return cls(
             WalkState(**state), Note(**note), ColumnSet.from_json(head["columns"]), FieldCounts(**head["fields"])
@@ -147,8 +150,10 @@ class Checkpoints:
         return gzip.decompress(body).decode("utf-8").removesuffix("\n").split("\n")
 
 
-def furthest(chunks: list[Chunk]) -> list[Chunk]:
-    """Return the chunks that continue each other from offset 0 and reach furthest.
+def furthest(chunks: list[Chunk], foundations: Collection[tuple[int, str]] = ((0, FIRST),)) -> list[Chunk]:
+    """Return the chunks that continue each other from where a walk may begin, and reach furthest.
+
+    :param foundations: offsets at which one may begin, with the seal that its first chunk continues.
 
     An orphan and its retry may both have read the same offsets, of a list that changed in between: what one of them
     knows of the walk is true of its own chunks and of those that it has continued, never of the other's. A chunk
@@ -160,8 +165,10 @@ def furthest(chunks: list[Chunk]) -> list[Chunk]:
         link: Chunk | None = last
         while link is not None and link.start <= link.end and len(chain) < len(chunks):  # forged names may form a ring
             chain.append(link)
+            if (link.start, link.before) in foundations:
+                return chain[::-1]
             if link.start == 0:
-                return chain[::-1] if link.before == FIRST else []
+                break
             link = written.get((link.start, link.before))
     return []
 

@@ -21,6 +21,7 @@ from airflow_provider_kore.store.store import read_at_most
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_kore.snapshot.seal import Seal
     from airflow_provider_kore.store.store import ObjectStore
 
 SCHEMA_VERSION: Final = 1
@@ -122,6 +123,22 @@ class Manifest:
             if not own(key.removeprefix(partition)):
                 return f"names {quoted(key)!r}, which is no file of a snapshot of {file_name.replace('_', ' ')}"
         return None
+
+    def sealed(self, seal: Seal) -> Manifest:
+        """Return the same with a proof that this connection's secret has written it."""
+        return Manifest({**self.content, "seal": seal.of(self.snapshot_id, self._sealed_part())})
+
+    def is_sealed(self, seal: Seal) -> bool:
+        """Say whether it is as :meth:`sealed` returned it."""
+        told = self.content.get("seal")
+        return isinstance(told, str) and told.isascii() and seal.holds(self.snapshot_id, self._sealed_part(), told)
+
+    def _sealed_part(self) -> bytes:
+        """Return all but the seal, and what :meth:`to_bytes` may leave out."""
+        first, *others = self.files
+        files = [first, *({name: value for name, value in each.items() if name != "columns"} for each in others)]
+        content = {name: value for name, value in self.content.items() if name != "seal"}
+        return json.dumps({**content, "files": files}, sort_keys=True).encode()
 
     def to_bytes(self) -> bytes:
         """Return what is stored.

@@ -122,6 +122,16 @@ class ProgressLog:
                 _end(note.ended),
             )
 
+    def built_on(self, date: str, rows: int) -> None:
+        """Say that the last snapshot is built on.
+
+        :param date: of that one.
+        :param rows: how many it holds.
+        """
+        self._first_offset = rows
+        held, name = self._dataset.count(rows), self._dataset.name
+        log.info("Building on the snapshot of %s, which holds %s of %s.", date, held, name)
+
     def page(self, page: Page) -> None:
         """Note a page."""
         now = self._clock.monotonic()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.phases import Teller
+    from airflow_provider_kore.snapshot.seal import Seal
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.stop import Stop
@@ -45,6 +46,8 @@ class Publisher:
     stop: Stop
     clock: Clock
     teller: Teller
+    seal: Seal | None = None
+    """Proves that the next run may build on what is published; None: it builds on nothing."""
 
     def publish(self, target: Target, rows: Rows, content: dict[str, Any], capabilities: Capabilities) -> Manifest:
         """Build the file or files, commit them, write the manifest; return it.
@@ -65,6 +68,8 @@ class Publisher:
         try:
             files = strategy.write(target, rows, metadata, int(content[name]))
             manifest = Manifest({**content, "files": files})
+            if self.seal is not None:
+                manifest = manifest.sealed(self.seal)
             with self.teller.phase("writing the manifest"):
                 _write_manifest(commit, strategy, manifest, target)
         except (SupersededError, ContentionError, SnapshotExistsError, CheckpointLostError):

@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore import __version__
 from airflow_provider_kore.exceptions import (
-    CheckpointLostError,
-    DriftError,
     FatalError,
     KoreError,
     PausedError,
     StoppedError,
 )
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.basis import Basis, open_basis
 from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, check_temp_space
 from airflow_provider_kore.snapshot.filing import filed_elsewhere
 from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
+from airflow_provider_kore.snapshot.learning import describe_history
 from airflow_provider_kore.snapshot.leftovers import remove_leftovers
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
 from airflow_provider_kore.snapshot.phases import Teller
-from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog, ShownCheckpoints
+from airflow_provider_kore.snapshot.progress import Checkpoint, ShownCheckpoints
 from airflow_provider_kore.snapshot.publish import Publisher
 from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.target import check_target, look
+from airflow_provider_kore.snapshot.walking import Walking
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
-from airflow_provider_kore.walk.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.snapshot.target import Target
+    from airflow_provider_kore.snapshot.walking import Ended
     from airflow_provider_kore.store.store import ObjectStore
-    from airflow_provider_kore.walk.proof import Walked
     from airflow_provider_kore.walk.reader import Reader
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ def take_snapshot(
     with teller.phase("looking at what the bucket holds"):
         target = look(store, layout, clock)
     published = check_target(spec, layout, target, store.uri(layout.partition))
-    publisher = Publisher(spec=spec, layout=layout, store=store, stop=stop, clock=clock, teller=teller)
+    seal = Seal(client.config, layout.list_prefix) if spec.dataset.grows_at_end else None
+    publisher = Publisher(spec=spec, layout=layout, store=store, stop=stop, clock=clock, teller=teller, seal=seal)
     if published is not None:
         log.info(
             "This run has published %s already.",
@@ -106,9 +108,29 @@ def take_snapshot(
     with teller.phase("cleaning up what earlier runs have left"):
         remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, store.uri(layout.staging))
-    with _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller) as staging:
-        walked, walks = _walk(spec, client, staging, clock, stop, shown=shown, teller=teller)
-        content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
+    with ExitStack() as stack:
+        basis, whole_because = _basis(
+            spec, layout, store, client, target=target, files=stack, clock=clock, stop=stop, teller=teller
+        )
+        staging = stack.enter_context(
+            _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller, basis=basis)
+        )
+        ended = Walking(
+            spec=spec,
+            client=client,
+            staging=staging,
+            clock=clock,
+            stop=stop,
+            shown=shown,
+            teller=teller,
+            basis=basis,
+            whole_because=whole_because,
+        ).read()
+        walked, at = ended.walked, clock.time()
+        history = None
+        if spec.dataset.grows_at_end:
+            history = describe_history(spec, staging, ended, basis, stop=stop, teller=teller)
+        content = _describe(spec, layout, client, staging, ended, history=history, at=at)
         if own is not None:
             spec.source.check_replaced(own.content, walked.source_state)
         with teller.phase("comparing with the last good snapshot"):
@@ -139,6 +161,7 @@ def _staging(
     *,
     shown: ShownCheckpoints | None = None,
     teller: Teller,
+    basis: Basis | None = None,
 ) -> Iterator[Staging]:
     prefix = Layout(spec, client.config.source).staging
     chunks: ChunkStore = StoredChunks(store, prefix) if spec.durable else LocalChunks()
@@ -152,6 +175,7 @@ def _staging(
         stop=stop,
         teller=teller,
         try_number=spec.try_number,
+        basis=basis,
     )
     try:
         with staging:
@@ -176,68 +200,33 @@ def _who_continues(spec: SnapshotSpec, error: BaseException) -> str:
     return "a retry continues there"
 
 
-def _walk(
+def _basis(
     spec: SnapshotSpec,
+    layout: Layout,
+    store: ObjectStore,
     client: Reader,
-    staging: Staging,
+    *,
+    target: Target,
+    files: ExitStack,
     clock: Clock,
     stop: Stop,
-    *,
-    shown: ShownCheckpoints,
     teller: Teller,
-) -> tuple[Walked, int]:
-    """Walk the list, again if it changed meanwhile and the author wants that; return how often, too."""
-    progress = ProgressLog(spec.dataset, client, clock, teller)
-    number = 1
-    while True:
-        walk = Walk(
-            spec.source,
-            client,
-            clock,
-            stop,
-            page_size=spec.page_size,
-            most=spec.max_rows,
-            accept_drift=spec.on_drift == "accept",
+) -> tuple[Basis | None, str | None]:
+    """Return what the walk may build on, and why it may not; nothing where the author wants all of the list read."""
+    if not spec.incremental or not spec.dataset.grows_at_end:
+        return None, None
+    with teller.phase("looking for the last snapshot"):
+        return open_basis(
+            spec,
+            layout,
+            store,
+            connection=client.config,
+            target=target,
+            files=files,
+            now=clock.time(),
+            stop=stop,
+            teller=teller,
         )
-        try:
-            resumed = number == 1 and _resume(spec, walk, staging, clock, progress=progress, teller=teller)
-            with progress.waiting():
-                if not resumed:
-                    staging.begin()
-                    walk.start()
-                for page in walk.pages():  # ends after a stop, with the pages that were asked for already
-                    staging.add(page, walk.state)
-                    staging.checkpoint_if_due(page.total)
-                    shown.show(staging.stored_until, page.total)
-                    progress.page(page)
-            return walk.verdict(), number
-        except DriftError as err:
-            staging.discard()
-            if spec.on_drift == "fail" or number == spec.max_walks:
-                raise DriftError(
-                    f"{err} Nothing was published. Read the list when it is quiet; on_drift and max_walks say "
-                    "how often it is walked again, or that it may land as inconsistent."
-                ) from err
-            number += 1
-            log.info("%s Walking again (%d of %d).", err, number, spec.max_walks)
-
-
-def _resume(
-    spec: SnapshotSpec, walk: Walk, staging: Staging, clock: Clock, *, progress: ProgressLog, teller: Teller
-) -> bool:
-    """Continue where an earlier try left off; return False where there is nothing to continue, or it is damaged."""
-    with teller.phase("looking for checkpoints of earlier tries"):
-        found = staging.find(clock.time() - spec.staging_expiry)
-    if found is None or spec.dataset.whole:
-        return False
-    progress.resumed(staging.next_offset, found.note, spec.try_number)
-    try:
-        with teller.phase("reading back the checkpoints of earlier tries"):
-            walk.resume(found.state, staging.ids(), usage=found.note.usage)
-    except CheckpointLostError as err:
-        log.warning("Walking anew: %s", err)
-        return False
-    return True
 
 
 def _describe(
@@ -245,12 +234,17 @@ def _describe(
     layout: Layout,
     client: Reader,
     staging: Staging,
-    walked: Walked,
+    ended: Ended,
     *,
-    walks: int,
-    ended: float,
+    history: dict[str, Any] | None,
+    at: float,
 ) -> dict[str, Any]:
-    """Return the manifest without its files."""
+    """Return the manifest without its files.
+
+    :param history: what it tells the next snapshot; None: nothing.
+    :param at: when the walk ended, in seconds since the epoch.
+    """
+    walked = ended.walked
     dataset, state, spent, evidence = spec.dataset, walked.state, staging.spent, walked.evidence
     spec.policies.check_missing(staging.fields)  # of a walk whose checkpoints hold all of it, no page was added
     unseen = spec.policies.unseen(staging.fields.found)
@@ -263,6 +257,8 @@ def _describe(
     warnings += [told for name, told in walked.source_state.exposed.items() if spec.policies.hides(name)]
     misfiled = filed_elsewhere(spec.snapshot_date, state.started, title=dataset.title, run_type=spec.run_type)
     warnings += [misfiled] if misfiled else []
+    if history and history["off"]:
+        warnings.append(f"All of the list is read each time, and it is not built on a snapshot: {history['off']}.")
     for warning in warnings:
         log.warning(warning)
     if walked.drift:
@@ -286,8 +282,8 @@ def _describe(
         "run": layout.describe_run(),
         "walk": {
             "started_at": instant(state.started),
-            "ended_at": instant(ended),
-            "walks": walks,
+            "ended_at": instant(at),
+            "walks": ended.walks,
             "pages": state.pages,
             "requests": spent.requests,
             "retries": spent.retries,
@@ -296,6 +292,7 @@ def _describe(
             "resumed_from": state.resumed_from,
         },
         "fields": {**spec.policies.describe(), "missing": spec.policies.missing(staging.fields)},
+        **({"incremental": history} if history else {}),
         "columns_truncated": staging.columns.truncated,
         "file_format": spec.file_format.name,
         "compression": spec.compression,

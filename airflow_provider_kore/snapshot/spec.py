@@ -17,6 +17,7 @@ from airflow_provider_kore.parameters import (
     check_date,
     check_number,
     check_prefix,
+    check_seconds,
     checked,
     parameter,
 )
@@ -155,6 +156,24 @@ class SnapshotSpec:
     """Without slashes at its ends."""
     staging_expiry: float = parameter(
         partial(check_number, least=0.0), 86_400.0, doc="seconds after which a beginning is too old to be continued"
+    )
+
+    incremental: bool = parameter(
+        check_boolean,
+        False,
+        templated=True,
+        doc="build on the last snapshot and read only what is new, where nothing else can have changed; else all of "
+        "the list",
+    )
+    full_walk_every: float = parameter(
+        check_seconds,
+        604_800.0,
+        doc="seconds after which all of the list is read again, so that contacts which were edited in place are seen",
+    )
+    probes: int = parameter(
+        partial(check_count, least=0, default=2),
+        2,
+        doc="how many pages at random places must be as they were in the last snapshot before it is built on",
     )
 
     @property

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.snapshot.basis import Basis
     from airflow_provider_kore.snapshot.chunks import ChunkStore
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.snapshot.seal import Seal
@@ -71,6 +72,8 @@ That is not all that is read twice: the page that goes beyond it, those under wa
 CHUNK_CHARACTERS: Final = 12 << 20
 """At most so much text, and the rest of a page, is in no checkpoint, where contacts are long."""
 
+_ROWS_AT_ONCE: Final = 1_000
+
 
 class _Write(NamedTuple):
     """A chunk that is being written."""
@@ -90,6 +93,7 @@ class Staging:
     :param stop: looked at before each chunk that is read.
     :param try_number: of the task, to be told by the next one.
     :param teller: says what goes on where that takes long.
+    :param basis: the rows that a walk may build on, instead of offset 0.
     """
 
     def __init__(
@@ -104,7 +108,11 @@ class Staging:
         stop: Stop,
         try_number: int | None = None,
         teller: Teller | None = None,
+        basis: Basis | None = None,
     ) -> None:
+        self._basis = basis
+        self.on_basis = False
+        """Whether the rows of this walk come after those of the basis."""
         self._checkpoints = Checkpoints(chunks, seal)
         self._clock = clock
         self._policies = policies
@@ -158,7 +166,12 @@ class Staging:
     @property
     def stored_until(self) -> int:
         """The offset after the last contact in a chunk: where a retry would continue."""
-        return self._chain[-1].end if self._chain else 0
+        return self._chain[-1].end if self._chain else self._foundation[0]
+
+    @property
+    def _foundation(self) -> tuple[int, str]:
+        """The offset at which the first chunk begins, and the seal that it continues."""
+        return _on(self._basis) if self.on_basis else _on(None)
 
     @property
     def next_offset(self) -> int:
@@ -171,7 +184,7 @@ class Staging:
         return self._meter.spent - self._unbilled
 
     def find(self, oldest: float) -> Head | None:
-        """Look for the beginning that earlier tries left, and go on from there; None if there is none.
+        """Look for the beginning that earlier tries left, and build on there; None if there is none.
 
         :param oldest: seconds since the epoch; a walk that started before is no beginning of this one.
         """
@@ -180,7 +193,7 @@ class Staging:
             walks.setdefault(chunk.walk, []).append(chunk)
         longest: list[Chunk] = []
         for chunks in walks.values():
-            chain = self._usable(furthest(chunks), oldest)
+            chain = self._usable(furthest(chunks, {_on(None), _on(self._basis)}), oldest)
             self._stale += [chunk.name for chunk in chunks]
             longest = max(longest, chain, key=lambda each: each[-1].end if each else 0)
         if not longest:
@@ -189,6 +202,7 @@ class Staging:
         # Of the same walk, what lies beside the chain is an orphan's; it is cleaned up with the rest at the end.
         self._stale = [name for name in self._stale if name not in kept]
         self._chain = longest
+        self.on_basis = longest[0].start > 0
         head = self._checkpoints.head(longest[-1])
         self._take(head)
         return head
@@ -197,11 +211,17 @@ class Staging:
         """Yield the id of every contact in order, reading the chunks again. Raises as :meth:`rows` does."""
         return (str(json_text.cells(row)["_id"]) for row in self.rows())
 
-    def begin(self) -> None:
-        """Drop what an earlier walk has left; what is spent from now on is for the next one."""
+    def begin(self, *, on_basis: bool = False) -> None:
+        """Drop what an earlier walk has left; what is spent from now on is for the next one.
+
+        :param on_basis: whether it builds on the basis.
+        """
         self.discard()
         self.columns = ColumnSet(typed=self._typed_columns)
         self.fields = FieldCounts()
+        if on_basis and self._basis is not None:
+            self.on_basis = True
+            self.columns, self.fields = self._basis.columns(typed=self._typed_columns), self._basis.counts()
         self._unbilled = self._meter.spent
 
     def add(self, page: Page, state: WalkState) -> None:
@@ -269,7 +289,7 @@ class Staging:
         self._settle()
         if not self._rows and not rows_or_not:
             return
-        before = self._chain[-1].seal if self._chain else FIRST
+        before = self._chain[-1].seal if self._chain else self._foundation[1]
         note = Note(
             spent=self.spent,
             usage=self._meter.allowance.usage(),
@@ -311,6 +331,8 @@ class Staging:
         Raises CheckpointLostError if a chunk is not what this run wrote.
         """
         self._settle()
+        if self.on_basis and self._basis is not None:
+            yield from self._stop.guard(self._basis.rows(), every=_ROWS_AT_ONCE)
         for chunk in self._stop.guard(self._chain):
             self._teller.look()
             yield from self._checkpoints.rows(chunk)
@@ -322,6 +344,7 @@ class Staging:
             self._settle()
         self._checkpoints.chunks.delete([*self._stale, *(chunk.name for chunk in self._chain)])
         self._stale, self._chain, self._rows = [], [], []
+        self.on_basis = False
 
     def clean_up(self) -> None:
         """Delete every chunk of this run, those of an orphaned process too."""
@@ -352,3 +375,8 @@ class Staging:
         elif not self._typed_columns:
             known, self.columns = self.columns, ColumnSet(typed=False)
             self.columns.merge(known)
+
+
+def _on(basis: Basis | None) -> tuple[int, str]:
+    """Return where the first chunk of a walk begins, and what it continues."""
+    return (basis.known.rows, basis.seal) if basis is not None else (0, FIRST)

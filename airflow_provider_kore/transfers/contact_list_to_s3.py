@@ -28,6 +28,12 @@ class ContactListToS3Operator(SnapshotToS3Operator):
     :param s3_prefix: location of the table in the bucket. (str, default 'kore/contact_lists', templated)
     :param min_contacts: fail rather than land fewer. (int, default 0, templated)
     :param max_contacts: fail rather than read more, so that an endless list ends. (int, default 5000000, templated)
+    :param incremental: build on the last snapshot and read only what is new, where nothing else can have changed; else
+        all of the list. (bool, default False, templated)
+    :param full_walk_every: seconds after which all of the list is read again, so that contacts which were edited in
+        place are seen. (float, default 604800.0)
+    :param probes: how many pages at random places must be as they were in the last snapshot before it is built on.
+        (int, default 2)
     :param snapshot_date: YYYY-MM-DD, names the partition. None: the date (UTC) of the run: its partition date where it
         has one (Airflow 3.3), else its logical date, else the date it was due (``run_after``). (str | None, default
         None, templated)
@@ -72,6 +78,9 @@ class ContactListToS3Operator(SnapshotToS3Operator):
     contact_list_id: str = operator_parameter(templated=True, doc="id of the list, ``cl-…``")
     min_contacts: int = OF_SPEC["min_rows"]
     max_contacts: int = OF_SPEC["max_rows"]
+    incremental: bool = OF_SPEC["incremental"]
+    full_walk_every: float = OF_SPEC["full_walk_every"]
+    probes: int = OF_SPEC["probes"]
     operator_extra_links = (*SnapshotToS3Operator.operator_extra_links, ContactListLink())
     asset_alias = "kore_contact_lists"
     partition = ("contact_list_id",)
@@ -84,6 +93,9 @@ class ContactListToS3Operator(SnapshotToS3Operator):
         s3_prefix: str = "kore/contact_lists",
         min_contacts: int = 0,
         max_contacts: int = 5_000_000,
+        incremental: bool = False,
+        full_walk_every: float = 604_800.0,
+        probes: int = 2,
         **kwargs: Any,
     ) -> None:
         super().__init__(s3_bucket=s3_bucket, s3_prefix=s3_prefix, **kwargs)

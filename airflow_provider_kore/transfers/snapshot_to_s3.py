@@ -260,7 +260,7 @@ class SnapshotToS3Operator(LandingOperator, ABC):
         """Check every parameter. Raises ParameterError, ConfigError."""
         source = self._source(hook)
         called = {name: name.replace("rows", source.dataset.file_name) if name in _BOUNDS else name for name in OF_SPEC}
-        given = {name: getattr(self, attribute) for name, attribute in called.items()}
+        given = {name: getattr(self, each) for name, each in called.items() if hasattr(self, each)}
         spec = SnapshotSpec.parse(
             **given | {"snapshot_date": given["snapshot_date"] or run_date(context)},
             source=source,

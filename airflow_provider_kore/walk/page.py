@@ -52,7 +52,8 @@ class Records:
 
 
 _TOTALS_KEPT: Final = 20
-_INSTANT_LENGTH: Final = len("2025-12-09T04:28:44.832Z")
+INSTANT_LENGTH: Final = len("2025-12-09T04:28:44.832Z")
+"""Of an instant as the vendor writes it: those of this length compare as text."""
 
 NO_RECORDS = Records((), (), ())
 
@@ -197,7 +198,7 @@ class Progress:
         instants = cast("list[str]", created)
         # Instants of the documented form compare as text.
         ascending = sorted(instants) == instants and instants[0] >= self.last_created
-        if not ascending or {*map(len, instants)} != {_INSTANT_LENGTH}:
+        if not ascending or {*map(len, instants)} != {INSTANT_LENGTH}:
             return {"ascending": False}
         newer = len(instants) - bisect_right(instants, newer_than)
         return {"last_created": instants[-1], "newer": self.newer + newer}

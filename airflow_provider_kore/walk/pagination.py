@@ -123,6 +123,10 @@ class OffsetPagination:
         """Take back that the end is proven: there is more after all."""
         self._end, self._overlaps, self._overlapping = None, 0, False
 
+    def conclude(self) -> None:
+        """Take the end for proven, by a page that was read before and held nothing more."""
+        self._end = "known_end"
+
     def refuse_limit(self) -> bool:
         """Note that the server refuses the limit; return whether asking without one may help."""
         had_limit, self.limit = self.limit is not None, None

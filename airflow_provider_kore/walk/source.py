@@ -63,6 +63,8 @@ class Dataset:
     """Whether rows may lack ``_id``, which then is put in front: snapshots are verified and resumed by it."""
     forgets: bool = False
     """Whether the vendor drops rows, so that :meth:`Source.check_replaced` is worth a request."""
+    grows_at_end: bool = False
+    """Whether new rows come last, so that a snapshot can build on the last one."""
     summary: tuple[str, ...] = ()
     """Fields of the manifest that a task's result holds, too."""
 

@@ -8,6 +8,19 @@ from airflow_provider_kore.walk.page import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Continued:
+    """What a walk has to know of the one that it builds on."""
+
+    snapshot_id: str
+    rows: int
+    mark: str
+    probes: tuple[int, ...]
+    """The offsets that were looked at."""
+    first_new: str = ""
+    """The ``createdAt`` of the first row that is new; empty: it has none, or none was read yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WalkState:
     """What a continued walk has to know about its beginning. Holds no contact data."""
 
@@ -25,3 +38,5 @@ class WalkState:
     """The offset at which the last try continued."""
     drift: tuple[str, ...] = ()
     """What is known to have changed already, in words; only if the author accepts that."""
+    continued: Continued | None = None
+    """What it builds on; None: it began at offset 0."""

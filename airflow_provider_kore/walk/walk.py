@@ -13,11 +13,12 @@ from airflow_provider_kore.exceptions import (
     OversizedError,
     PaginationError,
 )
+from airflow_provider_kore.walk.continuation import Known, doubt, ids_at
 from airflow_provider_kore.walk.ids import IdSet
-from airflow_provider_kore.walk.page import Page, PageRequest, Progress
+from airflow_provider_kore.walk.page import Page, PageAnswer, PageRequest, Progress
 from airflow_provider_kore.walk.proof import Walked, is_provable, judge
 from airflow_provider_kore.walk.source import with_id
-from airflow_provider_kore.walk.state import WalkState
+from airflow_provider_kore.walk.state import Continued, WalkState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -80,6 +81,7 @@ class Walk:
         self._begun = 0
         self._ends = 0
         self._verdict: Walked | None = None
+        self._since = "while it was read"
 
     @property
     def state(self) -> WalkState:
@@ -97,6 +99,75 @@ class Walk:
             page_size=self._page_size,
             tolerate=self._tolerate,
             newer_than=mark,
+        )
+
+    def build_on(self, known: Known, ids: Iterable[str]) -> None:
+        """Begin where an earlier walk ended, if nothing says that the list has done anything but grow there since.
+
+        :param ids: all that it had read, in order.
+
+        Raises DriftError if anything does.
+        """
+        walk_id = secrets.token_hex(6)
+        (end, length), *probes = known.places(walk_id)
+        seen, ids_there = ids_at([(end, length), *probes], ids)
+        self._last_ids = ids_there[0][1]
+        self._tolerate, self._since = "growth", "since the last snapshot"
+        now = self._look()
+        self._state = WalkState(
+            walk_id=walk_id,
+            started=self._clock.time(),
+            mark=now.mark,
+            told_total=True,
+            continued=Continued(
+                snapshot_id=known.snapshot_id,
+                rows=known.rows,
+                mark=known.mark,
+                probes=tuple(start for start, _ in probes),
+            ),
+        )
+        progress = Progress(offset=known.rows, last_page=end, last_created=known.last_created, totals_like_pages=False)
+        self._take_up(progress, seen)
+        at_end = self._read_again()
+        total = self._check_grown(known, at_end, now)
+        for start, there in ids_there[1:]:
+            self._expect(start, there)
+        progress = replace(
+            progress,
+            totals=(total,),
+            echo_heard=at_end.skip is not None,
+            has_more_heard=at_end.has_more is not None,
+        )
+        self._take_up(progress, seen)
+        if total == known.rows:
+            self._pagination.conclude()
+        self._since = "while it was read"
+
+    def _check_grown(self, known: Known, at_end: PageAnswer, now: SourceState) -> int:
+        """Return the total that the page at the old end tells. Raises DriftError if the list has not only grown."""
+        dataset, total = self._dataset, at_end.total
+        if total is None or now.mark is None:
+            raise DriftError(f"The server tells no total, or no {dataset.mark_name}, which growth is proven by.")
+        grown = f"totalResults went from {known.rows} to {total}"
+        if total < known.rows:
+            self._drifted(grown)
+        if total > known.rows and now.mark == known.mark:
+            self._drifted(f"{grown}, and {dataset.mark_name} has not moved")
+        if total == known.rows and now.mark != known.mark:
+            self._drifted(f"{dataset.moved(known.mark, now.mark)}, and the list has not grown")
+        if total == known.rows and (at_end.has_more or len(at_end.records) > len(self._last_ids)):
+            self._drifted(f"totalResults says {total}, and the server has more than that")
+        return total
+
+    def _take_up(self, progress: Progress, ids: IdSet) -> None:
+        """Read on from a place."""
+        self._pagination = self._client.pagination(
+            self._call,
+            page_size=self._page_size,
+            progress=progress,
+            ids=ids,
+            tolerate=self._tolerate,
+            newer_than=self._state.mark,
         )
 
     def resume(self, state: WalkState, found: Iterable[str], *, usage: Iterable[Usage] = ()) -> None:
@@ -117,16 +188,11 @@ class Walk:
             ids.add(identifier)
             tail.append(identifier)
         self._last_ids = tuple(tail)
-        self._pagination = self._client.pagination(
-            self._call,
-            page_size=self._page_size,
-            progress=progress,
-            ids=ids,
-            tolerate=self._tolerate,
-            newer_than=state.mark,
-        )
+        if state.continued is not None:
+            self._tolerate = "growth"
+        self._take_up(progress, ids)
         now = self._look()
-        total = self._read_again()
+        total = self._total_of(self._read_again())
         first_total, known = progress.first_total, progress.total
         if first_total is not None and total is not None and total > first_total and is_provable(self.state):
             return  # that it did nothing else shows at the end
@@ -175,9 +241,12 @@ class Walk:
 
     def _note(self, page: Page, before: Progress) -> None:
         self._watch_growth(page, before)
-        told_total = page.total is not None if page.offset == 0 else self._state.told_total
+        state, continued = self._state, self._state.continued
+        told_total = page.total is not None if page.offset == 0 else state.told_total
+        if continued is not None and page.offset == continued.rows:
+            continued = replace(continued, first_new=str(page.records.values[0].get("createdAt") or ""))
         self._last_ids = tuple(page.records.ids)
-        self._state = replace(self._state, told_total=told_total, pages=self._state.pages + 1)
+        self._state = replace(state, told_total=told_total, pages=state.pages + 1, continued=continued)
 
     def _look_behind_the_end(self) -> None:
         """Judge the walk, unless something was appended after its last page: then it reads on."""
@@ -191,6 +260,8 @@ class Walk:
                 self._ends += 1
                 self._pagination.reopen()
                 return
+        if (reason := doubt(self.state, after, self._dataset)) is not None:
+            raise DriftError(f"The list changed since the last snapshot: {reason}.")
         verdict = judge(self.state, self._pagination.evidence, after, self._dataset)
         if verdict.drift and self._tolerate != "everything":
             raise DriftError(f"The list changed while it was read: {'; '.join(verdict.drift)}.")
@@ -198,7 +269,7 @@ class Walk:
 
     def _goes_on(self) -> bool:
         """Read the last page again, and say whether the list has more rows than were read by now."""
-        total, progress = self._read_again(), self._pagination.progress
+        total, progress = self._total_of(self._read_again()), self._pagination.progress
         if total is None or total < progress.offset:
             self._drifted(f"totalResults went from {progress.total} to {total} at the end of the walk")
             return False
@@ -245,7 +316,7 @@ class Walk:
             return
         now = self._look().mark
         # The total may be about to tell of growth; a page that was read again tells that it hasn't yet.
-        if now != state.mark and self._read_again() == progress.total:
+        if now != state.mark and self._total_of(self._read_again()) == progress.total:
             self._drifted(self._dataset.moved(state.mark, now))
 
     def _watch_growth(self, page: Page, before: Progress) -> None:
@@ -259,12 +330,16 @@ class Walk:
         if page.offset >= first_total:
             self._expect(before.last_page, self._last_ids)
 
-    def _read_again(self) -> int | None:
-        """Read the last page once more; return the total it tells."""
+    def _read_again(self) -> PageAnswer:
+        """Read the last page once more."""
         return self._expect(self._pagination.progress.last_page, self._last_ids)
 
-    def _expect(self, offset: int, ids: tuple[str, ...]) -> int | None:
-        """Read again from an offset, where these very ids must be; return the total that is told there."""
+    def _total_of(self, answer: PageAnswer) -> int | None:
+        """Return the total that a page tells, unless it counts the page."""
+        return None if self._pagination.progress.totals_count_pages else answer.total
+
+    def _expect(self, offset: int, ids: tuple[str, ...]) -> PageAnswer:
+        """Read again from an offset, where these very ids must be; return the last answer."""
         position = 0
         while True:
             answer = self._client.get_page(self._call, PageRequest(offset + position, self._pagination.limit))
@@ -275,11 +350,11 @@ class Walk:
             position += len(found)
             if position == len(ids):  # at once, unless the server has changed its limit
                 break
-        return None if self._pagination.progress.totals_count_pages else answer.total
+        return answer
 
     def _drifted(self, what: str) -> None:
         if self._tolerate != "everything":
-            raise DriftError(f"The list changed while it was read: {what}.")
+            raise DriftError(f"The list changed {self._since}: {what}.")
         if what not in self._state.drift:
             self._state = replace(self._state, drift=(*self._state.drift, what))
 

@@ -36,7 +36,8 @@ class Quirks:
     limit: Literal["honour", "refuse"] = "honour"
     """``refuse``: a request that names any limit is refused."""
     default_limit: int = 4
-    updated_at: Literal["moves", "missing", "refused"] = "moves"
+    updated_at: Literal["moves", "stays", "missing", "refused"] = "moves"
+    """``stays``: it is told, and is that of the beginning for ever."""
     created_at: bool = True
     newest_first: bool = False
     nested: bool = True
@@ -99,6 +100,7 @@ class Vendor:
     updated_ms: int = 0
     _held: list[Contact] = field(default_factory=list)
     _next: int = 0
+    _first_ms: int = 0
 
     def __post_init__(self) -> None:
         self.updated_ms = int(self.clock.time() * 1000) - 86_400_000
@@ -148,6 +150,23 @@ class Vendor:
         self._held.insert(index % len(self._held), self._held.pop())
         self._note()
 
+    def swap(self, index: int) -> None:
+        """Put a contact that is created now into the place of another: the vendor's lists are said not to do that."""
+        if self._held:
+            self._touch()
+            self._add()
+            self._held[index % (len(self._held) - 1)] = self._held.pop()
+            self._note()
+
+    def reimport(self) -> None:
+        """Empty the list, and add as many contacts."""
+        self._touch()
+        number = len(self._held)
+        self._held.clear()
+        for _ in range(number):
+            self._add()
+        self._note()
+
     @property
     def ids(self) -> tuple[str, ...]:
         """The list as it is now."""
@@ -155,6 +174,7 @@ class Vendor:
 
     def _touch(self) -> None:
         self.updated_ms = max(int(self.clock.time() * 1000), self.updated_ms + 1)
+        self._first_ms = self._first_ms or self.updated_ms
 
     def _add(self) -> None:
         now = instant(self.updated_ms)
@@ -189,8 +209,8 @@ class Vendor:
         if self.quirks.updated_at == "refused":
             return _refusal(405, "Method Not Allowed")
         data: dict[str, object] = {"_id": LIST_ID, "name": "A list", "totalRecordCount": 0}
-        if self.quirks.updated_at == "moves":
-            data["updatedAt"] = instant(self.updated_ms)
+        if self.quirks.updated_at in {"moves", "stays"}:
+            data["updatedAt"] = instant(self.updated_ms if self.quirks.updated_at == "moves" else self._first_ms)
         return _json(json.dumps({"status": "success", "data": data}))
 
     def _page(self, query: Mapping[str, str]) -> HttpResponse:

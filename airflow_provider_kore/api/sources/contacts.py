@@ -41,6 +41,7 @@ class ContactListSource(Source):
             file_name="contacts",
             partition=(("contact_list_id", self.contact_list_id),),
             unmarked="The list tells no updatedAt: a contact that gave way to another meanwhile would not be noticed.",
+            grows_at_end=True,
         )
 
     @property

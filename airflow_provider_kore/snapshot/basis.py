@@ -1,0 +1,214 @@
+"""The last snapshot as the beginning of the next one: whether it may be that, and its rows once more.
+
+It may, if nothing says otherwise: it was published by this package with this connection's secret, which its manifest's
+seal proves; it is of the same list, account, policies and format; its files are what the manifest says; and it is not
+longer ago than its author allows that all of the list was read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError
+from airflow_provider_kore.formats import ColumnSet
+from airflow_provider_kore.json_text import join, members
+from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.fields import FieldCounts
+from airflow_provider_kore.snapshot.guards import last_good
+from airflow_provider_kore.snapshot.history import History
+from airflow_provider_kore.snapshot.reading import fetched
+from airflow_provider_kore.snapshot.rivals import TOLERATED_FUTURE
+from airflow_provider_kore.snapshot.seal import Seal
+from airflow_provider_kore.walk.continuation import Known
+from airflow_provider_kore.walk.page import INSTANT_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import ExitStack
+
+    from airflow_provider_kore.formats import Format
+    from airflow_provider_kore.snapshot.layout import Layout
+    from airflow_provider_kore.snapshot.manifest import Manifest
+    from airflow_provider_kore.snapshot.phases import Teller
+    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.snapshot.target import Target
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.store.store import ObjectStore
+    from airflow_provider_kore.walk.reader import Connection
+
+log = logging.getLogger(__name__)
+
+MOST_FILES: Final = 256
+"""Of a snapshot that is built on: each is an open file meanwhile."""
+
+
+class Basis:
+    """A snapshot with its files at hand.
+
+    :param probes: how many of its pages are to be looked at before it is built on.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        history: History,
+        probes: int,
+        file_format: Format,
+        files: tuple[BinaryIO, ...],
+    ) -> None:
+        self.manifest = manifest
+        self.history = history
+        self.known = Known(
+            snapshot_id=manifest.snapshot_id,
+            rows=manifest.rows,
+            mark=str(manifest.content.get("list_updated_at") or ""),
+            last_created=history.last_created,
+            page_rows=max(1, history.page_rows),
+            probes=probes,
+        )
+        self.seal = str(manifest.content["seal"])
+        self._format = file_format
+        self._compression = str(manifest.content["compression"])
+        self._files = files
+        columns = manifest.files[0].get("columns") or []
+        self._columns = [(str(column["name"]), str(column.get("type") or "string")) for column in columns]
+        self._json = frozenset(name for name, type_ in self._columns if type_ == "json" and file_format.has_types)
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of every row, in order. Raises CorruptSnapshotError."""
+        for file in self._files:
+            file.seek(0)
+            yield from self._format.read_ids(file, compression=self._compression)
+
+    def rows(self) -> Iterator[str]:
+        """Yield every row, in order, so that its format writes it as it was. Raises CorruptSnapshotError."""
+        for file in self._files:
+            file.seek(0)
+            for _, row in self._format.read_rows(file, compression=self._compression):
+                yield self._unnested(row) if self._json else row
+
+    def columns(self, *, typed: bool) -> ColumnSet:
+        """Return its columns, for those of new rows to be added."""
+        found = ColumnSet.known(self._columns, typed=typed)
+        found.truncated = bool(self.manifest.content.get("columns_truncated"))
+        return found
+
+    def counts(self) -> FieldCounts:
+        """Return how many of its rows have each field that the author named."""
+        return FieldCounts(contacts=self.known.rows, found=dict(self.history.found))
+
+    def check_fit(self, columns: ColumnSet) -> None:
+        """Raise DriftError if its rows and new ones can't be in one file as a walk over all of them would write it.
+
+        :param columns: of all of them.
+        """
+        if not self._format.needs_columns:
+            return
+        known = dict(self._columns)
+        for column in columns.columns() if self._format.has_types else ():
+            before = known.get(column.name, column.type)
+            if before != column.type:
+                raise DriftError(f"The column '{quoted(column.name)}' was {before} and would be {column.type}.")
+        strange = set(columns.keys()) - known.keys()
+        if not all(map(str.isprintable, strange)):
+            raise DriftError("A new field has a name that is spelt otherwise as a column.")
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the manifest of a snapshot that builds on this one says of it."""
+        manifest = self.manifest
+        return {
+            "snapshot_date": manifest.snapshot_date,
+            "snapshot_id": manifest.snapshot_id,
+            "contacts": manifest.rows,
+            "list_updated_at": self.known.mark,
+        }
+
+    def _unnested(self, row: str) -> str:
+        """Return a row whose nested values are JSON again, where the file has them as text."""
+        raw = members(row)
+        return join({name: json.loads(text) if name in self._json else text for name, text in raw.items()})
+
+
+def open_basis(
+    spec: SnapshotSpec,
+    layout: Layout,
+    store: ObjectStore,
+    *,
+    connection: Connection,
+    target: Target,
+    files: ExitStack,
+    now: float,
+    stop: Stop,
+    teller: Teller,
+) -> tuple[Basis | None, str | None]:
+    """Find the last snapshot and fetch it.
+
+    :param target: what the partition of this run holds.
+    :param files: closes what is fetched.
+    :param now: seconds since the epoch.
+
+    Returns it, None if there is none to compare with; and why the list has to be read as a whole, None if it need not.
+    """
+    manifest = last_good(store, layout.list_prefix, spec.source)
+    if manifest is None:
+        return None, "there is no consistent snapshot of it yet"
+    last, history = f"the last snapshot ({manifest.snapshot_date})", History.of(manifest)
+    strange = _another_kind(manifest, spec, connection, Seal(connection, layout.list_prefix))
+    if strange is not None or history is None:
+        return None, f"{last} {strange or 'says nothing that a walk can build on'}"
+    try:
+        with teller.phase(f"fetching the snapshot of {manifest.snapshot_date}", "files", len(manifest.files)):
+            local = tuple(files.enter_context(fetched(store, manifest, file, stop)) for file in manifest.files)
+        basis = Basis(manifest, history=history, probes=spec.probes, file_format=spec.file_format, files=local)
+        rows = sum(1 for _ in stop.guard(basis.ids(), every=1_000))
+    except (CorruptSnapshotError, DriftError) as err:
+        log.warning("%s", err)
+        return None, f"{last} cannot be read"
+    if rows != manifest.rows:
+        return None, f"{last} holds {rows:,} rows, and its manifest says {manifest.rows:,}"
+    return basis, _cleared(spec, target) or _doubt(manifest, basis.known, history, spec, now)
+
+
+def _another_kind(manifest: Manifest, spec: SnapshotSpec, connection: Connection, seal: Seal) -> str | None:
+    """Say why a snapshot's rows are none that this run would publish, in words that complete "it …"; None if they are.
+
+    What is not sealed may be anything, so that is looked at first.
+    """
+    content = manifest.content
+    if not manifest.is_sealed(seal):
+        return "has a manifest that was not written with this connection's secret, or was changed since"
+    if (content.get("account_id"), content.get("stream_id")) != (connection.account_id, connection.stream_id):
+        return "is of another account or application"
+    fields = {name: value for name, value in dict(content.get("fields") or {}).items() if name != "missing"}
+    if fields != spec.policies.describe():
+        return "was made with other field policies, or another key for their hashes"
+    if content.get("file_format") != spec.file_format.name:
+        return f"is in another format ({quoted(str(content.get('file_format')))})"
+    if len(manifest.files) > MOST_FILES:
+        return f"has more than {MOST_FILES} files"
+    return None
+
+
+def _cleared(spec: SnapshotSpec, target: Target) -> str | None:
+    own = target.own
+    if own is not None and own.run_digest == spec.run.digest and own.generation != spec.generation:
+        return "this run had published already, and was cleared or made anew"
+    return None
+
+
+def _doubt(manifest: Manifest, known: Known, history: History, spec: SnapshotSpec, now: float) -> str | None:
+    """Say why a snapshot can't be built on; None if nothing is against it."""
+    recent = now - spec.full_walk_every < history.whole_walk_seconds <= now + TOLERATED_FUTURE
+    reasons = {
+        f"{history.off}, so it is read as a whole each time (a run with incremental=False forgets that)": history.off,
+        "it told no updatedAt when the last snapshot was taken": len(known.mark) != INSTANT_LENGTH,
+        "the server told no total of it when the last snapshot was taken": manifest.content.get("total_results")
+        != known.rows,
+        "its contacts did not come in the order they were created": not history.ascending,
+        "it is time for it (full_walk_every)": not recent,
+        "it is so short that this costs no more": not known.is_worth_it,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)

@@ -1,0 +1,68 @@
+"""The files of a published snapshot, fetched and proven to be what their manifest describes."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+
+from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError
+from airflow_provider_kore.formats import parse_format
+from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
+from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.store.store import ObjectStore
+
+MEMORY: Final = 1 << 20
+"""Bytes of a temporary file that are held in memory, and of an object that are read at once."""
+
+
+def read_rows(store: ObjectStore, manifest: Manifest, file: Mapping[str, Any], stop: Stop) -> Iterator[tuple[str, str]]:
+    """Fetch a file, check that it is the one its manifest describes, and decode it."""
+    chosen = parse_format(manifest.content["file_format"], manifest.content["compression"])
+    chosen.format.require(chosen.compression)
+    with fetched(store, manifest, file, stop) as local:
+        yield from chosen.format.read_rows(local, compression=chosen.compression)
+
+
+@contextmanager
+def fetched(store: ObjectStore, manifest: Manifest, file: Mapping[str, Any], stop: Stop) -> Iterator[BinaryIO]:
+    """Fetch a file into a temporary one, and check that it is the one its manifest describes.
+
+    Raises CorruptSnapshotError, or DriftError if the snapshot was replaced meanwhile.
+    """
+    opened = store.get(file["key"])
+    size, most = 0, file.get("bytes")
+    with tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as spool:
+        sha = hashlib.sha256()
+        if opened is not None:
+            with opened as stream:
+                while (most is None or size <= most) and (block := stream.read(MEMORY)):
+                    stop.check()
+                    size += len(block)
+                    sha.update(block)
+                    spool.write(block)
+        if opened is None or sha.hexdigest() != file.get("sha256"):
+            _blame(store, manifest, file["key"])
+        spool.seek(0)
+        yield cast("BinaryIO", spool)
+
+
+def _blame(store: ObjectStore, manifest: Manifest, key: str) -> None:
+    """Say why a file is not what its manifest says. Raises DriftError, CorruptSnapshotError."""
+    partition = key.rpartition("/")[0]
+    now = read_manifest(store, f"{partition}/{MANIFEST_NAME}")
+    if now is None or now.manifest.content != manifest.content:
+        raise DriftError(
+            f"The snapshot in {store.uri(quoted(partition, 200))}/ was replaced while it was read. Try again."
+        )
+    raise CorruptSnapshotError(
+        f"{store.uri(quoted(key, 200))} is missing, or not the file that its manifest describes. Don't use "
+        "it; take the snapshot again, and find out what else writes there."
+    )

@@ -1,0 +1,165 @@
+"""One list read for one snapshot.
+
+What an earlier try began is continued; else the last snapshot is built on; else all of the list is walked.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, KoreError, PaginationError
+from airflow_provider_kore.snapshot.progress import ProgressLog
+from airflow_provider_kore.walk.walk import Walk
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.snapshot.basis import Basis
+    from airflow_provider_kore.snapshot.phases import Teller
+    from airflow_provider_kore.snapshot.progress import ShownCheckpoints
+    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.snapshot.staging import Staging
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.walk.proof import Walked
+    from airflow_provider_kore.walk.reader import Reader
+
+log = logging.getLogger(__name__)
+
+TIMES_BUILT_ON: Final = 2
+"""How often the last snapshot is built on, because the list changed meanwhile, before all of it is walked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A list that was read, and how."""
+
+    walked: Walked
+    walks: int
+    """How often all of it was walked, because it changed."""
+    whole_because: str | None
+    """Why all of it was read, although there may be a snapshot to build on; None: nobody asked for less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walking:
+    """Reads one list into staging.
+
+    :param basis: the last snapshot, if it may be built on or compared with.
+    :param whole_because: why all of the list has to be read; None: it need not be, if there is a basis.
+    """
+
+    spec: SnapshotSpec
+    client: Reader
+    staging: Staging
+    clock: Clock
+    stop: Stop
+    shown: ShownCheckpoints
+    teller: Teller
+    basis: Basis | None = None
+    whole_because: str | None = None
+
+    def read(self) -> Ended:
+        """Read the list; walk it again if it changed meanwhile and the author wants that.
+
+        To build on the last snapshot costs little and does not count as a walk. Whatever is doubted about it, all of
+        the list is walked.
+
+        Raises DriftError, PaginationError, and what the client and the store raise.
+        """
+        progress = ProgressLog(self.spec.dataset, self.client, self.clock, self.teller)
+        walks, built_on, resumable, whole_because = 1, 0, True, self.whole_because
+        while True:
+            try:
+                walked, because = self._walk(progress, resumable=resumable, whole_because=whole_because)
+            except (DriftError, PaginationError) as err:
+                resumable, on_basis = False, self.staging.on_basis
+                if isinstance(err, PaginationError) and not on_basis:
+                    raise
+                self.staging.discard()
+                if on_basis:
+                    log.info("Not built on the last snapshot: %s", err)
+                    built_on += 1
+                    whole_because = whole_because if built_on < TIMES_BUILT_ON else _reason(err)
+                else:
+                    self._check_again(err, walks)
+                    walks += 1
+            else:
+                return Ended(walked=walked, walks=walks, whole_because=because)
+
+    def _walk(self, progress: ProgressLog, *, resumable: bool, whole_because: str | None) -> tuple[Walked, str | None]:
+        staging, walk = self.staging, self._new_walk()
+        resumed = resumable and self._resume(walk, progress)
+        with progress.waiting():
+            if not resumed:
+                walk, whole_because = self._begin(progress, whole_because)
+            for page in walk.pages():  # ends after a stop, with the pages that were asked for already
+                staging.add(page, walk.state)
+                staging.checkpoint_if_due(page.total)
+                self.shown.show(staging.stored_until, page.total)
+                progress.page(page)
+        if staging.on_basis and self.basis is not None:
+            self.basis.check_fit(staging.columns)
+        elif resumed and self.basis is not None:
+            whole_because = whole_because or "an earlier try of this run had begun to walk all of it"
+        return walk.verdict(), whole_because
+
+    def _begin(self, progress: ProgressLog, whole_because: str | None) -> tuple[Walk, str | None]:
+        """Return a walk that has begun, and why it is one over all of the list."""
+        walk = self._new_walk()
+        if self.basis is not None and whole_because is None:
+            self.staging.begin(on_basis=True)
+            progress.built_on(self.basis.manifest.snapshot_date, self.basis.known.rows)
+            try:
+                walk.build_on(self.basis.known, self.basis.ids())
+            except (DriftError, PaginationError) as err:
+                walk, whole_because = self._new_walk(), _reason(err)
+            else:
+                return walk, None
+        if whole_because is not None:
+            log.info("All of %s is read: %s.", self.spec.dataset.title, whole_because)
+        self.staging.begin()
+        walk.start()
+        return walk, whole_because
+
+    def _new_walk(self) -> Walk:
+        spec = self.spec
+        return Walk(
+            spec.source,
+            self.client,
+            self.clock,
+            self.stop,
+            page_size=spec.page_size,
+            most=spec.max_rows,
+            accept_drift=spec.on_drift == "accept",
+        )
+
+    def _resume(self, walk: Walk, progress: ProgressLog) -> bool:
+        """Continue where an earlier try left off; return False where there is nothing to continue, or it is damaged."""
+        spec, staging = self.spec, self.staging
+        with self.teller.phase("looking for checkpoints of earlier tries"):
+            found = staging.find(self.clock.time() - spec.staging_expiry)
+        if found is None or spec.dataset.whole:
+            return False
+        progress.resumed(staging.next_offset, found.note, spec.try_number)
+        try:
+            with self.teller.phase("reading back the checkpoints of earlier tries"):
+                walk.resume(found.state, staging.ids(), usage=found.note.usage)
+        except CheckpointLostError as err:
+            log.warning("Walking anew: %s", err)
+            return False
+        return True
+
+    def _check_again(self, err: KoreError, walks: int) -> None:
+        """Raise DriftError if the list may not be walked again."""
+        spec = self.spec
+        if spec.on_drift == "fail" or walks == spec.max_walks:
+            raise DriftError(
+                f"{err} Nothing was published. Read the list when it is quiet; on_drift and max_walks say "
+                "how often it is walked again, or that it may land as inconsistent."
+            ) from err
+        log.info("%s Walking again (%d of %d).", err, walks + 1, spec.max_walks)
+
+
+def _reason(err: KoreError) -> str:
+    return str(err).removesuffix(".")
