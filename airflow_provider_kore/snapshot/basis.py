@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError
+from airflow_provider_kore.exceptions import (
+    CorruptSnapshotError,
+    DriftError,
+    RequestRefusedError,
+    StorePermissionError,
+    TempSpaceError,
+)
 from airflow_provider_kore.formats import ColumnSet
 from airflow_provider_kore.json_text import join, members
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.guards import last_good
 from airflow_provider_kore.snapshot.history import History
@@ -26,7 +34,6 @@ from airflow_provider_kore.walk.page import INSTANT_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import ExitStack
 
     from airflow_provider_kore.formats import Format
     from airflow_provider_kore.snapshot.layout import Layout
@@ -160,11 +167,13 @@ def open_basis(
     if strange is not None or history is None:
         return None, f"{last} {strange or 'says nothing that a walk can build on'}"
     try:
-        with teller.phase(f"fetching the snapshot of {manifest.snapshot_date}", "files", len(manifest.files)):
-            local = tuple(files.enter_context(fetched(store, manifest, file, stop)) for file in manifest.files)
-        basis = Basis(manifest, history=history, probes=spec.probes, file_format=spec.file_format, files=local)
-        rows = sum(1 for _ in stop.guard(basis.ids(), every=1_000))
-    except (CorruptSnapshotError, DriftError) as err:
+        with ExitStack() as fetching, temp_space():
+            with teller.phase(f"fetching the snapshot of {manifest.snapshot_date}", "files", len(manifest.files)):
+                local = tuple(fetching.enter_context(fetched(store, manifest, file, stop)) for file in manifest.files)
+            basis = Basis(manifest, history=history, probes=spec.probes, file_format=spec.file_format, files=local)
+            rows = sum(1 for _ in stop.guard(basis.ids(), every=1_000))
+            files.enter_context(fetching.pop_all())
+    except (CorruptSnapshotError, DriftError, RequestRefusedError, StorePermissionError, TempSpaceError) as err:
         log.warning("%s", err)
         return None, f"{last} cannot be read"
     if rows != manifest.rows:

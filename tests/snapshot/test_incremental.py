@@ -4,6 +4,7 @@ is ever another list than the vendor's.
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import model_world
 import pytest
 from model_vendor import LIST_ID, Quirks
-from model_world import OTHER_RUN, Died, Plan, World
+from model_world import OTHER_RUN, Died, Plan, WatchedStore, World
 
-from airflow_provider_kore.exceptions import RetryableError
+from airflow_provider_kore.exceptions import RequestRefusedError, RetryableError, StorePermissionError
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.spec import RunKey
+from airflow_provider_kore.store.store import AccessRefused
 from airflow_provider_kore.walk.continuation import Known
 
 if TYPE_CHECKING:
@@ -382,6 +384,31 @@ def test_a_file_that_is_not_what_its_manifest_says_is_not_built_on(form: dict[st
         made = {"cut": body[:half], "flipped": flipped, "empty": b"", "of another day": body + body}[damage]
         days.world.bucket.put(key, made, content_type="application/gzip")
     days.world._looked = None
+    check_walked(days.land(), "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AccessRefused("Reading it is refused.", "s3:GetObject", "key"),
+        StorePermissionError("Its key may not be used."),
+        RequestRefusedError("It is archived, and has to be restored first (InvalidObjectState)."),
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Quota exceeded"),
+    ],
+    ids=str,
+)
+def test_a_file_that_cannot_be_had_costs_a_walk_and_no_error(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = Days()
+    days.land()
+    get = WatchedStore.get
+
+    def refuse(store: WatchedStore, key: str) -> Any:
+        if "snapshot_date=2026-01-01/contacts" in key:
+            raise error
+        return get(store, key)
+
+    monkeypatch.setattr(WatchedStore, "get", refuse)
     check_walked(days.land(), "cannot be read")
 
 
