@@ -130,6 +130,7 @@ class Walk:
         self._take_up(progress, seen)
         at_end = self._read_again()
         total = self._check_grown(known, at_end, now)
+        self._check_length(total)
         for start, there in ids_there[1:]:
             self._expect(start, there)
         progress = replace(
@@ -236,7 +237,7 @@ class Walk:
     def _checked(self, served: Page) -> Page:
         """Return a page that holds what was asked for, as it is stored."""
         self._source.check(served)
-        self._check_length(served)
+        self._check_length(max(served.end, served.total or 0))
         return with_id(served) if self._dataset.adds_id else served
 
     def _note(self, page: Page, before: Progress) -> None:
@@ -282,12 +283,11 @@ class Walk:
             moved = self._dataset.moved(self._state.mark, now)
             raise DriftError(f"The list changed while it was read: {moved}. {err}") from None
 
-    def _check_length(self, page: Page) -> None:
+    def _check_length(self, rows: int) -> None:
         """End a walk over a list that is longer than its author expects: an endless one never ends by itself.
 
         Raises OversizedError, as soon as the server tells.
         """
-        rows = max(page.end, page.total or 0)
         if rows > self._most:
             name = f"max_{self._dataset.file_name}"
             raise OversizedError(

@@ -14,7 +14,13 @@ import pytest
 from model_vendor import LIST_ID, Quirks
 from model_world import OTHER_RUN, Died, Plan, WatchedStore, World
 
-from airflow_provider_kore.exceptions import RequestRefusedError, RetryableError, StorePermissionError
+from airflow_provider_kore.exceptions import (
+    OversizedError,
+    RequestRefusedError,
+    RetryableError,
+    ShrunkError,
+    StorePermissionError,
+)
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.spec import RunKey
@@ -421,6 +427,17 @@ def test_without_a_snapshot_and_of_a_short_list_all_is_walked() -> None:
     empty = Days(contacts=0)
     for _ in range(2):
         empty.land()
+
+
+@pytest.mark.parametrize("new", [0, 3])
+def test_guards_hold_for_a_snapshot_that_builds_on_the_last_one_too(new: int) -> None:
+    days = Days()
+    days.land()
+    days.vendor.append(new)
+    with pytest.raises(OversizedError, match=r"max_contacts is 59"):
+        days.world.process(**days.next(max_rows=59)).run()
+    with pytest.raises(ShrunkError, match=r"min_contacts is 99"):
+        days.world.process(**days.next(min_contacts=99)).run()
 
 
 def test_a_clear_of_a_success_walks_all_of_the_list() -> None:
