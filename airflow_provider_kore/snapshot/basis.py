@@ -8,16 +8,14 @@ longer ago than its author allows that all of the list was read.
 from __future__ import annotations
 
 import json
-import logging
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.exceptions import (
+    CheckpointLostError,
     CorruptSnapshotError,
     DriftError,
     RequestRefusedError,
     StorePermissionError,
-    TempSpaceError,
 )
 from airflow_provider_kore.formats import ColumnSet
 from airflow_provider_kore.json_text import join, members
@@ -26,7 +24,7 @@ from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.guards import last_good
 from airflow_provider_kore.snapshot.history import History
-from airflow_provider_kore.snapshot.reading import fetched
+from airflow_provider_kore.snapshot.reading import read_rows
 from airflow_provider_kore.snapshot.rivals import TOLERATED_FUTURE
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.walk.continuation import Known
@@ -35,7 +33,6 @@ from airflow_provider_kore.walk.page import INSTANT_LENGTH
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_kore.formats import Format
     from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.snapshot.phases import Teller
@@ -45,57 +42,66 @@ if TYPE_CHECKING:
     from airflow_provider_kore.store.store import ObjectStore
     from airflow_provider_kore.walk.reader import Connection
 
-log = logging.getLogger(__name__)
-
-MOST_FILES: Final = 256
-"""Of a snapshot that is built on: each is an open file meanwhile."""
+_ROWS_AT_ONCE: Final = 1_000
 
 
 class Basis:
-    """A snapshot with its files at hand.
+    """A snapshot that the next one may be built on. Its files are fetched and verified each time they are read.
 
-    :param probes: how many of its pages are to be looked at before it is built on.
+    :param history: what its manifest says of how it came about.
     """
 
     def __init__(
         self,
         manifest: Manifest,
-        *,
         history: History,
-        probes: int,
-        file_format: Format,
-        files: tuple[BinaryIO, ...],
+        spec: SnapshotSpec,
+        *,
+        store: ObjectStore,
+        stop: Stop,
+        teller: Teller,
     ) -> None:
         self.manifest = manifest
         self.history = history
+        self._store = store
+        self._stop = stop
+        self._teller = teller
         self.known = Known(
             snapshot_id=manifest.snapshot_id,
             rows=manifest.rows,
             mark=str(manifest.content.get("list_updated_at") or ""),
             last_created=history.last_created,
             page_rows=max(1, history.page_rows),
-            probes=probes,
+            probes=spec.probes,
         )
         self.seal = str(manifest.content["seal"])
-        self._format = file_format
-        self._compression = str(manifest.content["compression"])
-        self._files = files
+        self._format = spec.file_format
         columns = manifest.files[0].get("columns") or []
         self._columns = [(str(column["name"]), str(column.get("type") or "string")) for column in columns]
-        self._json = frozenset(name for name, type_ in self._columns if type_ == "json" and file_format.has_types)
+        self._json = frozenset(name for name, type_ in self._columns if type_ == "json" and self._format.has_types)
 
     def ids(self) -> Iterator[str]:
-        """Yield the id of every row, in order. Raises CorruptSnapshotError."""
-        for file in self._files:
-            file.seek(0)
-            yield from self._format.read_ids(file, compression=self._compression)
+        """Yield the id of every row, in order. Raises CheckpointLostError, TempSpaceError."""
+        return (identifier for identifier, _ in self._read())
 
     def rows(self) -> Iterator[str]:
-        """Yield every row, in order, so that its format writes it as it was. Raises CorruptSnapshotError."""
-        for file in self._files:
-            file.seek(0)
-            for _, row in self._format.read_rows(file, compression=self._compression):
-                yield self._unnested(row) if self._json else row
+        """Yield every row, in order, so that its format writes it as it was. Raises as :meth:`ids` does."""
+        return (self._unnested(row) if self._json else row for _, row in self._read())
+
+    def _read(self) -> Iterator[tuple[str, str]]:
+        manifest = self.manifest
+        try:
+            for file in manifest.files:
+                with (
+                    temp_space(),
+                    self._teller.phase(f"reading the snapshot of {manifest.snapshot_date}", "rows") as phase,
+                ):
+                    rows = phase.counted(read_rows(self._store, manifest, file, self._stop))
+                    yield from self._stop.guard(rows, every=_ROWS_AT_ONCE)
+        except (CorruptSnapshotError, DriftError, RequestRefusedError, StorePermissionError) as err:
+            raise CheckpointLostError(
+                f"The last snapshot ({manifest.snapshot_date}) cannot be read, and is not built on: {err}"
+            ) from err
 
     def columns(self, *, typed: bool) -> ColumnSet:
         """Return its columns, for those of new rows to be added."""
@@ -139,22 +145,20 @@ class Basis:
         return join({name: json.loads(text) if name in self._json else text for name, text in raw.items()})
 
 
-def open_basis(
+def find_basis(
     spec: SnapshotSpec,
     layout: Layout,
     store: ObjectStore,
     *,
     connection: Connection,
     target: Target,
-    files: ExitStack,
     now: float,
     stop: Stop,
     teller: Teller,
 ) -> tuple[Basis | None, str | None]:
-    """Find the last snapshot and fetch it.
+    """Find the last snapshot.
 
     :param target: what the partition of this run holds.
-    :param files: closes what is fetched.
     :param now: seconds since the epoch.
 
     Returns it, None if there is none to compare with; and why the list has to be read as a whole, None if it need not.
@@ -162,22 +166,12 @@ def open_basis(
     manifest = last_good(store, layout.list_prefix, spec.source)
     if manifest is None:
         return None, "there is no consistent snapshot of it yet"
-    last, history = f"the last snapshot ({manifest.snapshot_date})", History.of(manifest)
     strange = _another_kind(manifest, spec, connection, Seal(connection, layout.list_prefix))
-    if strange is not None or history is None:
-        return None, f"{last} {strange or 'says nothing that a walk can build on'}"
-    try:
-        with ExitStack() as fetching, temp_space():
-            with teller.phase(f"fetching the snapshot of {manifest.snapshot_date}", "files", len(manifest.files)):
-                local = tuple(fetching.enter_context(fetched(store, manifest, file, stop)) for file in manifest.files)
-            basis = Basis(manifest, history=history, probes=spec.probes, file_format=spec.file_format, files=local)
-            rows = sum(1 for _ in stop.guard(basis.ids(), every=1_000))
-            files.enter_context(fetching.pop_all())
-    except (CorruptSnapshotError, DriftError, RequestRefusedError, StorePermissionError, TempSpaceError) as err:
-        log.warning("%s", err)
-        return None, f"{last} cannot be read"
-    if rows != manifest.rows:
-        return None, f"{last} holds {rows:,} rows, and its manifest says {manifest.rows:,}"
+    history = History.of(manifest) if strange is None else None
+    if history is None:
+        strange = strange or "says nothing that a walk can build on"
+        return None, f"the last snapshot ({manifest.snapshot_date}) {strange}"
+    basis = Basis(manifest, history, spec, store=store, stop=stop, teller=teller)
     return basis, _cleared(spec, target) or _doubt(manifest, basis.known, history, spec, now)
 
 
@@ -196,8 +190,6 @@ def _another_kind(manifest: Manifest, spec: SnapshotSpec, connection: Connection
         return "was made with other field policies, or another key for their hashes"
     if content.get("file_format") != spec.file_format.name:
         return f"is in another format ({quoted(str(content.get('file_format')))})"
-    if len(manifest.files) > MOST_FILES:
-        return f"has more than {MOST_FILES} files"
     return None
 
 

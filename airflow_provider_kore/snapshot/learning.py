@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_kore.exceptions import CheckpointLostError, TempSpaceError
 from airflow_provider_kore.formats.sameness import loosely
 from airflow_provider_kore.json_text import comparable
 from airflow_provider_kore.snapshot.history import History
@@ -51,7 +52,8 @@ def describe_history(
     elif basis is not None:
         off = basis.history.off
         if off is None and not walked.drift:
-            with teller.phase("comparing with the last snapshot"):
+            # What can't be read teaches nothing, and is no reason to lose what was read from the vendor.
+            with teller.phase("comparing with the last snapshot"), suppress(CheckpointLostError, TempSpaceError):
                 off = learnt(basis.rows(), staging.rows(), basis.known.mark, walked.source_state.mark, stop)
     history = History(
         ascending=progress.ascending and bool(progress.last_created),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore import __version__
@@ -14,7 +14,7 @@ from airflow_provider_kore.exceptions import (
     StoppedError,
 )
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.basis import Basis, open_basis
+from airflow_provider_kore.snapshot.basis import Basis, find_basis
 from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, check_temp_space
 from airflow_provider_kore.snapshot.filing import filed_elsewhere
 from airflow_provider_kore.snapshot.guards import check_guards
@@ -108,13 +108,8 @@ def take_snapshot(
     with teller.phase("cleaning up what earlier runs have left"):
         remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, store.uri(layout.staging))
-    with ExitStack() as stack:
-        basis, whole_because = _basis(
-            spec, layout, store, client, target=target, files=stack, clock=clock, stop=stop, teller=teller
-        )
-        staging = stack.enter_context(
-            _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller, basis=basis)
-        )
+    basis, whole_because = _basis(spec, layout, store, client, target=target, clock=clock, stop=stop, teller=teller)
+    with _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller, basis=basis) as staging:
         ended = Walking(
             spec=spec,
             client=client,
@@ -207,7 +202,6 @@ def _basis(
     client: Reader,
     *,
     target: Target,
-    files: ExitStack,
     clock: Clock,
     stop: Stop,
     teller: Teller,
@@ -216,13 +210,12 @@ def _basis(
     if not spec.incremental or not spec.dataset.grows_at_end:
         return None, None
     with teller.phase("looking for the last snapshot"):
-        return open_basis(
+        return find_basis(
             spec,
             layout,
             store,
             connection=client.config,
             target=target,
-            files=files,
             now=clock.time(),
             stop=stop,
             teller=teller,

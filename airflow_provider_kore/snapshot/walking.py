@@ -9,7 +9,13 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_kore.exceptions import CheckpointLostError, DriftError, KoreError, PaginationError
+from airflow_provider_kore.exceptions import (
+    CheckpointLostError,
+    DriftError,
+    KoreError,
+    PaginationError,
+    TempSpaceError,
+)
 from airflow_provider_kore.snapshot.progress import ProgressLog
 from airflow_provider_kore.walk.walk import Walk
 
@@ -112,7 +118,7 @@ class Walking:
             progress.built_on(self.basis.manifest.snapshot_date, self.basis.known.rows)
             try:
                 walk.build_on(self.basis.known, self.basis.ids())
-            except (DriftError, PaginationError) as err:
+            except (CheckpointLostError, DriftError, PaginationError, TempSpaceError) as err:
                 walk, whole_because = self._new_walk(), _reason(err)
             else:
                 return walk, None

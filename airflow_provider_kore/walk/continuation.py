@@ -20,6 +20,7 @@ from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING
 
+from airflow_provider_kore.exceptions import DriftError
 from airflow_provider_kore.walk.ids import IdSet
 from airflow_provider_kore.walk.page import INSTANT_LENGTH
 from airflow_provider_kore.walk.proof import EXPLAINED_WITHIN, seconds_between
@@ -61,10 +62,15 @@ class Known:
         return ((end, self.page_rows), *((start, self.page_rows) for start in sorted(starts)))
 
 
-def ids_at(places: Iterable[tuple[int, int]], ids: Iterable[str]) -> tuple[IdSet, list[tuple[int, tuple[str, ...]]]]:
+def ids_at(
+    places: Iterable[tuple[int, int]], ids: Iterable[str], rows: int
+) -> tuple[IdSet, list[tuple[int, tuple[str, ...]]]]:
     """Read all ids once; return them as a set, and those at certain places with their offsets.
 
     :param places: offsets and lengths.
+    :param rows: how many there must be.
+
+    Raises DriftError if there are more or fewer.
     """
     seen = IdSet()
     found: dict[tuple[int, int], list[str]] = {place: [] for place in places}
@@ -75,6 +81,8 @@ def ids_at(places: Iterable[tuple[int, int]], ids: Iterable[str]) -> tuple[IdSet
             if at < start + length and start < at + len(some):
                 found[start, length] += some[max(start - at, 0) : start + length - at]
         at += len(some)
+    if at != rows:
+        raise DriftError(f"The last snapshot holds {at:,} rows, and its manifest says {rows:,}.")
     return seen, [(start, tuple(there)) for (start, _), there in found.items()]
 
 

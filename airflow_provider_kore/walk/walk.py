@@ -82,6 +82,8 @@ class Walk:
         self._ends = 0
         self._verdict: Walked | None = None
         self._since = "while it was read"
+        self._forgetful = False
+        """Whether the ids of the last snapshot are not held, without which nothing more can be read."""
 
     @property
     def state(self) -> WalkState:
@@ -110,7 +112,7 @@ class Walk:
         """
         walk_id = secrets.token_hex(6)
         (end, length), *probes = known.places(walk_id)
-        seen, ids_there = ids_at([(end, length), *probes], ids)
+        seen, ids_there = ids_at([(end, length), *probes], ids, known.rows)
         self._last_ids = ids_there[0][1]
         self._tolerate, self._since = "growth", "since the last snapshot"
         now = self._look()
@@ -139,8 +141,9 @@ class Walk:
             echo_heard=at_end.skip is not None,
             has_more_heard=at_end.has_more is not None,
         )
-        self._take_up(progress, seen)
-        if total == known.rows:
+        self._forgetful = total == known.rows  # many lists may wait for a look at the same time
+        self._take_up(progress, IdSet() if self._forgetful else seen)
+        if self._forgetful:
             self._pagination.conclude()
         self._since = "while it was read"
 
@@ -255,6 +258,8 @@ class Walk:
         progress = self._pagination.progress
         changed = after.mark != self._state.mark or progress.total != progress.first_total
         if changed and is_provable(self.state):
+            if self._forgetful:
+                raise DriftError("The list changed while it was read: it grew after its end had been looked at.")
             if self._ends == ENDS:
                 self._drifted(f"it still grew when its end had been read {ENDS} times")
             elif self._goes_on():

@@ -15,6 +15,7 @@ from model_vendor import LIST_ID, Quirks
 from model_world import OTHER_RUN, Died, Plan, WatchedStore, World
 
 from airflow_provider_kore.exceptions import (
+    CheckpointLostError,
     OversizedError,
     RequestRefusedError,
     RetryableError,
@@ -415,7 +416,29 @@ def test_a_file_that_cannot_be_had_costs_a_walk_and_no_error(error: Exception, m
         return get(store, key)
 
     monkeypatch.setattr(WatchedStore, "get", refuse)
-    check_walked(days.land(), "cannot be read")
+    check_walked(days.land(), "is full" if isinstance(error, OSError) else "cannot be read")
+
+
+@pytest.mark.parametrize("form", [*FORMATS, {"rows_per_file": 7}], ids=str)
+def test_a_file_that_is_lost_before_it_is_published_anew_costs_a_try(form: dict[str, Any]) -> None:
+    """Something deletes yesterday's snapshot after its ids were read: nothing lands of it, and the next try walks."""
+    days = Days(**form)
+    days.land()
+    keys = manifest_of(days)[1]["files"]
+    days.vendor.append(3)
+    changes = days.next()
+    world = days.world
+
+    def meanwhile(process: Process, number: int) -> None:
+        if process.asked and number > 1:
+            world.bucket.delete([file["key"] for file in keys])
+
+    with pytest.raises(CheckpointLostError, match="cannot be read, and is not built on"):
+        world.process(on_effect=meanwhile, **changes).run()
+    retry = world.finish(**{**changes, "try_number": 2})
+    days.check(retry)
+    world.hold(retry)
+    check_walked(retry, "cannot be read")
 
 
 def test_without_a_snapshot_and_of_a_short_list_all_is_walked() -> None:
