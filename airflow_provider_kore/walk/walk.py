@@ -84,11 +84,11 @@ class Walk:
     @property
     def state(self) -> WalkState:
         """What is known now."""
-        return replace(self._state, progress=self._pagination.progress)
+        return replace(self._state, progress=self._pagination.progress, end=self._pagination.end)
 
     def start(self) -> None:
         """Begin at offset 0."""
-        self._begin(self._look().mark)
+        self._begin(self._source.first_look(self._client).mark)
 
     def _begin(self, mark: str | None) -> None:
         self._state = WalkState(walk_id=secrets.token_hex(6), started=self._clock.time(), mark=mark)
@@ -124,8 +124,11 @@ class Walk:
             ids=ids,
             tolerate=self._tolerate,
             newer_than=state.mark,
+            end=state.end,
         )
-        now = self._look()
+        if state.end is not None:
+            return  # what has happened since then shows at the look after it
+        now = self._source.first_look(self._client)
         total = self._read_again()
         first_total, known = progress.first_total, progress.total
         if first_total is not None and total is not None and total > first_total and is_provable(self.state):
@@ -139,7 +142,7 @@ class Walk:
         """Read on to the end of the list, and yield what is believed.
 
         Raises DriftError if the list changed in a way that matters (unless the author accepts that), and whatever the
-        client raises.
+        client raises. LookLater at the end, for which no page was asked: then this is called once more.
         """
         try:
             while self._verdict is None:
@@ -181,7 +184,7 @@ class Walk:
 
     def _look_behind_the_end(self) -> None:
         """Judge the walk, unless something was appended after its last page: then it reads on."""
-        after = self._look()
+        after = self._source.last_look(self._client, self.state)
         progress = self._pagination.progress
         changed = after.mark != self._state.mark or progress.total != progress.first_total
         if changed and is_provable(self.state):
