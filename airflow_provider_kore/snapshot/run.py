@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore import __version__
@@ -23,7 +24,7 @@ from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.leftovers import remove_leftovers
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
 from airflow_provider_kore.snapshot.phases import Teller
-from airflow_provider_kore.snapshot.progress import Checkpoint, ProgressLog, ShownCheckpoints
+from airflow_provider_kore.snapshot.progress import Checkpoint, Progress, ProgressLog, ShownCheckpoints
 from airflow_provider_kore.snapshot.publish import Publisher
 from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.snapshot.seal import Seal
@@ -32,16 +33,19 @@ from airflow_provider_kore.snapshot.target import check_target, look
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
+from airflow_provider_kore.walk.source import LookLater
 from airflow_provider_kore.walk.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.store.capabilities import Capabilities
     from airflow_provider_kore.store.store import ObjectStore
     from airflow_provider_kore.walk.proof import Walked
     from airflow_provider_kore.walk.reader import Reader
+    from airflow_provider_kore.walk.source import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +71,46 @@ def take_snapshot(
 
     Raises RetryableError if the same call may succeed later, FatalError if a person has to change something.
     """
+    steps = snapshot_in_steps(
+        spec, client, store, clock, stop, staging_store=staging_store, on_checkpoint=on_checkpoint, teller=teller
+    )
+    while True:  # a source that is looked at alone has one step
+        try:
+            next(steps)
+        except StopIteration as end:
+            landed: Manifest = end.value
+            return landed
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the snapshots of one task have in common, and find out once."""
+
+    progress: Callable[[Dataset], Progress]
+    """Returns what says how far one of them is."""
+    breaks: Callable[[], bool]
+    """Whether a walk shall stop after a page, for others that wait."""
+    capabilities: Capabilities | None = None
+    """Of the bucket, once they are known."""
+
+
+def snapshot_in_steps(
+    spec: SnapshotSpec,
+    client: Reader,
+    store: ObjectStore,
+    clock: Clock,
+    stop: Stop | None = None,
+    *,
+    staging_store: ObjectStore | None = None,
+    on_checkpoint: Callable[[Checkpoint], None] | None = None,
+    teller: Teller | None = None,
+    shared: Shared | None = None,
+) -> Generator[bool, None, Manifest]:
+    """Do what :func:`take_snapshot` does, and stop now and then.
+
+    Yields True where the source has to be looked at together with others. Everything is in a checkpoint then: closed
+    there, it leaves to the next try to look. Yields False where others may go first; it ends by an error there.
+    """
     stop, teller = stop or Stop(), teller or Teller(clock)
     layout = Layout(spec, client.config.source)
     layout.check_keys()
@@ -78,7 +122,8 @@ def take_snapshot(
     published = check_target(spec, layout, target, store.uri(layout.partition))
     publisher = Publisher(spec=spec, layout=layout, store=store, stop=stop, clock=clock, teller=teller)
     if published is not None:
-        log.info(
+        log.log(
+            logging.INFO if shared is None else logging.DEBUG,
             "This run has published %s already.",
             spec.dataset.count(published.rows),
         )
@@ -92,7 +137,8 @@ def take_snapshot(
         return published
     own = target.own
     with teller.phase("trying what the bucket can do"):
-        capabilities = find_out(
+        known = None if shared is None else shared.capabilities
+        capabilities = known or find_out(
             store,
             staging_store,
             clock,
@@ -101,13 +147,18 @@ def take_snapshot(
             staging=layout.staging,
             durable=spec.durable,
         )
+    if shared is not None:
+        shared.capabilities = capabilities
     if own is not None and spec.dataset.forgets:
         spec.source.check_replaced(own.content, spec.source.look(client))
     with teller.phase("cleaning up what earlier runs have left"):
-        remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
+        remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads, others=known is None)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, store.uri(layout.staging))
+    progress = ProgressLog(spec.dataset, client, clock, teller) if shared is None else shared.progress(spec.dataset)
     with _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller) as staging:
-        walked, walks = _walk(spec, client, staging, clock, stop, shown=shown, teller=teller)
+        walked, walks = yield from _walk(
+            spec, client, staging, clock, stop, shown=shown, teller=teller, progress=progress, shared=shared
+        )
         content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
         if own is not None:
             spec.source.check_replaced(own.content, walked.source_state)
@@ -156,6 +207,8 @@ def _staging(
     try:
         with staging:
             yield staging
+    except GeneratorExit:  # of a walk that waits for the look after it
+        raise
     except BaseException as error:
         if spec.durable and staging.kept_until:
             if shown is not None:
@@ -185,9 +238,10 @@ def _walk(
     *,
     shown: ShownCheckpoints,
     teller: Teller,
-) -> tuple[Walked, int]:
+    progress: Progress,
+    shared: Shared | None,
+) -> Generator[bool, None, tuple[Walked, int]]:
     """Walk the list, again if it changed meanwhile and the author wants that; return how often, too."""
-    progress = ProgressLog(spec.dataset, client, clock, teller)
     number = 1
     while True:
         walk = Walk(
@@ -201,15 +255,11 @@ def _walk(
         )
         try:
             resumed = number == 1 and _resume(spec, walk, staging, clock, progress=progress, teller=teller)
-            with progress.waiting():
-                if not resumed:
+            if not resumed:
+                with progress.waiting():
                     staging.begin()
                     walk.start()
-                for page in walk.pages():  # ends after a stop, with the pages that were asked for already
-                    staging.add(page, walk.state)
-                    staging.checkpoint_if_due(page.total)
-                    shown.show(staging.stored_until, page.total)
-                    progress.page(page)
+            yield from _read(walk, staging, shown=shown, progress=progress, shared=shared)
             return walk.verdict(), number
         except DriftError as err:
             staging.discard()
@@ -222,8 +272,29 @@ def _walk(
             log.info("%s Walking again (%d of %d).", err, number, spec.max_walks)
 
 
+def _read(
+    walk: Walk, staging: Staging, *, shown: ShownCheckpoints, progress: Progress, shared: Shared | None
+) -> Generator[bool, None, None]:
+    """Read to the end of the list, and on where more turns up there."""
+    while True:
+        try:
+            with progress.waiting():
+                for page in walk.pages():  # ends after a stop, with the pages that were asked for already
+                    staging.add(page, walk.state)
+                    staging.checkpoint_if_due(page.total)
+                    shown.show(staging.stored_until, page.total)
+                    progress.page(page)
+                    if shared is not None and shared.breaks():
+                        yield False
+        except LookLater:
+            staging.rest(walk.state)
+            yield True
+        else:
+            return
+
+
 def _resume(
-    spec: SnapshotSpec, walk: Walk, staging: Staging, clock: Clock, *, progress: ProgressLog, teller: Teller
+    spec: SnapshotSpec, walk: Walk, staging: Staging, clock: Clock, *, progress: Progress, teller: Teller
 ) -> bool:
     """Continue where an earlier try left off; return False where there is nothing to continue, or it is damaged."""
     with teller.phase("looking for checkpoints of earlier tries"):

@@ -140,7 +140,7 @@ class Staging:
             # The next try begins anew, or a newer snapshot stands: nothing is going to continue from these.
             if isinstance(error, (CheckpointLostError, CorruptSnapshotError, SupersededError)):
                 self.discard()
-            elif error is not None and not isinstance(error, DriftError):
+            elif error is not None and not isinstance(error, (DriftError, GeneratorExit)):  # after rest()
                 self._ended = type(error).__name__
                 cuts = self._cuts
                 self.checkpoint()
@@ -263,6 +263,19 @@ class Staging:
         self._state = state or self._state
         self._cut()
         self._settle()
+
+    def rest(self, state: WalkState) -> None:
+        """Write everything, and keep no thread and no row until the next page is added.
+
+        :param state: what the walk knows at its end.
+        """
+        self.checkpoint()
+        if state != self._state:
+            self._state = state
+            self._cut(rows_or_not=True)
+            self._settle()
+        self._writes.close()
+        self._writes = Prefetcher[str, Chunk](1)
 
     def _cut(self, *, rows_or_not: bool = False) -> None:
         """Begin to write the open chunk."""

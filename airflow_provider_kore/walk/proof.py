@@ -90,12 +90,13 @@ def _unproven(state: WalkState, appended: int, after: SourceState, dataset: Data
         return [f"{grown}, and nothing proves that the new {dataset.rows} come last"]
     if progress.newer != appended:
         return [f"{grown}, while {progress.newer} {dataset.rows} are newer than the walk"]
-    if _seconds_between(progress.last_created, after.mark) > EXPLAINED_WITHIN:
+    if seconds_between(progress.last_created, after.mark) > EXPLAINED_WITHIN:
         return [f"{grown}, and {dataset.mark_name} ({after.mark}) tells of a change after that"]
     return []
 
 
-def _seconds_between(earlier: str, later: str | None) -> float:
+def seconds_between(earlier: str, later: str | None) -> float:
+    """Return the seconds between two instants as the vendor writes them; infinity if one is none."""
     try:
         return (datetime.fromisoformat(later or "") - datetime.fromisoformat(earlier)).total_seconds()
     except (ValueError, TypeError):

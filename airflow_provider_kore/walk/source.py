@@ -156,6 +156,9 @@ class Sources(Protocol):
     def look(self, client: Any) -> Sequence[Source]:
         """Look at all of them; return those that were not known before, the shortest first."""
 
+    def expected(self, source: Source) -> int:
+        """Return how many rows one is said to have; 0: nothing is said. A hint only."""
+
     def is_gone(self, source: Source) -> bool:
         """Say whether a source that was there has been deleted, and is not missed."""
 

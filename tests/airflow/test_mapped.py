@@ -26,7 +26,7 @@ from airflow_provider_kore.simulator import Simulator
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
-from airflow_provider_kore.transfers.contact_lists_to_s3 import ContactListsToS3Operator
+from airflow_provider_kore.transfers.contact_list_catalog_to_s3 import ContactListCatalogToS3Operator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ OPERATORS: dict[type[BaseOperator], dict[str, Any]] = {
     ContactListToS3Operator: {"contact_list_id": "cl-1"},
     CampaignContactsToS3Operator: {"campaign_id": "cd-1"},
     CampaignsToS3Operator: {},
-    ContactListsToS3Operator: {},
+    ContactListCatalogToS3Operator: {},
     ContactListChangesOperator: {"contact_list_id": "cl-1", "s3_prefix": "before"},
     CampaignStatusSensor: {"campaign_id": "cd-1"},
     ContactListSensor: {"contact_list_id": "cl-1"},
