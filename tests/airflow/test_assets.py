@@ -11,8 +11,8 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
-from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 from airflow_provider_kore.transfers.contact_list_catalog_to_s3 import ContactListCatalogToS3Operator
+from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
 if TYPE_CHECKING:
     from bench import Bench

@@ -25,8 +25,8 @@ from airflow_provider_kore.sensors.contact_list import ContactListSensor
 from airflow_provider_kore.simulator import Simulator
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
-from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 from airflow_provider_kore.transfers.contact_list_catalog_to_s3 import ContactListCatalogToS3Operator
+from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
