@@ -276,21 +276,27 @@ def _read(
     walk: Walk, staging: Staging, *, shown: ShownCheckpoints, progress: Progress, shared: Shared | None
 ) -> Generator[bool, None, None]:
     """Read to the end of the list, and on where more turns up there."""
-    while True:
-        try:
-            with progress.waiting():
-                for page in walk.pages():  # ends after a stop, with the pages that were asked for already
-                    staging.add(page, walk.state)
-                    staging.checkpoint_if_due(page.total)
-                    shown.show(staging.stored_until, page.total)
-                    progress.page(page)
-                    if shared is not None and shared.breaks():
-                        yield False
-        except LookLater:
-            staging.rest(walk.state)
-            yield True
-        else:
-            return
+    while (yield from _read_on(walk, staging, shown=shown, progress=progress, shared=shared)):
+        staging.rest(walk.state)
+        yield True
+
+
+def _read_on(
+    walk: Walk, staging: Staging, *, shown: ShownCheckpoints, progress: Progress, shared: Shared | None
+) -> Generator[bool, None, bool]:
+    """Read to the end; return whether the list has to be looked at with others then. Leaves no page in memory."""
+    try:
+        with progress.waiting():
+            for page in walk.pages():  # ends after a stop, with the pages that were asked for already
+                staging.add(page, walk.state)
+                staging.checkpoint_if_due(page.total)
+                shown.show(staging.stored_until, page.total)
+                progress.page(page)
+                if shared is not None and shared.breaks():
+                    yield False
+    except LookLater:
+        return True
+    return False
 
 
 def _resume(
