@@ -140,12 +140,12 @@ class Staging:
             # The next try begins anew, or a newer snapshot stands: nothing is going to continue from these.
             if isinstance(error, (CheckpointLostError, CorruptSnapshotError, SupersededError)):
                 self.discard()
-            elif error is not None and not isinstance(error, (DriftError, GeneratorExit)):  # after rest()
+            elif error is not None and not isinstance(error, DriftError):
                 self._ended = type(error).__name__
                 cuts = self._cuts
                 self.checkpoint()
                 self.kept_until = self.stored_until
-                if self._chain and self._cuts == cuts and not isinstance(error, STORE_FAILS):
+                if self._chain and self._cuts == cuts and not isinstance(error, (*STORE_FAILS, GeneratorExit)):
                     self._cut(rows_or_not=True)  # all rows were written already: then only how it ended
                     self._settle()
         except KoreError as err:  # never in place of the error that is on its way out

@@ -17,6 +17,7 @@ from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignCont
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
 from airflow_provider_kore.transfers.contact_list_catalog_to_s3 import ContactListCatalogToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
+from airflow_provider_kore.transfers.contact_lists_to_s3 import ContactListsToS3Operator
 
 if TYPE_CHECKING:
     from bench import Bench
@@ -30,6 +31,7 @@ class DagRunType(enum.StrEnum):
 
 OPERATORS: list[tuple[type[Any], dict[str, Any]]] = [
     (ContactListToS3Operator, {"contact_list_id": "cl-1"}),
+    (ContactListsToS3Operator, {}),
     (ContactListCatalogToS3Operator, {}),
     (CampaignsToS3Operator, {}),
     (CampaignContactsToS3Operator, {"campaign_id": "cd-1"}),
