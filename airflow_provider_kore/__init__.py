@@ -42,6 +42,7 @@ def get_provider_info() -> dict[str, object]:
             for module in (
                 "contact_list_to_s3",
                 "contact_lists_to_s3",
+                "contact_list_catalog_to_s3",
                 "campaigns_to_s3",
                 "campaign_contacts_to_s3",
             )

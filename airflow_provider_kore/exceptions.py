@@ -13,6 +13,7 @@ The branch says what to do next, the leaf what went wrong::
     │   ├── StoreUnavailableError     S3 did not answer, or answered 5xx
     │   ├── ContentionError           others keep changing the partition that was to be published
     │   ├── TempSpaceError            no room left in the folder for temporary files
+    │   ├── ListsFailedError          some of several contact lists have not landed; the others stand
     │   ├── PausedError               a wait that is longer than the caller wants to sit out
     │   └── StoppedError              the task was told to stop; what was fetched is checkpointed
     └── FatalError                    no retry can help: a person has to change something
@@ -35,6 +36,7 @@ The branch says what to do next, the leaf what went wrong::
         ├── WrongStatusError          what a sensor waits for has a status from which it won't come
         ├── IncomparableError         two snapshots that prove no changes: one missing, unproven, or made otherwise
         │   └── NothingToCompareError no snapshot before: this one is the first
+        ├── ListsRefusedError         some of several contact lists have not landed, for reasons that no retry helps
         ├── BucketNotFoundError       the bucket does not exist
         └── StorePermissionError      S3 refuses the call; the message names the permission
 
@@ -58,6 +60,8 @@ __all__ = [
     "FatalError",
     "IncomparableError",
     "KoreError",
+    "ListsFailedError",
+    "ListsRefusedError",
     "MalformedResponseError",
     "NotFoundError",
     "NothingToCompareError",
@@ -177,6 +181,13 @@ class TempSpaceError(RetryableError):
     """
 
 
+class ListsFailedError(RetryableError):
+    """Some of several contact lists have not landed. The others stand, and a retry reads only what is missing.
+
+    What to do: let Airflow retry the task; what the message says of each list.
+    """
+
+
 class PausedError(RetryableError):
     """A wait longer than the caller wants; with ``deferrable=True`` the operator defers.
 
@@ -291,6 +302,13 @@ class PaginationError(ContractError):
     """The pages contradict each other (echo, ids, hasMore, totals).
 
     What to do: see docs/pagination.md; ask Kore.ai support.
+    """
+
+
+class ListsRefusedError(FatalError):
+    """Some of several contact lists have not landed, each for a reason that no retry helps. The others stand.
+
+    What to do: what the message says of each list, then clear the task, or land these lists alone.
     """
 
 

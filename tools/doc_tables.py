@@ -265,6 +265,9 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "ContactListsToS3Operator": lambda: parameter_table(
         transfer_parameters("contact_lists_to_s3", "ContactListsToS3Operator")
     ),
+    "ContactListCatalogToS3Operator": lambda: parameter_table(
+        transfer_parameters("contact_list_catalog_to_s3", "ContactListCatalogToS3Operator")
+    ),
     "CampaignContactsToS3Operator": lambda: parameter_table(
         transfer_parameters("campaign_contacts_to_s3", "CampaignContactsToS3Operator")
     ),

@@ -11,10 +11,10 @@ from airflow_provider_kore.parameters import check_choice, operator_parameter, o
 from airflow_provider_kore.snapshot.layout import Layout, default_changes_prefix
 from airflow_provider_kore.task.assets import snapshot_uri
 from airflow_provider_kore.task.context import run_date, run_parameters
-from airflow_provider_kore.task.run import Landed, LandingOperator, Place
+from airflow_provider_kore.task.run import Landed, LandingOperator, Place, without_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow.sdk import BaseOperatorLink, Context
 
@@ -101,11 +101,11 @@ class ContactListChangesOperator(LandingOperator):
         super().__init__(**kwargs)
         self._keep(locals())
 
-    def _place(self) -> Place:
+    def _places(self) -> Sequence[Place]:
         given = self._given()
         table = given["changes_prefix"] or default_changes_prefix(str(given["s3_prefix"]))
         partition = {"contact_list_id": given["contact_list_id"]}
-        return Place(bucket=given["s3_bucket"], prefix=table, partition=partition)
+        return (Place(bucket=given["s3_bucket"], prefix=table, partition=partition),)
 
     def _land(self, context: Context, stop: Stop) -> Landed:
         from airflow_provider_kore.changes.run import find_changes
@@ -131,16 +131,15 @@ class ContactListChangesOperator(LandingOperator):
                 raise AirflowSkipException(str(err)) from None
             raise
         counts = ("added", "changed", "gone", "unchanged", "changes")
-        return Landed(
-            uri=snapshot_uri(store.bucket, output.prefix, dict(output.dataset.partition)),
-            summary={
-                **{name: manifest.content.get(name) for name in counts},
-                "contact_list_id": spec.contact_list_id,
-                "snapshot_date": output.snapshot_date,
-                "since": manifest.content.get("older", {}).get("snapshot_date"),
-                "snapshot_id": manifest.snapshot_id,
-                "bucket": store.bucket,
-                "manifest_key": key,
-                "keys": manifest.keys,
-            },
-        )
+        summary = {
+            **{name: manifest.content.get(name) for name in counts},
+            "contact_list_id": spec.contact_list_id,
+            "snapshot_date": output.snapshot_date,
+            "since": manifest.content.get("older", {}).get("snapshot_date"),
+            "snapshot_id": manifest.snapshot_id,
+            "bucket": store.bucket,
+            "manifest_key": key,
+            "keys": manifest.keys,
+        }
+        uri = snapshot_uri(store.bucket, output.prefix, dict(output.dataset.partition))
+        return Landed(summary=summary, events={uri: without_keys(summary)})

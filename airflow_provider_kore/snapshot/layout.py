@@ -107,7 +107,7 @@ class Layout:
         """Return what the manifest says of the run that made it."""
         spec = self.spec
         return {
-            **asdict(spec.run),
+            **{name: value for name, value in asdict(spec.run).items() if value is not None},
             "try_number": spec.try_number,
             "generation": spec.generation,
             "recipe": self.recipe,

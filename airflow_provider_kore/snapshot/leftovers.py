@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def remove_leftovers(spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock, *, uploads: bool) -> None:
-    """Clean up after runs of this task that never came back, and after own uploads that were cut off."""
+def remove_leftovers(
+    spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock, *, uploads: bool, others: bool = True
+) -> None:
+    """Clean up after runs of this task that never came back, and after own uploads that were cut off.
+
+    :param uploads: whether the store lists them.
+    :param others: whether to look for what other runs have staged; False: this task has done so.
+    """
     before = datetime.fromtimestamp(clock.time() - spec.staging_expiry, UTC)
     try:
-        removed = _delete_expired(store, layout, before=before)
+        removed = _delete_expired(store, layout, before=before) if others else 0
         if removed:
             log.info("Removed %s of runs that never came back.", count(removed, "checkpoint"))
         if not uploads:

@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_provider_kore.exceptions import PausedError, StoppedError
 from airflow_provider_kore.quoting import count
@@ -15,6 +15,7 @@ from airflow_provider_kore.snapshot.phases import Teller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.checkpoints import Note
@@ -72,6 +73,22 @@ class ShownCheckpoints:
         self._rows = rows
 
 
+class Progress(Protocol):
+    """Says how far a walk is."""
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Read pages until the end of the block."""
+
+    def resumed(self, offset: int, note: Note, try_number: int) -> None:
+        """Say that the walk continues, and where."""
+
+    def built_on(self, date: str, rows: int) -> None:
+        """Say that the last snapshot is built on."""
+
+    def page(self, page: Page) -> None:
+        """Note a page."""
+
+
 class ProgressLog:
     """One line now and then; never one per page.
 
@@ -96,9 +113,19 @@ class ProgressLog:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Read pages until the end of the block; a line tells if one takes long."""
-        what = f"waiting for an answer about {self._dataset.title}"
-        with self._teller.phase(what, f"{self._dataset.rows} read") as self._waiting:
+        with self.asking(self._dataset):
             yield
+
+    @contextmanager
+    def asking(self, dataset: Dataset) -> Iterator[None]:
+        """Do so of one of several."""
+        what = f"waiting for an answer about {dataset.title}"
+        with self._teller.phase(what, f"{dataset.rows} read") as phase:
+            before, self._waiting = self._waiting, phase
+            try:
+                yield
+            finally:
+                self._waiting = before
 
     def resumed(self, offset: int, note: Note, try_number: int) -> None:
         """Say that the walk continues, and where; and of the try that was here before, how it ended.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore import __version__
@@ -23,7 +24,7 @@ from airflow_provider_kore.snapshot.learning import describe_history
 from airflow_provider_kore.snapshot.leftovers import remove_leftovers
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
 from airflow_provider_kore.snapshot.phases import Teller
-from airflow_provider_kore.snapshot.progress import Checkpoint, ShownCheckpoints
+from airflow_provider_kore.snapshot.progress import Checkpoint, Progress, ProgressLog, ShownCheckpoints
 from airflow_provider_kore.snapshot.publish import Publisher
 from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.snapshot.seal import Seal
@@ -35,14 +36,16 @@ from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.snapshot.walking import Ended
+    from airflow_provider_kore.store.capabilities import Capabilities
     from airflow_provider_kore.store.store import ObjectStore
     from airflow_provider_kore.walk.reader import Reader
+    from airflow_provider_kore.walk.source import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,46 @@ def take_snapshot(
 
     Raises RetryableError if the same call may succeed later, FatalError if a person has to change something.
     """
+    steps = snapshot_in_steps(
+        spec, client, store, clock, stop, staging_store=staging_store, on_checkpoint=on_checkpoint, teller=teller
+    )
+    while True:  # a source that is looked at alone has one step
+        try:
+            next(steps)
+        except StopIteration as end:
+            landed: Manifest = end.value
+            return landed
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the snapshots of one task have in common, and find out once."""
+
+    progress: Callable[[Dataset], Progress]
+    """Returns what says how far one of them is."""
+    breaks: Callable[[], bool]
+    """Whether a walk shall stop after a page, for others that wait."""
+    capabilities: Capabilities | None = None
+    """Of the bucket, once they are known."""
+
+
+def snapshot_in_steps(
+    spec: SnapshotSpec,
+    client: Reader,
+    store: ObjectStore,
+    clock: Clock,
+    stop: Stop | None = None,
+    *,
+    staging_store: ObjectStore | None = None,
+    on_checkpoint: Callable[[Checkpoint], None] | None = None,
+    teller: Teller | None = None,
+    shared: Shared | None = None,
+) -> Generator[bool, None, Manifest]:
+    """Do what :func:`take_snapshot` does, and stop now and then.
+
+    Yields True where the source has to be looked at together with others. Everything is in a checkpoint then: closed
+    there, it leaves to the next try to look. Yields False where others may go first; it ends by an error there.
+    """
     stop, teller = stop or Stop(), teller or Teller(clock)
     layout = Layout(spec, client.config.source)
     layout.check_keys()
@@ -80,7 +123,8 @@ def take_snapshot(
     seal = Seal(client.config, layout.list_prefix) if spec.dataset.grows_at_end else None
     publisher = Publisher(spec=spec, layout=layout, store=store, stop=stop, clock=clock, teller=teller, seal=seal)
     if published is not None:
-        log.info(
+        log.log(
+            logging.INFO if shared is None else logging.DEBUG,
             "This run has published %s already.",
             spec.dataset.count(published.rows),
         )
@@ -94,7 +138,8 @@ def take_snapshot(
         return published
     own = target.own
     with teller.phase("trying what the bucket can do"):
-        capabilities = find_out(
+        known = None if shared is None else shared.capabilities
+        capabilities = known or find_out(
             store,
             staging_store,
             clock,
@@ -103,21 +148,26 @@ def take_snapshot(
             staging=layout.staging,
             durable=spec.durable,
         )
+    if shared is not None:
+        shared.capabilities = capabilities
     if own is not None and spec.dataset.forgets:
         spec.source.check_replaced(own.content, spec.source.look(client))
     with teller.phase("cleaning up what earlier runs have left"):
-        remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
+        remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads, others=known is None)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, store.uri(layout.staging))
+    progress = ProgressLog(spec.dataset, client, clock, teller) if shared is None else shared.progress(spec.dataset)
     basis, whole_because = _basis(spec, layout, store, client, target=target, clock=clock, stop=stop, teller=teller)
     with _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller, basis=basis) as staging:
-        ended = Walking(
+        ended = yield from Walking(
             spec=spec,
             client=client,
             staging=staging,
             clock=clock,
             stop=stop,
             shown=shown,
+            progress=progress,
             teller=teller,
+            breaks=None if shared is None else shared.breaks,
             basis=basis,
             whole_because=whole_because,
         ).read()
@@ -175,6 +225,8 @@ def _staging(
     try:
         with staging:
             yield staging
+    except GeneratorExit:  # of a walk that waits for the look after it
+        raise
     except BaseException as error:
         if spec.durable and staging.kept_until:
             if shown is not None:

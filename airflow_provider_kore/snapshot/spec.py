@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
@@ -43,11 +43,14 @@ class RunKey:
     run_id: str
     task_id: str
     map_index: int = -1
+    item: str | None = None
+    """Which of the snapshots that the task takes; None: it takes one."""
 
     @property
     def digest(self) -> str:
         """A short name for it that is safe in keys and metadata; run ids hold ``:`` and ``+``."""
-        return digest([self.dag_id, self.run_id, self.task_id, self.map_index])
+        item = [] if self.item is None else [self.item]
+        return digest([self.dag_id, self.run_id, self.task_id, self.map_index, *item])
 
 
 def digest(value: object) -> str:
@@ -198,6 +201,10 @@ class SnapshotSpec:
                 self.made_with,
             ]
         )
+
+    def of(self, source: Source) -> Self:
+        """Return the same for one of several sources that the task takes snapshots of."""
+        return replace(self, source=source, run=replace(self.run, item=source.dataset.name))
 
     @classmethod
     def parse(

@@ -153,7 +153,7 @@ class Staging:
                 cuts = self._cuts
                 self.checkpoint()
                 self.kept_until = self.stored_until
-                if self._chain and self._cuts == cuts and not isinstance(error, STORE_FAILS):
+                if self._chain and self._cuts == cuts and not isinstance(error, (*STORE_FAILS, GeneratorExit)):
                     self._cut(rows_or_not=True)  # all rows were written already: then only how it ended
                     self._settle()
         except KoreError as err:  # never in place of the error that is on its way out
@@ -283,6 +283,19 @@ class Staging:
         self._state = state or self._state
         self._cut()
         self._settle()
+
+    def rest(self, state: WalkState) -> None:
+        """Write everything, and keep no thread and no row until the next page is added.
+
+        :param state: what the walk knows at its end.
+        """
+        self.checkpoint()
+        if state != self._state:
+            self._state = state
+            self._cut(rows_or_not=True)
+            self._settle()
+        self._writes.close()
+        self._writes = Prefetcher[str, Chunk](1)
 
     def _cut(self, *, rows_or_not: bool = False) -> None:
         """Begin to write the open chunk."""

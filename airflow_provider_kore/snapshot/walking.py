@@ -16,14 +16,16 @@ from airflow_provider_kore.exceptions import (
     PaginationError,
     TempSpaceError,
 )
-from airflow_provider_kore.snapshot.progress import ProgressLog
+from airflow_provider_kore.walk.source import LookLater
 from airflow_provider_kore.walk.walk import Walk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.basis import Basis
     from airflow_provider_kore.snapshot.phases import Teller
-    from airflow_provider_kore.snapshot.progress import ShownCheckpoints
+    from airflow_provider_kore.snapshot.progress import Progress, ShownCheckpoints
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.staging import Staging
     from airflow_provider_kore.stop import Stop
@@ -51,6 +53,7 @@ class Ended:
 class Walking:
     """Reads one list into staging.
 
+    :param breaks: whether to stop after a page, for others that wait; None: there are no others.
     :param basis: the last snapshot, if it may be built on or compared with.
     :param whole_because: why all of the list has to be read; None: it need not be, if there is a basis.
     """
@@ -61,23 +64,27 @@ class Walking:
     clock: Clock
     stop: Stop
     shown: ShownCheckpoints
+    progress: Progress
     teller: Teller
+    breaks: Callable[[], bool] | None = None
     basis: Basis | None = None
     whole_because: str | None = None
 
-    def read(self) -> Ended:
+    def read(self) -> Generator[bool, None, Ended]:
         """Read the list; walk it again if it changed meanwhile and the author wants that.
+
+        Yields True where the list has to be looked at together with others, with everything in a checkpoint, and False
+        where others may go first.
 
         To build on the last snapshot costs little and does not count as a walk. Whatever is doubted about it, all of
         the list is walked.
 
         Raises DriftError, PaginationError, and what the client and the store raise.
         """
-        progress = ProgressLog(self.spec.dataset, self.client, self.clock, self.teller)
         walks, built_on, resumable, whole_because = 1, 0, True, self.whole_because
         while True:
             try:
-                walked, because = self._walk(progress, resumable=resumable, whole_because=whole_because)
+                walked, because = yield from self._walk(resumable=resumable, whole_because=whole_because)
             except (DriftError, PaginationError) as err:
                 resumable, on_basis = False, self.staging.on_basis
                 if isinstance(err, PaginationError) and not on_basis:
@@ -93,29 +100,43 @@ class Walking:
             else:
                 return Ended(walked=walked, walks=walks, whole_because=because)
 
-    def _walk(self, progress: ProgressLog, *, resumable: bool, whole_because: str | None) -> tuple[Walked, str | None]:
+    def _walk(self, *, resumable: bool, whole_because: str | None) -> Generator[bool, None, tuple[Walked, str | None]]:
         staging, walk = self.staging, self._new_walk()
-        resumed = resumable and self._resume(walk, progress)
-        with progress.waiting():
-            if not resumed:
-                walk, whole_because = self._begin(progress, whole_because)
-            for page in walk.pages():  # ends after a stop, with the pages that were asked for already
-                staging.add(page, walk.state)
-                staging.checkpoint_if_due(page.total)
-                self.shown.show(staging.stored_until, page.total)
-                progress.page(page)
+        resumed = resumable and self._resume(walk)
+        if not resumed:
+            with self.progress.waiting():
+                walk, whole_because = self._begin(whole_because)
+        while (yield from self._read_on(walk)):
+            staging.rest(walk.state)
+            yield True
         if staging.on_basis and self.basis is not None:
             self.basis.check_fit(staging.columns)
         elif resumed and self.basis is not None:
             whole_because = whole_because or "an earlier try of this run had begun to walk all of it"
         return walk.verdict(), whole_because
 
-    def _begin(self, progress: ProgressLog, whole_because: str | None) -> tuple[Walk, str | None]:
+    def _read_on(self, walk: Walk) -> Generator[bool, None, bool]:
+        """Read to the end; return whether the list has to be looked at with others then. Leaves no page in memory."""
+        staging = self.staging
+        try:
+            with self.progress.waiting():
+                for page in walk.pages():  # ends after a stop, with the pages that were asked for already
+                    staging.add(page, walk.state)
+                    staging.checkpoint_if_due(page.total)
+                    self.shown.show(staging.stored_until, page.total)
+                    self.progress.page(page)
+                    if self.breaks is not None and self.breaks():
+                        yield False
+        except LookLater:
+            return True
+        return False
+
+    def _begin(self, whole_because: str | None) -> tuple[Walk, str | None]:
         """Return a walk that has begun, and why it is one over all of the list."""
         walk = self._new_walk()
         if self.basis is not None and whole_because is None:
             self.staging.begin(on_basis=True)
-            progress.built_on(self.basis.manifest.snapshot_date, self.basis.known.rows)
+            self.progress.built_on(self.basis.manifest.snapshot_date, self.basis.known.rows)
             try:
                 walk.build_on(self.basis.known, self.basis.ids())
             except (CheckpointLostError, DriftError, PaginationError, TempSpaceError) as err:
@@ -140,14 +161,14 @@ class Walking:
             accept_drift=spec.on_drift == "accept",
         )
 
-    def _resume(self, walk: Walk, progress: ProgressLog) -> bool:
+    def _resume(self, walk: Walk) -> bool:
         """Continue where an earlier try left off; return False where there is nothing to continue, or it is damaged."""
         spec, staging = self.spec, self.staging
         with self.teller.phase("looking for checkpoints of earlier tries"):
             found = staging.find(self.clock.time() - spec.staging_expiry)
         if found is None or spec.dataset.whole:
             return False
-        progress.resumed(staging.next_offset, found.note, spec.try_number)
+        self.progress.resumed(staging.next_offset, found.note, spec.try_number)
         try:
             with self.teller.phase("reading back the checkpoints of earlier tries"):
                 walk.resume(found.state, staging.ids(), usage=found.note.usage)

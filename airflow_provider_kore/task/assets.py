@@ -80,23 +80,33 @@ def default_outlets(
     return (AssetAlias(alias),)
 
 
-def emit_events(operator: BaseOperator, context: Context, uri: str, extra: Mapping[str, Any]) -> None:
+def emit_events(
+    operator: BaseOperator, context: Context, events: Mapping[str, Mapping[str, Any]], extra: Mapping[str, Any]
+) -> None:
     """Say in this task's asset events what has landed.
 
-    Every asset among the outlets gets the extra; to every alias the table's own asset is added. The snapshot stands by
-    now, so nothing here fails the task.
+    To every alias among the outlets the assets of the tables are added; every asset among them gets the extra of its
+    own table, or else that of the task. The snapshots stand by now, so nothing here fails the task.
+
+    :param events: by the URI of a table: what is said of it.
+    :param extra: what is said of all of them together.
     """
-    events = context.get("outlet_events")
-    if events is None:
+    outlet_events = context.get("outlet_events")
+    if outlet_events is None:
         return
     at_runtime = is_partitioned_at_runtime(context)
     for outlet in operator.outlets:
         if isinstance(outlet, AssetAlias):
-            try:
-                events[outlet].add(Asset(uri), extra=dict(extra))
-            except ValueError as err:
-                log.warning("The snapshot is published, but cannot be told as an asset of Airflow: %s", err)
+            _add(outlet_events[outlet], events)
         elif isinstance(outlet, Asset):
-            events[outlet].extra = dict(extra)
+            outlet_events[outlet].extra = dict(events.get(outlet.uri, extra))
             if at_runtime:
-                events[outlet].add_partitions(str(extra["snapshot_date"]))
+                outlet_events[outlet].add_partitions(str(extra["snapshot_date"]))
+
+
+def _add(alias: Any, events: Mapping[str, Mapping[str, Any]]) -> None:
+    for uri, extra in events.items():
+        try:
+            alias.add(Asset(uri), extra=dict(extra))
+        except ValueError as err:
+            log.warning("A snapshot is published, but cannot be told as an asset of Airflow: %s", err)

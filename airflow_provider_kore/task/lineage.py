@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_kore.walk.source import Source
 
 
-def snapshot_lineage(manifest: Mapping[str, Any], *, source: Source, base_url: str, uri: str) -> OperatorLineage | None:
-    """Describe a snapshot that has landed; None where the OpenLineage provider is not installed.
+def snapshot_lineage(snapshots: Sequence[Mapping[str, Any]]) -> OperatorLineage | None:
+    """Describe snapshots that have landed; None where the OpenLineage provider is not installed.
 
-    :param manifest: its content.
-    :param source: what it is of.
-    :param base_url: of the Kore.ai environment that it was read from.
-    :param uri: location of the table that it went to: ``s3://{bucket}/…``.
+    :param snapshots: of each its ``manifest`` (its content), its ``source`` (what it is of), the ``base_url`` of the
+        Kore.ai environment that it was read from, and the ``uri`` of the table that it went to: ``s3://{bucket}/…``.
     """
     try:
         from airflow.providers.common.compat.openlineage.facet import (
@@ -35,25 +33,29 @@ def snapshot_lineage(manifest: Mapping[str, Any], *, source: Source, base_url: s
         from airflow.providers.openlineage.extractors import OperatorLineage
     except ImportError:
         return None
-    files = manifest["files"]
-    columns = [
-        SchemaDatasetFacetFields(name=column["name"], type=column.get("type"))
-        for column in (files[0].get("columns", ()) if files else ())
-    ]
-    statistics = OutputStatisticsOutputDatasetFacet(
-        rowCount=sum(file["rows"] for file in files), size=sum(file.get("bytes", 0) for file in files)
-    )
-    return OperatorLineage(
-        inputs=[Dataset(namespace=f"kore://{urlsplit(base_url).netloc}", name=_path(manifest, source))],
-        outputs=[
-            OutputDataset(
-                namespace=f"s3://{urlsplit(uri).netloc}",
-                name=urlsplit(uri).path.lstrip("/"),
-                facets={"schema": SchemaDatasetFacet(fields=columns)},
-                outputFacets={"outputStatistics": statistics},
-            )
-        ],
-    )
+
+    def read(one: Mapping[str, Any]) -> Dataset:
+        return Dataset(
+            namespace=f"kore://{urlsplit(one['base_url']).netloc}", name=_path(one["manifest"], one["source"])
+        )
+
+    def written(one: Mapping[str, Any]) -> OutputDataset:
+        files, place = one["manifest"]["files"], urlsplit(one["uri"])
+        columns = [
+            SchemaDatasetFacetFields(name=column["name"], type=column.get("type"))
+            for column in (files[0].get("columns", ()) if files else ())
+        ]
+        statistics = OutputStatisticsOutputDatasetFacet(
+            rowCount=sum(file["rows"] for file in files), size=sum(file.get("bytes", 0) for file in files)
+        )
+        return OutputDataset(
+            namespace=f"s3://{place.netloc}",
+            name=place.path.lstrip("/"),
+            facets={"schema": SchemaDatasetFacet(fields=columns)},
+            outputFacets={"outputStatistics": statistics},
+        )
+
+    return OperatorLineage(inputs=list(map(read, snapshots)), outputs=list(map(written, snapshots)))
 
 
 def _path(manifest: Mapping[str, Any], source: Source) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -19,7 +19,7 @@ from airflow_provider_kore.task.lineage import snapshot_lineage
 from airflow_provider_kore.task.retry_policy import set_retry_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
@@ -42,12 +42,17 @@ class Place:
 class Landed:
     """What a task has landed, for Airflow to show."""
 
-    uri: str
-    """The table's location."""
     summary: Mapping[str, Any]
-    """The task's XCom; without ``keys`` also the asset's event."""
-    lineage: Mapping[str, Any] = field(default_factory=dict)
-    """What OpenLineage is told besides; empty: nothing."""
+    """The task's XCom."""
+    events: Mapping[str, Mapping[str, Any]]
+    """What is said of each asset, by its URI: the table's location."""
+    lineage: Sequence[Mapping[str, Any]] = ()
+    """What OpenLineage is told of some of them, as :func:`snapshot_lineage` takes it."""
+
+
+def without_keys(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an asset's event says of what a task has landed: its XCom without ``keys``."""
+    return {name: value for name, value in summary.items() if name != "keys"}
 
 
 class LandingOperator(Declared, AssetOperator, ABC):
@@ -69,16 +74,20 @@ class LandingOperator(Declared, AssetOperator, ABC):
         """Keep parameters, and with the last of them the outlets that follow from them."""
         super()._keep(given)
         if self._wants_outlets and all(name in vars(self) for name in self.declared):
-            place = self._place()
-            self.add_outlets(default_outlets(place.bucket, place.prefix, place.partition, alias=self.asset_alias))
+            for place in self._places():
+                self.add_outlets(default_outlets(place.bucket, place.prefix, place.partition, alias=self.asset_alias))
 
     @abstractmethod
-    def _place(self) -> Place:
-        """Return where the table will be, as far as the DAG's author has said."""
+    def _places(self) -> Sequence[Place]:
+        """Return where the tables will be, as far as the DAG's author has said."""
 
     @abstractmethod
     def _land(self, context: Context, stop: Stop) -> Landed:
         """Do it. Raises KoreError; PausedError where a wait is longer than a worker should be kept for."""
+
+    def _noted(self) -> dict[str, Any]:
+        """Return arguments of :meth:`resume` that the next stretch of this try should have besides."""
+        return {}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Do it, or the first stretch of it.
@@ -119,8 +128,7 @@ class LandingOperator(Declared, AssetOperator, ABC):
                 except PausedError as err:
                     stop.check()  # a task that was told to stop must not come back
                     self._pause(context, err, since)
-                event = {name: value for name, value in landed.summary.items() if name != "keys"}
-                emit_events(self, context, landed.uri, event)
+                emit_events(self, context, landed.events, without_keys(landed.summary))
                 self._landed = landed
                 stop.check()  # told at the very end: what has landed stands, and the task still is no success
                 return dict(landed.summary)
@@ -149,7 +157,7 @@ class LandingOperator(Declared, AssetOperator, ABC):
         self.defer(
             trigger=WaitTrigger(moment=datetime.fromtimestamp(until, UTC)),
             method_name="resume",
-            kwargs={"since": since, "try_number": context["ti"].try_number},
+            kwargs={"since": since, "try_number": context["ti"].try_number, **self._noted()},
             timeout=timedelta(seconds=left + (err.retry_after or 0.0)),
         )
 
@@ -161,4 +169,4 @@ class LandingOperator(Declared, AssetOperator, ABC):
         landed has to be kept on the operator.
         """
         landed = self._landed
-        return snapshot_lineage(**landed.lineage, uri=landed.uri) if landed and landed.lineage else None
+        return snapshot_lineage(landed.lineage) if landed and landed.lineage else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from airflow_provider_kore.links.snapshot import ManifestLink, SnapshotLink, push_links
 from airflow_provider_kore.parameters import (
@@ -22,17 +23,22 @@ from airflow_provider_kore.task.assets import snapshot_uri
 from airflow_provider_kore.task.context import retry_follows, run_date, run_parameters, run_type
 from airflow_provider_kore.task.declared import KORE_CONN_ID
 from airflow_provider_kore.task.metrics import send_metrics
-from airflow_provider_kore.task.run import Landed, LandingOperator, Place
+from airflow_provider_kore.task.run import Landed, LandingOperator, Place, without_keys
 from airflow_provider_kore.task.state import ShownProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from airflow.sdk import BaseOperatorLink, Context
 
+    from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
+    from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
+    from airflow_provider_kore.hooks.s3 import Bucket
     from airflow_provider_kore.snapshot.fields import FieldPolicies
+    from airflow_provider_kore.snapshot.manifest import Manifest
+    from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.walk.source import Source
 
@@ -41,6 +47,43 @@ OF_SPEC: Final = parameters_of(SnapshotSpec)
 """What a snapshot wants to know, as it declares it; an operator's bounds are named after its rows: ``min_contacts``."""
 
 _BOUNDS: Final = ("min_rows", "max_rows")
+
+
+class Opened(NamedTuple):
+    """What a task that takes snapshots works with."""
+
+    spec: SnapshotSpec
+    client: CampaignClient
+    bucket: Bucket
+    clock: Clock
+    teller: Teller
+    progress: ShownProgress
+
+    def lineage_of(self, spec: SnapshotSpec, manifest: Manifest) -> dict[str, Any]:
+        """Return what OpenLineage is told of a snapshot; its ``uri`` is also that of its asset."""
+        return {
+            "manifest": manifest.content,
+            "source": spec.source,
+            "base_url": self.client.config.base_url,
+            "uri": snapshot_uri(self.bucket.store.bucket, spec.prefix, dict(spec.dataset.partition)),
+        }
+
+
+def summary_of(spec: SnapshotSpec, manifest: Manifest, bucket: str) -> dict[str, Any]:
+    """Return what is said of a snapshot that has landed."""
+    from airflow_provider_kore.snapshot.layout import Layout
+
+    return {
+        spec.dataset.file_name: manifest.rows,
+        "consistent": manifest.consistent,
+        **dict(spec.dataset.partition),
+        **{name: manifest.content.get(name) for name in spec.dataset.summary},
+        "snapshot_date": spec.snapshot_date,
+        "snapshot_id": manifest.snapshot_id,
+        "bucket": bucket,
+        "manifest_key": Layout(spec).manifest,
+        "keys": manifest.keys,
+    }
 
 
 class SnapshotToS3Operator(LandingOperator, ABC):
@@ -197,64 +240,64 @@ class SnapshotToS3Operator(LandingOperator, ABC):
         """Return the links to what the snapshot is of."""
         return {}
 
-    def _place(self) -> Place:
+    def _places(self) -> Sequence[Place]:
         given = self._given()
         partition = None if self.partition is None else {name: given[name] for name in self.partition}
-        return Place(bucket=given["s3_bucket"], prefix=given["s3_prefix"], partition=partition)
+        return (Place(bucket=given["s3_bucket"], prefix=given["s3_prefix"], partition=partition),)
 
-    def _land(self, context: Context, stop: Stop) -> Landed:
+    def _links(self, opened: Opened) -> dict[type[BaseOperatorLink], str]:
+        from airflow_provider_kore.snapshot.layout import Layout
+
+        console, store, layout = opened.bucket.console, opened.bucket.store, Layout(opened.spec)
+        return {
+            SnapshotLink: console.folder_url(store.bucket, layout.partition),
+            ManifestLink: console.object_url(store.bucket, layout.manifest),
+            **self._source_links(opened.client.config),
+        }
+
+    @contextmanager
+    def _opened(self, context: Context, stop: Stop) -> Iterator[Opened]:
+        """Check every parameter, and connect to both sides until the end of the block."""
         from airflow_provider_kore.clock import SystemClock
         from airflow_provider_kore.hooks.campaign import KoreCampaignHook
         from airflow_provider_kore.hooks.s3 import open_bucket
-        from airflow_provider_kore.snapshot.layout import Layout
         from airflow_provider_kore.snapshot.phases import Teller
-        from airflow_provider_kore.snapshot.run import take_snapshot
         from airflow_provider_kore.stop import StoppableClock
 
         hook = KoreCampaignHook(self._checked("kore_conn_id"))
         spec = self._spec(context, hook)
         bucket = open_bucket(*self._given("s3_bucket", "aws_conn_id", "s3_settings").values())
-        store, layout, ti = bucket.store, Layout(spec), context["ti"]
-        progress, teller = ShownProgress(context), Teller()
+        ti, progress, teller = context["ti"], ShownProgress(context), Teller()
         clock = teller.quiet(StoppableClock(SystemClock(), stop))
         with hook.connect(clock=clock, stop=stop, pause_after=self._pause_after(spec)) as client:
-            links: dict[type[BaseOperatorLink], str] = {
-                SnapshotLink: bucket.console.folder_url(store.bucket, layout.partition),
-                ManifestLink: bucket.console.object_url(store.bucket, layout.manifest),
-            }
-            push_links(self, ti, links | self._source_links(client.config))
+            opened = Opened(spec, client, bucket, clock, teller, progress)
+            push_links(self, ti, self._links(opened))
             try:
                 with teller.watching():
-                    manifest = take_snapshot(
-                        spec,
-                        client,
-                        store,
-                        clock,
-                        stop,
-                        staging_store=bucket.staging,
-                        on_checkpoint=progress.checkpoint,
-                        teller=teller,
-                    )
+                    yield opened
             finally:
                 progress.close()
                 send_metrics(client.spent, dag_id=ti.dag_id, task_id=ti.task_id)
-        progress.landed(manifest.rows, store.uri(layout.manifest))
-        partition = dict(spec.dataset.partition)
-        return Landed(
-            uri=snapshot_uri(store.bucket, spec.prefix, partition),
-            summary={
-                spec.dataset.file_name: manifest.rows,
-                "consistent": manifest.consistent,
-                **partition,
-                **{name: manifest.content.get(name) for name in spec.dataset.summary},
-                "snapshot_date": spec.snapshot_date,
-                "snapshot_id": manifest.snapshot_id,
-                "bucket": store.bucket,
-                "manifest_key": layout.manifest,
-                "keys": manifest.keys,
-            },
-            lineage={"manifest": manifest.content, "source": spec.source, "base_url": client.config.base_url},
-        )
+
+    def _land(self, context: Context, stop: Stop) -> Landed:
+        from airflow_provider_kore.snapshot.layout import Layout
+        from airflow_provider_kore.snapshot.run import take_snapshot
+
+        with self._opened(context, stop) as opened:
+            spec, store = opened.spec, opened.bucket.store
+            manifest = take_snapshot(
+                spec,
+                opened.client,
+                store,
+                opened.clock,
+                stop,
+                staging_store=opened.bucket.staging,
+                on_checkpoint=opened.progress.checkpoint,
+                teller=opened.teller,
+            )
+        opened.progress.landed(manifest.rows, store.uri(Layout(spec).manifest))
+        summary, lineage = summary_of(spec, manifest, store.bucket), opened.lineage_of(spec, manifest)
+        return Landed(summary=summary, events={lineage["uri"]: without_keys(summary)}, lineage=(lineage,))
 
     def _spec(self, context: Context, hook: KoreCampaignHook) -> SnapshotSpec:
         """Check every parameter. Raises ParameterError, ConfigError."""

@@ -57,6 +57,7 @@ class OffsetPagination:
     :param id_name: what tells one from another, in messages.
     :param vendor_name: what the vendor calls the endpoint, in messages.
     :param aligned: whether pages have numbers, so that all of them must be as long as the server lets them be.
+    :param end: :attr:`end` of another process that has read all of it.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class OffsetPagination:
         id_name: str = "_id",
         vendor_name: str = "getAllContacts",
         aligned: bool = False,
+        end: str | None = None,
     ) -> None:
         self.progress = progress or Progress()
         self.ids = IdSet() if ids is None else ids
@@ -94,7 +96,12 @@ class OffsetPagination:
         self._last_id: str | None = None
         self._overlaps = 0
         self._overlapping = False
-        self._end: str | None = None
+        self._end = end
+
+    @property
+    def end(self) -> str | None:
+        """What proved the end, as evidence names it; None: it is not proven yet."""
+        return self._end
 
     @property
     def next(self) -> PageRequest | None:
@@ -122,10 +129,6 @@ class OffsetPagination:
     def reopen(self) -> None:
         """Take back that the end is proven: there is more after all."""
         self._end, self._overlaps, self._overlapping = None, 0, False
-
-    def conclude(self) -> None:
-        """Take the end for proven, by a page that was read before and held nothing more."""
-        self._end = "known_end"
 
     def refuse_limit(self) -> bool:
         """Note that the server refuses the limit; return whether asking without one may help."""

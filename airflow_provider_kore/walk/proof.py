@@ -96,7 +96,7 @@ def _unproven(state: WalkState, appended: int, after: SourceState, dataset: Data
 
 
 def seconds_between(earlier: str, later: str | None) -> float:
-    """Return the seconds between two instants; endless where one of them is none."""
+    """Return the seconds between two instants as the vendor writes them; infinity if one is none."""
     try:
         return (datetime.fromisoformat(later or "") - datetime.fromisoformat(earlier)).total_seconds()
     except (ValueError, TypeError):

@@ -10,9 +10,10 @@ from airflow_provider_kore.quoting import count
 from airflow_provider_kore.walk.page import Record, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_kore.walk.page import Evidence, Page
+    from airflow_provider_kore.walk.state import WalkState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,10 @@ class Dataset:
         return warnings
 
 
+class LookLater(Exception):  # noqa: N818  # no error: what was walked waits for a look that others share
+    """A source can't be looked at after its walk yet; :meth:`Sources.look` comes first."""
+
+
 class Source(Protocol):
     """A dataset that can be read. Frozen, and checked when it is made."""
 
@@ -117,6 +122,19 @@ class Source(Protocol):
 
     def look(self, client: Any) -> SourceState:
         """Ask it about itself, with the vendor's client. Raises NotFoundError if it does not exist."""
+
+    def first_look(self, client: Any) -> SourceState:
+        """Do so before a walk, or before it is continued: what was told since the last page was read is as good."""
+        return self.look(client)
+
+    def last_look(self, client: Any, state: WalkState) -> SourceState:  # noqa: ARG002  # some look together
+        """Do so after the last page.
+
+        :param state: of the walk.
+
+        Raises LookLater if what tells it shall be asked for other sources, too; then it is called once more.
+        """
+        return self.look(client)
 
     def check(self, page: Page) -> None:  # noqa: ARG002  # most ask for everything
         """Raise ContractError if a page holds what was not asked for."""
@@ -132,6 +150,19 @@ class Source(Protocol):
         :param state: of the source now.
         """
         return
+
+
+class Sources(Protocol):
+    """Sources that one request tells of."""
+
+    def look(self, client: Any) -> Sequence[Source]:
+        """Look at all of them; return those that were not known before, the shortest first."""
+
+    def expected(self, source: Source) -> int:
+        """Return how many rows one is said to have; 0: nothing is said. A hint only."""
+
+    def is_gone(self, source: Source) -> bool:
+        """Say whether a source that was there has been deleted, and is not missed."""
 
 
 def with_id(page: Page) -> Page:

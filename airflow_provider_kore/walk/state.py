@@ -36,6 +36,8 @@ class WalkState:
     pages: int = 0
     resumed_from: int | None = None
     """The offset at which the last try continued."""
+    end: str | None = None
+    """What proved the end of the list, if all of it was read and only the look after that was missing."""
     drift: tuple[str, ...] = ()
     """What is known to have changed already, in words; only if the author accepts that."""
     continued: Continued | None = None

@@ -88,11 +88,11 @@ class Walk:
     @property
     def state(self) -> WalkState:
         """What is known now."""
-        return replace(self._state, progress=self._pagination.progress)
+        return replace(self._state, progress=self._pagination.progress, end=self._pagination.end)
 
     def start(self) -> None:
         """Begin at offset 0."""
-        self._begin(self._look().mark)
+        self._begin(self._source.first_look(self._client).mark)
 
     def _begin(self, mark: str | None) -> None:
         self._state = WalkState(walk_id=secrets.token_hex(6), started=self._clock.time(), mark=mark)
@@ -115,7 +115,7 @@ class Walk:
         seen, ids_there = ids_at([(end, length), *probes], ids, known.rows)
         self._last_ids = ids_there[0][1]
         self._tolerate, self._since = "growth", "since the last snapshot"
-        now = self._look()
+        now = self._source.first_look(self._client)
         self._state = WalkState(
             walk_id=walk_id,
             started=self._clock.time(),
@@ -142,9 +142,7 @@ class Walk:
             has_more_heard=at_end.has_more is not None,
         )
         self._forgetful = total == known.rows  # many lists may wait for a look at the same time
-        self._take_up(progress, IdSet() if self._forgetful else seen)
-        if self._forgetful:
-            self._pagination.conclude()
+        self._take_up(progress, IdSet() if self._forgetful else seen, end="known_end" if self._forgetful else None)
         self._since = "while it was read"
 
     def _check_grown(self, known: Known, at_end: PageAnswer, now: SourceState) -> int:
@@ -163,8 +161,11 @@ class Walk:
             self._drifted(f"totalResults says {total}, and the server has more than that")
         return total
 
-    def _take_up(self, progress: Progress, ids: IdSet) -> None:
-        """Read on from a place."""
+    def _take_up(self, progress: Progress, ids: IdSet, *, end: str | None = None) -> None:
+        """Read on from a place.
+
+        :param end: what has proven the end already; None: nothing has.
+        """
         self._pagination = self._client.pagination(
             self._call,
             page_size=self._page_size,
@@ -172,6 +173,7 @@ class Walk:
             ids=ids,
             tolerate=self._tolerate,
             newer_than=self._state.mark,
+            end=end,
         )
 
     def resume(self, state: WalkState, found: Iterable[str], *, usage: Iterable[Usage] = ()) -> None:
@@ -194,8 +196,10 @@ class Walk:
         self._last_ids = tuple(tail)
         if state.continued is not None:
             self._tolerate = "growth"
-        self._take_up(progress, ids)
-        now = self._look()
+        self._take_up(progress, ids, end=state.end)
+        if state.end is not None:
+            return  # what has happened since then shows at the look after it
+        now = self._source.first_look(self._client)
         total = self._total_of(self._read_again())
         first_total, known = progress.first_total, progress.total
         if first_total is not None and total is not None and total > first_total and is_provable(self.state):
@@ -209,7 +213,7 @@ class Walk:
         """Read on to the end of the list, and yield what is believed.
 
         Raises DriftError if the list changed in a way that matters (unless the author accepts that), and whatever the
-        client raises.
+        client raises. LookLater at the end, for which no page was asked: then this is called once more.
         """
         try:
             while self._verdict is None:
@@ -254,7 +258,7 @@ class Walk:
 
     def _look_behind_the_end(self) -> None:
         """Judge the walk, unless something was appended after its last page: then it reads on."""
-        after = self._look()
+        after = self._source.last_look(self._client, self.state)
         progress = self._pagination.progress
         changed = after.mark != self._state.mark or progress.total != progress.first_total
         if changed and is_provable(self.state):

@@ -11,8 +11,8 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
+from airflow_provider_kore.transfers.contact_list_catalog_to_s3 import ContactListCatalogToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
-from airflow_provider_kore.transfers.contact_lists_to_s3 import ContactListsToS3Operator
 
 if TYPE_CHECKING:
     from bench import Bench
@@ -46,7 +46,7 @@ def test_every_operator_has_an_asset_or_an_alias_of_its_own() -> None:
     assert templated.outlets == [AssetAlias("kore_campaign_contacts")]
     # Which application it is, only the connection knows.
     assert CampaignsToS3Operator(task_id="t", s3_bucket="lake").outlets == [AssetAlias("kore_campaigns")]
-    assert ContactListsToS3Operator(task_id="t", s3_bucket="lake").outlets == [
+    assert ContactListCatalogToS3Operator(task_id="t", s3_bucket="lake").outlets == [
         AssetAlias("kore_contact_list_catalogue")
     ]
 
@@ -82,7 +82,7 @@ def test_a_mapped_task_has_its_operators_alias_which_its_dag_knows(default_args:
                 (ContactListToS3Operator, "contact_list_id"),
                 (CampaignContactsToS3Operator, "campaign_id"),
                 (CampaignsToS3Operator, "s3_prefix"),
-                (ContactListsToS3Operator, "s3_prefix"),
+                (ContactListCatalogToS3Operator, "s3_prefix"),
                 (ContactListChangesOperator, "contact_list_id"),
             )
         ]
@@ -145,7 +145,7 @@ def test_a_prefix_that_is_not_ascii_is_a_uri_all_the_same(bench: Bench) -> None:
 
 def test_a_catalogues_event_names_the_application_that_the_connection_knows(bench: Bench) -> None:
     context = bench.context() | {"outlet_events": OutletEventAccessors()}
-    catalogue = ContactListsToS3Operator(task_id="catalogue", s3_bucket=bench.bucket)
+    catalogue = ContactListCatalogToS3Operator(task_id="catalogue", s3_bucket=bench.bucket)
     catalogue.execute(context)  # type: ignore[arg-type]
     (event,) = context["outlet_events"][AssetAlias("kore_contact_list_catalogue")].asset_alias_events
     stream = bench.kore.connection["extra"]["stream_id"]

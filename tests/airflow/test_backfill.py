@@ -15,6 +15,7 @@ from airflow_provider_kore.snapshot.filing import BACKFILL
 from airflow_provider_kore.task.context import run_type
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
+from airflow_provider_kore.transfers.contact_list_catalog_to_s3 import ContactListCatalogToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 from airflow_provider_kore.transfers.contact_lists_to_s3 import ContactListsToS3Operator
 
@@ -31,6 +32,7 @@ class DagRunType(enum.StrEnum):
 OPERATORS: list[tuple[type[Any], dict[str, Any]]] = [
     (ContactListToS3Operator, {"contact_list_id": "cl-1"}),
     (ContactListsToS3Operator, {}),
+    (ContactListCatalogToS3Operator, {}),
     (CampaignsToS3Operator, {}),
     (CampaignContactsToS3Operator, {"campaign_id": "cd-1"}),
 ]

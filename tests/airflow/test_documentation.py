@@ -27,6 +27,7 @@ PAGES = (
     "docs/campaign-contacts-to-s3.md",
     "docs/campaigns-to-s3.md",
     "docs/contact-lists-to-s3.md",
+    "docs/contact-list-catalog-to-s3.md",
     "docs/sensors.md",
     "docs/airflow.md",
     "docs/changes.md",

@@ -25,6 +25,7 @@ from airflow_provider_kore.sensors.contact_list import ContactListSensor
 from airflow_provider_kore.simulator import Simulator
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
+from airflow_provider_kore.transfers.contact_list_catalog_to_s3 import ContactListCatalogToS3Operator
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
 from airflow_provider_kore.transfers.contact_lists_to_s3 import ContactListsToS3Operator
 
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
 
 OPERATORS: dict[type[BaseOperator], dict[str, Any]] = {
     ContactListToS3Operator: {"contact_list_id": "cl-1"},
+    ContactListsToS3Operator: {},
     CampaignContactsToS3Operator: {"campaign_id": "cd-1"},
     CampaignsToS3Operator: {},
-    ContactListsToS3Operator: {},
+    ContactListCatalogToS3Operator: {},
     ContactListChangesOperator: {"contact_list_id": "cl-1", "s3_prefix": "before"},
     CampaignStatusSensor: {"campaign_id": "cd-1"},
     ContactListSensor: {"contact_list_id": "cl-1"},
@@ -53,6 +55,7 @@ VALUES: dict[str, Any] = {
     "campaign_type": "sms",
     "changes_prefix": "other_changes",
     "compression": "none",
+    "contact_list_ids": ["cl-1"],
     "deadline": 3_600.0,
     "defer_after": 60.0,
     "deferrable": True,
@@ -66,6 +69,7 @@ VALUES: dict[str, Any] = {
     "max_failures": 2,
     "max_shrink": 0.5,
     "max_walks": 2,
+    "name_pattern": "List *",
     "on_drift": "fail",
     "on_missing": "fail",
     "on_missing_field": "warn",
@@ -77,8 +81,10 @@ VALUES: dict[str, Any] = {
     "s3_settings": {"tags": {"team": "data"}},
     "since": "2025-01-01",
     "snapshot_date": "2025-01-02",
+    "sources": ["localDrive"],
     "staging_expiry": 3_600.0,
     "staging_prefix": "elsewhere",
+    "statuses": ["Ready", "Validated"],
     # Of Airflow's own:
     "mode": "reschedule",
     "soft_fail": True,

@@ -14,7 +14,7 @@ from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
 from airflow_provider_kore.hooks.campaign import KoreCampaignHook
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
-from airflow_provider_kore.transfers.contact_lists_to_s3 import ContactListsToS3Operator
+from airflow_provider_kore.transfers.contact_list_catalog_to_s3 import ContactListCatalogToS3Operator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,17 +28,17 @@ DAY = "snapshot_date=2025-03-09"
 OPERATORS: dict[type[SnapshotToS3Operator], dict[str, Any]] = {
     CampaignContactsToS3Operator: {"campaign_id": "cd-1"},
     CampaignsToS3Operator: {},
-    ContactListsToS3Operator: {},
+    ContactListCatalogToS3Operator: {},
 }
 LANDS: dict[type[SnapshotToS3Operator], str] = {
     CampaignContactsToS3Operator: f"kore/campaign_contacts/campaign_id=cd-1/{DAY}/contacts",
     CampaignsToS3Operator: f"kore/campaigns/stream_id={STREAM}/campaign_type=voice/{DAY}/campaigns",
-    ContactListsToS3Operator: f"kore/contact_list_catalogue/stream_id={STREAM}/{DAY}/contact_lists",
+    ContactListCatalogToS3Operator: f"kore/contact_list_catalogue/stream_id={STREAM}/{DAY}/contact_lists",
 }
 COUNTS: dict[type[SnapshotToS3Operator], tuple[str, int]] = {
     CampaignContactsToS3Operator: ("contacts", 130),
     CampaignsToS3Operator: ("campaigns", 60),
-    ContactListsToS3Operator: ("contact_lists", 1),
+    ContactListCatalogToS3Operator: ("contact_lists", 1),
 }
 each_operator = pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.__name__)
 
@@ -75,7 +75,7 @@ def test_the_results_name_what_they_are_of(bench: Bench) -> None:
     assert (result["campaign_id"], result["campaign_status"]) == ("cd-1", "Active")
     result = run(bench, CampaignsToS3Operator)
     assert (result["stream_id"], result["campaign_type"]) == (STREAM, "voice")
-    assert run(bench, ContactListsToS3Operator)["stream_id"] == STREAM
+    assert run(bench, ContactListCatalogToS3Operator)["stream_id"] == STREAM
 
 
 @each_operator
@@ -107,7 +107,7 @@ def test_a_retry_continues(bench: Bench, operator: type[SnapshotToS3Operator]) -
 ALIASES: dict[type[SnapshotToS3Operator], str] = {
     CampaignContactsToS3Operator: "kore_campaign_contacts",
     CampaignsToS3Operator: "kore_campaigns",
-    ContactListsToS3Operator: "kore_contact_list_catalogue",
+    ContactListCatalogToS3Operator: "kore_contact_list_catalogue",
 }
 
 
@@ -145,8 +145,8 @@ def test_a_refusal_that_no_retry_mends_fails_for_good(bench: Bench, operator: ty
         (CampaignsToS3Operator, {"filters": {"status": "completed"}}, "'filters'"),
         (CampaignsToS3Operator, {"min_campaigns": 61}, "has 60 campaigns, and min_campaigns is 61"),
         (CampaignsToS3Operator, {"min_campaigns": "many"}, "'min_campaigns'"),
-        (ContactListsToS3Operator, {"min_contact_lists": 2}, "has 1 contact lists, and min_contact_lists is 2"),
-        (ContactListsToS3Operator, {"s3_prefix": "/x"}, "'s3_prefix'"),
+        (ContactListCatalogToS3Operator, {"min_contact_lists": 2}, "has 1 contact lists, and min_contact_lists is 2"),
+        (ContactListCatalogToS3Operator, {"s3_prefix": "/x"}, "'s3_prefix'"),
     ],
 )
 def test_bad_input_fails_for_good_and_names_itself(

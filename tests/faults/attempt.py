@@ -45,6 +45,8 @@ class Job:
     prepare: Callable[[Any, Callable[..., None]], None] | None = None
     after: Callable[[Any], None] | None = None
     orphaned: bool = False
+    operator: str = "contact_list_to_s3.ContactListToS3Operator"
+    """Its module and its name, below ``transfers``."""
 
 
 @dataclass
@@ -155,7 +157,8 @@ def _be_supervisor_or_task(job: Job, pipe: int) -> None:
 
 
 def _be_task(job: Job, pipe: int) -> None:
-    from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
+    module, _, name = job.operator.partition(".")
+    kind = getattr(importlib.import_module(f"airflow_provider_kore.transfers.{module}"), name)
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.update(job.environment)
@@ -164,7 +167,7 @@ def _be_task(job: Job, pipe: int) -> None:
     def tell(event: str, **fields: Any) -> None:
         os.write(pipe, json.dumps({"event": event, "at": time.monotonic(), **fields}).encode() + b"\n")
 
-    operator = ContactListToS3Operator(task_id=job.task_id, **job.parameters)
+    operator = kind(task_id=job.task_id, **job.parameters)
 
     def handler(number: int, frame: object) -> None:
         """What Airflow's handler does: it calls on_kill, and returns."""

@@ -60,16 +60,18 @@ class ContactListSource(Source):
             details = client.get_contact_list(self.contact_list_id)
         except (ContractError, RequestRefusedError) as err:
             log.warning("The list's updatedAt cannot be had, so it cannot bear witness: %s", err)
-        mark, records = mark_of(details.get("updatedAt")), _number(details.get("totalRecordCount"))
-        return SourceState(
-            mark=mark,
-            record_count=records,
-            identity={
-                "contact_list_id": self.contact_list_id,
-                "contact_list_name": name_of(details.get("name")),
-            },
-            facts={"list_updated_at": mark, "list_record_count": records},
-        )
+        return state_of(self.contact_list_id, details)
+
+
+def state_of(contact_list_id: str, details: Mapping[str, object]) -> SourceState:
+    """Return what a list says of itself, in its details or in its entry of the catalogue."""
+    mark, records = mark_of(details.get("updatedAt")), _number(details.get("totalRecordCount"))
+    return SourceState(
+        mark=mark,
+        record_count=records,
+        identity={"contact_list_id": contact_list_id, "contact_list_name": name_of(details.get("name"))},
+        facts={"list_updated_at": mark, "list_record_count": records},
+    )
 
 
 def _number(value: object) -> int | None:
