@@ -1,9 +1,9 @@
-"""What the second day of a list costs, beside those who read all of it: ``python benchmarks/incremental.py``.
+"""What the second day costs, beside those who read everything again: ``python benchmarks/incremental.py``.
 
 Each contender lands the same list of 100,000 contacts on the day after, once unchanged and once with 500 new contacts:
-ours with and without ``incremental=True``, and the others of ``compare.py``, in processes of their own. Requests are
-what the vendor counted; the time at 60 requests a minute is the formula of ``sizing.py``, which real runs have
-confirmed. Written into ``docs/incremental.md`` by hand.
+ours with and without ``incremental=True``, and the others of ``compare.py``, in processes of their own. Then 200 lists
+of 500 contacts, of which none or five have changed. Requests are what the vendor counted; the time at 60 requests a
+minute is the formula of ``sizing.py``, which real runs have confirmed. Written into ``docs/incremental.md`` by hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import sizing
-from compare import BUCKET, DLT, HTTP, LOOP, OTHER, PAGE, PER_MINUTE, World
+from compare import BUCKET, DLT, HTTP, LOOP, OTHER, PAGE, PER_MINUTE, SHORT, World
 from report import table
 from servers import environment, start, start_s3
 
@@ -27,12 +27,17 @@ if TYPE_CHECKING:
     from vendor import Vendor
 
 CONTACTS, NEW = 100_000, 500
+LISTS, EACH, CHANGED = 200, 500, 5
 
 
 class Ours:
     """The operator, day after day, each in a process of its own."""
 
-    def __init__(self, world: World, vendor: Vendor, list_id: str) -> None:
+    def __init__(self, world: World, vendor: Vendor, list_id: str | None) -> None:
+        """Land nothing yet.
+
+        :param list_id: None: all lists, in one task.
+        """
         self._world = world
         self._vendor = vendor
         self._list_id = list_id
@@ -57,22 +62,58 @@ class Ours:
 def child(job: dict[str, Any]) -> None:
     """Land one day."""
     from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
+    from airflow_provider_kore.transfers.contact_lists_to_s3 import ContactListsToS3Operator
 
-    operator = ContactListToS3Operator(
-        task_id="land",
-        contact_list_id=job["list"],
-        s3_bucket=BUCKET,
-        s3_prefix="ours",
-        snapshot_date=f"2026-11-{job['day']:02d}",
-        incremental=job["incremental"],
+    given = {
+        "task_id": "land",
+        "s3_bucket": BUCKET,
+        "s3_prefix": f"ours-{job['list']}",
+        "snapshot_date": f"2026-11-{job['day']:02d}",
+        "incremental": job["incremental"],
+    }
+    operator: Any = (
+        ContactListsToS3Operator(**given)
+        if job["list"] is None
+        else ContactListToS3Operator(contact_list_id=job["list"], **given)
     )
     ti = SimpleNamespace(dag_id="bench", run_id=f"day-{job['day']}", task_id="land", map_index=-1, try_number=1)
     context: Any = {"ti": ti, "dag_run": SimpleNamespace(run_after=datetime.now(UTC))}
     operator.execute(context)
 
 
+def measure_lists(world: World) -> list[list[str]]:
+    """Return the rows of the table of many lists."""
+    vendor = world.vendor(PAGE)
+    names = [f"cl-{number:03d}" for number in range(LISTS)]
+    for name in names:
+        vendor.add_list(EACH, name)
+    ours = Ours(world, vendor, None)
+    ours.land(incremental=False)
+    loop = world.ready(LOOP, vendor, SHORT, PAGE, 0)
+    rows = []
+    for what, changed in (("none changed", 0), (f"{CHANGED} changed", CHANGED)):
+        for name in names[:changed]:
+            vendor.change(name, "append", n=PAGE)
+        counts = {"ours, incremental": ours.land(incremental=True), "ours": ours.land(incremental=False), LOOP.name: 0}
+        for name in names:
+            loop.go(list_id=name, prefix=f"loop/{what}/{name}")
+            loop.read()
+            counts[LOOP.name] += int(vendor.report()["requests"])
+        rows += rows_of(f"{LISTS} lists, {what}", counts)
+    return rows
+
+
+def rows_of(what: str, counts: dict[str, int]) -> list[list[str]]:
+    """Return a row for each contender."""
+    least = counts["ours, incremental"]
+    return [
+        [what, name, f"{count:,}", f"{count / least:,.0f}", f"{sizing.seconds(count, PER_MINUTE) / 60:.0f} min"]
+        for name, count in counts.items()
+    ]
+
+
 def measure(world: World, contacts: int) -> list[list[str]]:
-    """Return the rows of the table."""
+    """Return the rows of the table of one list."""
     vendor, list_id = world.vendor(PAGE), f"cl-{contacts}"
     others = [LOOP, HTTP, *([DLT] if OTHER.exists() else [])]
     vendor.add_list(contacts, list_id)
@@ -89,11 +130,7 @@ def measure(world: World, contacts: int) -> list[list[str]]:
             run.contacts = contacts + new
             run.go()
             counts[contender.name] = run.result(world.s3).requests
-        least = counts["ours, incremental"]
-        rows += [
-            [what, name, f"{count:,}", f"{count / least:,.0f}", f"{sizing.seconds(count, PER_MINUTE) / 60:.0f} min"]
-            for name, count in counts.items()
-        ]
+        rows += rows_of(f"{contacts:,} contacts, {what}", counts)
     return rows
 
 
@@ -109,8 +146,8 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kore-incremental-")))
         world = World(stack, folder, start_s3(stack, folder, BUCKET))
-        rows = measure(world, given.contacts)
-    head = [f"{given.contacts:,} contacts", "", "requests", "ours, incremental = 1", "at 60 a minute"]
+        rows = [*measure(world, given.contacts), *measure_lists(world)]
+    head = ["the day after", "", "requests", "ours, incremental = 1", "at 60 a minute"]
     sys.stdout.write(table(head, rows, left=2) + "\n")
 
 

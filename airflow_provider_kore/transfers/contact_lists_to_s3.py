@@ -63,6 +63,12 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
     :param s3_prefix: location of the table in the bucket. (str, default 'kore/contact_lists', templated)
     :param min_contacts: fail rather than land fewer. (int, default 0, templated)
     :param max_contacts: fail rather than read more, so that an endless list ends. (int, default 5000000, templated)
+    :param incremental: build on the last snapshot and read only what is new, where nothing else can have changed; else
+        all of the list. (bool, default False, templated)
+    :param full_walk_every: seconds after which all of the list is read again, so that contacts which were edited in
+        place are seen. (float, default 604800.0)
+    :param probes: how many pages at random places must be as they were in the last snapshot before it is built on.
+        (int, default 0)
     :param snapshot_date: YYYY-MM-DD, names the partition. None: the date (UTC) of the run: its partition date where it
         has one (Airflow 3.3), else its logical date, else the date it was due (``run_after``). (str | None, default
         None, templated)

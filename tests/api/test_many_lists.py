@@ -136,6 +136,89 @@ def add(task: Task, number: int, contacts: int = 20, **details: Any) -> list[str
     return names
 
 
+# --- Only what is new ---------------------------------------------------------------------------------------------
+
+
+def test_lists_that_did_not_change_cost_one_request_each_and_those_that_grew_their_new_pages(task: Task) -> None:
+    names = add(task, 40, contacts=4 * PAGE - 10)
+    task.take(incremental=True, probes=0)
+    based_on = {name: task.manifest(name)["snapshot_id"] for name in names}
+    for changed in ([], names[:5]):
+        for name in changed:
+            task.kore.append(name, PAGE + 1)
+        task.kore.forget_requests()
+        task.take(incremental=True, probes=0, run_id=f"run {len(changed)}")
+        # Of a list that grew: the page at its old end, two new ones, and that end once more.
+        assert task.asked["contacts"] <= len(names) + 3 * len(changed)
+        assert task.asked["lists"] + task.asked["list"] <= 3
+        task.hold(*names)
+        for name in names:
+            assert task.manifest(name)["incremental"]["based_on"]["snapshot_id"] == based_on[name]
+        based_on = {name: task.manifest(name)["snapshot_id"] for name in names}
+
+
+def test_a_list_that_lost_contacts_is_walked_and_the_others_are_not(task: Task) -> None:
+    names = add(task, 6, contacts=4 * PAGE)
+    task.take(incremental=True, probes=1)
+    task.kore.remove(names[2], index=3, n=2)
+    task.kore.forget_requests()
+    task.take(incremental=True, probes=1, run_id="another")
+    assert task.asked["contacts"] <= 5 * 2 + 1 + 4
+    assert task.manifest(names[2])["incremental"]["based_on"] is None
+    assert task.manifest(names[3])["incremental"]["based_on"] is not None
+    task.hold(*names)
+
+
+@pytest.mark.parametrize("at", range(1, 26))
+def test_a_list_that_changes_while_others_are_carried_forward_lands_as_it_is(task: Task, at: int) -> None:
+    names = add(task, 4, contacts=4 * PAGE)
+    task.take(incremental=True, probes=1)
+    change = (task.kore.append, task.kore.remove)[at % 2]
+    task.happenings = {at: lambda: change(names[at % 4], 1)}
+    task.take(incremental=True, probes=1, run_id="another")
+    task.hold(*names)
+
+
+@pytest.mark.parametrize("at", range(1, 20))
+def test_a_try_that_dies_while_it_carries_lists_forward_is_continued(task: Task, at: int) -> None:
+    names = add(task, 4, contacts=4 * PAGE)
+    task.take(incremental=True, probes=1)
+    for name in names[:2]:
+        task.kore.append(name, 60)
+
+    def die() -> None:
+        raise Died
+
+    task.happenings = {at: die}
+    with suppress(Died):
+        task.take(incremental=True, probes=1, run_id="another")
+    task.happenings = {}
+    task.kore.forget_requests()
+    task.take(incremental=True, probes=1, run_id="another")
+    assert task.asked["contacts"] <= 4 * 2 + 2 * 4
+    task.hold(*names)
+
+
+@pytest.mark.slow
+def test_a_list_that_is_carried_forward_takes_next_to_no_memory_while_it_waits(task: Task) -> None:
+    """Its ids alone would take some 100,000 bytes."""
+    add(task, 60, contacts=100 * PAGE)
+    task.take(incremental=True, probes=0)
+    held: list[int] = []
+
+    def measure() -> None:
+        gc.collect()
+        held.append(tracemalloc.get_traced_memory()[0] - sum(map(len, task.store.bodies("").values())))
+
+    task.happenings = {10: measure, 55: measure}
+    tracemalloc.start()
+    try:
+        task.take(incremental=True, probes=0, run_id="another")
+    finally:
+        tracemalloc.stop()
+    assert (held[1] - held[0]) / 45 < 60_000
+
+
 # --- What it costs ------------------------------------------------------------------------------------------------
 
 
