@@ -92,6 +92,13 @@ MUTANTS = (
         "snapshot/test_staging.py::test_a_continued_walk_proves_that_the_list_is_still_the_same",
     ),
     Mutant(
+        "together: a look from before a list was read does not prove it",
+        "api/sources/lists.py",
+        "raise LookLater",
+        "pass",
+        "api/test_many_lists.py::test_a_list_that_changes_before_its_look_is_walked_again_and_never_lands_as_it_was",
+    ),
+    Mutant(
         "resume: a retry continues after the last checkpoint",
         "snapshot/run.py",
         "resumed = number == 1 and",

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 OPERATORS: dict[type[BaseOperator], dict[str, Any]] = {
     ContactListToS3Operator: {"contact_list_id": "cl-1"},
-    ContactListsToS3Operator: {},
+    ContactListsToS3Operator: {"contact_list_ids": ["cl-1"]},  # of cl-81 an example waits for its first snapshot
     CampaignContactsToS3Operator: {"campaign_id": "cd-1"},
     CampaignsToS3Operator: {},
     ContactListCatalogToS3Operator: {},
@@ -55,7 +55,6 @@ VALUES: dict[str, Any] = {
     "campaign_type": "sms",
     "changes_prefix": "other_changes",
     "compression": "none",
-    "contact_list_ids": ["cl-1"],
     "deadline": 3_600.0,
     "defer_after": 60.0,
     "deferrable": True,
