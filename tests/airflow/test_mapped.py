@@ -55,6 +55,7 @@ VALUES: dict[str, Any] = {
     "campaign_type": "sms",
     "changes_prefix": "other_changes",
     "compression": "none",
+    "contact_list_ids": ["cl-1"],
     "deadline": 3_600.0,
     "defer_after": 60.0,
     "deferrable": True,
