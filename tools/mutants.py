@@ -141,6 +141,13 @@ MUTANTS = (
         "snapshot/test_incremental.py::test_an_edit_in_place_is_found_by_the_next_walk_over_all_of_the_list_and_ends_it",
     ),
     Mutant(
+        "together: a look from before a list was read does not prove it",
+        "api/sources/lists.py",
+        "raise LookLater",
+        "pass",
+        "api/test_many_lists.py::test_a_list_that_changes_before_its_look_is_walked_again_and_never_lands_as_it_was",
+    ),
+    Mutant(
         "resume: a retry continues after the last checkpoint",
         "snapshot/walking.py",
         "resumed = resumable and",

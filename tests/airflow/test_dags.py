@@ -30,6 +30,7 @@ EXAMPLES = (
     "kore_contact_list_daily",
     "kore_contact_list_daily@none",
     "kore_all_contact_lists",
+    "kore_application",
     "kore_consumer",
     "kore_campaign_results",
     "kore_contact_list_changes",
@@ -217,6 +218,7 @@ def test_the_examples_are_short_enough_to_copy() -> None:
     files = sorted((ROOT / "dags").glob("*.py"))
     assert [file.name for file in files] == [
         "kore_all_contact_lists.py",
+        "kore_application.py",
         "kore_campaign_results.py",
         "kore_consumer.py",
         "kore_contact_list_changes.py",
@@ -261,6 +263,10 @@ def test_the_examples_succeed(played: Played, run: str) -> None:
 def test_every_list_of_the_application_is_one_mapped_task(played: Played) -> None:
     tasks = played.report["runs"]["kore_all_contact_lists"]["tasks"]
     assert tasks == {"contact_list_ids[-1]": "success", **{f"snapshot[{index}]": "success" for index in range(3)}}
+
+
+def test_all_lists_of_the_application_are_landed_by_one_task(played: Played) -> None:
+    assert played.report["runs"]["kore_application"]["tasks"] == {"snapshots[-1]": "success"}
 
 
 @pytest.mark.parametrize(("list_id", "contacts"), [("cl-demo", 120), ("cl-1", 120), ("cl-empty", 0)])

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 OPERATORS: dict[type[BaseOperator], dict[str, Any]] = {
     ContactListToS3Operator: {"contact_list_id": "cl-1"},
-    ContactListsToS3Operator: {},
+    ContactListsToS3Operator: {"contact_list_ids": ["cl-1"]},  # of cl-81 an example waits for its first snapshot
     CampaignContactsToS3Operator: {"campaign_id": "cd-1"},
     CampaignsToS3Operator: {},
     ContactListCatalogToS3Operator: {},
