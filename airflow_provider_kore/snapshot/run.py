@@ -14,11 +14,13 @@ from airflow_provider_kore.exceptions import (
     KoreError,
     PausedError,
     StoppedError,
+    StorePermissionError,
+    StoreUnavailableError,
 )
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, check_temp_space
 from airflow_provider_kore.snapshot.filing import filed_elsewhere
-from airflow_provider_kore.snapshot.guards import check_guards
+from airflow_provider_kore.snapshot.guards import check_guards, last_good
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.leftovers import remove_leftovers
 from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
@@ -32,6 +34,7 @@ from airflow_provider_kore.snapshot.target import check_target, look
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
+from airflow_provider_kore.walk.page_size import NOTHING, Learned
 from airflow_provider_kore.walk.walk import Walk
 
 if TYPE_CHECKING:
@@ -107,8 +110,11 @@ def take_snapshot(
         remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, store.uri(layout.staging))
     with _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller) as staging:
-        walked, walks = _walk(spec, client, staging, clock, stop, shown=shown, teller=teller)
-        content = _describe(spec, layout, client, staging, walked, walks=walks, ended=clock.time())
+        with teller.phase("looking at the last good snapshot"):
+            remembered = _remembered(spec, layout, store)
+        walked, walks = _walk(spec, client, staging, clock, stop, remembered=remembered, shown=shown, teller=teller)
+        learned = walked.state.progress.learned.with_earlier(remembered)
+        content = _describe(spec, layout, client, staging, walked, walks=walks, learned=learned, ended=clock.time())
         if own is not None:
             spec.source.check_replaced(own.content, walked.source_state)
         with teller.phase("comparing with the last good snapshot"):
@@ -176,6 +182,18 @@ def _who_continues(spec: SnapshotSpec, error: BaseException) -> str:
     return "a retry continues there"
 
 
+def _remembered(spec: SnapshotSpec, layout: Layout, store: ObjectStore) -> Learned:
+    """Return what the last snapshot of the same tells about the size of its pages; nothing where that can't be read."""
+    if spec.page_size is not None or spec.dataset.whole:
+        return NOTHING
+    try:
+        last = last_good(store, layout.list_prefix, spec.source)
+    except (StorePermissionError, StoreUnavailableError) as err:
+        log.info("The size of pages is found out anew: %s", err)
+        return NOTHING
+    return NOTHING if last is None else Learned.of(last.content["walk"])
+
+
 def _walk(
     spec: SnapshotSpec,
     client: Reader,
@@ -183,6 +201,7 @@ def _walk(
     clock: Clock,
     stop: Stop,
     *,
+    remembered: Learned,
     shown: ShownCheckpoints,
     teller: Teller,
 ) -> tuple[Walked, int]:
@@ -196,6 +215,7 @@ def _walk(
             clock,
             stop,
             page_size=spec.page_size,
+            remembered=remembered,
             most=spec.max_rows,
             accept_drift=spec.on_drift == "accept",
         )
@@ -209,7 +229,7 @@ def _walk(
                     staging.add(page, walk.state)
                     staging.checkpoint_if_due(page.total)
                     shown.show(staging.stored_until, page.total)
-                    progress.page(page)
+                    progress.page(page, larger=walk.seeks_larger_pages)
             return walk.verdict(), number
         except DriftError as err:
             staging.discard()
@@ -248,6 +268,7 @@ def _describe(
     walked: Walked,
     *,
     walks: int,
+    learned: Learned,
     ended: float,
 ) -> dict[str, Any]:
     """Return the manifest without its files."""
@@ -289,6 +310,8 @@ def _describe(
             "ended_at": instant(ended),
             "walks": walks,
             "pages": state.pages,
+            "page_size": learned.size or None,
+            "page_size_too_large": learned.too_large or None,
             "requests": spent.requests,
             "retries": spent.retries,
             "rate_limited": spent.rate_limited,

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
+from airflow_provider_kore.walk.page_size import NOTHING, Learned
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -136,6 +138,8 @@ class Progress:
     """How many contacts were created after the instant that the walk was told to compare with."""
     limit_refused: bool = False
     """Whether the server has refused a page for its limit."""
+    learned: Learned = NOTHING
+    """About the size of its pages."""
 
     @property
     def first_total(self) -> int | None:

@@ -15,6 +15,7 @@ from airflow_provider_kore.exceptions import (
 )
 from airflow_provider_kore.walk.ids import IdSet
 from airflow_provider_kore.walk.page import Page, PageRequest, Progress
+from airflow_provider_kore.walk.page_size import NOTHING, Learned
 from airflow_provider_kore.walk.proof import Walked, is_provable, judge
 from airflow_provider_kore.walk.source import with_id
 from airflow_provider_kore.walk.state import WalkState
@@ -52,6 +53,7 @@ class Walk:
 
     :param stop: winds the walk up: the pages that were asked for already are still read.
     :param page_size: rows to ask for in one request; None: as the connection says.
+    :param remembered: what an earlier walk found out about the list's pages.
     :param most: rows; a longer list is an error.
     :param accept_drift: whether a change is told instead of raised.
     """
@@ -64,6 +66,7 @@ class Walk:
         stop: Stop,
         *,
         page_size: int | None,
+        remembered: Learned = NOTHING,
         most: int,
         accept_drift: bool,
     ) -> None:
@@ -72,6 +75,7 @@ class Walk:
         self._client = client
         self._call = source.call
         self._page_size = page_size
+        self._remembered = remembered
         self._most = most
         self._clock = clock
         self._stop = stop
@@ -86,6 +90,11 @@ class Walk:
         """What is known now."""
         return replace(self._state, progress=self._pagination.progress)
 
+    @property
+    def seeks_larger_pages(self) -> bool:
+        """Whether the next page may be larger than the last one was."""
+        return self._pagination.trial is not None
+
     def start(self) -> None:
         """Begin at offset 0."""
         self._begin(self._look().mark)
@@ -95,6 +104,7 @@ class Walk:
         self._pagination = self._client.pagination(
             self._call,
             page_size=self._page_size,
+            remembered=self._remembered,
             tolerate=self._tolerate,
             newer_than=mark,
         )
@@ -120,6 +130,7 @@ class Walk:
         self._pagination = self._client.pagination(
             self._call,
             page_size=self._page_size,
+            remembered=self._remembered,
             progress=progress,
             ids=ids,
             tolerate=self._tolerate,
