@@ -141,10 +141,10 @@ class OffsetPagination:
             return None
         return PageRequest(self.progress.offset - self._overlapping, self.trial or self.limit)
 
-    def planned(self, number: int, share: int = AHEAD) -> list[PageRequest]:
+    def planned(self, number: int, share: int | None = None) -> list[PageRequest]:
         """Return the requests that come next if the list goes on as its last page did; at most ``number``.
 
-        :param share: they are at most such a part of the list: an eighth for 8.
+        :param share: they are at most such a part of the list: an eighth for 8; None: :data:`AHEAD`.
 
         None of them begins after the contacts that the first page told of: what is new there is proven by pages that
         are read one after the other.
@@ -157,7 +157,8 @@ class OffsetPagination:
         if total is None or progress.total != total or self.trial or self._last_limit != self.limit:
             return []
         starts = range(request.skip, total, length)
-        return [PageRequest(start, self.limit) for start in starts[: min(number, max(1, total // length // share))]]
+        most = max(1, total // length // (share or AHEAD))
+        return [PageRequest(start, self.limit) for start in starts[: min(number, most)]]
 
     def reopen(self) -> None:
         """Take back that the end is proven: there is more after all."""
