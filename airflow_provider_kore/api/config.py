@@ -130,7 +130,7 @@ class ApiConfig:
         parsers.count_or(1, server=0),
         None,
         label="Page size",
-        help="Contacts to ask for in one request. Empty: the largest page that the server serves well is found.",
+        help="Contacts to ask for in one request. Empty: as many as the server serves well, which is found out.",
         kind="integer",
         schema={"minimum": 1},
     )

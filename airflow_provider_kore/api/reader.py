@@ -108,10 +108,10 @@ class PageReader:
                 except KoreError as err:
                     if not _can_step_back(err, pagination):
                         raise
-                    how = "refuses" if isinstance(err, RequestRefusedError) else "has trouble with"
-                    limit = pagination.next.limit if pagination.next else None
-                    then = "without a limit" if limit is None else f"for {limit:,}"
-                    log.info("The server %s a page at limit=%s; asking %s.", how, request.limit, then)
+                    if pagination.limit is None:
+                        log.info("The server refuses a page at limit=%s; asking without a limit.", request.limit)
+                    else:
+                        log.info("%s That was at limit=%s; asking for %s.", err, request.limit, pagination.limit)
                     ahead.keep(())
                     continue
                 page = pagination.accept(answer, self._sender.took)

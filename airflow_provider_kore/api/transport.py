@@ -264,7 +264,11 @@ class RequestsTransport:
         found = _chain(err)
         kinds, error, message = next(
             (reason for reason in _REASONS if any(isinstance(each, reason[0]) for each in found)),
-            ((), UnreachableError, "The connection to {host} broke before the answer was complete. Try again; " + _BETWEEN),
+            (
+                (),
+                UnreachableError,
+                "The connection to {host} broke before the answer was complete. Try again; " + _BETWEEN,
+            ),
         )
         explained = error(message.format(host=self._host, timeout=self._timeout, tls=_tls_reason(found)))
         if isinstance(explained, UnreachableError):

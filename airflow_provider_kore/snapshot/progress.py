@@ -122,17 +122,14 @@ class ProgressLog:
                 _end(note.ended),
             )
 
-    def page(self, page: Page, *, larger: bool = False) -> None:
-        """Note a page.
-
-        :param larger: whether the next one may be larger: then it is too early to say how long the walk takes.
-        """
+    def page(self, page: Page) -> None:
+        """Note a page."""
         now = self._clock.monotonic()
         if self._waiting is not None:
             self._waiting.begin_again(now, page.end, page.total)
         if self._first_total is None:
             self._first_total = page.total
-        if not self._announced and not larger:
+        if not self._announced and not page.grows:  # until then it is too early to say how long the walk takes
             self._announced = True
             self._announce(page)
         pace = self._pace(now)

@@ -229,7 +229,7 @@ def _walk(
                     staging.add(page, walk.state)
                     staging.checkpoint_if_due(page.total)
                     shown.show(staging.stored_until, page.total)
-                    progress.page(page, larger=walk.seeks_larger_pages)
+                    progress.page(page)
             return walk.verdict(), number
         except DriftError as err:
             staging.discard()

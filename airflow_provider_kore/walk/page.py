@@ -92,6 +92,8 @@ class Page:
     """The offset after it."""
     total: int | None
     """``totalResults`` as this page gave it; None if it gave none, or if it counts the page."""
+    grows: bool = False
+    """Whether the next page is asked for more than this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,8 @@ class OffsetPagination:
         elif page_size is None and not aligned:
             self._sizes = sizes or PageSizes(self.progress.learned)
             self.limit = self._sizes.size
+            if 0 < self._sizes.refused <= UNASKED_LIMIT:
+                self._sizes, self.limit = None, None
         self._tolerate = tolerate
         self._newer_than = newer_than or ""
         self._rows = rows
@@ -113,6 +115,7 @@ class OffsetPagination:
         self._overlapping = False
         self._end: str | None = None
         self._last_limit: int | None = self.limit
+        self._refuses_all = False
 
     @property
     def trial(self) -> int | None:
@@ -129,6 +132,8 @@ class OffsetPagination:
 
         :param known: before it.
         """
+        if self._refuses_all and self.progress.offset:
+            return Learned(0, UNASKED_LIMIT)
         if self._sizes is None:
             return known
         refused, size = self._sizes.refused, max(known.size, self.progress.learned.size)
@@ -178,6 +183,7 @@ class OffsetPagination:
         if self._sizes is not None and self._sizes.refuse(certain=certain):
             self._take_size()
             return True
+        self._refuses_all = certain and self._sizes is not None
         self._sizes = None
         had_limit, self.limit = self.limit is not None, None
         self.progress = replace(self.progress, limit_refused=True)
@@ -215,7 +221,8 @@ class OffsetPagination:
         self._decide(answer)
         if count:
             self._note_size(answer, seconds)
-        return Page(records=records, offset=before.offset, end=self.progress.offset, total=self.progress.total)
+        progress, grows = self.progress, self.trial is not None and self._end is None
+        return Page(records=records, offset=before.offset, end=progress.offset, total=progress.total, grows=grows)
 
     @property
     def evidence(self) -> Evidence:

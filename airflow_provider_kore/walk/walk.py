@@ -90,11 +90,6 @@ class Walk:
         """What is known now."""
         return replace(self._state, progress=self._pagination.progress)
 
-    @property
-    def seeks_larger_pages(self) -> bool:
-        """Whether the next page may be larger than the last one was."""
-        return self._pagination.trial is not None
-
     def start(self) -> None:
         """Begin at offset 0."""
         self._begin(self._look().mark)

@@ -82,6 +82,15 @@ def test_a_walk_whose_pages_grow_is_the_whole_list_or_an_error(
     assert found == names(n)
 
 
+@pytest.mark.parametrize("total", ["missing", "null"])
+def test_a_page_that_is_short_of_a_size_that_no_page_had_is_no_end(total: str) -> None:
+    """Full at 2 and at 4; asked for 8, the server gives 4 and echoes 8; and the page after that is empty by mistake."""
+    server = Habits(max_limit=4, too_large="lie", total=total, has_more="missing")
+    model = PagedServer(names(30), server, {3: Glitch(kind="empty")})
+    assert model.walk(adaptive()) == names(30)
+    assert [request.limit for request in model.requests[:3]] == [2, 4, 8]
+
+
 @settings(max_examples=500, deadline=None)
 @given(n=st.integers(1, 70), server=habits, stop_after=st.integers(1, 40), remembered=memories)
 def test_a_walk_whose_pages_grow_continues_in_another_process(
@@ -308,6 +317,18 @@ def test_a_refusal_is_met_once_for_all_lists_of_a_client(kore: Simulator) -> Non
         assert len(read(kore, client, list_id)) == 2_000
     assert limits(kore).count(200) == 1
     assert len(limits(kore)) == 41
+
+
+@pytest.mark.parametrize("handling", ["reject_any", "reject_412"])
+def test_a_server_that_refuses_even_the_first_size_is_asked_for_no_other_list_with_a_limit(
+    kore: Simulator, handling: str
+) -> None:
+    fill(kore, 120, limit_handling=handling, max_limit=50)
+    kore.add_list("cl-2", contacts=120)
+    client = client_of(kore)
+    for list_id in ("cl-1", "cl-2"):
+        assert len(read(kore, client, list_id)) == 120
+    assert limits(kore) == [FIRST, *[None] * 6]
 
 
 def test_a_large_page_that_times_out_costs_two_tries_and_no_snapshot(kore: Simulator) -> None:
