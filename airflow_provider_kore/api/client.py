@@ -21,6 +21,7 @@ from airflow_provider_kore.parameters import check_count
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.walk.page import PageRequest
 from airflow_provider_kore.walk.page_size import NOTHING, Learned
+from airflow_provider_kore.walk.pagination import AHEAD_EVENLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -123,7 +124,8 @@ class CampaignClient:
         """
         asked = check_count("page_size", page_size, least=1, default=0)
         sizes = self._reader.sizes(call, options.get("progress"), remembered)
-        return call.pagination(page_size=asked or self.config.page_size, sizes=sizes, **options)
+        ahead = AHEAD_EVENLY if self.config.even_pacing else None
+        return call.pagination(page_size=asked or self.config.page_size, sizes=sizes, ahead=ahead, **options)
 
     def iter_pages(
         self,

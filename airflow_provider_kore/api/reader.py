@@ -20,7 +20,6 @@ from airflow_provider_kore.exceptions import (
 )
 from airflow_provider_kore.walk.page import PageRequest
 from airflow_provider_kore.walk.page_size import NOTHING, Learned, PageSizes
-from airflow_provider_kore.walk.pagination import AHEAD_EVENLY
 from airflow_provider_kore.walk.prefetch import Prefetcher
 
 if TYPE_CHECKING:
@@ -163,8 +162,7 @@ class PageReader:
         worth_it = self._in_flight > 1 and self._sender.latency >= WORTH_READING_AHEAD
         # What is under way is kept also when the server turns out to be so fast that no more is worth it.
         depth = min(ahead.depth, self._most_in_flight, MEMORY // max(1, self._sender.costliest))
-        share = AHEAD_EVENLY if self._config.even_pacing else None
-        planned = pagination.planned(depth, share) if depth and (worth_it or len(ahead)) else []
+        planned = pagination.planned(depth) if depth and (worth_it or len(ahead)) else []
         ahead.keep(planned)
         for request in planned if worth_it and ahead.ending is None else ():
             if request in ahead:

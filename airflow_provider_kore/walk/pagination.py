@@ -36,9 +36,6 @@ The vendor's largest limit is undocumented; a sibling endpoint allows 100. The s
 then asked without one.
 """
 
-SERVERS_OWN: Final = 0
-"""In the place of a page size: send no limit."""
-
 
 Tolerance = Literal["nothing", "growth", "everything"]
 """What a walk leaves to its caller instead of raising DriftError: a total that grows, or every change."""
@@ -55,8 +52,8 @@ class _Doubt:
 class OffsetPagination:
     """Walks a list by ``skip`` and ``limit``.
 
-    :param page_size: contacts to ask for in a page; :data:`SERVERS_OWN`: send no limit; None: as many as the server
-        serves well, from :data:`UNASKED_LIMIT` on.
+    :param page_size: contacts to ask for in a page; 0: send no limit; None: as many as the server serves well, from
+        :data:`UNASKED_LIMIT` on.
     :param progress: where another process left off.
     :param ids: what it had found.
     :param tolerate: which changes to leave to the caller.
@@ -65,6 +62,7 @@ class OffsetPagination:
     :param id_name: what tells one from another, in messages.
     :param vendor_name: what the vendor calls the endpoint, in messages.
     :param aligned: whether pages have numbers, so that all of them must be as long as the server lets them be.
+    :param ahead: at most such a part of the list is planned ahead: an eighth for 8; None: :data:`AHEAD`.
     :param sizes: finds the size where none is named and pages are not aligned; None: one that knows nothing.
     """
 
@@ -80,6 +78,7 @@ class OffsetPagination:
         id_name: str = "_id",
         vendor_name: str = "getAllContacts",
         aligned: bool = False,
+        ahead: int | None = None,
         sizes: PageSizes | None = None,
     ) -> None:
         self.progress = progress or Progress()
@@ -100,6 +99,7 @@ class OffsetPagination:
         self._id_name = id_name
         self._ask_support = f"Ask Kore.ai support how {vendor_name} pages in this environment."
         self._aligned = aligned
+        self._ahead = ahead
         read = self.progress.offset - self.progress.last_page
         if aligned and self.limit and read:
             self.limit = min(self.limit, read)  # what the server may have made of the limit
@@ -146,10 +146,8 @@ class OffsetPagination:
             return None
         return PageRequest(self.progress.offset - self._overlapping, self.trial or self.limit)
 
-    def planned(self, number: int, share: int | None = None) -> list[PageRequest]:
+    def planned(self, number: int) -> list[PageRequest]:
         """Return the requests that come next if the list goes on as its last page did; at most ``number``.
-
-        :param share: they are at most such a part of the list: an eighth for 8; None: :data:`AHEAD`.
 
         None of them begins after the contacts that the first page told of: what is new there is proven by pages that
         are read one after the other.
@@ -162,7 +160,7 @@ class OffsetPagination:
         if total is None or progress.total != total or self.trial or self._last_limit != self.limit:
             return []
         starts = range(request.skip, total, length)
-        most = max(1, total // length // (share or AHEAD))
+        most = max(1, total // length // (self._ahead or AHEAD))
         return [PageRequest(start, self.limit) for start in starts[: min(number, most)]]
 
     def reopen(self) -> None:
