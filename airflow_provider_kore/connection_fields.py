@@ -211,6 +211,17 @@ def count(least: int) -> Callable[[str, object], int]:
     return lambda name, value: int(_within(name, value, least=least, most=MOST_COUNT, advice=advice, whole=True))
 
 
+def count_or(least: int, **words: int) -> Callable[[str, object], int]:
+    """Return a parser of a whole number, or of a word that stands for one."""
+    number = count(least)
+
+    def parse(name: str, value: object) -> int:
+        word = value.strip().lower() if isinstance(value, str) else ""
+        return words[word] if word in words else number(name, value)
+
+    return parse
+
+
 def _within(name: str, value: object, *, least: float, most: float, advice: str, whole: bool = False) -> float:
     number = _number(value)
     if not least <= number <= most or (whole and not number.is_integer()):

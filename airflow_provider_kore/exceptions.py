@@ -124,6 +124,9 @@ class UnreachableError(RetryableError):
     What to do: check ``host``, ``proxy``, ``timeout``, DNS, the network.
     """
 
+    timed_out: bool = False
+    """Whether the server was reached, and its answer not complete in time."""
+
 
 class ServerError(RetryableError):
     """A 5xx, or a refusal that the vendor documents nowhere.

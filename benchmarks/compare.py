@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pages
 import sizing
 from servers import ROOT, environment, start, start_s3, start_vendor
 
@@ -321,6 +322,10 @@ class Plan:
     """Of the lists for the sizing formula of which the waiting is skipped, each with its requests an hour."""
     enduring: tuple[Contender, ...]
     """Whom something befalls in mid-walk."""
+    pages: int
+    """Of the list that is read from servers with several largest pages."""
+    beside: tuple[Contender, ...]
+    """Who reads it beside us."""
 
 
 FULL = Plan(
@@ -333,6 +338,8 @@ FULL = Plan(
     memory=(10_000, 100_000, 1_000_000),
     skipping=((100_000, 0), (100_000, PER_HOUR), (1_000_000, 0), (1_000_000, PER_HOUR)),
     enduring=(OURS, LOOP, *IMPATIENT),
+    pages=50_000,
+    beside=(LOOP, HTTP, DLT),
 )
 QUICK = Plan(
     scenarios=(Scenario(name="no limits", contacts=120),),
@@ -341,6 +348,8 @@ QUICK = Plan(
     memory=(),
     skipping=((7_500, 0), (7_500, PER_HOUR)),
     enduring=(),
+    pages=1_000,
+    beside=(LOOP,),
 )
 
 
@@ -376,6 +385,7 @@ def run(plan: Plan, contenders: tuple[Contender, ...] = ALL) -> dict[str, Any]:
             scenario = Scenario(name=f"memory at {size:,} contacts", contacts=size, page=500, contenders=contenders)
             for name, result in _kept(scenario, measure(scenario, world))["results"].items():
                 found["memory"].setdefault(name, {})[str(size)] = result
+        found["pages"] = pages.measure(world, plan.beside, plan.pages, PAGE, PER_MINUTE)
         found["sizing"] = size_up(world, sorted(timed, key=lambda pair: pair[0]), plan.skipping)
     return found
 

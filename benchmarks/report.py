@@ -26,6 +26,7 @@ def blocks(found: dict[str, Any]) -> dict[str, str]:
         "machine": machine(found["machine"]),
         "ratios": ratios(found),
         "misfortunes": misfortunes(found["misfortunes"]),
+        "pages": pages(found["pages"]),
         "sizing": sizing(found["sizing"]),
     }
 
@@ -69,6 +70,18 @@ def misfortunes(found: dict[str, Any]) -> str:
         for fault in found[OURS]
     ]
     return table(["", *found], rows, left=1 + len(found))
+
+
+def pages(rows: list[dict[str, Any]]) -> str:
+    """Return how many requests ours takes by the server's largest page, and how many times that others take."""
+    heads = ["at most", "ours, first day", "ours, next day", "at 60 a minute", *rows[0]["others"]]
+    shown = []
+    for row in rows:
+        first, second = row["ours"]
+        beside = [ratio(requests, first["requests"]) for requests in row["others"].values()]
+        what = f"{row['served']:,}, {row['handling']} more"
+        shown.append([what, f"{first['requests']:,}", f"{second['requests']:,}", span(second["wall"]), *beside])
+    return table(heads, shown)
 
 
 def sizing(rows: list[dict[str, Any]]) -> str:

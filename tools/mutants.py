@@ -57,6 +57,41 @@ MUTANTS = (
         "api/test_pagination.py::test_where_every_change_is_tolerated_the_walk_still_ends_and_counts_what_came_twice",
     ),
     Mutant(
+        "larger pages: one that is short of a size that no page had is no end",
+        "walk/pagination.py",
+        "(answer.limit or 0) <= self._largest_full",
+        "self._largest_full > 0",
+        "api/test_page_size.py::test_a_page_that_is_short_of_a_size_that_no_page_had_is_no_end",
+    ),
+    Mutant(
+        "larger pages: what a manifest remembers is within bounds",
+        "walk/page_size.py",
+        "FIRST <= value <= STEPS[-1]",
+        "True",
+        "api/test_page_size.py::test_nothing_that_is_remembered_makes_pages_small_or_huge",
+    ),
+    Mutant(
+        "larger pages: none is tried that may be too large",
+        "walk/page_size.py",
+        "size * self._characters > MOST_TEXT",
+        "False",
+        "api/test_page_size.py::test_rows_that_are_long_do_not_get_larger_pages",
+    ),
+    Mutant(
+        "larger pages: a slower one is stepped back from",
+        "walk/page_size.py",
+        "rate < _SLOWER * self._rate",
+        "False",
+        "api/test_page_size.py::test_a_page_that_is_slower_twice_is_not_asked_for_again",
+    ),
+    Mutant(
+        "even pacing: what may be sent is sent while an answer is waited for",
+        "api/reader.py",
+        "ahead.meanwhile = partial(self._read_ahead, call, pagination, ahead)",
+        "pass",
+        "api/test_page_size.py::test_an_answer_that_takes_long_does_not_set_the_pace",
+    ),
+    Mutant(
         "erroneous page: a page that says it is another is refused",
         "walk/pagination.py",
         "if answer.skip is not None and answer.skip != offset:",
@@ -66,8 +101,8 @@ MUTANTS = (
     Mutant(
         "in order: each page is asked for where the one before it ended",
         "walk/pagination.py",
-        "return PageRequest(self.progress.offset - self._overlapping, self.limit)",
-        "return PageRequest(self.progress.offset + 1, self.limit)",
+        "return PageRequest(self.progress.offset - self._overlapping, self.trial or self.limit)",
+        "return PageRequest(self.progress.offset + 1, self.trial or self.limit)",
         "api/test_pagination.py::test_offsets_follow_what_arrived_and_not_what_was_asked",
     ),
     Mutant(

@@ -20,6 +20,8 @@ from airflow_provider_kore.exceptions import ContractError, DriftError, NotFound
 from airflow_provider_kore.parameters import check_count
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.walk.page import PageRequest
+from airflow_provider_kore.walk.page_size import NOTHING, Learned
+from airflow_provider_kore.walk.pagination import AHEAD_EVENLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -110,15 +112,20 @@ class CampaignClient:
         """Since the client was made."""
         return self._sender.spent
 
-    def pagination(self, call: PagedCall, *, page_size: object = None, **options: Any) -> OffsetPagination:
+    def pagination(
+        self, call: PagedCall, *, page_size: object = None, remembered: Learned = NOTHING, **options: Any
+    ) -> OffsetPagination:
         """Return a walk over the pages of a list; options are those of :class:`OffsetPagination`.
 
         :param page_size: rows to ask for in a page; None: as the connection says.
+        :param remembered: of the last walk of the same list, where none is named.
 
         Raises ParameterError for an impossible size.
         """
         asked = check_count("page_size", page_size, least=1, default=0)
-        return call.pagination(page_size=asked or self.config.page_size, **options)
+        sizes = self._reader.sizes(call, options.get("progress"), remembered)
+        ahead = AHEAD_EVENLY if self.config.even_pacing else None
+        return call.pagination(page_size=asked or self.config.page_size, sizes=sizes, ahead=ahead, **options)
 
     def iter_pages(
         self,

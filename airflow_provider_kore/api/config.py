@@ -127,13 +127,14 @@ class ApiConfig:
         kind="boolean",
     )
     page_size: int | None = connection_field(
-        parsers.count(1),
+        parsers.count_or(1, server=0),
         None,
         label="Page size",
-        help="Contacts to ask for in one request. Empty: as many as the server gives.",
+        help="Contacts to ask for in one request. Empty: as many as the server serves well, which is found out.",
         kind="integer",
         schema={"minimum": 1},
     )
+    """None: found out; 0, written as the word ``server``: no limit is sent."""
     timeout: float = connection_field(
         parsers.seconds(0.001, LONGEST_TIMEOUT),
         30.0,

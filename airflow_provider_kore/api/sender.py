@@ -68,7 +68,7 @@ class Sender:
         self._config = config
         self.clock = clock
         self._transport = transport
-        self._retry = retry
+        self.retry = retry
         self._pause_after = pause_after
         self._tokens = TokenSource(config, clock, on_token)
         self._accepted = False
@@ -83,6 +83,8 @@ class Sender:
         """Bytes that the page in one took at the most."""
         self.latency = float("inf")
         """Seconds of the fastest answer."""
+        self.took: float | None = None
+        """Seconds of the last answer that :meth:`send` returned; None: it was asked for ahead."""
 
     def close(self) -> None:
         """Give up the connections."""
@@ -107,20 +109,23 @@ class Sender:
 
         Raises RetryableError when the retries are used up, FatalError at once, PausedError where that is asked for.
         """
-        retry = retry or self._retry
+        retry = retry or self.retry
         failures = 0
         broken = 0
         refusal: RateLimitedError | None = None
         waited = 0.0
         renewed = False
         while True:
+            began: float | None = None
             if first is not None:
                 attempt, first = first, None
             else:
                 waited += self._wait_for_place(refusal, retry.longest_rate_wait - waited)
-                attempt = self.prepare(call)
+                attempt, began = self.prepare(call), self.clock.monotonic()
             try:
-                return call.read(attempt())
+                payload = attempt()
+                self.took = None if began is None else self.clock.monotonic() - began
+                return call.read(payload)
             except (ContractError, WebPageError) as err:
                 broken += 1
                 self._before_asking_again(retry, broken, err)

@@ -262,11 +262,18 @@ class RequestsTransport:
 
     def _explain(self, err: Exception) -> KoreError:
         found = _chain(err)
-        error, message = next(
-            ((error, message) for kinds, error, message in _REASONS if any(isinstance(each, kinds) for each in found)),
-            (UnreachableError, "The connection to {host} broke before the answer was complete. Try again; " + _BETWEEN),
+        kinds, error, message = next(
+            (reason for reason in _REASONS if any(isinstance(each, reason[0]) for each in found)),
+            (
+                (),
+                UnreachableError,
+                "The connection to {host} broke before the answer was complete. Try again; " + _BETWEEN,
+            ),
         )
-        return error(message.format(host=self._host, timeout=self._timeout, tls=_tls_reason(found)))
+        explained = error(message.format(host=self._host, timeout=self._timeout, tls=_tls_reason(found)))
+        if isinstance(explained, UnreachableError):
+            explained.timed_out = kinds is _TIMEOUTS
+        return explained
 
 
 def _is_foreign(err: BaseException) -> bool:
@@ -301,6 +308,7 @@ def _tls_reason(kinds: list[BaseException]) -> str:
 
 _BETWEEN = "if it stays so, check the proxies and firewalls in between."
 _Reason = tuple[tuple[type[BaseException], ...], type[KoreError], str]
+_TIMEOUTS = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 _REASONS: tuple[_Reason, ...] = (
     (
         (urllib3.exceptions.ProxyError, requests.exceptions.ProxyError),
@@ -325,7 +333,7 @@ _REASONS: tuple[_Reason, ...] = (
         "{host} refuses the connection. Check the connection's host field, and the network.",
     ),
     (  # after the two above, which urllib3 counts among its time-outs
-        (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError),
+        _TIMEOUTS,
         UnreachableError,
         "{host} did not finish its answer within {timeout:g} s. If it is just slow, raise the connection's timeout "
         "field.",

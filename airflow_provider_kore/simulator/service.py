@@ -118,12 +118,18 @@ class Service:
                 return spoilt
         call.check_method()
 
+        rows = 0
+
         def shape(page: Page) -> Page:
+            nonlocal rows
             for armed in struck:
                 page = armed.fault.shape(page)
+            rows = len(page.items)
             return page
 
-        return ENDPOINTS[call.endpoint](self.state, replace(call, shape=shape))
+        answer = ENDPOINTS[call.endpoint](self.state, replace(call, shape=shape))
+        late = answer.delivery.latency + rows * settings.row_latency
+        return replace(answer, delivery=replace(answer.delivery, latency=late))
 
     def _authenticate(self, call: Call, settings: Settings) -> App:
         if call.stream_id and not call.stream_id.startswith("st-"):

@@ -92,6 +92,7 @@ class Settings:
     The simulator itself:
 
     :param latency: seconds every answer takes at least.
+    :param row_latency: seconds more for each row of a page.
     :param seed: seed of everything random.
     :param keep_requests: records kept in ``requests``.
     """
@@ -155,6 +156,7 @@ class Settings:
     add_contacts_requests: int = 0
 
     latency: float = 0.0
+    row_latency: float = 0.0
     seed: int = 0
     keep_requests: int = 100_000
 
@@ -185,6 +187,7 @@ _LEAST = {
             "add_contacts_delay",
             "add_contacts_requests",
             "latency",
+            "row_latency",
         ),
         0,
     ),

@@ -22,7 +22,6 @@ from airflow_provider_kore.json_text import join, members
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.fields import FieldCounts
-from airflow_provider_kore.snapshot.guards import last_good
 from airflow_provider_kore.snapshot.history import History
 from airflow_provider_kore.snapshot.reading import read_rows
 from airflow_provider_kore.snapshot.rivals import TOLERATED_FUTURE
@@ -148,22 +147,25 @@ class Basis:
 def find_basis(
     spec: SnapshotSpec,
     layout: Layout,
-    store: ObjectStore,
+    manifest: Manifest | None,
     *,
+    store: ObjectStore,
     connection: Connection,
     target: Target,
     now: float,
     stop: Stop,
     teller: Teller,
 ) -> tuple[Basis | None, str | None]:
-    """Find the last snapshot.
+    """Say whether the last snapshot may be built on, if the author wants that.
 
+    :param manifest: of the last good one; None: there is none.
     :param target: what the partition of this run holds.
     :param now: seconds since the epoch.
 
     Returns it, None if there is none to compare with; and why the list has to be read as a whole, None if it need not.
     """
-    manifest = last_good(store, layout.list_prefix, spec.source)
+    if not spec.incremental or not spec.dataset.grows_at_end:
+        return None, None
     if manifest is None:
         return None, "there is no consistent snapshot of it yet"
     strange = _another_kind(manifest, spec, connection, Seal(connection, layout.list_prefix))

@@ -20,6 +20,7 @@ from airflow_provider_kore.snapshot.layout import CHUNK
 from airflow_provider_kore.snapshot.seal import FIRST
 from airflow_provider_kore.walk.cost import Spent, Usage
 from airflow_provider_kore.walk.page import Progress
+from airflow_provider_kore.walk.page_size import Learned
 from airflow_provider_kore.walk.state import Continued, WalkState
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Head(NamedTuple):
         state, note = dict(head["state"]), dict(head["note"])
         progress = dict(state["progress"])
         progress["totals"] = tuple(progress["totals"])
+        progress["learned"] = Learned(**progress["learned"])
         continued = state.get("continued")
         if continued is not None:
             continued = Continued(**continued | {"probes": tuple(continued["probes"])})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.exceptions import CheckpointLostError, TempSpaceError
 from airflow_provider_kore.formats.sameness import loosely
@@ -20,13 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_provider_kore.snapshot.basis import Basis
-    from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.staging import Staging
     from airflow_provider_kore.snapshot.walking import Ended
-    from airflow_provider_kore.stop import Stop
-
-_ROWS_AT_ONCE: Final = 1_000
 
 
 def describe_history(
@@ -34,9 +30,6 @@ def describe_history(
     staging: Staging,
     ended: Ended,
     basis: Basis | None,
-    *,
-    stop: Stop,
-    teller: Teller,
 ) -> dict[str, Any]:
     """Return what the manifest says of how this snapshot came about, and tells the next one.
 
@@ -53,8 +46,8 @@ def describe_history(
         off = basis.history.off
         if off is None and not walked.drift:
             # What can't be read teaches nothing, and is no reason to lose what was read from the vendor.
-            with teller.phase("comparing with the last snapshot"), suppress(CheckpointLostError, TempSpaceError):
-                off = learnt(basis.rows(), staging.rows(), basis.known.mark, walked.source_state.mark, stop)
+            with suppress(CheckpointLostError, TempSpaceError):
+                off = learnt(basis.rows(), staging.rows(), basis.known.mark, walked.source_state.mark)
     history = History(
         ascending=progress.ascending and bool(progress.last_created),
         last_created=progress.last_created,
@@ -71,7 +64,7 @@ def describe_history(
     }
 
 
-def learnt(before: Iterable[str], now: Iterable[str], mark_before: str, mark_now: str | None, stop: Stop) -> str | None:
+def learnt(before: Iterable[str], now: Iterable[str], mark_before: str, mark_now: str | None) -> str | None:
     """Say why snapshots of a list can't build on each other, by two that read all of it; None if nothing says so.
 
     :param before: the rows of the last one, in order.
@@ -79,7 +72,7 @@ def learnt(before: Iterable[str], now: Iterable[str], mark_before: str, mark_now
     :param mark_before: the list's ``updatedAt`` at the end of the last one.
     :param mark_now: and of this one.
     """
-    edited, moved = _differences(before, now, stop)
+    edited, moved = _differences(before, now)
     if edited:
         return "a contact had been edited in place, which no walk over new contacts sees"
     if moved and mark_before == mark_now:
@@ -87,14 +80,14 @@ def learnt(before: Iterable[str], now: Iterable[str], mark_before: str, mark_now
     return None
 
 
-def _differences(before: Iterable[str], now: Iterable[str], stop: Stop) -> tuple[bool, bool]:
+def _differences(before: Iterable[str], now: Iterable[str]) -> tuple[bool, bool]:
     """Say whether a row was edited where it stands, and whether rows came or went.
 
     Both sides have the same order, as far as they have the same rows; beyond the first place where they have not, only
     ids that come again in that order are compared.
     """
     old, moved = iter(before), False
-    for row in stop.guard(now, every=_ROWS_AT_ONCE):
+    for row in now:
         was = next(old, None)
         if was == row:
             continue

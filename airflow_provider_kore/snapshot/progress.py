@@ -164,9 +164,10 @@ class ProgressLog:
         now = self._clock.monotonic()
         if self._waiting is not None:
             self._waiting.begin_again(now, page.end, page.total)
-        if not self._announced:
-            self._announced = True
+        if self._first_total is None:
             self._first_total = page.total
+        if not self._announced and not page.grows:  # until then it is too early to say how long the walk takes
+            self._announced = True
             self._announce(page)
         pace = self._pace(now)
         if now - self._last >= (EVERY if now - self._began <= MINUTE else LATER_EVERY):

@@ -13,12 +13,14 @@ from airflow_provider_kore.exceptions import (
     KoreError,
     PausedError,
     StoppedError,
+    StorePermissionError,
+    StoreUnavailableError,
 )
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.basis import Basis, find_basis
 from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, check_temp_space
 from airflow_provider_kore.snapshot.filing import filed_elsewhere
-from airflow_provider_kore.snapshot.guards import check_guards
+from airflow_provider_kore.snapshot.guards import check_guards, last_good
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.learning import describe_history
 from airflow_provider_kore.snapshot.leftovers import remove_leftovers
@@ -34,13 +36,13 @@ from airflow_provider_kore.snapshot.walking import Walking
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
+from airflow_provider_kore.walk.page_size import NOTHING, Learned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.snapshot.walking import Ended
     from airflow_provider_kore.store.capabilities import Capabilities
     from airflow_provider_kore.store.store import ObjectStore
@@ -156,7 +158,20 @@ def snapshot_in_steps(
         remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads, others=known is None)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, store.uri(layout.staging))
     progress = ProgressLog(spec.dataset, client, clock, teller) if shared is None else shared.progress(spec.dataset)
-    basis, whole_because = _basis(spec, layout, store, client, target=target, clock=clock, stop=stop, teller=teller)
+    with teller.phase("looking at the last good snapshot"):
+        last = _last(spec, layout, store)
+    remembered = Learned.of(last.content["walk"]) if last is not None and spec.page_size is None else NOTHING
+    basis, whole_because = find_basis(
+        spec,
+        layout,
+        last,
+        store=store,
+        connection=client.config,
+        target=target,
+        now=clock.time(),
+        stop=stop,
+        teller=teller,
+    )
     with _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller, basis=basis) as staging:
         ended = yield from Walking(
             spec=spec,
@@ -168,14 +183,12 @@ def snapshot_in_steps(
             progress=progress,
             teller=teller,
             breaks=None if shared is None else shared.breaks,
+            remembered=remembered,
             basis=basis,
             whole_because=whole_because,
         ).read()
-        walked, at = ended.walked, clock.time()
-        history = None
-        if spec.dataset.grows_at_end:
-            history = describe_history(spec, staging, ended, basis, stop=stop, teller=teller)
-        content = _describe(spec, layout, client, staging, ended, history=history, at=at)
+        content = _describe(spec, layout, client, staging, ended, basis=basis, remembered=remembered, at=clock.time())
+        walked = ended.walked
         if own is not None:
             spec.source.check_replaced(own.content, walked.source_state)
         with teller.phase("comparing with the last good snapshot"):
@@ -247,31 +260,15 @@ def _who_continues(spec: SnapshotSpec, error: BaseException) -> str:
     return "a retry continues there"
 
 
-def _basis(
-    spec: SnapshotSpec,
-    layout: Layout,
-    store: ObjectStore,
-    client: Reader,
-    *,
-    target: Target,
-    clock: Clock,
-    stop: Stop,
-    teller: Teller,
-) -> tuple[Basis | None, str | None]:
-    """Return what the walk may build on, and why it may not; nothing where the author wants all of the list read."""
-    if not spec.incremental or not spec.dataset.grows_at_end:
-        return None, None
-    with teller.phase("looking for the last snapshot"):
-        return find_basis(
-            spec,
-            layout,
-            store,
-            connection=client.config,
-            target=target,
-            now=clock.time(),
-            stop=stop,
-            teller=teller,
-        )
+def _last(spec: SnapshotSpec, layout: Layout, store: ObjectStore) -> Manifest | None:
+    """Return the last good snapshot of the same, to learn from or to build on; None where that can't be read."""
+    if spec.dataset.whole:
+        return None
+    try:
+        return last_good(store, layout.list_prefix, spec.source)
+    except (StorePermissionError, StoreUnavailableError) as err:
+        log.info("Nothing is learnt from the last snapshot: %s", err)
+        return None
 
 
 def _describe(
@@ -281,15 +278,17 @@ def _describe(
     staging: Staging,
     ended: Ended,
     *,
-    history: dict[str, Any] | None,
+    basis: Basis | None,
+    remembered: Learned,
     at: float,
 ) -> dict[str, Any]:
     """Return the manifest without its files.
 
-    :param history: what it tells the next snapshot; None: nothing.
+    :param remembered: what was known of the size of pages before.
     :param at: when the walk ended, in seconds since the epoch.
     """
-    walked = ended.walked
+    walked, learned = ended.walked, ended.walked.state.progress.learned.with_earlier(remembered)
+    history = describe_history(spec, staging, ended, basis) if spec.dataset.grows_at_end else None
     dataset, state, spent, evidence = spec.dataset, walked.state, staging.spent, walked.evidence
     spec.policies.check_missing(staging.fields)  # of a walk whose checkpoints hold all of it, no page was added
     unseen = spec.policies.unseen(staging.fields.found)
@@ -330,6 +329,8 @@ def _describe(
             "ended_at": instant(at),
             "walks": ended.walks,
             "pages": state.pages,
+            "page_size": learned.size or None,
+            "page_size_too_large": learned.too_large or None,
             "requests": spent.requests,
             "retries": spent.retries,
             "rate_limited": spent.rate_limited,

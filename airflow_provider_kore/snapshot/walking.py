@@ -16,6 +16,7 @@ from airflow_provider_kore.exceptions import (
     PaginationError,
     TempSpaceError,
 )
+from airflow_provider_kore.walk.page_size import NOTHING, Learned
 from airflow_provider_kore.walk.source import LookLater
 from airflow_provider_kore.walk.walk import Walk
 
@@ -54,6 +55,7 @@ class Walking:
     """Reads one list into staging.
 
     :param breaks: whether to stop after a page, for others that wait; None: there are no others.
+    :param remembered: what the last snapshot's walk found out about the list's pages.
     :param basis: the last snapshot, if it may be built on or compared with.
     :param whole_because: why all of the list has to be read; None: it need not be, if there is a basis.
     """
@@ -67,6 +69,7 @@ class Walking:
     progress: Progress
     teller: Teller
     breaks: Callable[[], bool] | None = None
+    remembered: Learned = NOTHING
     basis: Basis | None = None
     whole_because: str | None = None
 
@@ -157,6 +160,7 @@ class Walking:
             self.clock,
             self.stop,
             page_size=spec.page_size,
+            remembered=self.remembered,
             most=spec.max_rows,
             accept_drift=spec.on_drift == "accept",
         )

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
+from airflow_provider_kore.walk.page_size import NOTHING, Learned
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -91,6 +93,8 @@ class Page:
     """The offset after it."""
     total: int | None
     """``totalResults`` as this page gave it; None if it gave none, or if it counts the page."""
+    grows: bool = False
+    """Whether the next page is asked for more than this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +141,8 @@ class Progress:
     """How many contacts were created after the instant that the walk was told to compare with."""
     limit_refused: bool = False
     """Whether the server has refused a page for its limit."""
+    learned: Learned = NOTHING
+    """About the size of its pages."""
 
     @property
     def first_total(self) -> int | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationError
 from airflow_provider_kore.walk.ids import IdSet
 from airflow_provider_kore.walk.page import Evidence, Page, PageAnswer, PageRequest, Progress, Records
+from airflow_provider_kore.walk.page_size import FIRST, Learned, PageSizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +26,11 @@ AHEAD: Final = 16
 """At most a sixteenth of a list's pages is asked for ahead: with what is not yet in a checkpoint, that is less than the
 third of a walk that may be read twice after a death."""
 
-UNASKED_LIMIT: Final = 100
-"""The page size to ask for where the author named none.
+AHEAD_EVENLY: Final = 6
+"""A sixth where requests are spread evenly: those ahead keep the pace, and checkpoints have time to follow."""
+
+UNASKED_LIMIT: Final = FIRST
+"""The page size to ask for first where the author named none.
 
 The vendor's largest limit is undocumented; a sibling endpoint allows 100. The server clamps it, or refuses it and is
 then asked without one.
@@ -48,7 +52,8 @@ class _Doubt:
 class OffsetPagination:
     """Walks a list by ``skip`` and ``limit``.
 
-    :param page_size: contacts to ask for in a page; None: :data:`UNASKED_LIMIT`.
+    :param page_size: contacts to ask for in a page; 0: send no limit; None: as many as the server serves well, from
+        :data:`UNASKED_LIMIT` on.
     :param progress: where another process left off.
     :param ids: what it had found.
     :param tolerate: which changes to leave to the caller.
@@ -58,6 +63,8 @@ class OffsetPagination:
     :param vendor_name: what the vendor calls the endpoint, in messages.
     :param aligned: whether pages have numbers, so that all of them must be as long as the server lets them be.
     :param end: :attr:`end` of another process that has read all of it.
+    :param ahead: at most such a part of the list is planned ahead: an eighth for 8; None: :data:`AHEAD`.
+    :param sizes: finds the size where none is named and pages are not aligned; None: one that knows nothing.
     """
 
     def __init__(
@@ -73,30 +80,44 @@ class OffsetPagination:
         vendor_name: str = "getAllContacts",
         aligned: bool = False,
         end: str | None = None,
+        ahead: int | None = None,
+        sizes: PageSizes | None = None,
     ) -> None:
         self.progress = progress or Progress()
         self.ids = IdSet() if ids is None else ids
-        self.limit: int | None = None if self.progress.limit_refused else page_size or UNASKED_LIMIT
-        """The page size that is asked for; None: the server's own."""
+        self.limit: int | None = UNASKED_LIMIT if page_size is None else page_size or None
+        """The page size that is asked for, and that the next page may try to exceed; None: the server's own."""
+        self._sizes: PageSizes | None = None
+        if self.progress.limit_refused:
+            self.limit = None
+        elif page_size is None and not aligned:
+            self._sizes = sizes or PageSizes(self.progress.learned)
+            self.limit = self._sizes.size
+            if 0 < self._sizes.refused <= UNASKED_LIMIT:
+                self._sizes, self.limit = None, None
         self._tolerate = tolerate
         self._newer_than = newer_than or ""
         self._rows = rows
         self._id_name = id_name
         self._ask_support = f"Ask Kore.ai support how {vendor_name} pages in this environment."
         self._aligned = aligned
+        self._ahead = ahead
         read = self.progress.offset - self.progress.last_page
         if aligned and self.limit and read:
             self.limit = min(self.limit, read)  # what the server may have made of the limit
         self._doubts = 0
         self._short_pages_confirmed = False
         self._promised = False
-        self._full_page_seen = False
+        self._largest_full = 0
         self._last_page_short = False
+        self._last_short_tells = False
         self._longest_page = 0
         self._last_id: str | None = None
         self._overlaps = 0
         self._overlapping = False
         self._end = end
+        self._last_limit: int | None = self.limit
+        self._refuses_all = False
 
     @property
     def end(self) -> str | None:
@@ -104,11 +125,33 @@ class OffsetPagination:
         return self._end
 
     @property
+    def trial(self) -> int | None:
+        """The page size that :attr:`next` tries, if it is larger than any before; None: nothing is tried."""
+        return self._sizes.trial if self._sizes else None
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether pages are asked for that are larger than the first."""
+        return self._sizes is not None and (self.limit or 0) > UNASKED_LIMIT
+
+    def served(self, known: Learned) -> Learned:
+        """Return what is known of the server's pages after this walk, whatever its list.
+
+        :param known: before it.
+        """
+        if self._refuses_all and self.progress.offset:
+            return Learned(0, UNASKED_LIMIT)
+        if self._sizes is None:
+            return known
+        refused, size = self._sizes.refused, max(known.size, self.progress.learned.size)
+        return Learned(self.progress.learned.size if refused and size >= refused else size, refused)
+
+    @property
     def next(self) -> PageRequest | None:
         """The page to ask for now; None when the end is proven."""
         if self._end is not None:
             return None
-        return PageRequest(self.progress.offset - self._overlapping, self.limit)
+        return PageRequest(self.progress.offset - self._overlapping, self.trial or self.limit)
 
     def planned(self, number: int) -> list[PageRequest]:
         """Return the requests that come next if the list goes on as its last page did; at most ``number``.
@@ -121,23 +164,40 @@ class OffsetPagination:
         total = progress.first_total
         if request is None or self._overlapping or self._doubts or not length:
             return []
-        if total is None or progress.total != total:
+        if total is None or progress.total != total or self.trial or self._last_limit != self.limit:
             return []
         starts = range(request.skip, total, length)
-        return [PageRequest(start, self.limit) for start in starts[: min(number, max(1, total // length // AHEAD))]]
+        most = max(1, total // length // (self._ahead or AHEAD))
+        return [PageRequest(start, self.limit) for start in starts[: min(number, most)]]
 
     def reopen(self) -> None:
         """Take back that the end is proven: there is more after all."""
         self._end, self._overlaps, self._overlapping = None, 0, False
 
-    def refuse_limit(self) -> bool:
-        """Note that the server refuses the limit; return whether asking without one may help."""
+    def shrink(self) -> bool:
+        """Note that the body of a page is too large; return whether to ask for a smaller one."""
+        shrunk = self._sizes is not None and self._sizes.shrink()
+        self._take_size()
+        return shrunk
+
+    def refuse_limit(self, *, certain: bool = True) -> bool:
+        """Note that the server refuses the limit; return whether asking for fewer, or without one, may help.
+
+        :param certain: whether it is a refusal, and no failure that may be chance.
+        """
+        if self._sizes is not None and self._sizes.refuse(certain=certain):
+            self._take_size()
+            return True
+        self._refuses_all = certain and self._sizes is not None
+        self._sizes = None
         had_limit, self.limit = self.limit is not None, None
         self.progress = replace(self.progress, limit_refused=True)
         return had_limit
 
-    def accept(self, answer: PageAnswer) -> Page | None:
+    def accept(self, answer: PageAnswer, seconds: float | None = None) -> Page | None:
         """Judge an answer to :attr:`next` and move on; None means: ask again.
+
+        :param seconds: that it took; None: not measured.
 
         Raises PaginationError if the answer cannot be right, DriftError if the list changed (unless tolerated).
         """
@@ -155,6 +215,7 @@ class OffsetPagination:
             self._short_pages_confirmed = self._short_pages_confirmed or bool(answer.records)
         self._doubts = 0
         before, count = self.progress, len(answer.records)
+        self._last_limit = self.trial or self.limit
         if count:
             self._note_page(answer)
         else:
@@ -163,7 +224,10 @@ class OffsetPagination:
         self.progress = before.after(answer, records, self._newer_than)
         self._note_moved_total(before)
         self._decide(answer)
-        return Page(records=records, offset=before.offset, end=self.progress.offset, total=self.progress.total)
+        if count:
+            self._note_size(answer, seconds)
+        progress, grows = self.progress, self.trial is not None and self._end is None
+        return Page(records=records, offset=before.offset, end=progress.offset, total=progress.total, grows=grows)
 
     @property
     def evidence(self) -> Evidence:
@@ -258,13 +322,44 @@ class OffsetPagination:
     def _note_page(self, answer: PageAnswer) -> None:
         """Learn whether this server's ``hasMore`` and limits tell anything."""
         self._promised = self._promised or answer.has_more is True
-        self._full_page_seen = self._full_page_seen or len(answer.records) == answer.limit
+        if len(answer.records) == answer.limit:
+            self._largest_full = max(self._largest_full, answer.limit)
         self._last_page_short = _is_short(answer)
+        self._last_short_tells = self._is_tellingly_short(answer)
         if self._aligned and self.limit and answer.limit and answer.limit < self.limit:
             self.limit = answer.limit
         self._longest_page = max(self._longest_page, len(answer.records))
         self._last_id = answer.records.ids[-1]
         self._overlaps = 0
+
+    def _is_tellingly_short(self, answer: PageAnswer) -> bool:
+        """Say whether a page is shorter than pages can be: one of its limit, or of a larger one, was full.
+
+        Else the limit may be the one that was asked for, and not the one that is served.
+        """
+        return _is_short(answer) and (answer.limit or 0) <= self._largest_full
+
+    def _note_size(self, answer: PageAnswer, seconds: float | None) -> None:
+        sizes, progress = self._sizes, self.progress
+        if sizes is None:
+            return
+        left = None if progress.total is None or progress.totals_like_pages else progress.total - progress.offset
+        sizes.note(
+            len(answer.records),
+            sum(map(len, answer.records.texts)),
+            answer.limit,
+            left=0 if answer.has_more is False and left is None else left,
+            seconds=seconds,
+        )
+        self._take_size()
+
+    def _take_size(self) -> None:
+        if self._sizes is None:
+            return
+        if self._last_limit != (self.trial or self._sizes.size):
+            self._short_pages_confirmed = False  # that was about another size
+        self.limit = self._sizes.size
+        self.progress = replace(self.progress, learned=self._sizes.learned)
 
     def _is_expected_end(self) -> bool:
         """Say whether other evidence expects nothing after the last page, of a kind that has been right before."""
@@ -274,7 +369,7 @@ class OffsetPagination:
         if progress.total == progress.offset and not progress.totals_like_pages:
             return True
         denied = progress.last_has_more is False and not progress.has_more_wrong
-        return (denied and (self._promised or short)) or (short and self._full_page_seen)
+        return (denied and (self._promised or short)) or self._last_short_tells
 
     def _says_more(self, answer: PageAnswer, after: int) -> bool:
         total = None if self.progress.totals_count_pages else answer.total
@@ -317,9 +412,8 @@ class OffsetPagination:
         if self._says_more(answer, after) or total != after:
             return
         short, denied = _is_short(answer), answer.has_more is False and not self.progress.has_more_wrong
-        # A single page that is as long as its total proves little: that total may count the page. And where no page was
-        # ever full, the limit may be the one that was asked for, and not the one that is served.
-        confirmed = denied or (short and self._full_page_seen)
+        # A single page that is as long as its total proves little: that total may count the page.
+        confirmed = denied or self._is_tellingly_short(answer)
         if (short and denied) or (confirmed and not self.progress.totals_like_pages):
             self._end = "short_page" if short else "full_page"
 

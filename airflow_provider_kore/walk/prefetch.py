@@ -42,6 +42,8 @@ class Prefetcher(Generic[K, T]):
         self._clock = clock
         self.ending: Exception | None = None
         """Why nothing new is to be started."""
+        self.meanwhile: Callable[[], float | None] | None = None
+        """Called while a result is waited for: starts what may start, and returns the seconds until more may."""
         self._last_moment = 0.0
         self.depth = 1
         """How many calls are worth having under way."""
@@ -101,11 +103,19 @@ class Prefetcher(Generic[K, T]):
 
     def take(self, key: K) -> T:
         """Return the result of a call, or raise what it raised."""
-        future = self._ahead.pop(key)
+        future = self._ahead[key]
         if not future.done():
             self.depth = min(self._most, GROWTH * self.depth)
-            while not wait([future], timeout=_LOOK_EVERY).done:
-                self._look()
+            due = 0.0
+            while not future.done():
+                now = time.monotonic()
+                if self.meanwhile is not None and now >= due:
+                    pause = self.meanwhile()
+                    due = now + (_LOOK_EVERY if pause is None else pause)
+                left = due - time.monotonic() if self.meanwhile is not None else _LOOK_EVERY
+                if not wait([future], timeout=min(_LOOK_EVERY, max(left, 0.0))).done:
+                    self._look()
+        self._ahead.pop(key, None)
         return future.result()
 
     def _look(self) -> None:

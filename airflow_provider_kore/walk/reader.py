@@ -70,7 +70,7 @@ class Reader(Meter, Protocol):
         """The connection."""
 
     def pagination(self, call: Any, *, page_size: object = None, **options: Any) -> OffsetPagination:
-        """Return a walk over the pages of a list; options are those of :class:`OffsetPagination`.
+        """Return a walk over the pages of a list; options are those of :class:`OffsetPagination`, and ``remembered``.
 
         :param page_size: rows to ask for in a page; None: as the connection says.
         """

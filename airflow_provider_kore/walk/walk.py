@@ -16,6 +16,7 @@ from airflow_provider_kore.exceptions import (
 from airflow_provider_kore.walk.continuation import Known, doubt, ids_at
 from airflow_provider_kore.walk.ids import IdSet
 from airflow_provider_kore.walk.page import Page, PageAnswer, PageRequest, Progress
+from airflow_provider_kore.walk.page_size import NOTHING, Learned
 from airflow_provider_kore.walk.proof import Walked, is_provable, judge
 from airflow_provider_kore.walk.source import with_id
 from airflow_provider_kore.walk.state import Continued, WalkState
@@ -53,6 +54,7 @@ class Walk:
 
     :param stop: winds the walk up: the pages that were asked for already are still read.
     :param page_size: rows to ask for in one request; None: as the connection says.
+    :param remembered: what an earlier walk found out about the list's pages.
     :param most: rows; a longer list is an error.
     :param accept_drift: whether a change is told instead of raised.
     """
@@ -65,6 +67,7 @@ class Walk:
         stop: Stop,
         *,
         page_size: int | None,
+        remembered: Learned = NOTHING,
         most: int,
         accept_drift: bool,
     ) -> None:
@@ -73,6 +76,7 @@ class Walk:
         self._client = client
         self._call = source.call
         self._page_size = page_size
+        self._remembered = remembered
         self._most = most
         self._clock = clock
         self._stop = stop
@@ -99,6 +103,7 @@ class Walk:
         self._pagination = self._client.pagination(
             self._call,
             page_size=self._page_size,
+            remembered=self._remembered,
             tolerate=self._tolerate,
             newer_than=mark,
         )
@@ -169,6 +174,7 @@ class Walk:
         self._pagination = self._client.pagination(
             self._call,
             page_size=self._page_size,
+            remembered=self._remembered,
             progress=progress,
             ids=ids,
             tolerate=self._tolerate,

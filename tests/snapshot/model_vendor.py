@@ -33,8 +33,8 @@ class Quirks:
     echo: bool = True
     most: int = 1000
     """The largest limit it honours; a larger one is clamped."""
-    limit: Literal["honour", "refuse"] = "honour"
-    """``refuse``: a request that names any limit is refused."""
+    limit: Literal["honour", "refuse", "refuse_more"] = "honour"
+    """``refuse``: a request that names any limit is refused; ``refuse_more``: one above ``most``."""
     default_limit: int = 4
     updated_at: Literal["moves", "stays", "missing", "refused"] = "moves"
     """``stays``: it is told, and is that of the beginning for ever."""
@@ -217,6 +217,8 @@ class Vendor:
         quirks, skip = self.quirks, int(query["skip"])
         if "limit" in query and quirks.limit == "refuse":
             return _refusal(400, "Validation errors/ Invalid arguments")
+        if quirks.limit == "refuse_more" and int(query.get("limit", 0)) > quirks.most:
+            return _refusal(412, "Validation errors/ Invalid arguments")
         self.asked.append(skip)
         limit = min(int(query.get("limit", quirks.default_limit)), quirks.most)
         held = self._held[::-1] if quirks.newest_first else self._held
