@@ -87,4 +87,4 @@ def test_larger_pages_of_the_server_make_it_cheaper(bench: Bench) -> None:
     bench.kore.append("cl-days", 300)
     requests, manifest = table.land()
     assert manifest["incremental"]["based_on"] is not None
-    assert requests <= 3 + 2
+    assert requests <= 3 + 4
