@@ -278,7 +278,8 @@ def _read(
     """Read to the end of the list, and on where more turns up there."""
     while (yield from _read_on(walk, staging, shown=shown, progress=progress, shared=shared)):
         staging.rest(walk.state)
-        yield True
+        with staging.aside():
+            yield True
 
 
 def _read_on(
@@ -293,7 +294,8 @@ def _read_on(
                 shown.show(staging.stored_until, page.total)
                 progress.page(page)
                 if shared is not None and shared.breaks():
-                    yield False
+                    with staging.aside():
+                        yield False
     except LookLater:
         return True
     return False

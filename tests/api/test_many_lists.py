@@ -146,6 +146,8 @@ def test_two_hundred_lists_cost_their_pages_and_two_looks_at_the_catalogue(task:
     assert task.asked == {"lists": 2, "contacts": 400, "list": 1}
     assert outcome.landed == dict.fromkeys(names, 60)
     task.hold(*names)
+    # Each is told what it has cost itself, the first one with that look.
+    assert Counter(task.manifest(name)["walk"]["requests"] for name in names) == {2: 199, 3: 1}
 
 
 def test_however_many_lists_there_are_they_are_looked_at_once_in_so_many_requests(
@@ -194,6 +196,7 @@ def test_a_long_walk_lets_the_lists_that_wait_land_first(task: Task, monkeypatch
     task.take()
     assert seen == [set(names)]
     task.hold(*names, "cl-long")
+    assert 40 <= task.manifest("cl-long")["walk"]["requests"] <= 44
 
 
 def test_a_list_that_is_read_without_checkpoints_is_looked_at_by_itself(task: Task) -> None:
