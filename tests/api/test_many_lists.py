@@ -475,6 +475,35 @@ def test_lists_that_waited_for_their_look_when_a_try_died_cost_the_next_one_noth
     task.hold(*names)
 
 
+class Cut(BaseException):
+    """As Airflow's execution_timeout: it comes out of any line."""
+
+
+def cut() -> None:
+    raise Cut
+
+
+def test_a_long_walk_that_is_cut_off_while_others_land_keeps_what_it_has_read(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many, "TOGETHER", 10)
+    names = add(task, 3)
+    task.kore.add_list("cl-long", contacts=40 * PAGE)
+    task.take(run_id="before")
+    looks = [number for number, each in enumerate(task.kore.requests, start=1) if each.endpoint == "lists"]
+    task.kore.forget_requests()
+    task.happenings = {looks[1]: cut}
+    with pytest.raises(Cut):
+        task.take()
+    read = task.asked["contacts"] - len(names)
+    assert read >= 5
+    task.kore.forget_requests()
+    task.happenings = {}
+    task.take(try_number=2)
+    assert task.asked["contacts"] <= 40 - read + 2
+    task.hold(*names, "cl-long")
+
+
 def test_a_change_while_nobody_looked_is_found_by_the_next_try(task: Task) -> None:
     names = add(task, 4, contacts=70)
     task.happenings = {11: die}
