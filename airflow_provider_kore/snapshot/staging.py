@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
@@ -296,6 +296,15 @@ class Staging:
             self._settle()
         self._writes.close()
         self._writes = Prefetcher[str, Chunk](1)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let others read until the end of the block, at their own expense."""
+        before = self._meter.spent
+        try:
+            yield
+        finally:
+            self._unbilled += self._meter.spent - before
 
     def _cut(self, *, rows_or_not: bool = False) -> None:
         """Begin to write the open chunk."""

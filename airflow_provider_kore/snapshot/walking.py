@@ -111,7 +111,8 @@ class Walking:
                 walk, whole_because = self._begin(whole_because)
         while (yield from self._read_on(walk)):
             staging.rest(walk.state)
-            yield True
+            with staging.aside():
+                yield True
         if staging.on_basis and self.basis is not None:
             self.basis.check_fit(staging.columns)
         elif resumed and self.basis is not None:
@@ -129,7 +130,8 @@ class Walking:
                     self.shown.show(staging.stored_until, page.total)
                     self.progress.page(page)
                     if self.breaks is not None and self.breaks():
-                        yield False
+                        with staging.aside():
+                            yield False
         except LookLater:
             return True
         return False

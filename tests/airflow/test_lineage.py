@@ -23,12 +23,14 @@ DAG = """
 from datetime import UTC, datetime
 from airflow.sdk import DAG
 from airflow_provider_kore.transfers.contact_list_to_s3 import ContactListToS3Operator
+from airflow_provider_kore.transfers.contact_lists_to_s3 import ContactListsToS3Operator
 
 with DAG("lineage", schedule=None, start_date=datetime(2025, 1, 1, tzinfo=UTC)):
     for task_id, list_id in (("landed", "cl-1"), ("failed", "cl-nowhere")):
         ContactListToS3Operator(
             task_id=task_id, contact_list_id=list_id, s3_bucket=BUCKET, s3_prefix="lake/contacts", file_format="parquet"
         )
+    ContactListsToS3Operator(task_id="all", s3_bucket=BUCKET, s3_prefix="lake/all")
 """
 
 
@@ -57,6 +59,7 @@ def openlineage_python() -> Path:
 def test_the_provider_tells_of_the_list_the_table_its_columns_and_its_rows(
     bench: Bench, airflow_db: Path, tmp_path: Path, openlineage_python: Path
 ) -> None:
+    bench.kore.add_list("cl-2", contacts=30)
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "lineage.py").write_text(f"BUCKET = {bench.bucket!r}\n{DAG}")
     shutil.copy(airflow_db, tmp_path / "airflow.db")
@@ -77,7 +80,7 @@ def test_the_provider_tells_of_the_list_the_table_its_columns_and_its_rows(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     tasks = json.loads((tmp_path / "report").read_text())["runs"]["lineage"]["tasks"]
-    assert tasks == {"landed[-1]": "success", "failed[-1]": "failed"}
+    assert tasks == {"landed[-1]": "success", "failed[-1]": "failed", "all[-1]": "success"}
 
     events: list[dict[str, Any]] = [json.loads(line) for line in told.read_text().splitlines()]
     (event,) = [one for one in events if one["job"]["name"] == "lineage.landed" and one["eventType"] == "COMPLETE"]
@@ -94,6 +97,11 @@ def test_the_provider_tells_of_the_list_the_table_its_columns_and_its_rows(
     assert statistics["rowCount"] == 120
     body = bench.s3.list_objects_v2(Bucket=bench.bucket, Prefix=f"{written['name']}/")["Contents"]
     assert statistics["size"] == sum(each["Size"] for each in body if each["Key"].endswith(".parquet"))
+
+    (event,) = [one for one in events if one["job"]["name"] == "lineage.all" and one["eventType"] == "COMPLETE"]
+    assert len(event["inputs"]) == 2
+    rows = {each["name"]: each["outputFacets"]["outputStatistics"]["rowCount"] for each in event["outputs"]}
+    assert rows == {"lake/all/contact_list_id=cl-1": 120, "lake/all/contact_list_id=cl-2": 30}
 
     (event,) = [one for one in events if one["job"]["name"] == "lineage.failed" and one["eventType"] == "FAIL"]
     assert [each for each in event["outputs"] if each.get("outputFacets")] == []

@@ -229,6 +229,8 @@ def test_two_hundred_lists_cost_their_pages_and_two_looks_at_the_catalogue(task:
     assert task.asked == {"lists": 2, "contacts": 400, "list": 1}
     assert outcome.landed == dict.fromkeys(names, 60)
     task.hold(*names)
+    # Each is told what it has cost itself, the first one with that look.
+    assert Counter(task.manifest(name)["walk"]["requests"] for name in names) == {2: 199, 3: 1}
 
 
 def test_however_many_lists_there_are_they_are_looked_at_once_in_so_many_requests(
@@ -277,6 +279,7 @@ def test_a_long_walk_lets_the_lists_that_wait_land_first(task: Task, monkeypatch
     task.take()
     assert seen == [set(names)]
     task.hold(*names, "cl-long")
+    assert 40 <= task.manifest("cl-long")["walk"]["requests"] <= 44
 
 
 def test_a_list_that_is_read_without_checkpoints_is_looked_at_by_itself(task: Task) -> None:
@@ -553,6 +556,35 @@ def test_lists_that_waited_for_their_look_when_a_try_died_cost_the_next_one_noth
     task.take(try_number=2)
     assert task.asked == {"lists": 1, "list": 1}
     task.hold(*names)
+
+
+class Cut(BaseException):
+    """As Airflow's execution_timeout: it comes out of any line."""
+
+
+def cut() -> None:
+    raise Cut
+
+
+def test_a_long_walk_that_is_cut_off_while_others_land_keeps_what_it_has_read(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many, "TOGETHER", 10)
+    names = add(task, 3)
+    task.kore.add_list("cl-long", contacts=40 * PAGE)
+    task.take(run_id="before")
+    looks = [number for number, each in enumerate(task.kore.requests, start=1) if each.endpoint == "lists"]
+    task.kore.forget_requests()
+    task.happenings = {looks[1]: cut}
+    with pytest.raises(Cut):
+        task.take()
+    read = task.asked["contacts"] - len(names)
+    assert read >= 5
+    task.kore.forget_requests()
+    task.happenings = {}
+    task.take(try_number=2)
+    assert task.asked["contacts"] <= 40 - read + 2
+    task.hold(*names, "cl-long")
 
 
 def test_a_change_while_nobody_looked_is_found_by_the_next_try(task: Task) -> None:
