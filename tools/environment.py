@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 PYTHONS = ("3.13", "3.12", "3.11")
 NOT_COMPILED = "/(mpmath|networkx|sympy|tests)/"
-"""A third of all source: other packages want it there, nobody imports it."""
+"""A quarter of all source: other packages want it there, nothing of ours imports it."""
 
 
 class CannotMakeError(Exception):
