@@ -86,7 +86,7 @@ def _make(folder: Path, locks: list[str], version: str, *, project: bool) -> Pat
 
 def _compile(python: Path, packages: Path) -> None:
     # Whatever it says: some packages hold files that are no Python, such as templates.
-    command = [python, "-m", "compileall", "-qq", "-j", "0", "-x", NOT_COMPILED, packages]
+    command = [str(python), "-m", "compileall", "-qq", "-j", "0", "-x", NOT_COMPILED, str(packages)]
     subprocess.run(command, cwd=ROOT, check=False, capture_output=True)
 
 
