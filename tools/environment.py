@@ -66,7 +66,7 @@ def _make(folder: Path, locks: list[str], version: str, *, project: bool) -> Pat
     python = folder / "bin" / "python"
     stamp = folder / ".made-from"
     files = [ROOT / "requirements" / f"{lock}.txt" for lock in locks]
-    digest = _digest(files, version, str(folder), _project() if project else "")
+    digest = _digest(files, version, str(folder), NOT_COMPILED, _project() if project else "")
     if python.exists() and stamp.is_file() and stamp.read_text() == digest:
         return python
     base = find_python(version)
