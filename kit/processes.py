@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,7 +71,13 @@ def end_sessions(processes: Sequence[subprocess.Popen[bytes]], grace: float = GR
 
 
 def free_port() -> int:
-    """Return a loopback port that is free at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a loopback port that is free at this moment, and that the system gives to nobody by itself.
+
+    A server listens some seconds later: by then, a port of those that the system hands out may be another test's.
+    """
+    chance = random.SystemRandom()  # hypothesis gives the other one the same seed in each process
+    for port in chance.sample(range(20_000, 32_768), 100):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("none of 100 ports of 127.0.0.1 is free")

@@ -105,6 +105,22 @@ def airflow_db(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return database
 
 
+@pytest.fixture(autouse=True)
+def _forget_secrets() -> Generator[None]:
+    """Let Airflow forget after each test which secrets it masks.
+
+    With every new one it compiles all that it knows into one expression again: after hundreds of tests for seconds.
+    """
+    yield
+    for name in (
+        "airflow._shared.secrets_masker.secrets_masker",
+        "airflow.sdk._shared.secrets_masker.secrets_masker",
+        "airflow.sdk.execution_time.secrets_masker",  # 3.0
+    ):
+        if name in sys.modules:
+            sys.modules[name].reset_secrets_masker()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-skips",

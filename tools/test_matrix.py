@@ -9,6 +9,7 @@ one file that runs an operator from end to end, and the imports. Options after `
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -141,7 +142,8 @@ def run(pair: Pair, options: list[str]) -> Outcome:
         print(f"environment: {problem}")
         return Outcome(pair, 0, 1, 0, time.monotonic() - started, "no environment")
     report.unlink(missing_ok=True)
-    command = [str(python), "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "-p", "no:cacheprovider"]
+    processes = str((os.cpu_count() or 1) + 1)  # as in `make test`: what starts Airflow mostly waits
+    command = [str(python), "-m", "pytest", "-q", "-n", processes, "--dist", "loadgroup", "-p", "no:cacheprovider"]
     command += [f"--junitxml={report}"]
     code = subprocess.run([*command, *SCOPES[pair.scope], *options], cwd=ROOT, check=False).returncode
     passed, failed, skipped = count(report)

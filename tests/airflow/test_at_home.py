@@ -13,7 +13,7 @@ from whole_airflow import WholeAirflow, until
 if TYPE_CHECKING:
     from s3_servers import S3Server
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = importlib.metadata.version("apache-airflow").startswith("3.3.")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from processes import free_port
 
 from airflow_provider_kore.exceptions import RetryableError
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
     from bench import Bench
     from s3_servers import S3Server
-
-
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def reader_of(server: S3Server) -> tuple[str, str]:
@@ -256,7 +250,7 @@ def test_fewer_contacts_than_expected(bench: Bench) -> None:
 
 
 def test_dead_host(bench: Bench, fast_retries: None) -> None:
-    port = closed_port()
+    port = free_port()
     bench.connect(host=f"http://127.0.0.1:{port}")
     postponed(bench, f"127.0.0.1:{port} refuses the connection", "host")
 
@@ -296,6 +290,6 @@ def test_unknown_access_key(bench: Bench, moto_auth_server: S3Server) -> None:
 def test_s3_that_does_not_answer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_kore.store.patient.LONGEST_FIRST_OUTAGE", 1.0)
     bench.connect_aws(
-        endpoint_url=f"http://127.0.0.1:{closed_port()}", config_kwargs={"retries": {"total_max_attempts": 1}}
+        endpoint_url=f"http://127.0.0.1:{free_port()}", config_kwargs={"retries": {"total_max_attempts": 1}}
     )
     postponed(bench, "no answer from S3", "endpoint_url", requests=0)

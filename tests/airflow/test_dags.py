@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from s3_servers import S3Server
 
+pytestmark = pytest.mark.timeout(600)
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = (
@@ -191,7 +192,7 @@ def played(moto_server: S3Server, tmp_path_factory: pytest.TempPathFactory, airf
                 text=True,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=200,
+                timeout=280,
             )
             log += done.stdout
             assert done.returncode == 0, done.stdout[-5000:]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.simulator import Simulator
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 DAG_ID = "real_run"
 LIST_ID = "cl-real-run"
@@ -72,7 +72,7 @@ class Run:
         found: dict[str, Any] = self._airflow.get(f"{self.path}/taskInstances/snapshot")
         return found
 
-    def wait(self, until: Callable[[dict[str, Any]], bool], seconds: float = 60.0) -> dict[str, Any]:
+    def wait(self, until: Callable[[dict[str, Any]], bool], seconds: float = 180.0) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if until(task := self.task()):
@@ -123,7 +123,7 @@ def test_a_run_without_a_date_fails_is_retried_resumes_and_can_be_cleared(
     # Triggered without a logical date; the first try fails, the scheduler starts a second, which goes on from there.
     run = Run(airflow)
     assert run.made["logical_date"] is None
-    task = run.wait(lambda task: task["state"] in {"success", "failed"}, 180.0)
+    task = run.wait(lambda task: task["state"] in {"success", "failed"})
     assert (task["state"], task["try_number"]) == ("success", 2), run.log()
     assert fault.fired == ATTEMPTS
     offsets = [page.skip for page in kore.page_requests if LIST_ID in page.path]
@@ -156,7 +156,7 @@ def test_a_run_without_a_date_fails_is_retried_resumes_and_can_be_cleared(
     # Cleared, it succeeds again, and takes the list as it is by then.
     kore.append(LIST_ID, 30)
     run.clear()
-    run.wait(lambda task: task["state"] == "success" and task["try_number"] == 3, 120.0)
+    run.wait(lambda task: task["state"] == "success" and task["try_number"] == 3)
     assert run.xcom()["contacts"] == CONTACTS + 30
 
     # Marked failed while it runs, the task stops in mid-walk, and publishes nothing.
@@ -166,7 +166,7 @@ def test_a_run_without_a_date_fails_is_retried_resumes_and_can_be_cleared(
     slow.wait(lambda task: task["state"] == "running")
     _wait_for(lambda: len([page for page in kore.page_requests if "cl-slow" in page.path]) >= 3)
     slow.mark_failed()
-    _wait_for(lambda: _quiet(kore, 1.5), 60.0)
+    _wait_for(lambda: _quiet(kore, 1.5))
     assert len([page for page in kore.page_requests if "cl-slow" in page.path]) < 5_000 // 50  # not read to its end
     assert slow.task()["state"] == "failed"
     keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket, Prefix="kore/contact_lists/")["Contents"]]
@@ -187,7 +187,7 @@ def _claims(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
-def _wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"

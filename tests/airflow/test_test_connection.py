@@ -7,7 +7,6 @@ import http.server
 import ipaddress
 import json
 import re
-import socket
 import threading
 import time
 from functools import partial
@@ -18,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from processes import free_port
 
 from airflow_provider_kore.hooks.campaign import KoreCampaignHook
 from airflow_provider_kore.simulator import Simulator
@@ -41,12 +41,6 @@ def connect(kore: Simulator, define: Define) -> Callable[..., KoreCampaignHook]:
         return KoreCampaignHook()
 
     return make
-
-
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +108,7 @@ def test_a_field_that_is_wrong_costs_no_request(kore: Simulator, connect: Callab
 
 
 def test_a_host_where_nobody_listens(connect: Callable[..., Any]) -> None:
-    port = closed_port()
+    port = free_port()
     check_failure(connect(host=f"http://127.0.0.1:{port}"), f"127.0.0.1:{port} refuses the connection", "host field")
 
 
@@ -136,7 +130,7 @@ def test_a_host_that_speaks_no_tls(kore: Simulator, connect: Callable[..., Any])
 
 
 def test_a_proxy_that_is_down(connect: Callable[..., Any]) -> None:
-    port = closed_port()
+    port = free_port()
     sentence = check_failure(connect(proxy=f"http://someone:hush@127.0.0.1:{port}"), "proxy", "proxy field")
     assert "hush" not in sentence
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.simulator import Simulator
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 DAG_ID = "sensors"
 DAG = """
@@ -104,7 +104,7 @@ def test_sensors_and_walks_wait_in_a_triggerer_and_outlive_it(
         kore.add_list("cl-1", contacts=10, status="Ready")
         assert {states()[sensor] for sensor in SENSORS} == {"deferred"}
         with ended_session(command, airflow.environment, output):
-            wait_for(lambda: "deferred" not in states().values(), lambda: log.read_text()[-3000:], 120.0)
+            wait_for(lambda: "deferred" not in states().values(), lambda: log.read_text()[-3000:])
             wait_for(lambda: set(states().values()) <= {"success", "failed"}, lambda: str(states()))
 
     assert states() == {task: "failed" if task == "deleted" else "success" for task in TASKS}
@@ -125,7 +125,7 @@ def test_sensors_and_walks_wait_in_a_triggerer_and_outlive_it(
         assert not re.search(r"eyJ[A-Za-z0-9_-]+\.eyJhcHBJZCI", text), path
 
 
-def wait_for(condition: Callable[[], bool], told: Callable[[], str], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], told: Callable[[], str], seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

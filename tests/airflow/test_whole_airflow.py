@@ -18,7 +18,7 @@ from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
 if TYPE_CHECKING:
     from s3_servers import S3Server
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 HEAD = """
 from datetime import UTC, datetime, timedelta

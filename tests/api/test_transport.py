@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from landing import assert_clear, client_of, config_of, outcome_of
+from processes import free_port
 from urllib3.exceptions import InsecureRequestWarning
 
 from airflow_provider_kore.api import transport as transport_module
@@ -137,11 +138,6 @@ def failure(url: str, **changes: Any) -> KoreError:
     assert error.__cause__ is None
     assert error.__context__ is None
     return error
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 # --- Nobody answers --------------------------------------------------------------------------------------------------

@@ -244,7 +244,9 @@ class Coroutine:
     """A process in a thread of its own that runs one effect at a time, when it is told to."""
 
     def __init__(self, world: World, **changes: Any) -> None:
-        self._go, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
+        self._go, self._stopped = threading.Lock(), threading.Lock()  # each held until the other side lets go
+        self._go.acquire()
+        self._stopped.acquire()
         self.process = world.process(on_effect=self._pause, **changes)
         self.result: BaseException | None = None
         self.ended = False
