@@ -68,6 +68,8 @@ class Terms:
     """How long after the end of its lease a holder's last request may still arrive."""
     settle: float = 5.0
     """How long a new ledger gives no place away, so that all who held some of a deleted one can say so."""
+    resettle: float = 15.0
+    """The same of one that is known to have been deleted or damaged."""
     horizon: float = 120.0
     """Places that come free later than this from now are kept by nobody."""
     wish: float = 60.0

@@ -296,7 +296,7 @@ class SharedAllowance(Allowance):
         changed = ledger.sweep(time.earliest(now), terms.grace) or is_restored
         if self._known is not None and self._state is _State.SHARING and self._name not in ledger.holders:
             ledger.adopt(self._known)
-            ledger.settled = time.latest(now) + terms.settle
+            ledger.settled = time.latest(now) + terms.resettle
         mine = ledger.holders.get(self._name)
         self._come_in(ledger, mine, now)
         changed = self._heed_pause(ledger, now) or changed
@@ -331,9 +331,10 @@ class SharedAllowance(Allowance):
             except LedgerError:
                 if self._known is None:
                     raise
+        is_new = self._known is None
         ledger = Ledger(name=uuid.uuid4().hex[:16], settled=0.0) if self._known is None else self._known.copy()
         ledger.epoch += 1
-        ledger.settled = now + self._terms.settle
+        ledger.settled = now + (self._terms.settle if is_new else self._terms.resettle)
         return ledger, True
 
     def _resolve(self, ledger: Ledger, now: float) -> None:
@@ -440,9 +441,9 @@ class SharedAllowance(Allowance):
         mine = ledger.holders.pop(self._name, None)
         for window in self._windows:
             ceded = window.cede(window.places, now)
-            late = window.abandon(now)
+            ceded += [now + terms.grace + window.seconds] * window.abandon(now)
             ledger.give(window.name, [(time.latest(at), 1) for at in ceded])
-            ledger.give(window.name, [(time.latest(now) + terms.grace + window.seconds, late)])
+            draft.ceded[window.name] = ceded
         if self._wish is not None and mine is not None:
             since, until = time.earliest(self._wish) - terms.beat, time.latest(max(now, self._wish)) + terms.wish
             ledger.holders[f"{self._name}-wish"] = Holder(until=until, since=since, wants=mine.wants)
