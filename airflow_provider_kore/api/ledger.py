@@ -209,6 +209,11 @@ class Ledger:
             left -= found[name]
         return found
 
+    def doubt(self, window: str, limit: int, now: float) -> None:
+        """Take the places that nobody holds, and that seem to be free, for used at ``now``, the latest that it may be."""
+        free = sum(number for at, number in self.available(window, limit) if not at)
+        self.give(window, [(now + self.seconds[window], free)])
+
     def adopt(self, other: Ledger) -> None:
         """Take over what is known of a ledger that was deleted, once."""
         if other.name == self.name or other.name in self.heirs:

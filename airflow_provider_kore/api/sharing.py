@@ -293,10 +293,16 @@ class SharedAllowance(Allowance):
         self._resolve(ledger, now)
         for window in self._windows:
             ledger.know(window.name, window.seconds)
-        changed = ledger.sweep(time.earliest(now), terms.grace) or is_restored
-        if self._known is not None and self._state is _State.SHARING and self._name not in ledger.holders:
+        changed = ledger.sweep(time.earliest(now), terms.grace)
+        is_other = self._known is not None and self._known.name != ledger.name
+        if self._known is not None and is_other and self._state is _State.SHARING:
             ledger.adopt(self._known)
+            is_restored = True
+        if is_restored and self._known is not None:
             ledger.settled = time.latest(now) + terms.resettle
+            for window in self._windows:  # whatever nobody holds may have been used by those who are gone
+                ledger.doubt(window.name, window.limit, time.latest(now))
+        changed = changed or is_restored
         mine = ledger.holders.get(self._name)
         self._come_in(ledger, mine, now)
         changed = self._heed_pause(ledger, now) or changed
@@ -331,10 +337,9 @@ class SharedAllowance(Allowance):
             except LedgerError:
                 if self._known is None:
                     raise
-        is_new = self._known is None
         ledger = Ledger(name=uuid.uuid4().hex[:16], settled=0.0) if self._known is None else self._known.copy()
         ledger.epoch += 1
-        ledger.settled = now + (self._terms.settle if is_new else self._terms.resettle)
+        ledger.settled = now + self._terms.settle
         return ledger, True
 
     def _resolve(self, ledger: Ledger, now: float) -> None:
