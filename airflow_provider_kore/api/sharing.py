@@ -50,7 +50,7 @@ _LEAST_PAUSE: Final = 0.5
 """Seconds between two looks at the least, however much a client wants places."""
 
 _warned: set[str] = set()
-"""What this process has warned of."""
+"""The ledgers that this process has warned of."""
 
 
 class SharedObject(Protocol):
@@ -460,7 +460,7 @@ class SharedAllowance(Allowance):
             err = LedgerError("is in a store without conditional writes", "use a store that has them")
         passes = isinstance(err, RetryableError | LedgerError)
         self._problem = (
-            (f"The ledger {self._object.uri} {err.problem}", f"{err.advice[:1].upper()}{err.advice[1:]}.")
+            (f"The ledger {self._object.uri} {err.problem}.", f"{err.advice[:1].upper()}{err.advice[1:]}.")
             if isinstance(err, LedgerError)
             else (f"The ledger {self._object.uri} can't be used: {err}", "")
         )
@@ -484,8 +484,8 @@ class SharedAllowance(Allowance):
             window.sort()
             window.share_with_others(window.places if others else window.limit, now)
         problem, advice = self._problem
-        if problem not in _warned:
-            _warned.add(problem)
+        if self._object.uri not in _warned:
+            _warned.add(self._object.uri)
             log.warning(
                 "%s This task keeps to the limit by itself and learns of others on the account by being refused.%s",
                 problem,

@@ -181,7 +181,7 @@ _CHECKS: dict[str, Any] = {
 }
 
 
-def patient_config(theirs: Config | None, said: Mapping[str, Any], timeouts: tuple[float, float]) -> Config:
+def patient_config(theirs: Config | None, said: Mapping[str, Any], timeouts: tuple[float, float] = (10, 20)) -> Config:
     """Return botocore's settings, with a patience of ours where the connection says nothing.
 
     botocore's own let a store that hangs go unnoticed for minutes. Trying again is
