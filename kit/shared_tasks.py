@@ -1,4 +1,4 @@
-"""Tasks that walk lists of one account at the same time, each a process of its own: ``python kit/shared_tasks.py '{…}'``.
+"""Tasks that walk lists of one account at once, each a process of its own: ``python kit/shared_tasks.py '{…}'``.
 
 Says a line of JSON for each page that a task has read, and one when it has ended. Ends with its standard input.
 """
@@ -31,7 +31,7 @@ def run(number: int, job: dict[str, Any], output: int) -> None:
         os.write(output, json.dumps({"task": number, "pid": os.getpid(), **more}).encode() + b"\n")
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    allowance._MINUTE = job["window"]  # type: ignore[misc]
+    allowance._MINUTE = job["window"]  # type: ignore[misc]  # noqa: SLF001 - a shorter minute
     connection = job["connection"]
     config = ApiConfig.parse(**{name: connection[name] for name in ("host", "login", "password", "port", "extra")})
     clock = SystemClock()

@@ -136,10 +136,13 @@ class RollingWindow:
         self.sort()
 
     def cede(self, number: int, now: float) -> list[float]:
-        """Give up so many places, or all that no request under way has; return from when on each is free."""
+        """Give up so many places, or all that no request under way has.
+
+        Return from when on each is free: minus infinity for those that are.
+        """
         number = min(number, self.places - self._in_flight)
         unused = max(0, min(number, self.places - self.used(now)))
-        ceded = [now] * unused
+        ceded = [float("-inf")] * unused
         while len(ceded) < number and self._answers:
             ceded.append(self._answers.popleft() + self.seconds)
         self.places -= len(ceded)

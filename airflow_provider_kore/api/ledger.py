@@ -33,6 +33,7 @@ _BUCKETS: Final = 240
 """Into how many parts a window is cut to be remembered."""
 
 _MOST_HEIRS: Final = 8
+_WISH: Final = "-wish"
 _MOST: Final = 10**9
 
 Places = list[tuple[float, int]]
@@ -209,8 +210,18 @@ class Ledger:
             left -= found[name]
         return found
 
+    def wish(self, name: str, wish: Holder) -> None:
+        """Keep places for one who leaves now and comes back."""
+        self.holders[f"{name}{_WISH}"] = wish
+
+    def fulfil(self, now: float) -> None:
+        """Let a newcomer have what the wish is for that ends first: it made that wish, or comes in its maker's stead."""
+        wishes = [name for name, holder in self.holders.items() if name.endswith(_WISH) and holder.since <= now]
+        if wishes:
+            del self.holders[min(wishes, key=lambda name: self.holders[name].until)]
+
     def doubt(self, window: str, limit: int, now: float) -> None:
-        """Take the places that nobody holds, and that seem to be free, for used at ``now``, the latest that it may be."""
+        """Take the places that seem to be free for used at ``now``, the latest that it may be."""
         free = sum(number for at, number in self.available(window, limit) if not at)
         self.give(window, [(now + self.seconds[window], free)])
 

@@ -355,7 +355,7 @@ class SharedAllowance(Allowance):
                 window.grant(draft.ceded.get(window.name, ()), now)
         else:  # nobody knows any more, so they are nobody's until they have been used for the last time
             for name, ceded in draft.ceded.items():
-                self._ceded += [(draft.turn, name, self._object.time.latest(at)) for at in ceded]
+                self._ceded += [(draft.turn, name, self._object.time.latest(at)) for at in ceded if at > -math.inf]
 
     def _apply(self, draft: _Draft) -> None:
         """Believe what was written."""
@@ -366,11 +366,13 @@ class SharedAllowance(Allowance):
         for window in self._windows:
             window.grant(local(draft.gained.get(window.name, []), time.surely_after), now)
         for name, ceded in draft.ceded.items():
-            self._ceded += [(draft.turn, name, time.latest(at)) for at in ceded]
+            self._ceded += [(draft.turn, name, time.latest(at)) for at in ceded if at > -math.inf]
         self._ceded = [each for each in self._ceded if each[2] > time.earliest(now)]
 
     def _come_in(self, ledger: Ledger, mine: Holder | None, now: float) -> None:
         """Bring what this client has in its hand together with what the ledger knows of it."""
+        if mine is None:
+            ledger.fulfil(self._object.time.latest(now) + self._terms.beat)
         is_out = mine is None and self._object.time.latest(now) >= self._until
         for window in self._windows:
             if self._state is not _State.SHARING:
@@ -417,7 +419,7 @@ class SharedAllowance(Allowance):
         ceded = [*window.cede_late(now + self._terms.horizon), *window.cede_to_others(now)]
 
         def give(places: list[float]) -> None:
-            ledger.give(name, [(time.latest(at), 1) for at in places])
+            ledger.give(name, [(time.latest(at), 1) for at in places if at > -math.inf])
             mine.held[name] = window.places
 
         give(ceded)
@@ -447,11 +449,11 @@ class SharedAllowance(Allowance):
         for window in self._windows:
             ceded = window.cede(window.places, now)
             ceded += [now + terms.grace + window.seconds] * window.abandon(now)
-            ledger.give(window.name, [(time.latest(at), 1) for at in ceded])
+            ledger.give(window.name, [(time.latest(at), 1) for at in ceded if at > -math.inf])
             draft.ceded[window.name] = ceded
         if self._wish is not None and mine is not None:
             since, until = time.earliest(self._wish) - terms.beat, time.latest(max(now, self._wish)) + terms.wish
-            ledger.holders[f"{self._name}-wish"] = Holder(until=until, since=since, wants=mine.wants)
+            ledger.wish(self._name, Holder(until=until, since=since, wants=mine.wants))
 
     def _fail(self, err: Exception) -> None:
         """Note that the ledger could not be used this time."""

@@ -1,4 +1,4 @@
-"""The ledger of an account's allowance, through operators, sensors and checks: they count, and it never fails a task."""
+"""The ledger of an account's allowance, with operators, sensors and checks: they count, and it never fails a task."""
 
 from __future__ import annotations
 
@@ -130,8 +130,8 @@ def test_a_check_beside_a_spent_allowance_says_so_and_sends_nothing(
 
 
 def test_a_parked_task_gives_its_places_back_and_is_expected(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allowance, "_MINUTE", 2.0)
-    bench.kore.configure(**LIMITED)
+    monkeypatch.setattr(allowance, "_MINUTE", 3.0)
+    bench.kore.configure(**LIMITED | {"minute_seconds": 3.0})
     use(bench, requests_per_minute=4)
     seen: list[dict[str, Any]] = []
     pause = LandingOperator._pause
@@ -141,7 +141,7 @@ def test_a_parked_task_gives_its_places_back_and_is_expected(bench: Bench, monke
         return pause(self, *arguments)
 
     monkeypatch.setattr(LandingOperator, "_pause", look)
-    landed, pauses = play(bench, bench.context())
+    landed, pauses = play(bench, bench.context(), defer_after=1.5)
     assert landed["contacts"] == 120
     assert 1 <= len(pauses) < 12
     assert {number for each in seen for holder in each["holders"].values() for number in holder["held"].values()} <= {0}

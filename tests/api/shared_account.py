@@ -149,7 +149,6 @@ class World:
     terms: Terms = field(default_factory=Terms)
     now: float = 0.0
     counted: list[float] = field(default_factory=list)
-    others: list[float] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
     events: list[tuple[float, int, str, Any, float, float | None]] = field(default_factory=list)
     number: int = 0
@@ -187,9 +186,9 @@ class World:
 
     def run(self) -> None:
         while self.events:
-            at, _, what, client, started, wait = heapq.heappop(self.events)
-            if at > self.until:
+            if self.events[0][0] > self.until:
                 return
+            at, _, what, client, started, wait = heapq.heappop(self.events)
             self.now = at
             assert self.number < FOREVER, "somebody hammers"
             if what == "do":
@@ -240,7 +239,7 @@ class World:
 
     def admit(self, now: float) -> float | None:
         """Count a request as the vendor's server does; return the seconds to wait if it is refused."""
-        counted = sorted([*self.counted[-20_000:], *self.others]) if self.others else self.counted
+        counted = self.counted
         wait = max(
             (
                 counted[-limit] + seconds - now
