@@ -31,7 +31,8 @@ def run(number: int, job: dict[str, Any], output: int) -> None:
         os.write(output, json.dumps({"task": number, "pid": os.getpid(), **more}).encode() + b"\n")
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    allowance._MINUTE = job["window"]  # type: ignore[misc]  # noqa: SLF001 - a shorter minute
+    if job["window"]:
+        allowance._MINUTE = job["window"]  # type: ignore[misc]  # noqa: SLF001 - a shorter minute
     connection = job["connection"]
     config = ApiConfig.parse(**{name: connection[name] for name in ("host", "login", "password", "port", "extra")})
     clock = SystemClock()

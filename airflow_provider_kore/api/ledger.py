@@ -215,7 +215,7 @@ class Ledger:
         self.holders[f"{name}{_WISH}"] = wish
 
     def fulfil(self, now: float) -> None:
-        """Let a newcomer have what the wish is for that ends first: it made that wish, or comes in its maker's stead."""
+        """Let a newcomer have what the wish that ends first is for: it made it, or comes in its maker's stead."""
         wishes = [name for name, holder in self.holders.items() if name.endswith(_WISH) and holder.since <= now]
         if wishes:
             del self.holders[min(wishes, key=lambda name: self.holders[name].until)]

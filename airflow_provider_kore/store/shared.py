@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_provider_kore.exceptions import RequestRefusedError
 from airflow_provider_kore.store.capabilities import honoured_by
-from airflow_provider_kore.store.store import Condition, ObjectStore, StoredObject
+from airflow_provider_kore.store.store import AccessRefused, Condition, ObjectStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +113,13 @@ class SharedObject:
         """Return what is there. Raises KoreError."""
         store = self._open()
         sent = self._clock.monotonic()
-        found = store.read(self._key, self._most)
+        try:
+            found = store.read(self._key, self._most)
+        except AccessRefused:
+            # where listing is granted for a prefix only, S3 answers so for an absent key as well
+            if any(there.key == self._key for there in islice(store.list(self._key), 1)):
+                raise
+            found = None
         self._observe(store, sent)
         if found is None:
             return None
@@ -132,10 +139,7 @@ class SharedObject:
             if honoured.ignored or not honoured.usable:
                 raise RequestRefusedError(f"{self.uri}: the store does not honour conditional writes.")
         sent = self._clock.monotonic()
-        written: StoredObject = store.put(
-            self._key, body, content_type="application/json", condition=Condition(etag=etag)
-        )
-        del written
+        store.put(self._key, body, content_type="application/json", condition=Condition(etag=etag))
         self._observe(store, sent)
 
     def _open(self) -> SwapStore:
