@@ -67,12 +67,18 @@ def _check(hook: KoreCampaignHook) -> int:
 
 def _explore(hook: KoreCampaignHook, options: argparse.Namespace) -> int:
     """Print what was learned on standard output, or one line on standard error."""
+    from airflow_provider_kore.clock import SystemClock
     from airflow_provider_kore.exceptions import KoreError, ParameterError
     from airflow_provider_kore.explore.report import as_json, as_text
     from airflow_provider_kore.explore.run import explore
 
     try:
-        findings = explore(hook.config, contact_list_id=options.contact_list_id, most_requests=options.most_requests)
+        findings = explore(
+            hook.config,
+            contact_list_id=options.contact_list_id,
+            most_requests=options.most_requests,
+            allowance=hook.allowance(hook.config, SystemClock(), most=options.most_requests),
+        )
     except ParameterError as err:
         _, _, advice = err.args
         sys.stderr.write(f"--contact-list-id: {advice}\n")

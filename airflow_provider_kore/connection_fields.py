@@ -269,6 +269,15 @@ def proxy_url(name: str, value: object) -> str:
     return url
 
 
+def s3_place(name: str, value: object) -> str:
+    """Return a bucket and a prefix in it as a URL without a slash at its end."""
+    url = _written(value).rstrip("/")
+    found = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([\x21-\x7e]{1,700}))?", url)
+    if found is None or any(part in {"", ".", ".."} for part in (found[2] or "x").split("/")):
+        raise ConfigError(name, f"is {_shown(value)}", "use s3://bucket/prefix, or leave it out")
+    return url
+
+
 def console_url(name: str, value: object) -> str:
     """Return how a contact list's address in a web console looks."""
     url = _written(value)

@@ -257,6 +257,7 @@ MORE: Final = {
     "outlets": "airflow.md#assets",
     "id_key": "campaign-contacts-to-s3.md#id",
     "contact_list_url": "airflow.md#links",
+    "allowance_ledger": "allowance.md#one-ledger-for-all-tasks",
 }
 """Where the pages say more about a parameter or a field."""
 

@@ -254,6 +254,13 @@ MUTANTS = (
         "api/test_privacy.py::test_objects_that_hold_secrets_do_not_show_them",
     ),
     Mutant(
+        "limit: the places of a task that died may have been used at its last moment",
+        "api/ledger.py",
+        "holder.until + grace + self.seconds[window]",
+        "holder.until",
+        "api/test_sharing.py::test_the_places_of_a_task_that_died_come_back",
+    ),
+    Mutant(
         "limit: no window holds more requests than are allowed",
         "api/allowance.py",
         "if missing < 0:",

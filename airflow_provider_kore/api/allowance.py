@@ -18,7 +18,7 @@ import math
 import random
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore.walk.cost import Usage
 
@@ -66,6 +66,10 @@ class RollingWindow:
     def __init__(self, name: str, limit: int, seconds: float) -> None:
         self.name = name
         self.limit = limit
+        self.places = limit
+        """How many of them are this client's to use: all, unless a ledger hands them out."""
+        self.elsewhere = float("-inf")
+        """When one that is in no hand comes free, while this client has none."""
         self.seconds = seconds
         self._answers: deque[float] = deque()
         self._in_flight = 0
@@ -93,8 +97,11 @@ class RollingWindow:
         missing = self.used(now) - self._allowed(now)
         if missing < 0:
             return now
-        free = self._answers[missing] + self._held if missing < len(self._answers) else now + IN_FLIGHT
-        return min(free, self._probe) if self._probe > now else free
+        if missing < len(self._answers):
+            free = self._answers[missing] + self._held
+        else:
+            free = now + IN_FLIGHT if self.places else max(now + IN_FLIGHT, self.elsewhere)
+        return min(free, self._probe) if self._probe > now and self.places else free
 
     def start(self) -> None:
         """Take a place."""
@@ -105,6 +112,12 @@ class RollingWindow:
         self._in_flight -= 1
         if counted:
             self._answers.append(now)
+            if len(self._answers) > 1 and self._answers[-2] > now:  # a place that was granted for later
+                self.sort()
+
+    def sort(self) -> None:
+        """Put the places into the order in which they come free."""
+        self._answers = deque(sorted(self._answers))
 
     def remember(self, answered: float) -> None:
         """Take in a request of another process, older than all that are known."""
@@ -114,6 +127,65 @@ class RollingWindow:
         """Return when the requests in the window were answered."""
         self._forget(now)
         return list(self._answers)
+
+    def grant(self, free: Iterable[float], now: float) -> None:
+        """Take over places, each of them free from an instant on."""
+        times = list(free)
+        self.places += len(times)
+        self._answers.extend(at - self.seconds for at in times if at > now)
+        self.sort()
+
+    def cede(self, number: int, now: float) -> list[float]:
+        """Give up so many places, or all that no request under way has.
+
+        Return from when on each is free: minus infinity for those that are.
+        """
+        number = min(number, self.places - self._in_flight)
+        unused = max(0, min(number, self.places - self.used(now)))
+        ceded = [float("-inf")] * unused
+        while len(ceded) < number and self._answers:
+            ceded.append(self._answers.popleft() + self.seconds)
+        self.places -= len(ceded)
+        return ceded
+
+    def cede_late(self, after: float) -> list[float]:
+        """Give up the places that are free only after an instant; return when each is."""
+        ceded: list[float] = []
+        while self._answers and self._answers[-1] + self.seconds > after and self.places > 0:
+            ceded.append(self._answers.pop() + self.seconds)
+            self.places -= 1
+        return ceded
+
+    def cede_to_others(self, now: float) -> list[float]:
+        """Give up the places that a refusal has shown to be taken by others; return when to try each of them again."""
+        if self._share is None or now >= self._probe:
+            return []
+        number = max(0, self.places - max(int(self._share), self.used(now)))
+        self.places -= number
+        return [self._probe] * number
+
+    def abandon(self, now: float) -> int:
+        """Give up all places, also of what is under way, which may be counted later; return how many those were."""
+        self._forget(now)
+        self._answers.clear()
+        left, self.places = self.places, 0
+        return left
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return self._in_flight
+
+    def wanted(self, now: float) -> int:
+        """Return how many places can be of use: all of them, unless others were noticed."""
+        return self.limit if self._share is None or now >= self._probe else min(self.limit, int(self._share))
+
+    def share_with_others(self, share: int, now: float) -> None:
+        """Keep to a share of the limit, and try for more later, as after a refusal."""
+        self.places = self.limit
+        if share < self.limit:
+            self._share, self._gap, self._lesson = float(max(1, share)), 1, now
+            self._probe = now + self._held
 
     def refuse(self, started: float, now: float, uniform: Callable[[float, float], float]) -> bool:
         """Learn from a refusal of a request that was started at ``started``; return whether others had been served."""
@@ -140,14 +212,14 @@ class RollingWindow:
 
     def _allowed(self, now: float) -> int:
         if self._share is None:
-            return self.limit
+            return self.places
         if now < self._probe:
-            return min(self.limit, int(self._share))
+            return min(self.places, int(self._share))
         if now - self._probe > self.seconds:  # a whole window of tries without a refusal: the others are gone
             self._share, self._gap, self._probe = None, 1, float("inf")
-            return self.limit
+            return self.places
         # Beyond the share one at a time, so that one refusal ends the try.
-        return min(self.limit, max(int(self._share), len(self._answers) + (self._in_flight == 0)))
+        return min(self.places, max(int(self._share), len(self._answers) + (self._in_flight == 0)))
 
     def _forget(self, now: float) -> None:
         while self._answers and self._answers[0] + self._held <= now:
@@ -179,18 +251,19 @@ class Allowance:
 
     @classmethod
     def per_minute_and_hour(
-        cls, per_minute: int, per_hour: int, clock: Clock, *, reserve: float = 0.0, even: bool = False
-    ) -> Allowance:
+        cls, per_minute: int, per_hour: int, clock: Clock, *, reserve: float = 0.0, even: bool = False, **more: Any
+    ) -> Self:
         """Make the allowance of an account; 0 says that a window has no limit.
 
         :param reserve: the share of each window that is left for others, from 0 to 1.
+        :param more: what a subclass takes besides.
         """
         windows = [
             RollingWindow(name, max(1, math.floor(limit * (1.0 - reserve))), seconds + MARGIN)
             for name, limit, seconds in (("per-minute", per_minute, _MINUTE), ("hourly", per_hour, _HOUR))
             if limit
         ]
-        return cls(windows, clock, even=even)
+        return cls(windows, clock, even=even, **more)
 
     def __str__(self) -> str:
         return " and ".join(f"{window.limit:,} requests {window.unit}" for window in self._windows) or "no limit"
@@ -276,12 +349,29 @@ class Allowance:
     def remember(self, usage: Iterable[Usage]) -> None:
         """Take in what another process has spent, as its :meth:`usage` told."""
         with self._lock:
-            now = self._clock.monotonic()
-            epoch = self._clock.time() - now
-            for answered, requests in sorted(usage, reverse=True):
-                # A clock that was set back must not make a window longer than it is.
-                at = min(now, answered - epoch)
-                for window in self._windows:
-                    if at + window.seconds > now:
-                        for _ in range(requests):
-                            window.remember(at)
+            self._remember(usage)
+
+    def _remember(self, usage: Iterable[Usage]) -> None:
+        now = self._clock.monotonic()
+        epoch = self._clock.time() - now
+        for answered, requests in sorted(usage, reverse=True):
+            # A clock that was set back must not make a window longer than it is.
+            at = min(now, answered - epoch)
+            for window in self._windows:
+                if at + window.seconds > now:
+                    for _ in range(requests):
+                        window.remember(at)
+
+    longest_wait = math.inf
+    """Seconds that a request waits for its place at the most."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which to ask again, however long the wait is said to be."""
+        return math.inf
+
+    def give_up(self, seconds: float) -> None:
+        """Note that a request will not wait for its place now, but may come back after so many seconds."""
+
+    def close(self) -> None:
+        """Give back what others may use."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore.api import calls, endpoints
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.calls import PagedCall, Way
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
+    from airflow_provider_kore.api.sharing import SharedObject
     from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.walk.cost import Spent
     from airflow_provider_kore.walk.page import Page, PageAnswer
@@ -74,13 +76,7 @@ class CampaignClient:
     ) -> None:
         self.config = config
         clock = clock or SystemClock()
-        self.allowance = allowance or Allowance.per_minute_and_hour(
-            config.requests_per_minute,
-            config.requests_per_hour,
-            clock,
-            reserve=config.reserve,
-            even=config.even_pacing,
-        )
+        self.allowance = allowance or allowance_of(config, clock)
         self._sender = Sender(
             config,
             clock,
@@ -104,8 +100,9 @@ class CampaignClient:
         self.close()
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Give up the connections, and what of a shared allowance was not used."""
         self._sender.close()
+        self.allowance.close()
 
     @property
     def spent(self) -> Spent:
@@ -300,6 +297,22 @@ class CampaignClient:
             return self._sender.send(Call.of(self.config, endpoint, identifier, way, **more), retry=retry)
 
         return self._ways.ask(endpoint, attempt)
+
+
+def allowance_of(config: ApiConfig, clock: Clock, ledger: SharedObject | None = None, **terms: Any) -> Allowance:
+    """Return the allowance of the connection's account: this client's alone, or shared by a ledger.
+
+    :param terms: what :class:`~airflow_provider_kore.api.sharing.SharedAllowance` takes besides.
+    """
+    make: Any = Allowance.per_minute_and_hour
+    if ledger is not None and (config.requests_per_minute or config.requests_per_hour):
+        from airflow_provider_kore.api.sharing import SharedAllowance
+
+        make = partial(SharedAllowance.per_minute_and_hour, ledger=ledger, **terms)
+    found: Allowance = make(
+        config.requests_per_minute, config.requests_per_hour, clock, reserve=config.reserve, even=config.even_pacing
+    )
+    return found
 
 
 def _held_still(pages: Iterable[Page], look: Callable[[], Mapping[str, object]]) -> Iterator[Page]:

@@ -126,6 +126,19 @@ class ApiConfig:
         help="Spread requests evenly over the minute instead of sending them as soon as they are allowed.",
         kind="boolean",
     )
+    allowance_ledger: str | None = connection_field(
+        parsers.s3_place,
+        None,
+        label="Allowance ledger",
+        help="Where all that use this account share its allowance exactly: s3://bucket/prefix. Empty: each learns of "
+        "the others by being refused.",
+    )
+    allowance_ledger_conn_id: str = connection_field(
+        parsers.text("the id of an AWS connection"),
+        "aws_default",
+        label="Allowance ledger's AWS connection",
+        help="Id of the AWS connection that reaches the allowance ledger.",
+    )
     page_size: int | None = connection_field(
         parsers.count_or(1, server=0),
         None,

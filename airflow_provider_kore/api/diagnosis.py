@@ -22,6 +22,9 @@ _GRACE: Final = 0.2
 LONGEST_CHECK: Final = 10.0
 """Seconds for a check in all, whatever the connection's timeout: the server that asks has more to do."""
 
+LONGEST_WAIT: Final = 6.0
+"""Seconds of those that a check waits for its place in a shared allowance."""
+
 _LEAST_BYTES: Final = {"HS256": 32, "HS512": 64}
 """Of a secret for an algorithm (RFC 7518, section 3.2)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -162,32 +163,44 @@ class Sender:
         :param patience: seconds to wait after a refusal.
         """
         refusal = refusal or self._refusal  # a page that was read ahead may have met it
-        waited = 0.0
+        waited, told = 0.0, -TELL_EVERY
         while (wait := self.allowance.book()) > 0:
             if refusal is not None and waited + wait > patience:
                 raise refusal
-            if wait >= LONG_WAIT:
+            if waited + wait > self.allowance.longest_wait:
+                self.allowance.give_up(wait)
+                raise RateLimitedError(
+                    "The account's allowance is spent by others who share it. Its next place comes free in about "
+                    f"{wait:.0f} s; try again then.",
+                    wait,
+                )
+            if wait >= LONG_WAIT and waited - told >= TELL_EVERY:
+                told = waited
                 log.info(
                     "%s Next request in %.0f s, at %s UTC.",
                     refusal or f"The allowance of {self.allowance} is spent.",
                     wait,
                     _instant(self.clock.time(), wait),
                 )
-            self._wait(wait, "the allowance is spent")
-            self.spend(waited=wait)
-            waited += wait
+            slept = self._wait(wait, "the allowance is spent", most=self.allowance.patience)
+            self.spend(waited=slept)
+            waited += slept
         return waited
 
-    def _wait(self, seconds: float, why: str) -> None:
+    def _wait(self, seconds: float, why: str, most: float = math.inf) -> float:
+        """Wait so long, or as long as that is worth it; return which."""
         if self._pause_after is not None and seconds > self._pause_after:
+            self.allowance.give_up(seconds)
             raise PausedError(f"Pausing for {seconds:.0f} s: {why}.", seconds)
-        left = seconds
+        slept = min(seconds, most)
+        left = slept
         while left > 0:
             step = min(left, TELL_EVERY)
             self.clock.sleep(step)
             left -= step
             if left >= 1:
                 log.info("Still waiting: %s. Going on in %.0f s.", why, left)
+        return slept
 
     def prepare(self, call: Call, largest: int | None = None) -> Callable[[], Payload]:
         """Return the exchange of a booked request, which any thread may make once.

@@ -33,6 +33,7 @@ from airflow_provider_kore.explore.facts import facts_of
 from airflow_provider_kore.explore.seen import LARGEST, LIMITS, PageLook, Reply, Seen
 
 if TYPE_CHECKING:
+    from airflow_provider_kore.api.allowance import Allowance
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
     from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, Transport
@@ -107,12 +108,14 @@ def explore(
     most_requests: int = MOST_REQUESTS,
     clock: Clock | None = None,
     transport: Transport | None = None,
+    allowance: Allowance | None = None,
 ) -> Findings:
     """Ask an environment what the vendor's pages leave open.
 
     :param contact_list_id: whose pages to look at; None: a list of the catalogue that promises most.
     :param most_requests: from 1 to 12, whatever is sent again included; the connection's limits are obeyed.
     :param transport: how to reach the server; None: requests.
+    :param allowance: of the connection's account; None: its limits, alone.
 
     Raises KoreError if the connection does not work, or stops working: a refused token, a spent allowance, an answer
     that is none; ParameterError for an impossible id or number.
@@ -125,7 +128,7 @@ def explore(
         endpoints.check_id("contact_list_id", contact_list_id)
     clock = clock or SystemClock()
     counting = CountingTransport(transport or RequestsTransport(config, clock), clock, most_requests)
-    with CampaignClient(config, clock=clock, transport=counting, retry=NO_RETRIES) as client:
+    with CampaignClient(config, clock=clock, transport=counting, retry=NO_RETRIES, allowance=allowance) as client:
         explorer = _Explorer(config, client, counting)
         explorer.run(contact_list_id)
     seen = explorer.seen

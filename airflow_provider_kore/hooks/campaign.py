@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.hooks.airflow_versions import BaseHook, mask_secret
@@ -11,6 +11,9 @@ from airflow_provider_kore.hooks.connections import find_connection
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from airflow_provider_kore.api.allowance import Allowance
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.transport import Transport
@@ -23,6 +26,9 @@ MASKED_TOKENS = 1_000
 
 With ``send_jti`` every request has a token of its own, which is worthless once it was used.
 """
+
+LOOK_WAITS = 75.0
+"""Seconds that a sensor's look waits for its place in a shared allowance: a window, and a little more."""
 
 
 def _extra(connection: Any) -> object:
@@ -197,9 +203,27 @@ class KoreCampaignHook(BaseHook):
 
         Raises KoreError, whose message is the sentence that :meth:`test_connection` returns.
         """
-        from airflow_provider_kore.api.diagnosis import check_connection
+        from airflow_provider_kore.api.diagnosis import LONGEST_WAIT, check_connection
 
-        return check_connection(self.config, self._client)
+        return check_connection(self.config, partial(self._client, most=1, longest_wait=LONGEST_WAIT))
+
+    @cached_property
+    def ledger(self) -> S3Hook | None:
+        """The connection to the bucket that keeps the account's allowance; None: there is none, or it can't be used."""
+        from airflow_provider_kore.hooks.ledger import look_up_ledger
+
+        return look_up_ledger(self.config)
+
+    def allowance(self, config: ApiConfig, clock: Clock, **terms: Any) -> Allowance:
+        """Return the allowance of the connection's account, shared with all who keep the same ledger.
+
+        :param terms: what of it is wanted: see :class:`~airflow_provider_kore.api.sharing.SharedAllowance`.
+        """
+        from airflow_provider_kore.api.client import allowance_of
+        from airflow_provider_kore.hooks.ledger import ledger_of
+
+        found = self.ledger
+        return allowance_of(config, clock, None if found is None else ledger_of(config, found), **terms)
 
     def connect(self, *, clock: Clock, stop: Stop, pause_after: float | None = None) -> CampaignClient:
         """Return a client of its own, whose waiting ends when a task is told to stop.
@@ -225,8 +249,10 @@ class KoreCampaignHook(BaseHook):
         """
         from airflow_provider_kore.api.client import CampaignClient
         from airflow_provider_kore.api.retry import NO_RETRIES
+        from airflow_provider_kore.clock import SystemClock
 
-        return CampaignClient(self.config, retry=NO_RETRIES)
+        allowance = self.allowance(self.config, SystemClock(), most=2, longest_wait=LOOK_WAITS)
+        return CampaignClient(self.config, retry=NO_RETRIES, allowance=allowance)
 
     def _client(
         self,
@@ -235,8 +261,10 @@ class KoreCampaignHook(BaseHook):
         clock: Clock | None = None,
         transport: Transport | None = None,
         pause_after: float | None = None,
+        **terms: Any,
     ) -> CampaignClient:
         from airflow_provider_kore.api.client import MOST_IN_FLIGHT, CampaignClient
+        from airflow_provider_kore.clock import SystemClock
 
         masked = 0
 
@@ -246,9 +274,11 @@ class KoreCampaignHook(BaseHook):
             if masked <= MASKED_TOKENS:
                 mask_secret(token)
 
+        clock = clock or SystemClock()
         return CampaignClient(
             config,
             clock=clock,
+            allowance=self.allowance(config, clock, **terms),
             transport=transport,
             on_token=None if config.send_jti else mask_token,
             in_flight=MOST_IN_FLIGHT,

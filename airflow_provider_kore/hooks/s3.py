@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     from airflow_provider_kore.hooks.s3_console import S3Console
+    from airflow_provider_kore.store.shared import SwapStore
     from airflow_provider_kore.store.store import ObjectStore
 
     T = TypeVar("T")
@@ -37,13 +38,15 @@ DEFAULT_CONN_ID = "aws_default"
 class Bucket:
     """One bucket, as results are written to it and as checkpoints are, and the console that shows it."""
 
-    store: ObjectStore
+    store: SwapStore
     staging: ObjectStore
     console: S3Console
 
 
-def look_up(aws_conn_id: str | None) -> S3Hook:
+def look_up(aws_conn_id: str | None, *, timeouts: tuple[float, float] = (10, 20)) -> S3Hook:
     """Look up a connection, completely: what is opened with it later looks up nothing any more. Sends nothing to S3.
+
+    :param timeouts: seconds to connect and to read, unless the connection names others.
 
     One of another id than the default must exist: without it another identity would be used, unasked.
 
@@ -55,7 +58,7 @@ def look_up(aws_conn_id: str | None) -> S3Hook:
 
     def hook() -> S3Hook:
         said = S3Hook(aws_conn_id=aws_conn_id).conn_config
-        config = patient_config(said.botocore_config, said.extra_config.get("config_kwargs") or {})
+        config = patient_config(said.botocore_config, said.extra_config.get("config_kwargs") or {}, timeouts)
         found = S3Hook(aws_conn_id=aws_conn_id, config=config)
         _check_bundle(found.verify, aws_conn_id)  # which has the hook keep what it has looked up
         return found

@@ -202,20 +202,27 @@ def _read_back(store: ObjectStore, key: str) -> None:
 
 
 def _try_conditions(prefix: str, store: ObjectStore, lacks: list[str]) -> Honoured | None:
-    where = (store.endpoint, store.bucket)
-    honoured = _conditions.get(where) if store.endpoint else None
+    honoured: Honoured | None = None
+    with _can_do_without("a way to try conditional writes", lacks):
+        honoured = honoured_by(store, prefix)
     if honoured is None:
-        with _can_do_without("a way to try conditional writes", lacks):
-            honoured = conditions_honoured(store, prefix)
-        if honoured is None:
-            return None
-        if store.endpoint:
-            _conditions[where] = honoured
+        return None
     rivals = "two runs that publish the same partition at the same moment are told apart only by who was last"
     if not honoured.usable:
         lacks.append(f"conditional writes that can be used ({rivals})")
     elif honoured.ignored:
         lacks.append(f"conditional writes that are honoured: it ignores {', '.join(honoured.ignored)} ({rivals})")
+    return honoured
+
+
+def honoured_by(store: ObjectStore, prefix: str) -> Honoured:
+    """Return what :func:`conditions_honoured` finds out, once for each bucket in the life of a process."""
+    where = (store.endpoint, store.bucket)
+    honoured = _conditions.get(where) if store.endpoint else None
+    if honoured is None:
+        honoured = conditions_honoured(store, prefix)
+        if store.endpoint:
+            _conditions[where] = honoured
     return honoured
 
 

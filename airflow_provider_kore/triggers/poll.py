@@ -96,7 +96,7 @@ class PollTrigger(BaseTrigger, ABC):
         from airflow_provider_kore.hooks.campaign import KoreCampaignHook
 
         kore = KoreCampaignHook(self.kore_conn_id)
-        _ = kore.config
+        _ = kore.ledger
         return Hooks(kore=kore)
 
     @abstractmethod
@@ -186,7 +186,11 @@ class PollTrigger(BaseTrigger, ABC):
 
     def patience(self, hooks: Hooks) -> float:
         """Return the seconds that a look may take: what the connection allows for an answer, and a margin."""
-        return min(hooks.kore.config.timeout, 300.0) + 30.0
+        from airflow_provider_kore.hooks.campaign import LOOK_WAITS
+
+        config = hooks.kore.config
+        for_place = 0.0 if config.allowance_ledger is None else LOOK_WAITS
+        return min(config.timeout, 300.0) + 30.0 + for_place
 
     @property
     def _lane(self) -> tuple[str, ...]:

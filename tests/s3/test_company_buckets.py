@@ -20,6 +20,8 @@ from airflow_provider_kore.snapshot.run import take_snapshot
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 from airflow_provider_kore.store.s3 import S3Store
 from airflow_provider_kore.store.s3.settings import S3Settings
+from airflow_provider_kore.store.shared import SharedObject
+from airflow_provider_kore.store.store import ConditionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,6 +136,30 @@ def test_the_printed_policy_is_enough_and_the_row_for_several_files_is_true(
     there = {found["Key"] for found in role.list_objects_v2(Bucket=bucket, Prefix="lake/contacts/")["Contents"]}
     assert there == {*last.keys, last.keys[0].rpartition("/")[0] + "/_manifest.json"}
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_the_ledgers_printed_policy_is_enough_and_reaches_nothing_else(ministack_server: S3Server) -> None:
+    """The bucket, too: S3 answers 403 for an absent key where listing is granted for a prefix only."""
+    bucket = ministack_server.bucket()
+    page = (Path(__file__).parents[2] / "docs" / "s3.md").read_text(encoding="utf-8")
+    found = re.search(r"### The ledger's policy.*?```json\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    statements = json.loads(found[1].replace("my-bucket", bucket))["Statement"]
+    assert isinstance(statements[0]["Action"], list)
+    statements[0]["Action"].append("s3:DeleteObject")  # not on AWS
+    store = S3Store(ministack_server.client(key=ministack_server.user_under(*statements)), bucket)
+    ledger = SharedObject(lambda: store, "ledgers/one.json", f"s3://{bucket}/ledgers/one.json", SystemClock(), 1000)
+    assert ledger.read() is None
+    ledger.write(b"1", None)
+    version = ledger.read()
+    assert version is not None
+    assert version.body == b"1"
+    ledger.write(b"2", version.etag)
+    with pytest.raises(ConditionFailed):
+        ledger.write(b"3", version.etag)
+    assert ministack_server.client().get_object(Bucket=bucket, Key="ledgers/one.json")["Body"].read() == b"2"
+    with pytest.raises(StorePermissionError):
+        store.put("lake/x", b"", content_type="text/plain")
 
 
 def test_every_object_is_written_as_the_company_wants_it(

@@ -21,6 +21,7 @@ from airflow_provider_kore.store.s3.answers import (
     Stream,
     after_objects,
     after_uploads,
+    date_of,
     etag,
     required,
     stored_object,
@@ -45,6 +46,7 @@ from airflow_provider_kore.store.store import (
     Upload,
     UploadGone,
     check_metadata,
+    read_at_most,
 )
 
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ class S3Store:
         self._settings = settings or S3Settings()
         self._dialect = dialect_of(client, bucket)
         self._checksums = Checksums(client, bucket, str(self._settings.checksum_algorithm), self._dialect)
+        self.answered: float | None = None
+        """When S3 gave its last answer, by its own clock: seconds since the epoch, cut off to whole ones."""
 
     @property
     def bucket(self) -> str:
@@ -143,12 +147,15 @@ class S3Store:
         if self._settings.expected_bucket_owner:
             arguments["ExpectedBucketOwner"] = self._settings.expected_bucket_owner
         try:
-            return getattr(self._client, xform_name(operation))(Bucket=self._bucket, **arguments)
+            answer = getattr(self._client, xform_name(operation))(Bucket=self._bucket, **arguments)
         except (BotoCoreError, ClientError, OSError) as error:
+            self.answered = date_of(error.response) if isinstance(error, ClientError) else None
             code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
             if absent_is_none and code in {"404", "NoSuchKey"}:
                 return None
             raise translate(error, self._call(operation, key, condition)) from None
+        self.answered = date_of(answer)
+        return answer
 
     def head(self, key: str) -> StoredObject | None:
         """Describe one object; None if there is none (or no bucket).
@@ -184,6 +191,14 @@ class S3Store:
             return None
         stream = Stream(answer["Body"], self._call("GetObject", key))
         return cast("AbstractContextManager[BinaryIO]", io.BufferedReader(stream, BLOCK // 4))
+
+    def read(self, key: str, most: int) -> tuple[bytes, str] | None:
+        """Return a small object, or its beginning of more than ``most`` bytes, and its ETag; None if there is none."""
+        answer = self._opened(key)
+        if answer is None:
+            return None
+        with Stream(answer["Body"], self._call("GetObject", key)) as stream:
+            return read_at_most(cast("BinaryIO", io.BufferedReader(stream)), most), etag(answer.get("ETag"))
 
     def _opened(self, key: str) -> Any:
         """Send a GetObject; without ``x-amz-checksum-mode`` where the store refuses it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.exceptions import RequestRefusedError, StoreUnavailableError
@@ -27,6 +28,15 @@ def required(answer: Mapping[str, Any], name: str, call: Call) -> Any:
             "S3-compatible store, and that no proxy on the way drops it."
         )
     return value
+
+
+def date_of(answer: Mapping[str, Any]) -> float | None:
+    """Return when the store answered, by its own clock, in seconds since the epoch; None where it doesn't say."""
+    date = (answer.get("ResponseMetadata") or {}).get("HTTPHeaders", {}).get("date")
+    try:
+        return parsedate_to_datetime(str(date)).timestamp() if date else None
+    except ValueError:
+        return None
 
 
 def etag(value: object) -> str:

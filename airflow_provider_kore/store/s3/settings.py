@@ -181,7 +181,7 @@ _CHECKS: dict[str, Any] = {
 }
 
 
-def patient_config(theirs: Config | None, said: Mapping[str, Any]) -> Config:
+def patient_config(theirs: Config | None, said: Mapping[str, Any], timeouts: tuple[float, float] = (10, 20)) -> Config:
     """Return botocore's settings, with a patience of ours where the connection says nothing.
 
     botocore's own let a store that hangs go unnoticed for minutes. Trying again is
@@ -189,12 +189,13 @@ def patient_config(theirs: Config | None, said: Mapping[str, Any]) -> Config:
 
     :param theirs: as the connection has them.
     :param said: the connection's ``config_kwargs``.
+    :param timeouts: seconds to connect and to read.
     """
     from botocore.config import Config
 
     ours: dict[str, Any] = {
-        "connect_timeout": 10,
-        "read_timeout": 20,
+        "connect_timeout": timeouts[0],
+        "read_timeout": timeouts[1],
         "retries": {"mode": "standard", "total_max_attempts": 1},
     }
     config = Config(**{name: value for name, value in ours.items() if name not in said})

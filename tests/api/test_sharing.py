@@ -1,0 +1,300 @@
+"""An account's allowance shared by a ledger, against a model: whatever happens, nobody is ever refused.
+
+The vendor's window is strict, the clients' clocks have nothing in common, and the store tells whole seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shared_account import EPOCH, Client, Clock, World
+from test_allowance import World as Alone
+
+from airflow_provider_kore.api import sharing
+from airflow_provider_kore.api.ledger import Ledger, LedgerError, Terms, parse
+from airflow_provider_kore.store.shared import ServerTime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WARNING = "learns of others on the account by being refused"
+
+
+@pytest.fixture(autouse=True)
+def _warn_anew() -> Iterator[None]:
+    sharing._warned.clear()
+    yield
+    sharing._warned.clear()
+
+
+def optimum(requests: int, per_minute: int) -> float:
+    """Return how long one task takes that has the account for itself."""
+    world = Alone(per_minute, 0)
+    walk = world.client(requests)
+    world.run()
+    return walk.ended
+
+
+def with_ledger(world: World) -> World:
+    """Let somebody have used the ledger long ago."""
+    world.client(1)
+    world.run()
+    world.at(world.now + 120.0, lambda: None)
+    world.run()
+    world.clients.clear()
+    world.counted.clear()
+    return world
+
+
+def places(client: Client) -> int:
+    return client.allowance._windows[0].places
+
+
+@pytest.mark.parametrize("tasks", [1, 4, 16])
+@pytest.mark.parametrize("seed", range(1))
+def test_tasks_that_share_a_ledger_take_as_long_as_one_would_and_are_never_refused(tasks: int, seed: int) -> None:
+    world = with_ledger(World(seed=seed))
+    begun = world.now
+    for _ in range(tasks):
+        world.client(608 // tasks, start=begun)
+    world.run()
+    assert world.refused == 0
+    assert world.ended - begun <= 1.03 * optimum(608, 60)
+
+
+def test_the_ledger_is_asked_every_three_seconds_and_written_every_ten() -> None:
+    world = with_ledger(World())
+    begun, world.bucket.requests = world.now, 0
+    world.client(600, start=begun)
+    world.run()
+    assert world.bucket.requests <= (world.ended - begun) * (1 / 3 + 1 / 9) + 10
+
+
+def test_a_newcomer_has_its_share_within_seconds_and_the_others_what_it_leaves() -> None:
+    world = with_ledger(World())
+    first = world.client(600, start=world.now)
+    begun = world.now
+    second = world.client(60, start=begun + 100.0)
+    world.until = begun + 105.0
+    world.run()
+    assert (places(first), places(second)) == (30, 30)
+    world.until = math.inf
+    world.run()
+    assert world.refused == 0
+
+
+def test_a_look_gets_the_one_place_that_it_wants() -> None:
+    world = with_ledger(World())
+    begun = world.now
+    walks = [world.client(300, start=begun) for _ in range(2)]
+    look = world.client(1, start=begun + 90.0, most=1)
+    world.until = begun + 96.0
+    world.run()
+    assert (places(look), sorted(places(walk) for walk in walks)) == (1, [29, 30])
+    world.until = math.inf
+    world.run()
+    assert world.refused == 0
+
+
+def test_the_places_of_a_task_that_died_come_back() -> None:
+    world = with_ledger(World())
+    begun = world.now
+    dead, alive = (world.client(600, start=begun) for _ in range(2))
+    world.at(begun + 70.0, lambda: world.kill(dead))
+    terms = Terms()
+    world.until = begun + 70.0 + terms.lease + terms.grace + 2 * terms.beat
+    world.run()
+    assert places(alive) == 60
+    world.until = math.inf
+    world.run()
+    assert world.refused == 0
+
+
+def test_what_one_is_refused_because_of_others_all_leave_alone() -> None:
+    """An application outside Airflow takes half of the account."""
+    world = with_ledger(World())
+    begun = world.now
+    for second in range(0, 1200, 2):
+        world.at(begun + second, lambda: world.admit(world.now))
+    for _ in range(4):
+        world.client(75, start=begun)
+    world.run()
+    assert world.refused <= 0.06 * 300
+    assert world.ended - begun <= 1.25 * optimum(600, 60)
+
+
+def test_a_pause_that_the_server_asks_of_one_is_kept_by_all() -> None:
+    world = with_ledger(World())
+    begun = world.now
+    clients = [world.client(100, start=begun) for _ in range(2)]
+    world.until = begun + 20.0
+    world.run()
+    asked = clients[0].allowance
+    asked.refused(started=asked._clock.monotonic(), hourly=False, retry_after=200.0)
+    asked.beat()
+    clients[1].allowance.beat()
+    assert clients[1].allowance.book() >= 195.0
+
+
+def test_an_outage_that_outlasts_the_lease_means_todays_way_and_ends(caplog: pytest.LogCaptureFixture) -> None:
+    world = with_ledger(World())
+    begun = world.now
+    for _ in range(3):
+        world.client(150, start=begun)
+    world.at(begun + 70.0, lambda: setattr(world.bucket, "down", True))
+    world.at(begun + 200.0, lambda: setattr(world.bucket, "down", False))
+    world.until = begun + 260.0
+    with caplog.at_level(logging.WARNING):
+        world.run()
+    assert {client.allowance._state.name for client in world.clients} == {"SHARING"}
+    assert sum(WARNING in each.getMessage() for each in caplog.records) == 1
+    world.until = math.inf
+    world.run()
+    assert world.refused <= 0.06 * 450
+    assert world.ended - begun <= 1.15 * optimum(450, 60)
+
+
+def test_without_an_answer_a_task_begins_alone_after_a_moment() -> None:
+    world = World()
+    world.bucket.down = True
+    client = world.client(70)
+    world.run()
+    assert client.ended <= optimum(70, 60) + Terms().patience + 2.0
+
+
+def test_places_that_seem_not_to_be_used_are_left_to_those_who_want_them() -> None:
+    world = with_ledger(World())
+    begun = world.now
+    lazy = world.client(2, start=begun)
+    lazy.left = 1000
+    busy = world.client(600, start=begun)
+    world.until = begun + 130.0
+    lazy.allowance.book()
+    world.events = [event for event in world.events if not (event[3] is lazy and event[2] == "try")]
+    world.run()
+    assert places(lazy) <= 4
+    assert places(busy) >= 56
+
+
+@given(
+    offset=st.floats(-1e6, 1e9),
+    answers=st.lists(st.tuples(st.floats(0.0, 100.0), st.floats(0.0, 2.0), st.floats(0.0, 1.0)), max_size=20),
+)
+def test_the_stores_clock_is_where_it_is_thought_to_be(
+    offset: float, answers: list[tuple[float, float, float]]
+) -> None:
+    now, time = 0.0, ServerTime()
+    for idle, under_way, when in answers:
+        sent = now + idle
+        now = sent + under_way
+        time.observe(sent, now, math.floor(sent + when * under_way + offset))
+        assert time.earliest(now) - 1e-3 <= now + offset <= time.latest(now) + 1e-3
+
+
+def test_a_second_look_at_the_right_moment_halves_what_is_not_known() -> None:
+    time, now, offset = ServerTime(), 0.0, 12_345.6789
+    for _ in range(8):
+        time.observe(now, now, math.floor(now + offset))
+        now += time.best_moment(now, 3.0)
+    assert time.latest(now) - time.earliest(now) <= 0.12
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    field=st.sampled_from(["format", "name", "epoch", "settled", "pause", "windows", "holders", "heirs"]),
+    value=json_values,
+)
+def test_whatever_a_ledger_holds_is_a_ledger_or_a_clear_error(field: str, value: object) -> None:
+    import json
+
+    ledger = Ledger(name="x", settled=EPOCH)
+    ledger.know("per-minute", 60.1)
+    ledger.give("per-minute", [(EPOCH + 5, 3)])
+    body = json.dumps({**json.loads(ledger.dump()), field: value}).encode()
+    try:
+        found = parse(body, EPOCH, Terms())
+    except LedgerError:
+        return
+    found.sweep(EPOCH, 5.0)
+    assert parse(found.dump(), EPOCH, Terms()) == found
+
+
+class Misfortunes:
+    """What may befall a ledger. It is deleted while somebody uses it: of another one nobody knows what it held."""
+
+    def __init__(self, world: World, rng: random.Random) -> None:
+        self.world = world
+        self.rng = rng
+
+    @property
+    def alive(self) -> list[Client]:
+        return [client for client in self.world.clients if client.started and client.left and not client.dead]
+
+    def rival(self, writer: Clock) -> None:
+        others = [client for client in self.alive if client.allowance._clock is not writer]
+        if others:
+            self.rng.choice(others).allowance.beat()
+
+    def delete(self) -> None:
+        if self.alive:
+            self.world.bucket.body = None
+
+    def damage(self) -> None:
+        if self.alive and self.world.bucket.body is not None:
+            self.world.bucket.body, self.world.bucket.version = b"[", self.world.bucket.version + 1
+
+
+def story(seed: int) -> World:
+    """Play a random story of an account: deaths, a ledger deleted or damaged, lost requests and answers, rivals."""
+    rng = random.Random(seed)  # noqa: S311
+    world = World(
+        seed=seed,
+        latency=rng.choice([0.01, 0.05, 0.5]),
+        per_minute=rng.choice([10, 20, 60]),
+        per_hour=rng.choice([0, 0, 0, 600]),
+    )
+    world.bucket.trouble = rng.choice([0.0, 0.0, 0.02, 0.1])
+
+    misfortunes = Misfortunes(world, rng)
+    if rng.random() < 0.7:
+        world.bucket.between = misfortunes.rival
+    tasks = rng.choice([2, 3, 5, 8])
+    for _ in range(tasks):
+        world.client(rng.randrange(1, 4 * world.per_minute) // tasks + 1, start=rng.choice([0.0, 150 * rng.random()]))
+    if rng.random() < 0.5:
+        for client in rng.sample(world.clients, rng.randrange(1, tasks)):
+            world.at(rng.random() * 200, lambda client=client: world.kill(client))
+    for what in (misfortunes.delete, misfortunes.damage):
+        for _ in range(rng.choice([0, 0, 1, 3])):
+            world.at(rng.random() * 200, what)
+    world.run()
+    return world
+
+
+def check(world: World) -> None:
+    assert all(client.dead or not client.left for client in world.clients)
+    assert [client.allowance._state.name for client in world.clients if not client.dead and client.left] == []
+    assert world.refused == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_story_ends_with_a_refusal(seed: int) -> None:
+    check(story(seed))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seed", range(12, 212))
+def test_none_of_many_stories_ends_with_a_refusal(seed: int) -> None:
+    check(story(seed))
