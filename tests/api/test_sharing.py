@@ -117,6 +117,19 @@ def test_the_places_of_a_task_that_died_come_back() -> None:
     assert world.refused == 0
 
 
+def test_a_client_that_comes_back_finds_all_that_it_has_not_used() -> None:
+    world = with_ledger(World())
+    begun = world.now
+    client = world.client(10, start=begun)
+    world.run()
+    client.left, client.ended = 50, 0.0
+    world.push(begun + 30.0, "try", client)
+    world.push(begun + 30.1, "beat", client)
+    world.run()
+    assert world.refused == 0
+    assert client.ended <= begun + 40.0
+
+
 def test_what_one_is_refused_because_of_others_all_leave_alone() -> None:
     """An application outside Airflow takes half of the account."""
     world = with_ledger(World())
