@@ -124,7 +124,7 @@ class SharedAllowance(Allowance):
         self._draft: _Draft | None = None
         self._known: Ledger | None = None
         self._ceded: list[tuple[int, tuple[str, int], str, float]] = []
-        """What was given away in which turn, to which ledger, and until when it is used: a restored one may not know."""
+        """What was given away in which turn, to which ledger, and until when it is used."""
         self._hungry = False
         self._wanted = True
         """Whether a request had to wait since the last look."""
