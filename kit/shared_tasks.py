@@ -1,13 +1,16 @@
 """Tasks that walk lists of one account at once, each a process of its own: ``python kit/shared_tasks.py '{…}'``.
 
-Says a line of JSON for each page that a task has read, and one when it has ended. Ends with its standard input.
+Says a line of JSON for each page that a task has read, and one when it has ended. All end with the process that has
+started this one.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -58,8 +61,14 @@ def run(number: int, job: dict[str, Any], output: int) -> None:
     say(pages=pages, ended=time.monotonic() - started, refused=spent.rate_limited, requests=spent.requests)
 
 
+def end_with_parent() -> None:
+    """Be killed when the process that started this one ends."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 def main(job: dict[str, Any]) -> None:
     """Start all tasks at once and wait for them."""
+    end_with_parent()
     import boto3  # noqa: F401 - before the fork, so that it is loaded once
 
     from airflow_provider_kore.api import client, sharing  # noqa: F401
@@ -69,6 +78,7 @@ def main(job: dict[str, Any]) -> None:
     for number in range(len(job["lists"])):
         pid = os.fork()
         if not pid:
+            end_with_parent()
             status = 1
             try:
                 run(number, job, 1)

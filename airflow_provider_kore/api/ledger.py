@@ -79,7 +79,7 @@ class Terms:
     """Between two tries of one that had to go on alone."""
     patience: float = 10.0
     """How long a task waits for the store before it begins alone."""
-    leave: float = 2.0
+    leave: float = 1.5
     """How long the end of a task waits for its places to be given back."""
     idle: float = 20.0
     """After so long without a request a client gives its places back."""

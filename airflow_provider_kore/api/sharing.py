@@ -123,8 +123,8 @@ class SharedAllowance(Allowance):
         self._until = -math.inf
         self._draft: _Draft | None = None
         self._known: Ledger | None = None
-        self._ceded: list[tuple[int, str, float]] = []
-        """What was given away in which turn, and from when on it is free: a ledger that was restored may not know."""
+        self._ceded: list[tuple[int, tuple[str, int], str, float]] = []
+        """What was given away in which turn, to which ledger, and until when it is used."""
         self._hungry = False
         self._wanted = True
         """Whether a request had to wait since the last look."""
@@ -354,8 +354,12 @@ class SharedAllowance(Allowance):
             for window in self._windows:
                 window.grant(draft.ceded.get(window.name, ()), now)
         else:  # nobody knows any more, so they are nobody's until they have been used for the last time
-            for name, ceded in draft.ceded.items():
-                self._ceded += [(draft.turn, name, self._object.time.latest(at)) for at in ceded if at > -math.inf]
+            self._keep_in_mind(draft)
+
+    def _keep_in_mind(self, draft: _Draft) -> None:
+        key, time = (draft.ledger.name, draft.ledger.epoch), self._object.time
+        for name, ceded in draft.ceded.items():
+            self._ceded += [(draft.turn, key, name, time.latest(at)) for at in ceded if at > -math.inf]
 
     def _apply(self, draft: _Draft) -> None:
         """Believe what was written."""
@@ -365,9 +369,8 @@ class SharedAllowance(Allowance):
         self._state, self._turn, self._until, self._known = _State.SHARING, draft.turn, draft.until, draft.ledger
         for window in self._windows:
             window.grant(local(draft.gained.get(window.name, []), time.surely_after), now)
-        for name, ceded in draft.ceded.items():
-            self._ceded += [(draft.turn, name, time.latest(at)) for at in ceded if at > -math.inf]
-        self._ceded = [each for each in self._ceded if each[2] > time.earliest(now)]
+        self._keep_in_mind(draft)
+        self._ceded = [each for each in self._ceded if each[-1] > time.earliest(now)]
 
     def _come_in(self, ledger: Ledger, mine: Holder | None, now: float) -> None:
         """Bring what this client has in its hand together with what the ledger knows of it."""
@@ -381,8 +384,8 @@ class SharedAllowance(Allowance):
                 window.abandon(now)
         if mine is None or mine.turn < self._turn:
             told = -1 if mine is None else mine.turn
-            for turn, name, at in self._ceded:
-                if turn > told:
+            for turn, key, name, at in self._ceded:
+                if turn > told and key != (ledger.name, ledger.epoch):
                     ledger.give(name, [(at, 1)])
 
     def _heed_pause(self, ledger: Ledger, now: float) -> bool:

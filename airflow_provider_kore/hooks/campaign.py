@@ -217,6 +217,8 @@ class KoreCampaignHook(BaseHook):
     def allowance(self, config: ApiConfig, clock: Clock, **terms: Any) -> Allowance:
         """Return the allowance of the connection's account, shared with all who keep the same ledger.
 
+        :param config: the connection, parsed.
+        :param clock: what is waited with.
         :param terms: what of it is wanted: see :class:`~airflow_provider_kore.api.sharing.SharedAllowance`.
         """
         from airflow_provider_kore.api.client import allowance_of

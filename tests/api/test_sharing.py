@@ -5,10 +5,11 @@ The vendor's window is strict, the clients' clocks have nothing in common, and t
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from shared_account import EPOCH, Client, Clock, World
 from test_allowance import World as Alone
 
 from airflow_provider_kore.api import sharing
-from airflow_provider_kore.api.ledger import Ledger, LedgerError, Terms, parse
+from airflow_provider_kore.api.ledger import LARGEST, Ledger, LedgerError, Terms, parse
 from airflow_provider_kore.store.shared import ServerTime
 
 if TYPE_CHECKING:
@@ -116,6 +117,19 @@ def test_the_places_of_a_task_that_died_come_back() -> None:
     assert world.refused == 0
 
 
+def test_a_client_that_comes_back_finds_all_that_it_has_not_used() -> None:
+    world = with_ledger(World())
+    begun = world.now
+    client = world.client(10, start=begun)
+    world.run()
+    client.left, client.ended = 50, 0.0
+    world.push(begun + 30.0, "try", client)
+    world.push(begun + 30.1, "beat", client)
+    world.run()
+    assert world.refused == 0
+    assert client.ended <= begun + 40.0
+
+
 def test_what_one_is_refused_because_of_others_all_leave_alone() -> None:
     """An application outside Airflow takes half of the account."""
     world = with_ledger(World())
@@ -205,6 +219,53 @@ def test_a_second_look_at_the_right_moment_halves_what_is_not_known() -> None:
     assert time.latest(now) - time.earliest(now) <= 0.12
 
 
+def a_ledger() -> dict[str, Any]:
+    ledger = Ledger(name="x", settled=EPOCH)
+    ledger.know("per-minute", 60.1)
+    ledger.give("per-minute", [(EPOCH + 5, 3)])
+    found: dict[str, Any] = json.loads(ledger.dump())
+    return found
+
+
+def with_holder(**fields: Any) -> bytes:
+    holder = {"until": EPOCH + 5, "turn": 1, "wants": {}, "held": {}, "since": 0.0, **fields}
+    return json.dumps({**a_ledger(), "holders": {"x": holder}}).encode()
+
+
+def changed(**fields: Any) -> bytes:
+    return json.dumps({**a_ledger(), **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"", "no JSON"),
+        (b"{", "no JSON"),
+        (b"\x00\xff" * 100, "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+        (b"[]", "format"),
+        (b'{"rows": 5}', "format"),
+        (changed(format="kore-allowance-ledger/2"), "format"),
+        (changed() + b" " * LARGEST, "256 KiB"),
+        (changed(pause=math.nan), "damaged"),
+        (changed(pause=-1), "damaged"),
+        (changed(windows={"per-minute": {"seconds": 0, "spent": []}}), "damaged"),
+        (changed(windows={"per-minute": {"seconds": 60, "spent": [[EPOCH, 1.5]]}}), "damaged"),
+        (with_holder(turn=-1), "damaged"),
+        (with_holder(held={"weekly": 1}), "damaged"),
+        (with_holder(held={"per-minute": True}), "damaged"),
+        (changed(settled=EPOCH + 9_000), "future"),
+        (changed(pause=EPOCH + 90_000), "future"),
+        (with_holder(until=EPOCH + 9_000, held={"per-minute": 1}), "future"),
+        (changed(windows={"per-minute": {"seconds": 60, "spent": [[EPOCH + 90_000, 60]]}}), "future"),
+    ],
+)
+def test_what_is_no_ledger_is_told_by_what_is_wrong(body: bytes, problem: str) -> None:
+    with pytest.raises(LedgerError) as caught:
+        parse(body, EPOCH, Terms())
+    assert problem in caught.value.problem
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
@@ -217,12 +278,7 @@ json_values = st.recursive(
     value=json_values,
 )
 def test_whatever_a_ledger_holds_is_a_ledger_or_a_clear_error(field: str, value: object) -> None:
-    import json
-
-    ledger = Ledger(name="x", settled=EPOCH)
-    ledger.know("per-minute", 60.1)
-    ledger.give("per-minute", [(EPOCH + 5, 3)])
-    body = json.dumps({**json.loads(ledger.dump()), field: value}).encode()
+    body = changed(**{field: value})
     try:
         found = parse(body, EPOCH, Terms())
     except LedgerError:
@@ -295,6 +351,7 @@ def test_no_story_ends_with_a_refusal(seed: int) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("seed", range(12, 212))
-def test_none_of_many_stories_ends_with_a_refusal(seed: int) -> None:
-    check(story(seed))
+@pytest.mark.parametrize("first", range(12, 212, 25))
+def test_none_of_many_stories_ends_with_a_refusal(first: int) -> None:
+    for seed in range(first, first + 25):
+        check(story(seed))
