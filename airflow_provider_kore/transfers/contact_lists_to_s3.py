@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -136,7 +137,7 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
     max_contacts: int = OF_SPEC["max_rows"]
     incremental: bool = OF_SPEC["incremental"]
     full_walk_every: float = OF_SPEC["full_walk_every"]
-    probes: int = OF_SPEC["probes"]
+    probes: int = replace(OF_SPEC["probes"], default=0)
     operator_extra_links = (SnapshotLink(),)
     asset_alias = "kore_contact_lists"
     doing = "Taking the snapshots"
