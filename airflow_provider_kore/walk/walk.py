@@ -136,6 +136,9 @@ class Walk:
         progress = Progress(offset=known.rows, last_page=end, last_created=known.last_created, totals_like_pages=False)
         self._take_up(progress, seen)
         at_end = self._read_again()
+        if (at_end.total or 0) > known.rows and now.mark == known.mark:  # it may have grown since that look
+            now = self._look()
+            self._state = replace(self._state, mark=now.mark)
         total = self._check_grown(known, at_end, now)
         self._check_length(total)
         for start, there in ids_there[1:]:

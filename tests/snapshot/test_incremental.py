@@ -498,6 +498,17 @@ def test_changes_of_the_list_while_its_new_contacts_are_read() -> None:
     assert ("append", False) not in ways, "a list that grows meanwhile is no reason to walk all of it"
 
 
+@pytest.mark.parametrize("at", range(1, 8))
+def test_a_list_that_grows_at_any_moment_is_not_walked_for_that(at: int) -> None:
+    days = Days()
+    first = days.land()
+    changes = days.next()
+    days.vendor.events = {days.vendor.requests + at: [lambda vendor: vendor.append(3)]}
+    process = days.world.finish(**changes)
+    days.world.hold(process)
+    check_built_on(process, first)
+
+
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_try_that_goes_on_dies_anywhere_and_its_retry_continues(when: Any) -> None:
