@@ -81,6 +81,8 @@ bench: venv  ## Measure ours beside other ways to do it, and its memory, and pri
 	@$(PY) benchmarks/report.py
 	@.cache/bench/bin/python benchmarks/plots.py
 	@$(PY) benchmarks/memory.py
+	@$(PY) benchmarks/incremental.py
+	@$(PY) benchmarks/sharing.py
 
 bench-quick: venv  ## The same with a tiny list, to see whether everything still works; changes nothing
 	@$(ENVIRONMENT) .cache/bench bench --without-project
