@@ -138,9 +138,9 @@ class HttpServer:
             body = answer.body[: max(0, len(answer.body) - delivery.missing)]
             piece = delivery.piece or len(body)
             for start in range(0, len(body), piece or 1):
-                await response.write(body[start : start + piece])
-                if delivery.pause:
+                if start and delivery.pause:
                     await asyncio.sleep(delivery.pause)
+                await response.write(body[start : start + piece])
             if delivery.missing:
                 self._close(request)
         except ConnectionError:
