@@ -45,8 +45,8 @@ def describe_history(
     elif basis is not None:
         off = basis.history.off
         if off is None and not walked.drift:
-            # What can't be read teaches nothing, and is no reason to lose what was read from the vendor.
-            with suppress(CheckpointLostError, TempSpaceError):
+            # What can't be read or compared teaches nothing, and is no reason to lose what was read from the vendor.
+            with suppress(CheckpointLostError, TempSpaceError, ValueError, RecursionError):
                 off = learnt(basis.rows(), staging.rows(), basis.known.mark, walked.source_state.mark)
     history = History(
         ascending=progress.ascending and bool(progress.last_created),

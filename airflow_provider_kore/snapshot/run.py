@@ -12,6 +12,7 @@ from airflow_provider_kore.exceptions import (
     FatalError,
     KoreError,
     PausedError,
+    RequestRefusedError,
     StoppedError,
     StorePermissionError,
     StoreUnavailableError,
@@ -266,7 +267,7 @@ def _last(spec: SnapshotSpec, layout: Layout, store: ObjectStore) -> Manifest | 
         return None
     try:
         return last_good(store, layout.list_prefix, spec.source)
-    except (StorePermissionError, StoreUnavailableError) as err:
+    except (RequestRefusedError, StorePermissionError, StoreUnavailableError) as err:
         log.info("Nothing is learnt from the last snapshot: %s", err)
         return None
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import errno
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import model_world
 import pytest
-from model_vendor import LIST_ID, Quirks
+from model_vendor import Quirks
 from model_world import OTHER_RUN, Died, Plan, WatchedStore, World
 
 from airflow_provider_kore.exceptions import (
@@ -22,8 +24,10 @@ from airflow_provider_kore.exceptions import (
     ShrunkError,
     StorePermissionError,
 )
+from airflow_provider_kore.snapshot import learning
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.layout import Layout
+from airflow_provider_kore.snapshot.learning import learnt
 from airflow_provider_kore.snapshot.spec import RunKey
 from airflow_provider_kore.store.store import AccessRefused
 from airflow_provider_kore.walk.continuation import Known
@@ -180,7 +184,6 @@ def extend(vendor: Vendor, values: list[str]) -> None:
             contact.text = f'{contact.text[:-1]}, "custom {kind}": {values[kind]}}}'
 
 
-Change = "Callable[[Vendor], None]"
 HISTORIES: dict[str, tuple[Any, str]] = {
     "removed": (lambda vendor: vendor.remove(5), "since the last snapshot: the page at offset 56"),
     "removed at the end": (lambda vendor: vendor.remove(59), "since the last snapshot: the page at offset 56"),
@@ -285,6 +288,38 @@ def test_a_list_that_only_grows_is_never_taken_for_one_that_is_edited(form: dict
     days.vendor.remove(3)
     days.vendor.append(2)
     assert told(days.land())["off"] is None, "what is gone is no edit"
+
+
+def test_contacts_that_cannot_be_compared_teach_nothing_and_cost_no_landing() -> None:
+    """Nested deeper than the comparison can go, on either side."""
+    deep = "[" * 50_000 + "]" * 50_000
+    with suppress(ValueError):
+        learnt([f'{{"_id": "1", "x": {deep}, "y": 1}}'], [f'{{"_id": "1", "x": {deep}, "y": 2}}'], "m", "n")
+        raise AssertionError("it could be compared: this test has to go deeper")
+    days = Days(full_walk_every=0)
+    days.land()
+    days.vendor.edit(5)
+    with mock.patch.object(learning, "comparable", side_effect=RecursionError):
+        assert told(days.land())["off"] is None
+
+
+@pytest.mark.parametrize(
+    "error", [RequestRefusedError("It is archived."), StorePermissionError("It is refused.")], ids=str
+)
+def test_a_last_manifest_that_cannot_be_had_is_as_none_where_no_guard_needs_it(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = Days()
+    days.land()
+    get = WatchedStore.get
+
+    def refuse(store: WatchedStore, key: str) -> Any:
+        if "snapshot_date=2026-01-01/_manifest" in key:
+            raise error
+        return get(store, key)
+
+    monkeypatch.setattr(WatchedStore, "get", refuse)
+    check_walked(days.land(), "no consistent snapshot")
 
 
 def test_a_contact_exchanged_in_its_place_before_an_append_is_caught_by_a_probe_that_falls_on_it(
@@ -579,4 +614,3 @@ def test_probes_are_spread_over_the_list_and_are_the_snapshots_own() -> None:
         seen |= {start // 100 for start, _ in probes}
         assert known.places(str(seed)) == known.places(str(seed))
     assert seen == set(range(10))
-    assert LIST_ID
