@@ -80,7 +80,7 @@ def test_changes_between_snapshots_that_build_on_each_other_are_right(bench: Ben
     assert added == set(bench.kore.contact_ids("cl-days")) - before
 
 
-def test_larger_pages_of_the_server_make_it_cheaper(bench: Bench) -> None:
+def test_it_builds_on_a_snapshot_whose_pages_were_larger(bench: Bench) -> None:
     bench.kore.configure(max_limit=500)
     table = Table(bench, probes=0)
     table.land()

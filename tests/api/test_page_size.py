@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from landing import Landing, client_of, config_of
 from paged_server import Glitch, Habits, PagedServer, names
-from test_pagination import ECHO, GLITCHES, HAS_MORE, SKIP, TOO_LARGE, TOTAL, beyond_proof
+from test_pagination import GLITCHES, beyond_proof, habits_within
 
 from airflow_provider_kore.api.client import MOST_IN_FLIGHT, CampaignClient
 from airflow_provider_kore.api.retry import RetryPolicy
@@ -31,21 +31,7 @@ if TYPE_CHECKING:
 
 SMALL_STEPS = (1, 2, 4, 8, 16, 32)
 
-habits = st.builds(
-    Habits,
-    max_limit=st.integers(1, 20),
-    default_limit=st.integers(1, 6),
-    too_large=st.sampled_from(TOO_LARGE),
-    changed_limit=st.integers(0, 12),
-    changed_from=st.integers(0, 40),
-    skip=st.sampled_from(SKIP),
-    echo=st.sampled_from(ECHO),
-    total=st.sampled_from(TOTAL),
-    total_error=st.sampled_from([-3, -2, 2, 3]),
-    total_cap=st.integers(3, 40),
-    has_more=st.sampled_from(HAS_MORE),
-    nested=st.booleans(),
-)
+habits = habits_within((1, 20), changed=12, contacts=40)
 glitches = st.dictionaries(st.integers(0, 9), st.builds(Glitch, kind=st.sampled_from(GLITCHES)), max_size=1)
 memories = st.builds(
     Learned, size=st.sampled_from([0, 1, 3, 4, 16, 32, 5000]), too_large=st.sampled_from([0, 2, 4, 8, 32])

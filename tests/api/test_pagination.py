@@ -28,21 +28,31 @@ TOTAL = ("list", "page", "missing", "null", "wrong", "string", "capped")
 HAS_MORE = ("right", "missing", "always", "never", "string", "full_page")
 GLITCHES = ("empty", "short", "repeat", "double", "first", "echo", "more", "done", "total")
 
-habits = st.builds(
-    Habits,
-    max_limit=st.integers(2, 6),
-    default_limit=st.integers(2, 6),
-    too_large=st.sampled_from(TOO_LARGE),
-    changed_limit=st.integers(0, 4),
-    changed_from=st.integers(0, 12),
-    skip=st.sampled_from(SKIP),
-    echo=st.sampled_from(ECHO),
-    total=st.sampled_from(TOTAL),
-    total_error=st.sampled_from([-3, -2, 2, 3]),
-    total_cap=st.integers(3, 12),
-    has_more=st.sampled_from(HAS_MORE),
-    nested=st.booleans(),
-)
+
+def habits_within(limits: tuple[int, int], *, changed: int, contacts: int) -> st.SearchStrategy[Habits]:
+    """Return servers whose largest page is within these limits, which may change to another one on the way.
+
+    :param changed: the largest limit that it may change to.
+    :param contacts: how many there may be before that.
+    """
+    return st.builds(
+        Habits,
+        max_limit=st.integers(*limits),
+        default_limit=st.integers(limits[0], 6),
+        too_large=st.sampled_from(TOO_LARGE),
+        changed_limit=st.integers(0, changed),
+        changed_from=st.integers(0, contacts),
+        skip=st.sampled_from(SKIP),
+        echo=st.sampled_from(ECHO),
+        total=st.sampled_from(TOTAL),
+        total_error=st.sampled_from([-3, -2, 2, 3]),
+        total_cap=st.integers(3, contacts),
+        has_more=st.sampled_from(HAS_MORE),
+        nested=st.booleans(),
+    )
+
+
+habits = habits_within((2, 6), changed=4, contacts=12)
 glitch = st.builds(Glitch, kind=st.sampled_from(GLITCHES))
 
 
