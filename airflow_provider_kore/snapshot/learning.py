@@ -59,6 +59,7 @@ def describe_history(
     return {
         "based_on": based_on,
         "probes": list(continued.probes) if continued is not None else [],
+        "unseen": f"Contacts that were edited in place since {whole_walk_at}." if continued is not None else None,
         "whole_because": ended.whole_because if spec.incremental and continued is None else None,
         **asdict(history),
     }

@@ -99,11 +99,13 @@ def check_built_on(process: Process, base: Process) -> None:
     assert base.manifest is not None
     assert told(process)["based_on"]["snapshot_id"] == base.manifest.snapshot_id
     assert told(process)["whole_because"] is None
+    assert told(process)["unseen"] == f"Contacts that were edited in place since {told(base)['whole_walk_at']}."
 
 
 def check_walked(process: Process, because: str) -> None:
     """All of the list was read, and the manifest says why."""
     assert told(process)["based_on"] is None
+    assert told(process)["unseen"] is None
     assert because in str(told(process)["whole_because"])
     assert len(set(process.asked) & set(range(0, CONTACTS - 2 * PAGE, PAGE))) > CONTACTS // PAGE - 3
 
