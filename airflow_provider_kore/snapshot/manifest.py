@@ -6,6 +6,7 @@ others: :meth:`Manifest.from_bytes` checks everything that the package reads of 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from contextlib import suppress
@@ -38,6 +39,10 @@ _LONGEST: Final = 1024
 _MOST_ROWS: Final = 2**53
 _COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
 """What a manifest calls its rows, each after the kind of its snapshot."""
+
+CONTENT_SHA256: Final = "content_sha256"
+"""The first member: the SHA-256 of the manifest's bytes without the line that says it. A flipped byte shows; a proof
+against a person who writes manifests it is not."""
 
 _TOO_LARGE: Final = f"is larger than {MOST_BYTES:,} bytes"
 
@@ -141,18 +146,18 @@ class Manifest:
         return json.dumps({**content, "files": files}, sort_keys=True).encode()
 
     def to_bytes(self) -> bytes:
-        """Return what is stored.
+        """Return what is stored: the content, after a line that holds the digest of all the others.
 
         All files of a snapshot have the same columns; where they would make the manifest too large to be read again,
         only the first file says them.
 
         Raises ParameterError if there are more files than a manifest can name.
         """
-        body = _encoded(self.content)
+        body = _digested(self.content)
         if _too_large(body):
             first, *others = self.content["files"]
             without = [{name: value for name, value in file.items() if name != "columns"} for file in others]
-            body = _encoded({**self.content, "files": [first, *without]})
+            body = _digested({**self.content, "files": [first, *without]})
         if _too_large(body):
             raise ParameterError(
                 "rows_per_file",
@@ -163,7 +168,7 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, body: bytes, where: str) -> Self:
-        """Read what :meth:`to_bytes` returned.
+        """Read what :meth:`to_bytes` returned, by whatever program it was written since: its digest is not compared.
 
         :param where: its address, for the message.
 
@@ -178,7 +183,18 @@ class Manifest:
             problem = _problem(content)
         if problem is not None:
             raise _unreadable(where, problem)
+        content.pop(CONTENT_SHA256, None)
         return cls(content)
+
+    def is_written_as(self, body: bytes) -> bool | None:
+        """Say whether it was read of just these bytes, each of which is as :meth:`to_bytes` wrote it.
+
+        None: an earlier version wrote them, without a digest, so that a changed value would not show.
+        """
+        if body == _digested(self.content):
+            return True
+        earlier = next(iter(self.content)) == "schema_version"  # else it is the digest's name that was changed
+        return None if earlier and body == _encoded(self.content) else False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +228,11 @@ def _unreadable(where: str, problem: str) -> CorruptSnapshotError:
         f"{where} is no manifest that this version of the provider can read: it {problem}. Move it away if it is not "
         "needed, and find out what else writes there."
     )
+
+
+def _digested(content: dict[str, Any]) -> bytes:
+    body = _encoded({name: value for name, value in content.items() if name != CONTENT_SHA256})
+    return b'{\n  "%s": "%s",' % (CONTENT_SHA256.encode(), hashlib.sha256(body).hexdigest().encode()) + body[1:]
 
 
 def _encoded(content: dict[str, Any]) -> bytes:
@@ -251,6 +272,10 @@ def _is_date(value: object) -> bool:
         return False
 
 
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
 def _is(kind: type) -> Callable[[object], bool]:
     return lambda value: isinstance(value, kind)
 
@@ -273,6 +298,7 @@ _Checks = dict[str, "tuple[bool, Callable[[object], bool]]"]
 
 _SIDE: Final[_Checks] = {"snapshot_date": (True, _is_date), "snapshot_id": (True, _is_text), "keys": (False, _are_keys)}
 _CHECKS: Final[_Checks] = {
+    CONTENT_SHA256: (False, _is_sha256),
     "snapshot_id": (True, _is_text),
     "snapshot_date": (False, _is_date),
     "consistent": (True, _is(bool)),
@@ -299,7 +325,7 @@ _FILE: Final[_Checks] = {
     "bytes": (False, _is_count),
     "etag": (False, _is_text),
     "checksum": (False, _is_text_or_none),
-    "sha256": (False, lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None),
+    "sha256": (False, _is_sha256),
     "columns": (False, _are_columns),
 }
 
