@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from airflow_provider_kore.exceptions import RequestRefusedError, StorePermissionError, StoreUnavailableError
 
@@ -126,6 +126,18 @@ class Part:
     """Bytes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """What keeps an object from being deleted, or replaced in its version."""
+
+    mode: str = ""
+    """``GOVERNANCE`` or ``COMPLIANCE``; empty: no retention."""
+    until: str = ""
+    """When the retention ends, ISO 8601 in UTC; empty: no retention."""
+    held: bool = False
+    """Whether it is under a legal hold."""
+
+
 class ObjectStore(Protocol):
     """One bucket. Each method is one request to it (two of them: one request per thousand keys).
 
@@ -225,6 +237,15 @@ class ObjectStore(Protocol):
 
     def list_uploads(self, prefix: str) -> Iterable[Upload]:
         """List the unfinished uploads below a prefix, by key (one request per thousand)."""
+        ...
+
+
+@runtime_checkable
+class LockingStore(Protocol):
+    """A store that can lock objects, and be asked about it."""
+
+    def lock_of(self, key: str) -> Lock | None:
+        """Return what locks an object; None: nothing does. Raises AccessRefused, and what the store raises."""
         ...
 
 

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 HEAVY = {"aiohttp", "boto3", "botocore", "jwt", "pyarrow", "requests"}
 CORE = {
     "api",
+    "audit",
     "changes",
     "clock",
     "connection_fields",

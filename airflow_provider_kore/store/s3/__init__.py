@@ -36,11 +36,13 @@ from airflow_provider_kore.store.s3.dialect import (
     measure,
 )
 from airflow_provider_kore.store.s3.errors import Call, Unexplained, refused_key, translate
+from airflow_provider_kore.store.s3.locks import ObjectLocks
 from airflow_provider_kore.store.s3.settings import S3Settings
 from airflow_provider_kore.store.store import (
     AccessRefused,
     CallUnsupported,
     Condition,
+    Lock,
     Part,
     StoredObject,
     Upload,
@@ -80,6 +82,7 @@ class S3Store:
         self._settings = settings or S3Settings()
         self._dialect = dialect_of(client, bucket)
         self._checksums = Checksums(client, bucket, str(self._settings.checksum_algorithm), self._dialect)
+        self._locks = ObjectLocks(client, bucket, self._settings.expected_bucket_owner)
         self.answered: float | None = None
         """When S3 gave its last answer, by its own clock: seconds since the epoch, cut off to whole ones."""
 
@@ -191,6 +194,10 @@ class S3Store:
             return None
         stream = Stream(answer["Body"], self._call("GetObject", key))
         return cast("AbstractContextManager[BinaryIO]", io.BufferedReader(stream, BLOCK // 4))
+
+    def lock_of(self, key: str) -> Lock | None:
+        """Return what locks an object; None: nothing does. A bucket without Object Lock is asked once."""
+        return self._locks.of(key)
 
     def read(self, key: str, most: int) -> tuple[bytes, str] | None:
         """Return a small object, or its beginning of more than ``most`` bytes, and its ETag; None if there is none."""

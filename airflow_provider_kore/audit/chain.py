@@ -1,0 +1,180 @@
+"""The snapshots of one table as a chain: each names the one before it, and the digest of that one's manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_kore.audit.findings import Finding
+from airflow_provider_kore.quoting import count, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from airflow_provider_kore.audit.manifests import Read
+
+_DAYS_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a snapshot's manifest contributes to the chain; of one that cannot be read, its digest alone."""
+
+    date: str
+    where: str
+    """The manifest's address, made fit to be shown."""
+    key: str
+    sha256: bytes
+    snapshot_id: str
+    earlier: frozenset[bytes]
+    """Digests of the manifests that stood here before: replaced, or rewritten when contacts were erased."""
+    previous: Mapping[str, Any] | None
+    based_on: Mapping[str, Any] | None
+    chained: bool
+    """Whether it was written by a version that chains."""
+
+    @classmethod
+    def of(cls, read: Read, where: str) -> Link:
+        """Read it; what has another form than it should, the JSON Schema has refused already."""
+        content: Mapping[str, Any] = read.manifest.content if read.manifest else {}
+        incremental = content.get("incremental")
+        incremental = incremental if isinstance(incremental, dict) else {}
+        erasures = [one.get("manifest_sha256") for one in _list(content.get("erasures")) if isinstance(one, dict)]
+        return cls(
+            date=read.partition.date,
+            where=where,
+            key=read.partition.manifest,
+            sha256=bytes.fromhex(read.sha256),
+            snapshot_id=str(content.get("snapshot_id") or ""),
+            earlier=frozenset(map(_bytes, [*_list(content.get("replaces")), *erasures])),
+            previous=_named(content.get("previous"), "manifest", "manifest_sha256"),
+            based_on=_named(incremental.get("based_on")),
+            chained="previous" in content,
+        )
+
+    def has_been(self, sha256: bytes) -> bool:
+        """Say whether a digest is that of its manifest, or of one that stood here before."""
+        return sha256 == self.sha256 or sha256 in self.earlier
+
+
+def check_chain(
+    links: Sequence[Link], find: Callable[[str], Link | None], oldest: Callable[[], str]
+) -> Iterator[Finding]:
+    """Yield where the snapshots of one table contradict each other.
+
+    :param links: of those that were looked at.
+    :param find: returns that of another date of the table; None: it has no snapshot.
+    :param oldest: returns the date of the oldest snapshot that the table still has.
+    """
+    for link in links:
+        if link.previous is not None:
+            yield from _check_previous(link, link.previous, find, oldest)
+        if link.based_on is not None and not _same(link.previous, link.based_on):
+            yield from _check_basis(link, link.based_on, find, oldest)
+    unchained = [link.date for link in links if not link.chained]
+    if unchained:
+        yield Finding(
+            "not_chained",
+            links[0].where.rpartition("snapshot_date=")[0],
+            f"{count(len(unchained), 'snapshot')} ({_dates(unchained)}): an earlier version wrote them, which names no "
+            "predecessor, so that one that was exchanged or deleted would not show.",
+        )
+
+
+def _check_previous(
+    link: Link, told: Mapping[str, Any], find: Callable[[str], Link | None], oldest: Callable[[], str]
+) -> Iterator[Finding]:
+    day = told["snapshot_date"]
+    if told["manifest"] != link.key.replace(f"snapshot_date={link.date}/", f"snapshot_date={day}/"):
+        yield Finding("link_broken", link.where, "It names a predecessor that is not of this table.")
+        return
+    before = link if day == link.date else find(day)
+    if before is None:
+        yield from _missing(link, day, oldest, "It follows")
+    elif not before.has_been(_bytes(told["manifest_sha256"])):
+        yield Finding(
+            "link_broken",
+            before.where,
+            f"The snapshot of {link.date} follows another manifest of {day} than this one, and than those that this "
+            "one says it has replaced: it was changed, or exchanged.",
+        )
+
+
+def _check_basis(
+    link: Link, told: Mapping[str, Any], find: Callable[[str], Link | None], oldest: Callable[[], str]
+) -> Iterator[Finding]:
+    day, identifier = told["snapshot_date"], told["snapshot_id"]
+    basis = link if day == link.date else find(day)
+    if basis is None:
+        yield from _missing(link, day, oldest, "It is built on")
+    elif basis.snapshot_id == identifier and basis is not link:
+        return
+    elif basis.earlier:
+        yield Finding(
+            "replaced_since",
+            link.where,
+            f"It is built on snapshot {quoted(identifier)} of {day}, which another one of that day has replaced since.",
+        )
+    else:
+        yield Finding(
+            "basis_differs", link.where, f"It is built on another snapshot of {day} than the one that is there."
+        )
+
+
+def _missing(link: Link, day: str, oldest: Callable[[], str], how: str) -> Iterator[Finding]:
+    if oldest() < day:
+        yield Finding(
+            "link_missing", link.where, f"{how} the snapshot of {day}, which is no longer there, and older ones are."
+        )
+    else:
+        yield Finding(
+            "chain_begins", link.where, f"{how} the snapshot of {day}; neither that one nor an older one is there."
+        )
+
+
+def days_missing(dates: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the days without a snapshot between the first and the last, as first and last day of each gap."""
+    days = sorted(map(date.fromisoformat, dates))
+    one = timedelta(days=1)
+    return [
+        ((before + one).isoformat(), (after - one).isoformat())
+        for before, after in pairwise(days)
+        if after - before > one
+    ]
+
+
+def gaps(dates: Sequence[str], where: str) -> Iterator[Finding]:
+    """Tell of days without a snapshot."""
+    found = days_missing(dates)
+    if found:
+        number = sum((date.fromisoformat(last) - date.fromisoformat(first)).days + 1 for first, last in found)
+        spans = [first if first == last else f"{first} to {last}" for first, last in found]
+        yield Finding("days_missing", where, f"No snapshot of {count(number, 'day')}: {_dates(spans)}.")
+
+
+def _dates(dates: Sequence[str]) -> str:
+    more = len(dates) - _DAYS_SHOWN
+    return ", ".join(dates[:_DAYS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _same(previous: Mapping[str, Any] | None, basis: Mapping[str, Any]) -> bool:
+    return previous is not None and all(previous[name] == basis[name] for name in ("snapshot_date", "snapshot_id"))
+
+
+def _named(value: object, *more: str) -> Mapping[str, Any] | None:
+    names = ("snapshot_date", "snapshot_id", *more)
+    named = isinstance(value, dict) and all(isinstance(value.get(name), str) for name in names)
+    return value if named else None  # type: ignore[return-value]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _bytes(sha256: object) -> bytes:
+    try:
+        return bytes.fromhex(str(sha256))
+    except ValueError:
+        return b""

@@ -1,0 +1,174 @@
+"""The files of a snapshot, fetched one by one, and compared with all that their manifest says of them."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+
+from airflow_provider_kore.audit.findings import Finding
+from airflow_provider_kore.exceptions import (
+    CorruptSnapshotError,
+    ParameterError,
+    RequestRefusedError,
+    StorePermissionError,
+    StoreUnavailableError,
+)
+from airflow_provider_kore.formats import parse_format
+from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.chunks import temp_space
+from airflow_provider_kore.snapshot.reading import MEMORY
+from airflow_provider_kore.snapshot.rivals import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_kore.audit.progress import Progress
+    from airflow_provider_kore.snapshot.manifest import Manifest
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.store.store import ObjectStore
+    from airflow_provider_kore.walk.ids import IdSet
+
+MOST_IDS: Final = 20_000_000
+"""Of one snapshot that are compared with each other: some 500 MB. A bomb may claim any number of rows."""
+
+_TRIES: Final = 3
+"""How often a file is fetched whose transfer breaks off."""
+
+_ROWS_AT_ONCE: Final = 10_000
+
+UNSEEN = (StorePermissionError, StoreUnavailableError, RequestRefusedError)
+"""What a store raises about one object, while others can still be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Looks at files.
+
+    :param stop: is looked at now and then.
+    """
+
+    store: ObjectStore
+    stop: Stop
+    progress: Progress
+
+    def check(self, manifest: Manifest, file: dict[str, Any], seen: IdSet) -> Iterator[Finding]:
+        """Yield what is wrong with one file.
+
+        :param seen: the ids of those before; those of this one are added.
+
+        Raises StoppedError, TempSpaceError, and what the store raises that is about all of the bucket.
+        """
+        where = self.store.uri(quoted(file["key"], 300))
+        try:
+            found = list(self._described(manifest, file, where))
+            yield from found
+            if any(one.kind == "file_missing" for one in found):
+                return
+            with self._fetched(file) as (local, sha256, size):
+                if sha256 != file.get("sha256"):
+                    yield Finding("file_changed", where, _differs(size, file.get("bytes")))
+                    return
+                yield from self._rows(manifest, file, local, seen, where)
+        except UNSEEN as err:
+            yield Finding("not_looked_at", where, str(err))
+        except _Gone:
+            yield Finding("file_missing", where, "Its manifest names it, and it is not there.")
+
+    def _described(self, manifest: Manifest, file: dict[str, Any], where: str) -> Iterator[Finding]:
+        """Compare what the store says of an object."""
+        stored = self.store.head(file["key"])
+        if stored is None:
+            yield Finding("file_missing", where, "Its manifest names it, and it is not there.")
+            return
+        told = {"bytes": stored.size, "etag": stored.etag or None, "checksum": stored.checksum}
+        if _algorithm(stored.checksum) != _algorithm(file.get("checksum")):
+            del told["checksum"]  # the store keeps several, and tells another
+        differing = [
+            name for name, value in told.items() if None not in {value, file.get(name)} and value != file[name]
+        ]
+        if differing:
+            names = " and ".join({"bytes": "size", "etag": "ETag"}.get(name, name) for name in differing)
+            yield Finding("file_changed", where, f"Another {names} than its manifest says.")
+        snapshot = Writer.of_object(stored).snapshot
+        if snapshot not in {"", manifest.snapshot_id}:  # empty: the store keeps no metadata
+            yield Finding("file_of_another_snapshot", where, "Its metadata names another snapshot than its manifest.")
+
+    @contextmanager
+    def _fetched(self, file: dict[str, Any]) -> Iterator[tuple[BinaryIO, str, int]]:
+        """Fetch a file into a temporary one, no more of it than it should have; with its digest and its size."""
+        most = file.get("bytes")
+        with temp_space(), tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as spool:
+            for left in reversed(range(_TRIES)):
+                try:
+                    sha256, size = self._copied(file["key"], cast("BinaryIO", spool), most)
+                    break
+                except StoreUnavailableError:
+                    if not left:
+                        raise
+            spool.seek(0)
+            yield cast("BinaryIO", spool), sha256, size
+
+    def _copied(self, key: str, local: BinaryIO, most: int | None) -> tuple[str, int]:
+        opened, sha, size = self.store.get(key), hashlib.sha256(), 0
+        if opened is None:
+            raise _Gone
+        local.seek(0)
+        local.truncate()
+        with opened as stream:
+            while (most is None or size <= most) and (block := stream.read(MEMORY)):
+                self.stop.check()
+                self.progress.at(key)
+                size += len(block)
+                sha.update(block)
+                local.write(block)
+        return sha.hexdigest(), size
+
+    def _rows(
+        self, manifest: Manifest, file: dict[str, Any], local: BinaryIO, seen: IdSet, where: str
+    ) -> Iterator[Finding]:
+        """Read a file back, and count; ids are compared with those of the snapshot's other files."""
+        rows, repeated, told = 0, 0, file["rows"]
+        try:
+            chosen = parse_format(manifest.content.get("file_format"), manifest.content.get("compression"))
+            chosen.format.require(chosen.compression)
+            if told <= MOST_IDS:
+                seen.expect(len(seen) + told)
+            identifiers = chosen.format.read_ids(local, compression=chosen.compression)
+            while rows <= told and (some := list(islice(identifiers, _ROWS_AT_ONCE))):
+                self.stop.check()
+                rows += len(some)
+                self.progress.at(file["key"], len(some))
+                if len(seen) + len(some) <= MOST_IDS:
+                    repeated += len(seen.add_all(some))
+        except CorruptSnapshotError as err:
+            said = str(err).partition(": ")[2].removesuffix(" Don't use it; take the snapshot again.")
+            yield Finding("file_unreadable", where, f"It cannot be read back: {said}")
+            return
+        except ParameterError as err:  # without pyarrow
+            yield Finding("not_looked_at", where, f"Its rows were not read back. {err}")
+            return
+        if rows != told:
+            more = " or more" if rows > told else ""
+            yield Finding("rows_differ", where, f"It holds {rows:,} rows{more}, and its manifest says {told:,}.")
+        if repeated:
+            yield Finding("id_repeated", where, f"{repeated:,} of its rows have an _id that came before.")
+        if len(seen) + _ROWS_AT_ONCE > MOST_IDS:
+            yield Finding("too_many_ids", where, f"No more than {MOST_IDS:,} ids are compared with each other.")
+
+
+class _Gone(Exception):  # noqa: N818 - an outcome
+    """The object was there when it was described."""
+
+
+def _algorithm(checksum: str | None) -> str:
+    return (checksum or "").partition(":")[0]
+
+
+def _differs(size: int, told: int | None) -> str:
+    if told is not None and size != told:
+        return f"It has {f'{size:,}' if size < told else f'more than {told:,}'} bytes, and its manifest says {told:,}."
+    return "Its bytes are others than its manifest says (SHA-256)."

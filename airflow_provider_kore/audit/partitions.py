@@ -1,0 +1,82 @@
+"""A bucket's listing as tables, and their partitions: whatever else lies there is passed over and counted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_kore.store.store import ObjectStore
+
+_dated = re.compile(r"((?:.*?/)?)snapshot_date=([0-9]{4}-[0-9]{2}-[0-9]{2})/", re.DOTALL).match
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A source on one date."""
+
+    table: str
+    """All snapshots of this source; ends with a slash, or is empty."""
+    date: str
+
+    @property
+    def prefix(self) -> str:
+        """What its keys begin with; ends with a slash."""
+        return f"{self.table}snapshot_date={self.date}/"
+
+    @property
+    def manifest(self) -> str:
+        """The key of its manifest."""
+        return f"{self.prefix}{MANIFEST_NAME}"
+
+
+def partition_of(key: str) -> Partition | None:
+    """Return the partition that a key lies in: the outermost one, as readers of Hive tables see it."""
+    found = _dated(key)
+    if found is None:
+        return None
+    try:
+        date.fromisoformat(found[2])
+    except ValueError:
+        return None
+    return Partition(*found.groups())
+
+
+class Listing:
+    """What lies below a prefix, read as it is needed: never more than one page of it is held.
+
+    :param prefix: empty, or ends with a slash.
+    """
+
+    def __init__(self, store: ObjectStore, prefix: str) -> None:
+        self._store = store
+        self._prefix = prefix
+        self.elsewhere = 0
+        """Objects so far that lie in no partition."""
+
+    def tables(self) -> Iterator[tuple[str, Iterator[tuple[Partition, Iterator[str]]]]]:
+        """Yield each table, with its partitions by date, and these with their keys. To be read in this order."""
+        for table, found in groupby(self._dated(), key=lambda one: one[0].table):
+            yield table, self._partitions(found)
+
+    @staticmethod
+    def _partitions(
+        found: Iterator[tuple[Partition, str]],
+    ) -> Iterator[tuple[Partition, Iterator[str]]]:
+        for partition, inside in groupby(found, key=lambda one: one[0]):
+            yield partition, (key for _, key in inside)
+
+    def _dated(self) -> Iterator[tuple[Partition, str]]:
+        for each in self._store.list(self._prefix):
+            partition = partition_of(each.key)
+            if partition is None:
+                self.elsewhere += 1
+            else:
+                yield partition, each.key

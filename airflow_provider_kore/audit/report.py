@@ -1,0 +1,94 @@
+"""What was verified, as text for a person and as JSON for a program."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_kore.audit.findings import NOTE, UNSEEN, WRONG
+from airflow_provider_kore.quoting import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_kore.audit.verify import Report, Table
+
+VERSION: Final = 1
+"""Of the JSON; members may be added under the same one."""
+
+_HEADS: Final = {WRONG: "WRONG", UNSEEN: "NOT SEEN", NOTE: "note"}
+
+_UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def as_text(report: Report) -> str:
+    """Return lines for a person: the tables, then what was found, the worst first, then one sentence."""
+    return "\n".join([*_lines(report), summary(report)]) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    for table in report.tables:
+        yield from _table(table)
+    order = {level: number for number, level in enumerate(_HEADS)}
+    for one in sorted(report.findings.kept, key=lambda found: order[found.level]):
+        yield f"{_HEADS[one.level]}: {one.where}"
+        yield f"  {one.what} {one.todo}".rstrip()
+    if report.findings.left_out:
+        yield f"… and {report.findings.left_out:,} more findings, which are not shown."
+    if report.elsewhere:
+        yield f"{count(report.elsewhere, 'object')} there belong to no snapshot, and were passed over."
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield table.address
+    snapshots = table.snapshots
+    if not snapshots:
+        return
+    first, last = snapshots[0].date, snapshots[-1].date
+    span = first if first == last else f"{first} to {last}"
+    rows, files = sum(one.rows for one in snapshots), sum(one.files for one in snapshots)
+    yield (
+        f"  {count(len(snapshots), 'snapshot')}, {span}: {rows:,} {table.kind.replace('_', ' ')} in "
+        f"{count(files, 'file')}, {_size(sum(one.bytes for one in snapshots))}"
+    )
+    locked = [one for one in snapshots if one.locked is not None]
+    for one in locked[:1] + locked[-1:] if len(locked) > 1 else locked:
+        yield f"  {one.date}: {one.locked}"
+    if len(locked) < len(snapshots) and locked:
+        yield f"  {count(len(snapshots) - len(locked), 'snapshot')} without a lock"
+
+
+def summary(report: Report) -> str:
+    """Return one sentence."""
+    numbers, number = report.findings.numbers, len(report.snapshots)
+    if numbers[WRONG]:
+        return f"Verified {count(number, 'snapshot')}: {count(numbers[WRONG], 'thing is', 'things are')} wrong."
+    if numbers[UNSEEN]:
+        what = count(numbers[UNSEEN], "thing", "things")
+        return f"Verified {count(number, 'snapshot')}, and nothing is wrong with what was seen; {what} could not be."
+    return f"Verified {count(number, 'snapshot')}: every byte is what its manifest says."
+
+
+def as_json(report: Report) -> str:
+    """Return the same as one JSON object, which docs/verify.md describes."""
+    found = {
+        "version": VERSION,
+        "address": report.address,
+        "status": report.findings.status,
+        "tables": [asdict(table) for table in report.tables],
+        "findings": [described(one) for one in report.findings.kept],
+        "numbers": report.findings.numbers,
+        "objects_elsewhere": report.elsewhere,
+    }
+    return json.dumps(found, indent=2) + "\n"
+
+
+def described(one: Any) -> dict[str, str]:
+    """Return a finding as a program reads it."""
+    return {"level": one.level, "kind": one.kind, "where": one.where, "what": one.what, "todo": one.todo}
+
+
+def _size(number: int) -> str:
+    power = min((len(str(number)) - 1) // 3, len(_UNITS) - 1)
+    return f"{number / 1000**power:,.{min(power, 1)}f} {_UNITS[power]}"
