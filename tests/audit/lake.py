@@ -34,7 +34,7 @@ def _landed(days: int, contacts: int, parameters: str) -> MemoryStore:
 
 def lake(days: int = 3, *, contacts: int = CONTACTS, **parameters: Any) -> MemoryStore:
     """Return a bucket of its own with a list on so many days, from 2026-01-01 on."""
-    return chained(_landed(days, contacts, json.dumps(parameters)).clone())
+    return _landed(days, contacts, json.dumps(parameters)).clone()
 
 
 def partition(day: int) -> str:
@@ -73,14 +73,6 @@ def link_to(store: MemoryStore, day: int) -> dict[str, str]:
         "manifest": manifest_key(day),
         "manifest_sha256": hashlib.sha256(store.bodies()[manifest_key(day)]).hexdigest(),
     }
-
-
-def chained(store: MemoryStore) -> MemoryStore:
-    """Let each manifest name the one of the day before, where it does not."""
-    day = 0
-    while manifest_key(day := day + 1) in store.bodies():
-        change(store, day, previous=link_to(store, day - 1) if day > 1 else None, replaces=[])
-    return store
 
 
 def audit(store: MemoryStore, prefix: str = LIST, **given: Any) -> Report:
