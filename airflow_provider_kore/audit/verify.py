@@ -121,7 +121,8 @@ class _Audit:
         report = self._report
         report.elsewhere = listing.elsewhere
         if self._locks.refused:
-            report.findings.add([Finding("locks_not_looked_at", report.address, self._locks.refused)])
+            said = f"Object Lock was not looked at: {self._locks.refused}"
+            report.findings.add([Finding("locks_not_looked_at", report.address, said)])
         if not report.tables:
             others = f"{count(listing.elsewhere, 'object lies', 'objects lie')} there." if listing.elsewhere else ""
             said = f"There is no snapshot. {others}".rstrip()

@@ -45,6 +45,7 @@ PERMISSIONS = {
     "DeleteObjects": "s3:DeleteObject",
     "ListObjectsV2": "s3:ListBucket",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
 }
 """The IAM action behind each call, where it has another name. Source: S3 user guide, "Required permissions for Amazon
 S3 API operations"."""
