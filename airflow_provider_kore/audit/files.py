@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 from airflow_provider_kore.audit.findings import Finding
 from airflow_provider_kore.exceptions import (
     CorruptSnapshotError,
+    KoreError,
     ParameterError,
     RequestRefusedError,
+    RetryableError,
     StorePermissionError,
     StoreUnavailableError,
 )
@@ -42,6 +44,11 @@ _ROWS_AT_ONCE: Final = 10_000
 
 UNSEEN = (StorePermissionError, StoreUnavailableError, RequestRefusedError)
 """What a store raises about one object, while others can still be looked at."""
+
+
+def not_looked_at(where: str, err: KoreError) -> Finding:
+    """Say why something could not be looked at."""
+    return Finding("not_looked_at", where, str(err), isinstance(err, RetryableError))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ class Files:
                     return
                 yield from self._rows(manifest, file, local, seen, where)
         except UNSEEN as err:
-            yield Finding("not_looked_at", where, str(err))
+            yield not_looked_at(where, err)
         except _Gone:
             yield Finding("file_missing", where, "Its manifest names it, and it is not there.")
 

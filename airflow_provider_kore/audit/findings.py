@@ -70,6 +70,8 @@ class Finding:
     """Its address, made fit to be shown."""
     what: str
     """One sentence, or several."""
+    retry: bool = False
+    """Whether it may be gone when it is looked at again."""
 
     @property
     def level(self) -> str:

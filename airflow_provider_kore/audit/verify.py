@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.audit import manifests
 from airflow_provider_kore.audit.chain import Link, check_chain, gaps
-from airflow_provider_kore.audit.files import UNSEEN, Files
+from airflow_provider_kore.audit.files import UNSEEN, Files, not_looked_at
 from airflow_provider_kore.audit.findings import Finding, Findings
 from airflow_provider_kore.audit.locks import Locked, LockReader
 from airflow_provider_kore.audit.partitions import Listing, Partition, partition_of
@@ -93,7 +93,7 @@ def verify(store: ObjectStore, prefix: str, *, progress: Progress, stop: Stop | 
     except StoppedError:
         raise
     except KoreError as err:  # about all of the bucket, or of this machine
-        report.findings.add([Finding("not_looked_at", report.address, str(err))])
+        report.findings.add([not_looked_at(report.address, err)])
     return report
 
 
@@ -175,9 +175,11 @@ class _Audit:
                     break
                 read = again
             else:
-                return [Finding("keeps_changing", where, "It was replaced each time that it was read.")], None
+                return [
+                    Finding("keeps_changing", where, "It was replaced each time that it was read.", retry=True)
+                ], None
         except UNSEEN as err:
-            return [Finding("not_looked_at", where, str(err))], None
+            return [not_looked_at(where, err)], None
         if snapshot is not None:
             table.snapshots.append(snapshot)
         return [*found, *aside], read

@@ -20,6 +20,7 @@ from test_documentation import PAGES, blocks
 
 from airflow_provider_kore.operators.connection import KoreConnectionCheckOperator
 from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
+from airflow_provider_kore.operators.snapshot_verification import SnapshotVerificationOperator
 from airflow_provider_kore.sensors.campaign import CampaignStatusSensor
 from airflow_provider_kore.sensors.contact_list import ContactListSensor
 from airflow_provider_kore.simulator import Simulator
@@ -42,6 +43,7 @@ OPERATORS: dict[type[BaseOperator], dict[str, Any]] = {
     CampaignsToS3Operator: {},
     ContactListCatalogToS3Operator: {},
     ContactListChangesOperator: {"contact_list_id": "cl-1", "s3_prefix": "before"},
+    SnapshotVerificationOperator: {"s3_prefix": "before"},
     CampaignStatusSensor: {"campaign_id": "cd-1"},
     ContactListSensor: {"contact_list_id": "cl-1"},
     KoreConnectionCheckOperator: {},
