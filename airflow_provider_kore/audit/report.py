@@ -12,6 +12,7 @@ from airflow_provider_kore.quoting import count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider_kore.audit.history import Day, History
     from airflow_provider_kore.audit.verify import Report, Table
 
 VERSION: Final = 1
@@ -92,3 +93,59 @@ def described(one: Any) -> dict[str, str]:
 def _size(number: int) -> str:
     power = min((len(str(number)) - 1) // 3, len(_UNITS) - 1)
     return f"{number / 1000**power:,.{min(power, 1)}f} {_UNITS[power]}"
+
+
+# --- History --------------------------------------------------------------------------------------------------------
+
+_COLUMNS: Final = ("date", "rows", "added", "gone", "consistent", "read", "requests", "time")
+
+
+def history_as_json(histories: list[History]) -> str:
+    """Return one JSON object, which docs/verify.md describes."""
+    return json.dumps({"version": VERSION, "lists": [asdict(history) for history in histories]}, indent=2) + "\n"
+
+
+def history_as_text(histories: list[History]) -> str:
+    """Return a table for each list, and below it what could not be read."""
+    return "\n".join("\n".join(_history(history)) + "\n" for history in histories)
+
+
+def _history(history: History) -> Iterator[str]:
+    heads = [*_COLUMNS]
+    heads[1] = history.kind.replace("_", " ")
+    rows = [heads, *(_day(day) for day in history.days)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    yield history.address
+    for row in rows:
+        yield (
+            "  "
+            + "  ".join(
+                cell.ljust(width) if name in {"date", "consistent", "read"} else cell.rjust(width)
+                for name, cell, width in zip(_COLUMNS, row, widths, strict=True)
+            ).rstrip()
+        )
+    for day in history.days:
+        if day.problem:
+            yield f"  {_HEADS[day.level]}: {day.date}: {day.problem}"
+
+
+def _day(day: Day) -> list[str]:
+    numbers = ["-" if number is None else f"{number:,}" for number in (day.rows, day.added, day.gone)]
+    consistent = {None: "-", True: "yes", False: "no"}[day.consistent]
+    read = {None: "-", True: "whole", False: "what is new"}[day.whole]
+    return [
+        day.date,
+        *numbers,
+        consistent,
+        read,
+        "-" if day.requests is None else f"{day.requests:,}",
+        _duration(day.seconds),
+    ]
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    whole = round(seconds)
+    hours, minutes = whole // 3_600, whole // 60 % 60
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

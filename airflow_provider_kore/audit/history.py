@@ -1,0 +1,178 @@
+"""The snapshots of a list, day by day: how many rows each has, how many came and went, and what it cost.
+
+Added and gone are counted by ids, which are read once and held in 12 to 27 bytes each, of two snapshots at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_kore.audit import manifests
+from airflow_provider_kore.audit.files import MOST_IDS, UNSEEN
+from airflow_provider_kore.audit.findings import UNSEEN as LEVEL_UNSEEN
+from airflow_provider_kore.audit.findings import WRONG
+from airflow_provider_kore.audit.partitions import Listing
+from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, ParameterError
+from airflow_provider_kore.formats import parse_format
+from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.reading import fetched
+from airflow_provider_kore.stop import Stop
+from airflow_provider_kore.walk.ids import IdSet
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.audit.manifests import Read
+    from airflow_provider_kore.audit.partitions import Partition
+    from airflow_provider_kore.audit.progress import Progress
+    from airflow_provider_kore.snapshot.manifest import Manifest
+    from airflow_provider_kore.store.store import ObjectStore
+
+_ROWS_AT_ONCE: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """One snapshot; None stands where something is not known."""
+
+    date: str
+    snapshot_id: str = ""
+    rows: int | None = None
+    added: int | None = None
+    """Rows whose id the snapshot before did not have."""
+    gone: int | None = None
+    """Rows of the snapshot before whose id this one does not have."""
+    consistent: bool | None = None
+    whole: bool | None = None
+    """Whether all of the list was read; False: what was new, on the last snapshot."""
+    requests: int | None = None
+    seconds: float | None = None
+    """From the first request of the walk to its end, waits included."""
+    erased: int = 0
+    """Rows that were erased from it since."""
+    level: str = ""
+    """``wrong`` or ``unseen``, where the snapshot could not be read; else empty."""
+    problem: str = ""
+    """Why."""
+
+
+@dataclass(slots=True)
+class History:
+    """The snapshots of one list, the oldest first."""
+
+    address: str
+    kind: str = "contacts"
+    days: list[Day] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        """``wrong`` if a snapshot is damaged, else ``unseen`` if one could not be looked at, else ``fine``."""
+        levels = {day.level for day in self.days}
+        return next((level for level in (WRONG, LEVEL_UNSEEN) if level in levels), "fine")
+
+
+def histories(
+    store: ObjectStore, prefix: str, *, progress: Progress, ids: bool = True, stop: Stop | None = None
+) -> list[History]:
+    """Return the history of each list below a prefix.
+
+    :param prefix: empty, or ends with a slash.
+    :param ids: whether to read the files and count who came and went; False: manifests alone.
+
+    Raises what the store raises that is about all of the bucket, TempSpaceError, StoppedError.
+    """
+    reader = _Reader(store, progress, stop or Stop(), ids=ids)
+    found = []
+    for table, partitions in Listing(store, prefix).tables():
+        history, before = History(store.uri(quoted(table, 300))), None
+        for partition, _ in partitions:
+            read = reader.manifest(partition)
+            if read is None:
+                continue
+            if isinstance(read, Day):
+                day, before = read, None
+            else:
+                history.kind = read.kind
+                day, before = reader.day(read, before)
+            history.days.append(day)
+            progress.snapshots += 1
+        if history.days:
+            found.append(history)
+    return found
+
+
+class _Reader:
+    def __init__(self, store: ObjectStore, progress: Progress, stop: Stop, *, ids: bool) -> None:
+        self._store = store
+        self._progress = progress
+        self._stop = stop
+        self._ids = ids
+
+    def manifest(self, partition: Partition) -> Read | Day | None:
+        """Return a manifest that may be believed; else why not; None: there is none."""
+        self._stop.check()
+        try:
+            read = manifests.read(self._store, partition)
+        except UNSEEN as err:
+            return Day(date=partition.date, level=LEVEL_UNSEEN, problem=str(err))
+        wrong = next((one for one in read.findings if one.level == WRONG), None) if read else None
+        return Day(date=partition.date, level=WRONG, problem=wrong.what) if wrong else read
+
+    def day(self, read: Read, before: IdSet | None) -> tuple[Day, IdSet | None]:
+        """Describe a snapshot; return its ids, too, for the next one."""
+        manifest = read.manifest
+        assert manifest is not None  # or there is a finding  # noqa: S101
+        told = _told(read.partition.date, manifest)
+        if read.kind == "changes":
+            return Day(**told, added=manifest.content.get("added"), gone=manifest.content.get("gone")), None
+        if not self._ids or manifest.rows > MOST_IDS:
+            return Day(**told), None
+        try:
+            now, added = self._read(manifest, before)
+        except CorruptSnapshotError as err:
+            return Day(**told, level=WRONG, problem=str(err)), None
+        except (*UNSEEN, DriftError, ParameterError) as err:
+            return Day(**told, level=LEVEL_UNSEEN, problem=str(err)), None
+        if before is not None:
+            told |= {"added": added, "gone": len(before) - (len(now) - added)}
+        return Day(**told), now
+
+    def _read(self, manifest: Manifest, before: IdSet | None) -> tuple[IdSet, int]:
+        """Return the ids of a snapshot, and how many of them the one before did not have."""
+        chosen = parse_format(manifest.content["file_format"], manifest.content["compression"])
+        chosen.format.require(chosen.compression)
+        now, added = IdSet(), 0
+        now.expect(manifest.rows)
+        for file in manifest.files:
+            with fetched(self._store, manifest, file, self._stop) as local:
+                identifiers = chosen.format.read_ids(local, compression=chosen.compression)
+                while len(now) <= manifest.rows and (some := list(islice(identifiers, _ROWS_AT_ONCE))):
+                    self._stop.check()
+                    self._progress.at(file["key"], len(some))
+                    now.add_all(some)
+                    added += sum(each not in before for each in some) if before is not None else 0
+        if len(now) != manifest.rows:
+            raise CorruptSnapshotError("It holds other rows than its manifest says: verify says where.")
+        return now, added
+
+
+def _told(date: str, manifest: Manifest) -> dict[str, Any]:
+    content, walk = manifest.content, manifest.content["walk"]
+    incremental = content.get("incremental") or {}
+    seconds = None
+    try:
+        ended = datetime.fromisoformat(str(walk.get("ended_at")))
+        seconds = round((ended - datetime.fromisoformat(walk["started_at"])).total_seconds(), 3)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    return {
+        "date": date,
+        "snapshot_id": manifest.snapshot_id,
+        "rows": manifest.rows,
+        "consistent": manifest.consistent,
+        "whole": incremental.get("based_on") is None,
+        "requests": walk.get("requests"),
+        "seconds": seconds,
+        "erased": content.get("erased") or 0,
+    }
