@@ -30,7 +30,7 @@ def get_provider_info() -> dict[str, object]:
             }
         ],
         "hooks": _modules("hooks.campaign"),
-        "operators": _modules("operators.connection", "operators.contact_list_changes"),
+        "operators": _modules("operators.connection", "operators.contact_erasure", "operators.contact_list_changes"),
         "sensors": _modules("sensors.campaign", "sensors.contact_list"),
         "triggers": _modules("triggers.campaign", "triggers.contact_list", "triggers.wait"),
         "transfers": [
