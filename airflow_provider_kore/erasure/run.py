@@ -12,7 +12,6 @@ import json
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from airflow_provider_kore import __version__
@@ -252,20 +251,18 @@ class _Erasure:
     def _abort_uploads(self, *, resumed: bool) -> None:
         """Abort uploads that dead tasks have left, for their parts may hold a contact, and those of an earlier try."""
         before = datetime.fromtimestamp(self._clock.time() - self._spec.staging_expiry, UTC)
-        aborted = 0
+        aborted = []
         try:
-            for table in self._spec.tables:
-                for prefix in table.prefixes:
-                    ours = partial(form_in, table)
-                    old = abort_leftovers(
-                        self._plain, prefix, lambda key, ours=ours: bool(ours(key)), started_before=before
-                    )
-                    aborted += len(old)
+            for prefix in (prefix for table in self._spec.tables for prefix in table.prefixes):
+                aborted += abort_leftovers(self._plain, prefix, self._is_published, started_before=before)
             for key in self._erased if resumed else ():
-                aborted += len(abort_leftovers(self._plain, key, lambda there, key=key: there == key))
+                aborted += abort_leftovers(self._plain, key, key.__eq__)
         except (AccessRefused, RequestRefusedError) as err:
             log.warning("Unfinished uploads of dead tasks are not looked for, and may hold contacts: %s", err)
-        self._deleted["uploads"] += aborted
+        self._deleted["uploads"] += len(aborted)
+
+    def _is_published(self, key: str) -> bool:
+        return form_in_any(self._spec, key) is not None
 
     def _told_beforehand(self, plan: Plan, missing: list[int]) -> dict[str, Any]:
         holding = [key for key in plan.strangers if self._has_traces(key)]

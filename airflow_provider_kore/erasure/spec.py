@@ -107,7 +107,7 @@ class ErasureSpec:
         doc="where the receipt goes; None: beside the table, below ``_erasures``",
     )
     phone_fields: tuple[str, ...] = parameter(
-        check_names, list(_PHONE_FIELDS), templated=True, is_json=True, doc="fields that hold a phone number"
+        check_names, _PHONE_FIELDS, templated=True, is_json=True, doc="fields that hold a phone number"
     )
     gone_on: str | None = parameter(
         unless_missing(check_date),

@@ -24,6 +24,7 @@ from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.manifest import Manifest
+from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
 from airflow_provider_kore.snapshot.rivals import Writer, instant
 from airflow_provider_kore.store.capabilities import LAGS
 from airflow_provider_kore.store.store import Condition, ConditionFailed, ConditionUnsupported
@@ -342,7 +343,9 @@ def erased_content(
     content |= {name: rows for name in _COUNTS if name in content}
     if "changes" in content:
         content |= {name: kinds[name] for name in _KINDS if name in content}
-    before, told = content.get("erased"), content.get("erasures")
+    before, told, replaces = (content.get(name) for name in ("erased", "erasures", "replaces"))
+    # a later run of this day keeps what the manifest replaces, and not what it says of erasures
+    content["replaces"] = [digest, *(replaces if isinstance(replaces, list) else [])][:MOST_REPLACED]
     content["erased"] = (before if isinstance(before, int) else 0) + erased
     content["erasures"] = [
         *(told if isinstance(told, list) else []),

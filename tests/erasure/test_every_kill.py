@@ -6,6 +6,7 @@ All points, not a sample; between any two of them a reader sees whole files, and
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,14 +27,12 @@ from tables import (
     nowhere,
     partition,
     phones,
-    rows_in,
     spec,
     unpacked,
 )
 
 from airflow_provider_kore.erasure.run import erase
 from airflow_provider_kore.formats import FORMATS
-from airflow_provider_kore.snapshot.fields import FieldPolicies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,10 +137,8 @@ def test_an_erasure_that_is_killed_anywhere_is_finished_by_its_retry(variant: st
         for when in ("before", "after") if writes else ("before",):  # after a read is before what follows
             store = first.clone()
             store.crash_at(at, when, Killed())  # type: ignore[arg-type]
-            try:
+            with suppress(Killed):
                 forget(store, given, **parameters)
-            except Killed:
-                pass
             seen = text_of_rows(store)
             assert [row for row in seen if WHO not in row and "000099" not in row] == others
             nowhere_in_notes(store)
@@ -181,7 +178,7 @@ def test_a_retry_reads_no_file_again_that_holds_no_one(variant: str) -> None:
     store, given, parameters = world(variant)
     for number in range(5):
         land(store, f"2025-02-0{number + 1}", OTHERS)
-    last = len([effect for effect in store.clone().effects])
+    last = len(store.effects)
     probe = store.clone()
     forget(probe, given, **parameters)
     puts = [
