@@ -158,7 +158,9 @@ class ErasureSpec:
     @property
     def name(self) -> str:
         """Stands for this erasure in each of its tries."""
-        return digest([self.run.digest, self.generation])
+        places = [self.prefix, self.changes_prefix, self.call_results_prefix, self.staging_prefix]
+        what = [self.contact_list_ids, self.phone_fields, self.gone_on, self.versions]
+        return digest([self.run.digest, self.generation, places, what])
 
     @property
     def receipt(self) -> str:
