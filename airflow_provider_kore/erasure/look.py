@@ -12,6 +12,7 @@ from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import LARGEST_CHUNK
 from airflow_provider_kore.snapshot.layout import CHUNK, MANIFEST_NAME, form_of
 from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest
+from airflow_provider_kore.snapshot.reading import ERASED_FROM
 from airflow_provider_kore.snapshot.rivals import Writer
 from airflow_provider_kore.store.store import read_at_most
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_kore.erasure.spec import Table
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.store.store import ObjectStore, StoredObject
-
-ERASED_FROM: Final = "kore-erased-from"
-"""Metadata of a rewritten file: the SHA-256 of the file that the manifest described when it was."""
 
 Status = Literal["described", "behind", "unclaimed", "unknown"]
 """``behind``: an erasure has rewritten the file, and its manifest does not say so yet. ``unclaimed``: no manifest names

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
-from airflow_provider_kore.erasure.look import ERASED_FROM, Contents, File, Moved, Partition, hidden_phones, look_at
+from airflow_provider_kore.erasure.look import Contents, File, Moved, Partition, hidden_phones, look_at
 from airflow_provider_kore.erasure.sift import Sifted, sift
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError
 from airflow_provider_kore.formats import FORMATS
@@ -25,6 +25,7 @@ from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.manifest import Manifest
 from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
+from airflow_provider_kore.snapshot.reading import ERASED_FROM
 from airflow_provider_kore.snapshot.rivals import Writer, instant
 from airflow_provider_kore.store.capabilities import LAGS
 from airflow_provider_kore.store.store import Condition, ConditionFailed, ConditionUnsupported
