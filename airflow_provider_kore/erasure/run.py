@@ -234,9 +234,7 @@ class _Erasure:
             )
         if self._versions == "searched":
             old = plan.old
-            self._others.check_locks(
-                [*((each.key, each.version_id) for each in (*old.doomed, *old.markers)), *old.current.items()]
-            )
+            self._others.check_locks([*((each.key, each.version_id) for each in old.doomed), *old.current.items()])
 
     def _try_to_write(self, plan: Plan) -> None:
         """Begin an upload to each list, and abort it: a refusal comes before anything is changed."""
@@ -353,7 +351,7 @@ class _Erasure:
     def _delete_versions(self, plan: Plan | None = None) -> None:
         found = plan.old if plan is not None else self._others.versions()
         if plan is None:
-            self._others.check_locks([(each.key, each.version_id) for each in (*found.doomed, *found.markers)])
+            self._others.check_locks([(each.key, each.version_id) for each in found.doomed])
         self._others.delete_versions(found)
         self._deleted["versions"] += len(found.doomed)
         self._deleted["markers"] += len(found.markers)
