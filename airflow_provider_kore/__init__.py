@@ -31,7 +31,10 @@ def get_provider_info() -> dict[str, object]:
         ],
         "hooks": _modules("hooks.campaign"),
         "operators": _modules(
-            "operators.connection", "operators.contact_list_changes", "operators.snapshot_verification"
+            "operators.connection",
+            "operators.contact_erasure",
+            "operators.contact_list_changes",
+            "operators.snapshot_verification",
         ),
         "sensors": _modules("sensors.campaign", "sensors.contact_list"),
         "triggers": _modules("triggers.campaign", "triggers.contact_list", "triggers.wait"),

@@ -33,6 +33,7 @@ The branch says what to do next, the leaf what went wrong::
         ├── OversizedError            more contacts than the author allows; an endless list ends here
         ├── ShrunkError               far fewer contacts than last time; nothing was replaced
         ├── CorruptSnapshotError      what was stored is not what was sent
+        ├── ErasureIncompleteError    a contact is still there, where it cannot be erased
         ├── WrongStatusError          what a sensor waits for has a status from which it won't come
         ├── IncomparableError         two snapshots that prove no changes: one missing, unproven, or made otherwise
         │   └── NothingToCompareError no snapshot before: this one is the first
@@ -57,6 +58,7 @@ __all__ = [
     "CredentialsError",
     "DeadlineError",
     "DriftError",
+    "ErasureIncompleteError",
     "FatalError",
     "IncomparableError",
     "KoreError",
@@ -354,6 +356,13 @@ class CorruptSnapshotError(FatalError):
     """What S3 holds differs from what was sent.
 
     What to do: clear the task; find what else writes there.
+    """
+
+
+class ErasureIncompleteError(FatalError):
+    """A contact that was to be erased is still there: in an object that is not this package's own, or that is locked.
+
+    What to do: delete or unlock what the message names, then clear the task: docs/erasure.md.
     """
 
 

@@ -113,6 +113,13 @@ def verification_parameters() -> list[Fact]:
     return parameters(SnapshotVerificationOperator)
 
 
+def erasure_parameters() -> list[Fact]:
+    """Return the parameters of the operator that erases contacts."""
+    from airflow_provider_kore.operators.contact_erasure import ContactErasureOperator
+
+    return parameters(ContactErasureOperator)
+
+
 def connection_fields() -> list[Fact]:
     """Return the fields of a connection's extra, as they are declared."""
     from airflow_provider_kore.api.config import ApiConfig
@@ -282,6 +289,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "CampaignsToS3Operator": lambda: parameter_table(transfer_parameters("campaigns_to_s3", "CampaignsToS3Operator")),
     "ContactListChangesOperator": lambda: parameter_table(changes_parameters()),
     "SnapshotVerificationOperator": lambda: parameter_table(verification_parameters()),
+    "ContactErasureOperator": lambda: parameter_table(erasure_parameters()),
     "CampaignStatusSensor": lambda: parameter_table(sensor_parameters("campaign", "CampaignStatusSensor")),
     "ContactListSensor": lambda: parameter_table(sensor_parameters("contact_list", "ContactListSensor")),
     "both sensors": lambda: parameter_table(shared_sensor_parameters()),

@@ -26,6 +26,7 @@ CORE = {
     "clock",
     "connection_fields",
     "connection_form",
+    "erasure",
     "exceptions",
     "explore",
     "formats",
