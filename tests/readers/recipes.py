@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "readers.md"
 ENGINES = ("duckdb", "spark", "pyarrow", "polars", "pandas")
 FORMATS = ("jsonl", "csv", "parquet")
-_BLOCK = re.compile(r"<!-- recipe: ([^>]+?) -->\n```(?:python|sql)\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"<!-- recipe: ([^>]+?) -->\n```(?:python|text)\n(.*?)```", re.DOTALL)
 
 
 @cache
