@@ -6,9 +6,9 @@ import argparse
 import logging
 import sys
 
-from airflow_provider_kore.commands import check, explore
+from airflow_provider_kore.commands import check, ddl, explore
 
-_COMMANDS = (check, explore)
+_COMMANDS = (check, ddl, explore)
 
 
 def main(arguments: list[str] | None = None) -> int:
