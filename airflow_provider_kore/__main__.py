@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 
 from airflow_provider_kore.commands import check, ddl, explore
@@ -25,4 +26,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"  # 3.3 writes to standard output without ``logging``
     sys.exit(main())

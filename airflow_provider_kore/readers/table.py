@@ -34,6 +34,8 @@ _published = re.compile(
     re.ASCII | re.DOTALL,
 ).fullmatch
 
+_unparsed = re.compile(r"[ ;{}()\n\t]").search
+"""What ends a name for Hive's reader of Parquet. Source: parquet-java, ``MessageTypeParser``."""
 _plain = re.compile(r"\w{1,255}", re.ASCII).fullmatch
 
 
@@ -149,7 +151,7 @@ def find_table(store: ObjectStore, prefix: str) -> Table:
         by_position=by_position,
         first=next(date for date in dates if date > since),
         last=dates[-1],
-        notes=tuple(_notes(unfit, newest.values())),
+        notes=tuple(_notes(unfit, newest.values(), columns.known if file_format == "parquet" else ())),
     )
 
 
@@ -178,13 +180,20 @@ def _unfit(store: ObjectStore, lists: Iterable[Sequence[_Partition]], columns: _
     return found
 
 
-def _notes(unfit: Iterable[tuple[str, str]], newest: Iterable[Manifest]) -> Iterable[str]:
+def _notes(unfit: Iterable[tuple[str, str]], newest: Iterable[Manifest], in_parquet: Iterable[str]) -> Iterable[str]:
     worst = max(unfit, default=None)
     if worst is not None:
         date, problem = worst
         yield f"Snapshots up to {date} are left out: of the one of that day, {problem}."
     if any(manifest.content.get("columns_truncated") is True for manifest in newest):
         yield "Contacts have more fields than the manifest names: those have no column."
+    unparsed = [name for name in in_parquet if not name or _unparsed(name)]
+    if unparsed:
+        named = ", ".join(f"{quoted(name)!r}" for name in unparsed[:_MOST_NAMED])
+        yield (
+            f"Hive's reader of Parquet cannot read a file with a column called {named}: leave the field out, or land "
+            "jsonl or csv. Athena was not tried."
+        )
 
 
 def _partitions(store: ObjectStore, prefix: str) -> list[_Partition]:

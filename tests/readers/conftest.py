@@ -25,6 +25,8 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lake.Lake]:
         for file_format, form in lake.FORMS.items():
             lake.land(kore, server, "cl-81", **form)
             lake.land(kore, server, "cl-82", **form, **lake.OTHERS[file_format])
+        lake.land(kore, server, "cl-83", **lake.FORMS["csv"])
+        lake.land(kore, server, "cl-84", **lake.FORMS["parquet"])
         copy = tmp_path_factory.mktemp("lake")
         lake.copy(server, copy)
         yield lake.Lake(server, copy)

@@ -1,7 +1,8 @@
 """Run recipes of one engine in its own environment: ``engine.py ENGINE RECIPES.json FOLDER``.
 
-RECIPES.json is a list of ``[name, setup, code]``. The rows that each recipe's ``contacts`` has, or why there are none,
-go into ``FOLDER/NAME.jsonl``: one row a line, times as ISO 8601. Nothing here knows what the rows should be.
+RECIPES.json is a list of ``[name, setup, code]`` (for ``hive``: ``[name, statement, dates]``). The rows that each
+recipe's ``contacts`` has, or why there are none, go into ``FOLDER/NAME.jsonl``: one row a line, times as ISO 8601.
+Nothing here knows what the rows should be.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 def main(engine: str, recipes: Path, folder: Path) -> None:
@@ -30,19 +31,12 @@ def main(engine: str, recipes: Path, folder: Path) -> None:
 
 def rows_of(engine: str, setup: str, code: str) -> Iterable[dict[str, Any]]:
     """Return the rows that a recipe reads."""
-    if engine == "duckdb":
-        return duckdb_rows(setup, code)
+    if engine in STATEMENTS:
+        return STATEMENTS[engine](setup, code)
     space: dict[str, Any] = {}
     exec(setup, space)  # noqa: S102 - what the page prints
     exec(code, space)  # noqa: S102
-    contacts = space["contacts"]
-    if engine == "polars":
-        return contacts.lazy().collect().to_dicts()  # type: ignore[no-any-return]
-    if engine == "pyarrow":
-        return contacts.to_pylist()  # type: ignore[no-any-return]
-    if engine == "pandas":
-        return contacts.astype(object).where(contacts.notna(), None).to_dict("records")  # type: ignore[no-any-return]
-    return (row.asDict() for row in contacts.collect())
+    return FRAMES[engine](space["contacts"])
 
 
 def duckdb_rows(setup: str, code: str) -> Iterable[dict[str, Any]]:
@@ -57,6 +51,31 @@ def duckdb_rows(setup: str, code: str) -> Iterable[dict[str, Any]]:
     return database.sql(code).to_arrow_table().to_pylist()  # type: ignore[no-any-return]
 
 
+def hive_rows(statement: str, dates: str) -> Iterable[dict[str, Any]]:
+    """Create the table in Spark's own Hive, which projects no partitions, and return what it reads."""
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.builder.enableHiveSupport().getOrCreate()
+    # Hive's reader finds columns by their place where it is told to, and knows no times in milliseconds.
+    by_place = "parquet.column.index.access" in statement
+    spark.conf.set("spark.sql.hive.convertMetastoreParquet", str(not by_place))
+    table = statement.partition("`")[2].partition("`")[0]
+    spark.sql(statement)
+    for each in json.loads(dates):
+        spark.sql(f"ALTER TABLE `{table}` ADD PARTITION (`snapshot_date` = '{each}')")
+    return [row.asDict() for row in spark.sql(f"SELECT * FROM `{table}`").collect()]  # noqa: S608
+
+
+def statement_rows(statement: str, _: str) -> Iterable[dict[str, Any]]:
+    """Return the columns that sqlglot reads in a statement for Athena."""
+    import sqlglot
+    from sqlglot import exp
+
+    found = sqlglot.parse_one(statement, dialect="athena")
+    assert isinstance(found, exp.Create)
+    return [{"name": each.name, "type": each.args["kind"].sql()} for each in found.find_all(exp.ColumnDef)]
+
+
 def plain(value: Any) -> object:
     """Return what JSON cannot hold as text."""
     if isinstance(value, datetime):
@@ -64,6 +83,19 @@ def plain(value: Any) -> object:
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError(type(value))
+
+
+STATEMENTS: dict[str, Callable[[str, str], Iterable[dict[str, Any]]]] = {
+    "duckdb": duckdb_rows,
+    "hive": hive_rows,
+    "sqlglot": statement_rows,
+}
+FRAMES: dict[str, Callable[[Any], Iterable[dict[str, Any]]]] = {
+    "pandas": lambda contacts: contacts.astype(object).where(contacts.notna(), None).to_dict("records"),
+    "polars": lambda contacts: contacts.lazy().collect().to_dicts(),
+    "pyarrow": lambda contacts: contacts.to_pylist(),
+    "spark": lambda contacts: (row.asDict() for row in contacts.collect()),
+}
 
 
 if __name__ == "__main__":

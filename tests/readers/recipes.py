@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import s3_servers
-from lake import LISTS
 
 if TYPE_CHECKING:
     from s3_servers import S3Server
@@ -42,9 +41,16 @@ def python() -> Path:
 def run(engine: str, server: S3Server, folder: Path, copy: Path) -> dict[str, list[dict[str, Any]]]:
     """Run an engine's recipes over both lists; return the rows by ``FORMAT LIST``, or ``[{"error": …}]``."""
     recipes = []
-    for file_format, contact_list in product(FORMATS, LISTS):
-        code = (_adapted(each, server, copy, contact_list) for each in _code(engine, file_format))
-        recipes.append((f"{file_format} {contact_list}", *code))
+    for file_format, contact_list in product(FORMATS, ("cl-81", "cl-82")):
+        setup, code = (_adapted(each, server, copy, contact_list) for each in _code(engine, file_format))
+        recipes.append((f"{file_format} {contact_list}", setup, code))
+    return run_engine(engine, recipes, folder, server)
+
+
+def run_engine(
+    engine: str, recipes: list[tuple[str, str, str]], folder: Path, server: S3Server
+) -> dict[str, list[dict[str, Any]]]:
+    """Run named recipes, each with what goes before it, in the environment of the engines; return the rows."""
     given = folder / "recipes.json"
     given.write_text(json.dumps(recipes), encoding="utf-8")
     done = subprocess.run(
@@ -84,17 +90,24 @@ def _adapted(code: str, server: S3Server, copy: Path, contact_list: str) -> str:
     return code
 
 
-def _environ(server: S3Server, folder: Path) -> dict[str, str]:
+def credentials(server: S3Server) -> dict[str, str]:
+    """Return what AWS's own tools find a server by."""
     return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),  # DuckDB keeps extensions there
-        "TZ": "UTC",
         "AWS_ENDPOINT_URL": server.url,
         "AWS_ACCESS_KEY_ID": server.access_key,
         "AWS_SECRET_ACCESS_KEY": server.secret_key,
         "AWS_REGION": s3_servers.REGION,
         "AWS_DEFAULT_REGION": s3_servers.REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _environ(server: S3Server, folder: Path) -> dict[str, str]:
+    return {
+        **credentials(server),
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),  # DuckDB keeps extensions there
+        "TZ": "UTC",
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false pyspark-shell",
     }
