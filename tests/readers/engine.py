@@ -1,8 +1,7 @@
-"""Run recipes of one engine in its own environment: ``engine.py ENGINE RECIPES.json FOLDER``.
+"""Run recipes in the environment of the engines: ``engine.py TASKS.json FOLDER``.
 
-RECIPES.json is a list of ``[name, setup, code]`` (for ``hive``: ``[name, statement, dates]``). The rows that each
-recipe's ``contacts`` has, or why there are none, go into ``FOLDER/NAME.jsonl``: one row a line, times as ISO 8601.
-Nothing here knows what the rows should be.
+TASKS.json is a list of :class:`recipes.Task`. The rows that each recipe's ``contacts`` has, or why there are none, go
+into ``FOLDER/NAME.jsonl``: one row a line, times as ISO 8601. Nothing here knows what the rows should be.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-def main(engine: str, recipes: Path, folder: Path) -> None:
+def main(tasks: Path, folder: Path) -> None:
     """Run all of them in one process: what takes long is that the engine starts."""
-    for name, setup, code in json.loads(recipes.read_text(encoding="utf-8")):
+    for engine, name, setup, code in json.loads(tasks.read_text(encoding="utf-8")):
         try:
             lines = [json.dumps(row, default=plain) for row in rows_of(engine, setup, code)]
         except Exception:  # noqa: BLE001 - whatever an engine says is the answer
@@ -55,7 +54,7 @@ def hive_rows(statement: str, dates: str) -> Iterable[dict[str, Any]]:
     """Create the table in Spark's own Hive, which projects no partitions, and return what it reads."""
     from pyspark.sql import SparkSession
 
-    spark = SparkSession.builder.enableHiveSupport().getOrCreate()
+    spark = SparkSession.builder.getOrCreate()
     # Hive's reader finds columns by their place where it is told to, and knows no times in milliseconds.
     by_place = "parquet.column.index.access" in statement
     spark.conf.set("spark.sql.hive.convertMetastoreParquet", str(not by_place))
@@ -63,7 +62,8 @@ def hive_rows(statement: str, dates: str) -> Iterable[dict[str, Any]]:
     spark.sql(statement)
     for each in json.loads(dates):
         spark.sql(f"ALTER TABLE `{table}` ADD PARTITION (`snapshot_date` = '{each}')")
-    return [row.asDict() for row in spark.sql(f"SELECT * FROM `{table}`").collect()]  # noqa: S608
+    found = spark.sql(f"SELECT * FROM `{table}`")  # noqa: S608
+    return [row.asDict() for row in found.collect()]
 
 
 def statement_rows(statement: str, _: str) -> Iterable[dict[str, Any]]:
@@ -99,4 +99,4 @@ FRAMES: dict[str, Callable[[Any], Iterable[dict[str, Any]]]] = {
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -11,6 +11,7 @@ from landing import client_of
 
 from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.clock import SystemClock
+from airflow_provider_kore.readers.table import Table, find_table
 from airflow_provider_kore.snapshot.run import take_snapshot
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 from airflow_provider_kore.store.s3 import S3Store
@@ -183,6 +184,18 @@ def copy(server: S3Server, folder: Path) -> None:
             path = folder / BUCKET / found["Key"]
             path.parent.mkdir(parents=True, exist_ok=True)
             s3.download_file(BUCKET, found["Key"], str(path))
+
+
+DEFINED = ("csv cl-83", "parquet cl-84", "parquet cl-81", "jsonl cl-81", "csv cl-81")
+"""What ``ddl`` defines, by format and list."""
+NOT_IN_HIVE = ("jsonl cl-81", "csv cl-81")
+"""Those that cannot be read here: Spark lacks the OpenX SerDe, and Hive ends a row where a value breaks the line."""
+
+
+def table_of(server: S3Server, file_format: str, list_id: str) -> Table:
+    """Return what the manifests of a list say of its table."""
+    store = S3Store(server.client(), BUCKET, S3Settings())
+    return find_table(store, f"{FORMS[file_format]['s3_prefix']}/contact_list_id={list_id}/")
 
 
 class Digits(str):

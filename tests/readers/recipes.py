@@ -13,7 +13,7 @@ import subprocess
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import s3_servers
 
@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "readers.md"
 ENGINES = ("duckdb", "spark", "pyarrow", "polars", "pandas")
 FORMATS = ("jsonl", "csv", "parquet")
+Rows = dict[str, list[dict[str, Any]]]
 _BLOCK = re.compile(r"<!-- recipe: ([^>]+?) -->\n```(?:python|text)\n(.*?)```", re.DOTALL)
 
 
@@ -38,34 +39,48 @@ def python() -> Path:
     return s3_servers.environment_of("readers") / "python"
 
 
-def run(engine: str, server: S3Server, folder: Path, copy: Path) -> dict[str, list[dict[str, Any]]]:
-    """Run an engine's recipes over both lists; return the rows by ``FORMAT LIST``, or ``[{"error": …}]``."""
-    recipes = []
-    for file_format, contact_list in product(FORMATS, ("cl-81", "cl-82")):
-        setup, code = (_adapted(each, server, copy, contact_list) for each in _code(engine, file_format))
-        recipes.append((f"{file_format} {contact_list}", setup, code))
-    return run_engine(engine, recipes, folder, server)
+class Task(NamedTuple):
+    """Something that an engine is to read."""
+
+    engine: str
+    name: str
+    setup: str
+    """What goes before it; for ``hive`` and ``sqlglot`` the statement."""
+    code: str = ""
+    """What reads; for ``hive`` the days, as JSON."""
 
 
-def run_engine(
-    engine: str, recipes: list[tuple[str, str, str]], folder: Path, server: S3Server
-) -> dict[str, list[dict[str, Any]]]:
-    """Run named recipes, each with what goes before it, in the environment of the engines; return the rows."""
-    given = folder / "recipes.json"
-    given.write_text(json.dumps(recipes), encoding="utf-8")
+def tasks_of(engine: str, server: S3Server, copy: Path) -> list[Task]:
+    """Return an engine's recipes, for both lists; called ``FORMAT LIST``."""
+    return [
+        Task(
+            engine,
+            f"{file_format} {contact_list}",
+            *(_adapted(each, server, copy, contact_list) for each in _code(engine, file_format)),
+        )
+        for file_format, contact_list in product(FORMATS, ("cl-81", "cl-82"))
+    ]
+
+
+def run(tasks: list[Task], folder: Path, server: S3Server) -> Rows:
+    """Do all of this in one process, in the environment of the engines; return the rows, or ``[{"error": …}]``."""
+    given = folder / "tasks.json"
+    given.write_text(json.dumps(tasks), encoding="utf-8")
     done = subprocess.run(
-        [python(), ROOT / "tests" / "readers" / "engine.py", engine, given, folder],
+        [python(), ROOT / "tests" / "readers" / "engine.py", given, folder],
         env=_environ(server, folder),
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return {
-        name: [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").split("\n")[:-1]]
-        for name, _, _ in recipes
+        task.name: [
+            json.loads(line) for line in (folder / f"{task.name}.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+        ]
+        for task in tasks
     }
 
 
@@ -109,5 +124,6 @@ def _environ(server: S3Server, folder: Path) -> dict[str, str]:
         "HOME": str(folder),  # DuckDB keeps extensions there
         "TZ": "UTC",
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false pyspark-shell",
+        "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false "
+        "--conf spark.sql.catalogImplementation=hive pyspark-shell",
     }
