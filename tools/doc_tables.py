@@ -187,6 +187,12 @@ def faults() -> list[Fact]:
     ]
 
 
+def locked(name: str) -> dict[str, str]:
+    """Return the versions that a lock file pins, by package; of several, that of the newest Python."""
+    text = (DOCS.parent / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", text, re.MULTILINE))
+
+
 def _import(module: str) -> Any:
     import importlib
 
@@ -296,6 +302,19 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "connection fields": lambda: table(
         ("Field", "Default", "Meaning"),
         [(f"`{fact.name}`", fact.default, _sentence(fact.name, fact.text)) for fact in connection_fields()],
+    ),
+    "reader versions": lambda: table(
+        ("Engine", "Version", "Reads"),
+        [
+            (name, locked("readers")[package], reads)
+            for name, package, reads in (
+                ("DuckDB", "duckdb", "S3"),
+                ("Spark", "pyspark", "a copy in a folder"),
+                ("pyarrow", "pyarrow", "S3"),
+                ("polars", "polars", "S3"),
+                ("pandas", "pandas", "S3, by s3fs"),
+            )
+        ],
     ),
     "simulator settings": settings_tables,
     "simulator conditions": lambda: fact_table(("Condition", "Default", "Meaning"), conditions()),

@@ -72,6 +72,7 @@ LOCKS = (
     Lock("localbucket", ("requirements/localbucket.in",)),
     Lock("rclone", ("requirements/rclone.in",)),
     Lock("bench", ("requirements/bench.in",)),
+    Lock("readers", ("requirements/readers.in",)),
 )
 
 
