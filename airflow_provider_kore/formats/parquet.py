@@ -243,7 +243,7 @@ def _fitting(type_: str, value: Callable[[str], object]) -> Callable[[Cell], obj
     allowed = KINDS_OF_TYPE[type_]
 
     def convert(cell: Cell) -> object:
-        if not kind_of("", cell) & allowed or not isinstance(cell, str):
+        if not isinstance(cell, str) or not kind_of(cell) & allowed:
             raise ValueError
         return value(cell)
 
