@@ -31,6 +31,10 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 MOST_VALUES: Final = 2_000_000
 """Commas, colons and brackets in it: what is small as text may be large when it is read."""
 
+CONTENT_SHA256: Final = "content_sha256"
+"""The first member: the SHA-256 of the manifest's bytes without the line that says it. A flipped byte shows; a proof
+against a person who writes manifests it is not."""
+
 _TOO_LARGE: Final = f"is larger than {MOST_BYTES:,} bytes"
 
 
@@ -133,18 +137,18 @@ class Manifest:
         return json.dumps({**content, "files": files}, sort_keys=True).encode()
 
     def to_bytes(self) -> bytes:
-        """Return what is stored.
+        """Return what is stored: the content, after a line that holds the digest of all the others.
 
         All files of a snapshot have the same columns; where they would make the manifest too large to be read again,
         only the first file says them.
 
         Raises ParameterError if there are more files than a manifest can name.
         """
-        body = _encoded(self.content)
+        body = _digested(self.content)
         if _too_large(body):
             first, *others = self.content["files"]
             without = [{name: value for name, value in file.items() if name != "columns"} for file in others]
-            body = _encoded({**self.content, "files": [first, *without]})
+            body = _digested({**self.content, "files": [first, *without]})
         if _too_large(body):
             raise ParameterError(
                 "rows_per_file",
@@ -155,7 +159,7 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, body: bytes, where: str) -> Self:
-        """Read what :meth:`to_bytes` returned.
+        """Read what :meth:`to_bytes` returned, by whatever program it was written since: its digest is not compared.
 
         :param where: its address, for the message.
 
@@ -170,7 +174,18 @@ class Manifest:
             problem = problem_of(content)
         if problem is not None:
             raise _unreadable(where, problem)
+        content.pop(CONTENT_SHA256, None)
         return cls(content)
+
+    def is_written_as(self, body: bytes) -> bool | None:
+        """Say whether it was read of just these bytes, each of which is as :meth:`to_bytes` wrote it.
+
+        None: an earlier version wrote them, without a digest, so that a changed value would not show.
+        """
+        if body == _digested(self.content):
+            return True
+        earlier = next(iter(self.content)) == "schema_version"  # else it is the digest's name that was changed
+        return None if earlier and body == _encoded(self.content) else False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +224,11 @@ def _unreadable(where: str, problem: str) -> CorruptSnapshotError:
         f"{where} is no manifest that this version of the provider can read: it {problem}. Move it away if it is not "
         "needed, and find out what else writes there."
     )
+
+
+def _digested(content: dict[str, Any]) -> bytes:
+    body = _encoded({name: value for name, value in content.items() if name != CONTENT_SHA256})
+    return b'{\n  "%s": "%s",' % (CONTENT_SHA256.encode(), hashlib.sha256(body).hexdigest().encode()) + body[1:]
 
 
 def _encoded(content: dict[str, Any]) -> bytes:

@@ -126,6 +126,7 @@ _SCHEMA: Final[_Checks] = {
 }
 _PREVIOUS: Final[_Checks] = {**_OF, "manifest": (True, _is_text), "manifest_sha256": (True, _is_digest)}
 _CHECKS: Final[_Checks] = {
+    "content_sha256": (False, _is_digest),
     "snapshot_id": (True, _is_text),
     "snapshot_date": (False, _is_date),
     "consistent": (True, _is(bool)),

@@ -12,6 +12,7 @@ from model_vendor import exchange
 from model_world import OTHER_RUN, RUN, World
 
 from airflow_provider_kore.exceptions import RequestRefusedError, StorePermissionError
+from airflow_provider_kore.snapshot.manifest import Manifest
 from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
 
 if TYPE_CHECKING:
@@ -24,10 +25,9 @@ def land(world: World, date: str, **changes: Any) -> dict[str, Any]:
     world.clock.now += 3_600
     process = world.finish(snapshot_date=date, **changes)
     assert process.manifest is not None
-    stored = json.loads(body_of(world, date))
+    stored = Manifest.from_bytes(body_of(world, date), "m").content
     assert stored == process.manifest.content
-    found: dict[str, Any] = stored
-    return found
+    return stored
 
 
 def key_of(date: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -81,6 +82,28 @@ def test_ours_is_read_as_it_was_written() -> None:
     assert manifest.problem(PARTITION, "contacts") is None
 
 
+def test_its_first_line_is_the_digest_of_all_the_others() -> None:
+    body = Manifest(content()).to_bytes()
+    brace, line, *others = body.splitlines(keepends=True)
+    assert json.loads(b"{%s}" % line.strip().rstrip(b",")) == {
+        "content_sha256": hashlib.sha256(b"".join([brace, *others])).hexdigest()
+    }
+    assert Manifest.from_bytes(body, "m").is_written_as(body) is True
+    assert Manifest(json.loads(body)).to_bytes() == body  # an old digest is not carried on
+
+
+@given(st.data())
+def test_no_byte_of_it_can_flip_unseen(data: st.DataObject) -> None:
+    body = Manifest(content(contact_list_name="Ü 1", walk__waited=0.5)).to_bytes()
+    at, bit = data.draw(st.integers(0, len(body) - 1)), data.draw(st.integers(0, 7))
+    flipped = body[:at] + bytes([body[at] ^ (1 << bit)]) + body[at + 1 :]
+    try:
+        found = Manifest.from_bytes(flipped, "m")
+    except CorruptSnapshotError:
+        return
+    assert found.is_written_as(flipped) is False
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -91,7 +114,7 @@ def test_ours_is_read_as_it_was_written() -> None:
         *(("files", value) for value in ([], {}, "x", [1], [[]], None)),
         *(("files__0__key", value) for value in ("", 7, None, "x" * 1025, "a\nb", "\ud800")),
         *(("files__0__columns", value) for value in ({}, [1], [{"name": 1}], [{}], [{"name": "a", "type": 1}])),
-        *(("files__0__sha256", value) for value in (7, "", "Z" * 64, None)),
+        *((path, value) for path in ("content_sha256", "files__0__sha256") for value in (7, "", "Z" * 64, None)),
         ("files__0__bytes", -1),
         ("files__0__etag", 7),
         *(
