@@ -33,6 +33,7 @@ def describe(
     ended: Ended,
     *,
     columns: ColumnSet,
+    past_told: bool,
     basis: Basis | None,
     remembered: Learned,
     at: float,
@@ -40,6 +41,7 @@ def describe(
     """Return the manifest without its files.
 
     :param columns: as they are written.
+    :param past_told: whether what stands already could be read.
     :param remembered: what was known of the size of pages before.
     :param at: when the walk ended, in seconds since the epoch.
     """
@@ -58,6 +60,10 @@ def describe(
         for name, _ in spec.columns
         if evidence.contacts and not staging.columns.covers([name])
     ]
+    if not past_told:
+        warnings.append(
+            "The last snapshot's manifest could not be read: columns and types are those of this one alone."
+        )
     warnings += dataset.warnings(walked.source_state, evidence)
     warnings += [told for name, told in walked.source_state.exposed.items() if spec.policies.hides(name)]
     misfiled = filed_elsewhere(spec.snapshot_date, state.started, title=dataset.title, run_type=spec.run_type)

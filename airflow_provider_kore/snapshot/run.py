@@ -192,6 +192,7 @@ def snapshot_in_steps(
             staging,
             ended,
             columns=rows.columns,
+            past_told=past is not None,
             basis=basis,
             remembered=remembered,
             at=clock.time(),
