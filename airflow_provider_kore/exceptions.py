@@ -32,6 +32,7 @@ The branch says what to do next, the leaf what went wrong::
         ├── DeadlineError             pausing once more would take a task past its deadline
         ├── OversizedError            more contacts than the author allows; an endless list ends here
         ├── ShrunkError               far fewer contacts than last time; nothing was replaced
+        ├── SchemaChangedError        values that do not fit the types of the table's columns
         ├── CorruptSnapshotError      what was stored is not what was sent
         ├── ErasureIncompleteError    a contact is still there, where it cannot be erased
         ├── WrongStatusError          what a sensor waits for has a status from which it won't come
@@ -74,6 +75,7 @@ __all__ = [
     "RateLimitedError",
     "RequestRefusedError",
     "RetryableError",
+    "SchemaChangedError",
     "ScopeError",
     "ServerError",
     "ShrunkError",
@@ -349,6 +351,13 @@ class OversizedError(FatalError):
     """More contacts than ``max_contacts``. The previous snapshot stays.
 
     What to do: check the list; if it is right, raise ``max_contacts``.
+    """
+
+
+class SchemaChangedError(FatalError):
+    """Values do not fit the types that their columns have had. The previous snapshot stays.
+
+    What to do: correct the values, or change ``on_schema_change`` or ``columns``: docs/schema.md.
     """
 
 
