@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from model_store import MemoryStore
 from s3_servers import REGION
 
 from airflow_provider_kore.formats import ColumnSet, parse_format, parts
@@ -48,7 +49,7 @@ def contacts(*numbers: int, **more: Any) -> list[dict[str, Any]]:
     ]
 
 
-@dataclass
+@dataclass(repr=False)
 class Lake:
     """A bucket with snapshots and the files of a table, and a catalog."""
 
@@ -93,6 +94,9 @@ class Lake:
     def store(self, bucket: str = "") -> S3Store:
         return S3Store(self.client, bucket or self.bucket, parse_settings(None))
 
+    def put(self, key: str, body: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=body)
+
     def land(
         self,
         rows: Iterable[dict[str, Any]],
@@ -115,7 +119,7 @@ class Lake:
             info = chosen.format.write(part, body, compression=chosen.compression, columns=columns)
             name = f"contacts-{snapshot_id}-{number:05d}" if rows_per_file else "contacts"
             key = f"{partition}{name}{chosen.suffix}"
-            self.client.put_object(Bucket=self.bucket, Key=key, Body=body.getvalue())
+            self.put(key, body.getvalue())
             files.append(
                 {
                     "key": key,
@@ -139,7 +143,7 @@ class Lake:
             "files": files,
             **manifest,
         }
-        self.client.put_object(Bucket=self.bucket, Key=f"{partition}_manifest.json", Body=json.dumps(content).encode())
+        self.put(f"{partition}_manifest.json", json.dumps(content).encode())
         return f"s3://{self.bucket}/{partition}"
 
     def commit(self, *snapshots: Any, catalog: Catalog | None = None, table: str = TABLE, **given: Any) -> Outcome:
@@ -148,21 +152,44 @@ class Lake:
             parse_snapshots("snapshots", list(snapshots)), self.store, catalog or self.reader, table, **given
         )
 
-    def table(self) -> Table:
-        return self.reader.load_table(TABLE)
+    def table(self, table: str = TABLE) -> Table:
+        return self.reader.load_table(table)
 
-    def rows(self, ref: str | int | None = None) -> list[dict[str, Any]]:
+    def rows(self, ref: str | int | None = None, table: str = TABLE) -> list[dict[str, Any]]:
         """Return what a reader of the table sees, sorted by list, day and id; ``ref`` is a tag or a snapshot."""
-        table = self.table()
+        read = self.table(table)
         if isinstance(ref, str):
-            ref = table.metadata.refs[ref].snapshot_id
-        found = table.scan(snapshot_id=ref).to_arrow().to_pylist()
+            ref = read.metadata.refs[ref].snapshot_id
+        found = read.scan(snapshot_id=ref).to_arrow().to_pylist()
         return sorted(found, key=lambda row: (row["contact_list_id"], row["snapshot_date"], row["_id"]))
 
-    def ids(self, ref: str | int | None = None) -> list[tuple[str, str, str]]:
-        return [(row["contact_list_id"], row["snapshot_date"].isoformat(), row["_id"]) for row in self.rows(ref)]
+    def ids(self, ref: str | int | None = None, table: str = TABLE) -> list[tuple[str, str, str]]:
+        return [(row["contact_list_id"], row["snapshot_date"].isoformat(), row["_id"]) for row in self.rows(ref, table)]
 
     def objects(self, prefix: str = "warehouse/") -> set[str]:
         """Return the keys of all objects of the table."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return {each["Key"] for page in pages for each in page.get("Contents", ())}
+
+
+class LocalLake(Lake):
+    """Snapshots in memory and a table in a folder: fast enough for a search through every call."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bucket, self.folder = "lake", folder
+        self.memory = MemoryStore("lake")
+        self.warehouse = folder / "warehouse"
+        self.properties = {
+            "type": "sql",
+            "uri": f"sqlite:///{folder}/catalog.db",
+            "warehouse": f"file://{self.warehouse}",
+        }
+
+    def put(self, key: str, body: bytes) -> None:
+        self.memory.put(key, body, content_type="")
+
+    def store(self, bucket: str = "") -> Any:  # noqa: ARG002
+        return self.memory
+
+    def objects(self, prefix: str = "") -> set[str]:
+        return {str(each.relative_to(self.warehouse)) for each in self.warehouse.rglob(f"{prefix}*") if each.is_file()}
