@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from manifest_schema import hold_against_schema
 from s3_fixtures import (  # noqa: F401 - fixtures
     localbucket_server,
     ministack_bucket,
@@ -103,6 +104,14 @@ def airflow_db(airflow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             shutil.copy(database, template)
     shutil.copy(template, database)
     return database
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _manifests_are_as_their_schema_says() -> Generator[None]:
+    """Hold what is landed against the JSON Schema that ships, so that the two can't drift apart."""
+    with pytest.MonkeyPatch.context() as patched:
+        hold_against_schema(patched)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -262,7 +262,7 @@ MUTANTS = (
     ),
     Mutant(
         "limit: no window holds more requests than are allowed",
-        "api/allowance.py",
+        "api/rolling_window.py",
         "if missing < 0:",
         "if True:",
         "api/test_allowance.py::test_no_window_ever_holds_too_many_and_no_request_waits_too_long",

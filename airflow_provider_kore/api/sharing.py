@@ -29,8 +29,8 @@ from airflow_provider_kore.unexpected import guarded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from airflow_provider_kore.api.allowance import RollingWindow
     from airflow_provider_kore.api.ledger import Places
+    from airflow_provider_kore.api.rolling_window import RollingWindow
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.store.shared import ServerTime, Version
     from airflow_provider_kore.walk.cost import Usage

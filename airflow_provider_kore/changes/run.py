@@ -24,7 +24,8 @@ from airflow_provider_kore.formats import ColumnSet
 from airflow_provider_kore.json_text import encode
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.layout import Layout
-from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
+from airflow_provider_kore.snapshot.manifest_checks import SCHEMA_VERSION
+from airflow_provider_kore.snapshot.past import find_past
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.publish import Publisher
 from airflow_provider_kore.snapshot.reading import MEMORY
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_kore.changes.spec import ChangesSpec
+    from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.store.store import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -118,7 +120,8 @@ def find_changes(
                     for row in compare(rows_of(before), rows_of(after), found.counts, loose=loose, before=spec.before):
                         spool.write(encode(row + "\n"))
         content = _describe(spec, older, newer, found.counts, layout)
-        publisher = Publisher(spec=output, layout=layout, store=store, stop=stop, clock=clock, teller=teller)
+        past = find_past(output, layout, store, teller)
+        publisher = Publisher(spec=output, layout=layout, store=store, stop=stop, clock=clock, teller=teller, past=past)
         manifest = publisher.publish(target, found, content, capabilities)
     counts = found.counts
     log.info(

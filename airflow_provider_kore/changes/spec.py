@@ -108,6 +108,7 @@ class ChangesSpec:
             s3_prefix=target,
             snapshot_date=date,
             replace=values["replace"],
+            max_shrink=1,
             run=run,
             try_number=try_number,
             generation=generation,

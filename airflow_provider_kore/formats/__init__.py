@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.formats.columns import Column, ColumnSet, id_of, parts
+from airflow_provider_kore.formats.columns import MAX_COLUMNS, MAX_NAMES, TYPES, Column, ColumnSet, id_of, parts
 from airflow_provider_kore.formats.csv import Csv
 from airflow_provider_kore.formats.jsonl import Jsonl
 from airflow_provider_kore.formats.layout import FileInfo, Format
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMATS",
+    "MAX_COLUMNS",
+    "MAX_NAMES",
+    "TYPES",
     "Column",
     "ColumnSet",
     "FileInfo",

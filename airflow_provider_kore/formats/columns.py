@@ -51,6 +51,8 @@ KINDS_OF_TYPE = {
 }
 """What a column may hold, besides null, to be of such a type. Whatever fits none of them is ``string``."""
 
+TYPES = (*KINDS_OF_TYPE, "string")
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 FIRST_INSTANT = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MILLISECOND

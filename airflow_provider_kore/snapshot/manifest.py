@@ -6,16 +6,17 @@ others: :meth:`Manifest.from_bytes` checks everything that the package reads of 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
 from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.manifest_checks import problem_of
 from airflow_provider_kore.store.store import read_at_most
 
 if TYPE_CHECKING:
@@ -24,20 +25,15 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.seal import Seal
     from airflow_provider_kore.store.store import ObjectStore
 
-SCHEMA_VERSION: Final = 1
-
 MOST_BYTES: Final = 16 * 1024 * 1024
 """Of a manifest, written or read: some 50,000 files, and far more columns than a table may have."""
 
 MOST_VALUES: Final = 2_000_000
 """Commas, colons and brackets in it: what is small as text may be large when it is read."""
 
-_LONGEST: Final = 1024
-"""Characters of a key, which S3 allows, and of any id."""
-
-_MOST_ROWS: Final = 2**53
-_COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
-"""What a manifest calls its rows, each after the kind of its snapshot."""
+CONTENT_SHA256: Final = "content_sha256"
+"""The first member: the SHA-256 of the manifest's bytes without the line that says it. A flipped byte shows; a proof
+against a person who writes manifests it is not."""
 
 _TOO_LARGE: Final = f"is larger than {MOST_BYTES:,} bytes"
 
@@ -141,18 +137,18 @@ class Manifest:
         return json.dumps({**content, "files": files}, sort_keys=True).encode()
 
     def to_bytes(self) -> bytes:
-        """Return what is stored.
+        """Return what is stored: the content, after a line that holds the digest of all the others.
 
         All files of a snapshot have the same columns; where they would make the manifest too large to be read again,
         only the first file says them.
 
         Raises ParameterError if there are more files than a manifest can name.
         """
-        body = _encoded(self.content)
+        body = _digested(self.content)
         if _too_large(body):
             first, *others = self.content["files"]
             without = [{name: value for name, value in file.items() if name != "columns"} for file in others]
-            body = _encoded({**self.content, "files": [first, *without]})
+            body = _digested({**self.content, "files": [first, *without]})
         if _too_large(body):
             raise ParameterError(
                 "rows_per_file",
@@ -163,7 +159,7 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, body: bytes, where: str) -> Self:
-        """Read what :meth:`to_bytes` returned.
+        """Read what :meth:`to_bytes` returned, by whatever program it was written since: its digest is not compared.
 
         :param where: its address, for the message.
 
@@ -175,10 +171,21 @@ class Manifest:
         content: Any = None
         with suppress(ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, integers of more than 4,300 digits
             content = json.loads(body)
-            problem = _problem(content)
+            problem = problem_of(content)
         if problem is not None:
             raise _unreadable(where, problem)
+        content.pop(CONTENT_SHA256, None)
         return cls(content)
+
+    def is_written_as(self, body: bytes) -> bool | None:
+        """Say whether it was read of just these bytes, each of which is as :meth:`to_bytes` wrote it.
+
+        None: an earlier version wrote them, without a digest, so that a changed value would not show.
+        """
+        if body == _digested(self.content):
+            return True
+        earlier = next(iter(self.content)) == "schema_version"  # else it is the digest's name that was changed
+        return None if earlier and body == _encoded(self.content) else False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +193,10 @@ class Published:
     """What a partition holds: its manifest, with the ETag to fence on."""
 
     manifest: Manifest
+    key: str
     etag: str
+    sha256: str
+    """Of the bytes that are stored, in hex: what a later manifest calls this one by."""
 
 
 def read_manifest(store: ObjectStore, key: str) -> Published | None:
@@ -204,7 +214,9 @@ def read_manifest(store: ObjectStore, key: str) -> Published | None:
     if opened is None:
         return None
     with opened as stream:
-        return Published(manifest=Manifest.from_bytes(read_at_most(stream, MOST_BYTES), where), etag=found.etag)
+        body = read_at_most(stream, MOST_BYTES)
+    digest = hashlib.sha256(body).hexdigest()
+    return Published(manifest=Manifest.from_bytes(body, where), key=key, etag=found.etag, sha256=digest)
 
 
 def _unreadable(where: str, problem: str) -> CorruptSnapshotError:
@@ -214,144 +226,17 @@ def _unreadable(where: str, problem: str) -> CorruptSnapshotError:
     )
 
 
+def _digested(content: dict[str, Any]) -> bytes:
+    body = _encoded({name: value for name, value in content.items() if name != CONTENT_SHA256})
+    return b'{\n  "%s": "%s",' % (CONTENT_SHA256.encode(), hashlib.sha256(body).hexdigest().encode()) + body[1:]
+
+
 def _encoded(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _too_large(body: bytes) -> bool:
     return len(body) > MOST_BYTES or sum(map(body.count, (b",", b":", b"[", b"{"))) > MOST_VALUES
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST and value.isprintable()
-
-
-def _is_text_or_none(value: object) -> bool:
-    return value is None or (isinstance(value, str) and len(value) <= MOST_BYTES)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_ROWS
-
-
-def _is_instant(value: object) -> bool:
-    if not isinstance(value, str) or len(value) > len("2026-01-02T03:04:05.123456+00:00"):
-        return False
-    try:
-        found = datetime.fromisoformat(value)
-        return found.utcoffset() is not None and found.astimezone(UTC) is not None
-    except (ValueError, OverflowError):
-        return False
-
-
-def _is_date(value: object) -> bool:
-    try:
-        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
-    except ValueError:
-        return False
-
-
-def _is(kind: type) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, kind)
-
-
-def _are_columns(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(column, dict)
-        and isinstance(column.get("name"), str)
-        and (column.get("type") is None or isinstance(column["type"], str))
-        for column in value
-    )
-
-
-def _are_keys(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-_Checks = dict[str, "tuple[bool, Callable[[object], bool]]"]
-"""By name of a member, whether it must be there, and what it must be."""
-
-_SIDE: Final[_Checks] = {"snapshot_date": (True, _is_date), "snapshot_id": (True, _is_text), "keys": (False, _are_keys)}
-_CHECKS: Final[_Checks] = {
-    "snapshot_id": (True, _is_text),
-    "snapshot_date": (False, _is_date),
-    "consistent": (True, _is(bool)),
-    "run": (True, _is(dict)),
-    "walk": (True, _is(dict)),
-    "fields": (False, _is(dict)),
-    "list_updated_at": (False, _is_text_or_none),
-    "older": (False, _is(dict)),
-    "newer": (False, _is(dict)),
-    **dict.fromkeys(("account_id", "stream_id", "contact_list_id", "campaign_id"), (False, _is_text_or_none)),
-    **dict.fromkeys(("contact_list_name", "campaign_name", "campaign_type"), (False, _is_text_or_none)),
-    **dict.fromkeys((*_COUNTS, "added", "changed", "gone", "unchanged"), (False, _is_count)),
-}
-_RUN: Final[_Checks] = {
-    "digest": (True, _is_text),
-    "try_number": (False, _is_count),
-    "generation": (False, _is_text_or_none),
-    "recipe": (False, _is_text_or_none),
-}
-_WALK: Final[_Checks] = {"started_at": (True, _is_instant), "ended_at": (False, _is_text_or_none)}
-_FILE: Final[_Checks] = {
-    "key": (True, _is_text),
-    "rows": (True, _is_count),
-    "bytes": (False, _is_count),
-    "etag": (False, _is_text),
-    "checksum": (False, _is_text_or_none),
-    "sha256": (False, lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None),
-    "columns": (False, _are_columns),
-}
-
-
-def _problem(content: object) -> str | None:
-    """Return what is wrong with a manifest, in words that complete "it …"; None if nothing is."""
-    if not isinstance(content, dict):
-        return "is no JSON object"
-    version = content.get("schema_version")
-    if isinstance(version, bool) or version != SCHEMA_VERSION:
-        return f"has another schema_version than {SCHEMA_VERSION}"
-    found = _wrong(content, _CHECKS, "")
-    for name, checks in {"run": _RUN, "walk": _WALK, "older": _SIDE, "newer": _SIDE}.items():
-        if found is None and name in content:
-            found = _wrong(content[name], checks, f"{name}.")
-    return found or _wrong_format(content) or _wrong_files(content)
-
-
-def _wrong(value: Mapping[str, object], checks: _Checks, where: str) -> str | None:
-    for name, (required, is_right) in checks.items():
-        if name not in value:
-            if required:
-                return f"has no {where}{name}"
-        elif not is_right(value[name]):
-            return f"has an impossible {where}{name}"
-    return None
-
-
-def _wrong_format(content: Mapping[str, object]) -> str | None:
-    name, compression = content.get("file_format"), content.get("compression")
-    if name is None and compression is None:
-        return None
-    if not isinstance(name, str) or name not in FORMATS or compression not in FORMATS[name].compressions:
-        return "has another file_format or compression than there are"
-    return None
-
-
-def _wrong_files(content: Mapping[str, object]) -> str | None:
-    files = content.get("files")
-    if not isinstance(files, list) or not files:
-        return "names no files"
-    for number, file in enumerate(files):
-        if not isinstance(file, dict):
-            return f"has an impossible files[{number}]"
-        if found := _wrong(file, _FILE, f"files[{number}]."):
-            return found
-    if len({file["key"] for file in files}) != len(files):
-        return "names a file twice"
-    rows = sum(file["rows"] for file in files)
-    if any(content[name] != rows for name in _COUNTS if name in content):
-        return "counts other rows than its files hold"
-    return None
 
 
 def _values_of(partition: str) -> dict[str, str]:

@@ -14,26 +14,33 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kore.exceptions import (
     CheckpointLostError,
     ContentionError,
+    CorruptSnapshotError,
     SnapshotExistsError,
     SupersededError,
 )
 from airflow_provider_kore.snapshot.commit import TURNS, Commit, Conditions, Rows, etag
-from airflow_provider_kore.snapshot.manifest import Manifest
+from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_manifest
+from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
 from airflow_provider_kore.snapshot.one_file import OneFile
 from airflow_provider_kore.snapshot.rivals import Rivals, Writer
+from airflow_provider_kore.snapshot.schema import describe_previous, describe_schema
 from airflow_provider_kore.snapshot.several_files import SeveralFiles
+from airflow_provider_kore.snapshot.target import foreign
 from airflow_provider_kore.store.capabilities import Capabilities
 from airflow_provider_kore.store.store import ConditionFailed, ConditionUnsupported
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.layout import Layout
+    from airflow_provider_kore.snapshot.past import Past
     from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.snapshot.seal import Seal
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.stop import Stop
-    from airflow_provider_kore.store.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore, StoredObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,8 @@ class Publisher:
     stop: Stop
     clock: Clock
     teller: Teller
+    past: Past | None = None
+    """What stands already; None: it can't be had."""
     seal: Seal | None = None
     """Proves that the next run may build on what is published; None: it builds on nothing."""
 
@@ -67,11 +76,15 @@ class Publisher:
         }
         try:
             files = strategy.write(target, rows, metadata, int(content[name]))
-            manifest = Manifest({**content, "files": files})
-            if self.seal is not None:
-                manifest = manifest.sealed(self.seal)
+            before = self.past.before(self.layout.manifest) if self.past is not None else None
+            described = {
+                **content,
+                "schema": describe_schema(rows.columns.keys(), files[0]["columns"], before),
+                "previous": describe_previous(before),
+                "files": files,
+            }
             with self.teller.phase("writing the manifest"):
-                _write_manifest(commit, strategy, manifest, target)
+                manifest = self._write_manifest(commit, strategy, described, target)
         except (SupersededError, ContentionError, SnapshotExistsError, CheckpointLostError):
             strategy.withdraw()
             raise
@@ -82,6 +95,40 @@ class Publisher:
     def tidy(self, manifest: Manifest, target: Target) -> None:
         """Delete what a manifest that this run has published before has replaced."""
         self._strategy(self._commit(manifest.snapshot_id, manifest.started_at, Capabilities())).tidy(manifest, target)
+
+    def _write_manifest(
+        self, commit: Commit, strategy: OneFile | SeveralFiles, content: Mapping[str, Any], target: Target
+    ) -> Manifest:
+        """Write the manifest of the object that is there, or of several files, which it commits; return it.
+
+        What stands in its place is looked at first, then the object: a try that replaces the object after that writes a
+        manifest after that, too, and then the condition fails.
+        """
+        key = commit.layout.manifest
+        failed: list[str] = []
+        for turn in range(TURNS):
+            found = commit.look_at(key)
+            strategy.check(target, found)
+            manifest = Manifest({**content, "replaces": _replaced(commit, found, target.manifest)})
+            if self.seal is not None:
+                manifest = manifest.sealed(self.seal)
+            try:
+                commit.store.put(
+                    key,
+                    manifest.to_bytes(),
+                    content_type="application/json",
+                    metadata=replace(commit.rivals.me, attempt="").metadata(),
+                    condition=commit.conditions.to_replace(found),
+                )
+            except ConditionUnsupported:
+                commit.conditions.refused()
+            except ConditionFailed:
+                if etag(found) in failed:  # what stands in the way does not show yet
+                    commit.wait(turn)
+                failed.append(etag(found))
+            else:
+                return manifest
+        raise commit.gave_up(key, moved=len(set(failed)) > 1)
 
     def _commit(self, snapshot_id: str, started: str, capabilities: Capabilities) -> Commit:
         me = Writer(
@@ -108,31 +155,19 @@ class Publisher:
         return OneFile(commit) if rows_per_file is None else SeveralFiles(commit, rows_per_file)
 
 
-def _write_manifest(commit: Commit, strategy: OneFile | SeveralFiles, manifest: Manifest, target: Target) -> None:
-    """Write the manifest of the object that is there, or of several files, which it commits.
+def _replaced(commit: Commit, found: StoredObject | None, known: Published | None) -> list[str]:
+    """Return the digests of the manifests that stood in this partition, newest first.
 
-    What stands in its place is looked at first, then the object: a try that replaces the object after that writes a
-    manifest after that, too, and then the condition fails.
+    :param found: what stands there now.
+    :param known: what stood there when the run began.
     """
-    key = commit.layout.manifest
-    failed: list[str] = []
-    for turn in range(TURNS):
-        found = commit.look_at(key)
-        strategy.check(target, found)
+    if found is None:
+        return []
+    if known is None or known.etag != found.etag:
         try:
-            commit.store.put(
-                key,
-                manifest.to_bytes(),
-                content_type="application/json",
-                metadata=replace(commit.rivals.me, attempt="").metadata(),
-                condition=commit.conditions.to_replace(found),
-            )
-        except ConditionUnsupported:
-            commit.conditions.refused()
-        except ConditionFailed:
-            if etag(found) in failed:  # what stands in the way does not show yet
-                commit.wait(turn)
-            failed.append(etag(found))
-        else:
-            return
-    raise commit.gave_up(key, moved=len(set(failed)) > 1)
+            known = read_manifest(commit.store, commit.layout.manifest)
+        except CorruptSnapshotError:  # written there meanwhile, and replaced as what is no manifest of ours
+            known = None
+    if known is None or foreign(known.manifest, commit.layout) is not None:
+        return []
+    return [known.sha256, *known.manifest.content.get("replaces", [])][:MOST_REPLACED]

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from airflow_provider_kore import __version__
 from airflow_provider_kore.exceptions import (
     FatalError,
     KoreError,
     PausedError,
-    RequestRefusedError,
     StoppedError,
-    StorePermissionError,
-    StoreUnavailableError,
 )
-from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.basis import Basis, find_basis
 from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, check_temp_space
-from airflow_provider_kore.snapshot.filing import filed_elsewhere
-from airflow_provider_kore.snapshot.guards import check_guards, last_good
+from airflow_provider_kore.snapshot.content import describe
+from airflow_provider_kore.snapshot.guards import check_guards
 from airflow_provider_kore.snapshot.layout import Layout
-from airflow_provider_kore.snapshot.learning import describe_history
 from airflow_provider_kore.snapshot.leftovers import remove_leftovers
-from airflow_provider_kore.snapshot.manifest import SCHEMA_VERSION, Manifest
+from airflow_provider_kore.snapshot.past import find_past
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.progress import Checkpoint, Progress, ProgressLog, ShownCheckpoints
 from airflow_provider_kore.snapshot.publish import Publisher
-from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.target import check_target, look
@@ -43,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.snapshot.walking import Ended
     from airflow_provider_kore.store.capabilities import Capabilities
     from airflow_provider_kore.store.store import ObjectStore
     from airflow_provider_kore.walk.reader import Reader
@@ -131,12 +124,8 @@ def snapshot_in_steps(
             "This run has published %s already.",
             spec.dataset.count(published.rows),
         )
-        with (
-            teller.phase("cleaning up what this run has left"),
-            _staging(spec, client, staging_store, clock, stop, teller=teller) as staging,
-        ):
-            staging.find(oldest=0.0)
-            _remove_staging(staging)
+        with teller.phase("cleaning up what this run has left"):
+            _clean_up(spec, client, staging_store, clock, stop, teller=teller)
         publisher.tidy(published, target)
         return published
     own = target.own
@@ -159,8 +148,8 @@ def snapshot_in_steps(
         remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads, others=known is None)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, store.uri(layout.staging))
     progress = ProgressLog(spec.dataset, client, clock, teller) if shared is None else shared.progress(spec.dataset)
-    with teller.phase("looking at the last good snapshot"):
-        last = _last(spec, layout, store)
+    past = find_past(spec, layout, store, teller)
+    last = past.good() if past is not None and not spec.dataset.whole else None
     remembered = Learned.of(last.content["walk"]) if last is not None and spec.page_size is None else NOTHING
     basis, whole_because = find_basis(
         spec,
@@ -188,16 +177,16 @@ def snapshot_in_steps(
             basis=basis,
             whole_because=whole_because,
         ).read()
-        content = _describe(spec, layout, client, staging, ended, basis=basis, remembered=remembered, at=clock.time())
+        content = describe(spec, layout, client, staging, ended, basis=basis, remembered=remembered, at=clock.time())
         walked = ended.walked
         if own is not None:
             spec.source.check_replaced(own.content, walked.source_state)
         with teller.phase("comparing with the last good snapshot"):
-            check_guards(spec, layout, store, walked.evidence.contacts, walked.source_state)
+            check_guards(spec, past, walked.evidence.contacts, walked.source_state)
         if staging.stored_until:
             staging.checkpoint(walked.state)  # publishing takes a while, too
             shown.show(staging.stored_until, walked.evidence.total)
-        manifest = publisher.publish(target, staging, content, capabilities)
+        manifest = replace(publisher, past=past).publish(target, staging, content, capabilities)
         with teller.phase("deleting the checkpoints"):
             _remove_staging(staging)
     log.info(
@@ -261,90 +250,12 @@ def _who_continues(spec: SnapshotSpec, error: BaseException) -> str:
     return "a retry continues there"
 
 
-def _last(spec: SnapshotSpec, layout: Layout, store: ObjectStore) -> Manifest | None:
-    """Return the last good snapshot of the same, to learn from or to build on; None where that can't be read."""
-    if spec.dataset.whole:
-        return None
-    try:
-        return last_good(store, layout.list_prefix, spec.source)
-    except (RequestRefusedError, StorePermissionError, StoreUnavailableError) as err:
-        log.info("Nothing is learnt from the last snapshot: %s", err)
-        return None
-
-
-def _describe(
-    spec: SnapshotSpec,
-    layout: Layout,
-    client: Reader,
-    staging: Staging,
-    ended: Ended,
-    *,
-    basis: Basis | None,
-    remembered: Learned,
-    at: float,
-) -> dict[str, Any]:
-    """Return the manifest without its files.
-
-    :param remembered: what was known of the size of pages before.
-    :param at: when the walk ended, in seconds since the epoch.
-    """
-    walked, learned = ended.walked, ended.walked.state.progress.learned.with_earlier(remembered)
-    history = describe_history(spec, staging, ended, basis) if spec.dataset.grows_at_end else None
-    dataset, state, spent, evidence = spec.dataset, walked.state, staging.spent, walked.evidence
-    spec.policies.check_missing(staging.fields)  # of a walk whose checkpoints hold all of it, no page was added
-    unseen = spec.policies.unseen(staging.fields.found)
-    warnings = [
-        f"No {dataset.row} has the field '{quoted(name)}' that a field policy names."
-        for name in unseen
-        if evidence.contacts
-    ]
-    warnings += dataset.warnings(walked.source_state, evidence)
-    warnings += [told for name, told in walked.source_state.exposed.items() if spec.policies.hides(name)]
-    misfiled = filed_elsewhere(spec.snapshot_date, state.started, title=dataset.title, run_type=spec.run_type)
-    warnings += [misfiled] if misfiled else []
-    if history and history["off"]:
-        warnings.append(f"All of the list is read each time, and it is not built on a snapshot: {history['off']}.")
-    for warning in warnings:
-        log.warning(warning)
-    if walked.drift:
-        log.warning("The list changed while it was read, and on_drift is accept: %s.", "; ".join(walked.drift))
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "provider_version": __version__,
-        "snapshot_id": state.walk_id,
-        **walked.source_state.identity,
-        "account_id": client.config.account_id,
-        "stream_id": client.config.stream_id,
-        "snapshot_date": spec.snapshot_date,
-        dataset.file_name: evidence.contacts,
-        "consistent": not walked.drift,
-        "drift": list(walked.drift),
-        "witnesses": {"agreed": list(walked.witnesses), "disagreed": list(evidence.disagreed)},
-        "total_results": evidence.total,
-        "duplicates_removed": evidence.duplicates,
-        "appended_while_reading": walked.appended,
-        **walked.source_state.facts,
-        "run": layout.describe_run(),
-        "walk": {
-            "started_at": instant(state.started),
-            "ended_at": instant(at),
-            "walks": ended.walks,
-            "pages": state.pages,
-            "page_size": learned.size or None,
-            "page_size_too_large": learned.too_large or None,
-            "requests": spent.requests,
-            "retries": spent.retries,
-            "rate_limited": spent.rate_limited,
-            "rate_limit_wait_seconds": round(spent.waited, 3),
-            "resumed_from": state.resumed_from,
-        },
-        "fields": {**spec.policies.describe(), "missing": spec.policies.missing(staging.fields)},
-        **({"incremental": history} if history else {}),
-        "columns_truncated": staging.columns.truncated,
-        "file_format": spec.file_format.name,
-        "compression": spec.compression,
-        "warnings": warnings,
-    }
+def _clean_up(
+    spec: SnapshotSpec, client: Reader, store: ObjectStore, clock: Clock, stop: Stop, *, teller: Teller
+) -> None:
+    with _staging(spec, client, store, clock, stop, teller=teller) as staging:
+        staging.find(oldest=0.0)
+        _remove_staging(staging)
 
 
 def _remove_staging(staging: Staging) -> None:

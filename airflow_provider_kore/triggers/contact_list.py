@@ -92,12 +92,12 @@ class ContactListTrigger(PollTrigger):
         from airflow_provider_kore.api.sources.contacts import ContactListSource
         from airflow_provider_kore.hooks.s3 import open_bucket
         from airflow_provider_kore.parameters import check_prefix
-        from airflow_provider_kore.snapshot.guards import last_good
         from airflow_provider_kore.snapshot.layout import list_prefix
+        from airflow_provider_kore.snapshot.past import Past
 
         source = ContactListSource(contact_list_id=self.contact_list_id)
         prefix = list_prefix(check_prefix("s3_prefix", self.s3_prefix), source)
-        return last_good(open_bucket(self.s3_bucket, s3).store, prefix, source)
+        return Past(open_bucket(self.s3_bucket, s3).store, prefix, source).good()
 
 
 def _checked(content: dict[str, Any]) -> dict[str, Any]:

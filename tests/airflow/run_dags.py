@@ -6,6 +6,7 @@ JSON: import errors, warnings, and the states of all task instances by DAG.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import warnings
@@ -19,6 +20,7 @@ def main(folder: str, report: str, *wanted: str) -> None:
         warnings.simplefilter("always")
         bag = dag_bag(folder)
     sync(bag)
+    share_the_api_server()
     ours = [str(one.message) for one in caught if folder in one.filename or "kore" in one.filename]
     captured = [str(one) for found in getattr(bag, "captured_warnings", {}).values() for one in found]
     found: dict[str, Any] = {"errors": bag.import_errors, "warnings": [*ours, *captured], "runs": {}}
@@ -56,6 +58,13 @@ def sync(bag: Any) -> None:
     manager.sync_bundles_to_db()
     (bundle,) = manager.get_all_dag_bundles()
     bag.sync_to_db(bundle.name, bundle_version=None)
+
+
+def share_the_api_server() -> None:
+    """Let all tasks of this process use one API server: before 3.3, Airflow makes one for each, in some seconds."""
+    from airflow.sdk.execution_time import supervisor
+
+    supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
 
 
 def runnable(dag: Any) -> Any:

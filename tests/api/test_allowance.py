@@ -14,7 +14,8 @@ from clocks import StoppedClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_kore.api.allowance import IN_FLIGHT, JITTER, MARGIN, Allowance
+from airflow_provider_kore.api.allowance import JITTER, MARGIN, Allowance
+from airflow_provider_kore.api.rolling_window import IN_FLIGHT
 from airflow_provider_kore.walk.cost import Usage
 
 MINUTE, HOUR = 60.0 + MARGIN, 3600.0 + MARGIN

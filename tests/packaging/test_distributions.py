@@ -33,7 +33,7 @@ def wheel(built: Path) -> zipfile.ZipFile:
 
 def test_the_wheel_holds_the_package_its_annotations_and_its_licence(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
-    assert "airflow_provider_kore/py.typed" in names
+    assert {"airflow_provider_kore/py.typed", "airflow_provider_kore/snapshot/manifest.schema.json"} <= set(names)
     assert "airflow_provider_kore/simulator/pytest_plugin.py" in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"airflow_provider_kore"}
@@ -60,4 +60,5 @@ def test_the_source_distribution_holds_what_its_own_build_needs(built: Path) -> 
     with tarfile.open(file) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "airflow_provider_kore/py.typed"} <= names
+    assert "airflow_provider_kore/snapshot/manifest.schema.json" in names
     assert not {name for name in names if name.startswith((".venv", ".cache", ".tools"))}

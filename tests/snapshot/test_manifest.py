@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -12,9 +13,10 @@ from model_store import MemoryStore
 
 from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
-from airflow_provider_kore.snapshot.guards import LOOKED_AT, last_good
 from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest, read_manifest
+from airflow_provider_kore.snapshot.past import LOOKED_AT, Past
 from airflow_provider_kore.snapshot.rivals import Rivals, Writer
+from airflow_provider_kore.snapshot.schema import columns_of
 
 TABLE = "t/contact_list_id=cl-1/"
 PARTITION = f"{TABLE}snapshot_date=2026-01-02/"
@@ -37,6 +39,14 @@ def content(**changed: Any) -> dict[str, Any]:
         "fields": {"keep": None, "policies": {}, "hash": None, "missing": {}},
         "file_format": "jsonl",
         "compression": "gzip",
+        "schema": {"columns": [{"name": "_id", "type": None}], "changes": [], "from": None},
+        "previous": {
+            "snapshot_date": "2026-01-01",
+            "snapshot_id": "abcdef012345",
+            "manifest": f"{TABLE}snapshot_date=2026-01-01/_manifest.json",
+            "manifest_sha256": "1" * 64,
+        },
+        "replaces": ["2" * 64],
         "files": [
             {
                 "key": f"{PARTITION}contacts.jsonl.gz",
@@ -72,6 +82,28 @@ def test_ours_is_read_as_it_was_written() -> None:
     assert manifest.problem(PARTITION, "contacts") is None
 
 
+def test_its_first_line_is_the_digest_of_all_the_others() -> None:
+    body = Manifest(content()).to_bytes()
+    brace, line, *others = body.splitlines(keepends=True)
+    assert json.loads(b"{%s}" % line.strip().rstrip(b",")) == {
+        "content_sha256": hashlib.sha256(b"".join([brace, *others])).hexdigest()
+    }
+    assert Manifest.from_bytes(body, "m").is_written_as(body) is True
+    assert Manifest(json.loads(body)).to_bytes() == body  # an old digest is not carried on
+
+
+@given(st.data())
+def test_no_byte_of_it_can_flip_unseen(data: st.DataObject) -> None:
+    body = Manifest(content(contact_list_name="Ü 1", walk__waited=0.5)).to_bytes()
+    at, bit = data.draw(st.integers(0, len(body) - 1)), data.draw(st.integers(0, 7))
+    flipped = body[:at] + bytes([body[at] ^ (1 << bit)]) + body[at + 1 :]
+    try:
+        found = Manifest.from_bytes(flipped, "m")
+    except CorruptSnapshotError:
+        return
+    assert found.is_written_as(flipped) is False
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -82,7 +114,7 @@ def test_ours_is_read_as_it_was_written() -> None:
         *(("files", value) for value in ([], {}, "x", [1], [[]], None)),
         *(("files__0__key", value) for value in ("", 7, None, "x" * 1025, "a\nb", "\ud800")),
         *(("files__0__columns", value) for value in ({}, [1], [{"name": 1}], [{}], [{"name": "a", "type": 1}])),
-        *(("files__0__sha256", value) for value in (7, "", "Z" * 64, None)),
+        *((path, value) for path in ("content_sha256", "files__0__sha256") for value in (7, "", "Z" * 64, None)),
         ("files__0__bytes", -1),
         ("files__0__etag", 7),
         *(
@@ -103,6 +135,24 @@ def test_ours_is_read_as_it_was_written() -> None:
         ("older", {}),
         ("newer", {"snapshot_id": "x", "snapshot_date": 7}),
         ("fields", []),
+        *(("schema", value) for value in ([], {}, None, "x")),
+        *(("schema__columns", value) for value in ([], {}, [1], [{"name": 1}], [{"type": "string"}], None)),
+        ("schema__columns", [{"name": "_id", "type": "int32"}]),
+        ("schema__columns", [{"name": "_id", "type": ["string"]}]),
+        ("schema__columns", [{"name": "_id", "field": 7}]),
+        ("schema__columns", [{"name": "_id"}, {"name": "_id"}]),
+        ("schema__columns", [{"name": "_id"}, {"name": "x", "field": "_id"}]),
+        ("schema__columns", [{"name": f"x{number}"} for number in range(2_001)]),
+        ("schema__columns", [{"name": "_id"}, {"name": "x" * 300_000}]),
+        *(("schema__changes", value) for value in ({}, [1], [{}], [{"column": "x", "change": 7}], None)),
+        ("schema__changes", [{"column": "x", "change": "added", "from": "y", "to": None}]),
+        ("schema__changes", [{"column": "x", "change": "added"}] * 2_001),
+        *(("schema__from", value) for value in ({}, [], 7, {"snapshot_id": "x", "snapshot_date": "2026"})),
+        *(("previous", value) for value in ([], {}, 7, "x")),
+        *((f"previous__{name}", GONE) for name in ("snapshot_date", "snapshot_id", "manifest", "manifest_sha256")),
+        *(("previous__manifest_sha256", value) for value in ("", "0" * 63, "G" * 64, None, 7)),
+        *(("previous__manifest", value) for value in ("", "x" * 1_025, "a\nb", 7)),
+        *(("replaces", value) for value in ({}, None, ["x"], [None], ["0" * 64] * 51)),
     ],
 )
 def test_what_is_missing_or_of_another_kind_is_said_with_what_to_do(path: str, value: object) -> None:
@@ -142,6 +192,8 @@ PATHS = [
     *(f"run__{name}" for name in content()["run"]),
     *(f"walk__{name}" for name in content()["walk"]),
     *(f"files__0__{name}" for name in content()["files"][0]),
+    *(f"schema__{name}" for name in content()["schema"]),
+    *(f"previous__{name}" for name in content()["previous"]),
     "older",
     "newer",
     "changes",
@@ -167,6 +219,7 @@ def test_what_is_believed_can_be_asked_everything(changed: dict[str, object]) ->
     assert isinstance(manifest.problem(PARTITION, "contacts"), str | None)
     assert isinstance(manifest.try_number, int)
     assert isinstance(manifest.generation, str | None)
+    assert isinstance(columns_of(manifest), dict)
 
 
 def test_a_start_in_the_far_future_is_told_from_two_clocks_that_differ() -> None:
@@ -221,6 +274,14 @@ def test_a_manifest_that_is_written_can_be_read_however_many_files_and_columns_t
     assert (manifest.rows, len(manifest.keys)) == (300, 300)
     assert manifest.files[0]["columns"] == columns
     assert "columns" not in manifest.files[1]
+    wide = [{"name": "_id", "type": "string"}]
+    for number in range(1_999):
+        field = "\ud800" * 20 + str(number)
+        wide.append({"name": field.replace("\ud800", "\\ud800"), "type": "string", "field": field})
+    changes = [{"column": each["name"], "change": "added", "from": None, "to": "string"} for each in wide]
+    schema = {"columns": wide, "changes": changes, "from": None}
+    body = Manifest(content(files=[file | {"columns": wide}], contacts=1, schema=schema)).to_bytes()
+    assert len(columns_of(Manifest.from_bytes(body, "s3://lake/x"))) == 2_000
     many = [{"key": f"{PARTITION}contacts-{'x' * 900}-{number}.jsonl.gz", "rows": 1} for number in range(20_000)]
     with pytest.raises(ParameterError, match=r"rows_per_file.*20,000 files"):
         Manifest(content(files=many)).to_bytes()
@@ -251,7 +312,7 @@ def test_the_last_good_snapshot_is_never_a_foreign_or_damaged_one() -> None:
         store.bodies()[f"{TABLE}snapshot_date=2026-01-01/_manifest.json"],
         content_type="x/y",
     )
-    found = last_good(store, TABLE, SOURCE)
+    found = Past(store, TABLE, SOURCE).good()
     assert found is not None
     assert found.snapshot_id == "good"
 
@@ -262,5 +323,5 @@ def test_no_more_than_ten_manifests_are_read_in_search_of_a_good_one() -> None:
     for day in range(2, 25):
         put(store, f"2026-01-{day:02d}", b"{}")
     before = len([each for each in store.effects if each.name == "get"])
-    assert last_good(store, TABLE, SOURCE) is None
+    assert Past(store, TABLE, SOURCE).good() is None
     assert len([each for each in store.effects if each.name == "get"]) - before <= LOOKED_AT

@@ -1,0 +1,99 @@
+"""What the manifest says of a snapshot: all but its files, and what the table was before."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kore import __version__
+from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.filing import filed_elsewhere
+from airflow_provider_kore.snapshot.learning import describe_history
+from airflow_provider_kore.snapshot.manifest_checks import SCHEMA_VERSION
+from airflow_provider_kore.snapshot.rivals import instant
+
+if TYPE_CHECKING:
+    from airflow_provider_kore.snapshot.basis import Basis
+    from airflow_provider_kore.snapshot.layout import Layout
+    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.snapshot.staging import Staging
+    from airflow_provider_kore.snapshot.walking import Ended
+    from airflow_provider_kore.walk.page_size import Learned
+    from airflow_provider_kore.walk.reader import Reader
+
+log = logging.getLogger(__name__)
+
+
+def describe(
+    spec: SnapshotSpec,
+    layout: Layout,
+    client: Reader,
+    staging: Staging,
+    ended: Ended,
+    *,
+    basis: Basis | None,
+    remembered: Learned,
+    at: float,
+) -> dict[str, Any]:
+    """Return the manifest without its files.
+
+    :param remembered: what was known of the size of pages before.
+    :param at: when the walk ended, in seconds since the epoch.
+    """
+    walked, learned = ended.walked, ended.walked.state.progress.learned.with_earlier(remembered)
+    history = describe_history(spec, staging, ended, basis) if spec.dataset.grows_at_end else None
+    dataset, state, spent, evidence = spec.dataset, walked.state, staging.spent, walked.evidence
+    spec.policies.check_missing(staging.fields)  # of a walk whose checkpoints hold all of it, no page was added
+    unseen = spec.policies.unseen(staging.fields.found)
+    warnings = [
+        f"No {dataset.row} has the field '{quoted(name)}' that a field policy names."
+        for name in unseen
+        if evidence.contacts
+    ]
+    warnings += dataset.warnings(walked.source_state, evidence)
+    warnings += [told for name, told in walked.source_state.exposed.items() if spec.policies.hides(name)]
+    misfiled = filed_elsewhere(spec.snapshot_date, state.started, title=dataset.title, run_type=spec.run_type)
+    warnings += [misfiled] if misfiled else []
+    if history and history["off"]:
+        warnings.append(f"All of the list is read each time, and it is not built on a snapshot: {history['off']}.")
+    for warning in warnings:
+        log.warning(warning)
+    if walked.drift:
+        log.warning("The list changed while it was read, and on_drift is accept: %s.", "; ".join(walked.drift))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "provider_version": __version__,
+        "snapshot_id": state.walk_id,
+        **walked.source_state.identity,
+        "account_id": client.config.account_id,
+        "stream_id": client.config.stream_id,
+        "snapshot_date": spec.snapshot_date,
+        dataset.file_name: evidence.contacts,
+        "consistent": not walked.drift,
+        "drift": list(walked.drift),
+        "witnesses": {"agreed": list(walked.witnesses), "disagreed": list(evidence.disagreed)},
+        "total_results": evidence.total,
+        "duplicates_removed": evidence.duplicates,
+        "appended_while_reading": walked.appended,
+        **walked.source_state.facts,
+        "run": layout.describe_run(),
+        "walk": {
+            "started_at": instant(state.started),
+            "ended_at": instant(at),
+            "walks": ended.walks,
+            "pages": state.pages,
+            "page_size": learned.size or None,
+            "page_size_too_large": learned.too_large or None,
+            "requests": spent.requests,
+            "retries": spent.retries,
+            "rate_limited": spent.rate_limited,
+            "rate_limit_wait_seconds": round(spent.waited, 3),
+            "resumed_from": state.resumed_from,
+        },
+        "fields": {**spec.policies.describe(), "missing": spec.policies.missing(staging.fields)},
+        **({"incremental": history} if history else {}),
+        "columns_truncated": staging.columns.truncated,
+        "file_format": spec.file_format.name,
+        "compression": spec.compression,
+        "warnings": warnings,
+    }

@@ -1,0 +1,223 @@
+"""What a manifest must be to be believed: its members, of what kind they are, and that they add up.
+
+Whatever lies in a bucket may have been put there by others, so everything that the package reads of a manifest is
+checked here, once.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Final
+
+from airflow_provider_kore.formats import FORMATS, MAX_COLUMNS, MAX_NAMES, TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+SCHEMA_VERSION: Final = 1
+
+MOST_REPLACED: Final = 50
+"""Digests of manifests that stood in the partition before."""
+
+_LONGEST: Final = 1024
+"""Characters of a key, which S3 allows, and of any id."""
+
+_MOST_ROWS: Final = 2**53
+_COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
+"""What a manifest calls its rows, each after the kind of its snapshot."""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST and value.isprintable()
+
+
+def _is_text_or_none(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_ROWS
+
+
+def _is_instant(value: object) -> bool:
+    if not isinstance(value, str) or len(value) > len("2026-01-02T03:04:05.123456+00:00"):
+        return False
+    try:
+        found = datetime.fromisoformat(value)
+        return found.utcoffset() is not None and found.astimezone(UTC) is not None
+    except (ValueError, OverflowError):
+        return False
+
+
+def _is_date(value: object) -> bool:
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
+
+
+def _is(kind: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, kind)
+
+
+def _are_columns(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(column, dict)
+        and isinstance(column.get("name"), str)
+        and (column.get("type") is None or isinstance(column["type"], str))
+        for column in value
+    )
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _are_digests(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= MOST_REPLACED and all(map(_is_digest, value))
+
+
+def _is_type(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value in TYPES)
+
+
+def _are_schema_columns(value: object) -> bool:
+    """Say whether these may be a table's columns: names and fields once each, and no more than a table may have."""
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_COLUMNS or not _are_columns(value):
+        return False
+    fields = [column.get("field", column["name"]) for column in value]
+    return (
+        all(isinstance(field, str) for field in fields)
+        and all(_is_type(column.get("type")) for column in value)
+        and len(set(fields)) == len({column["name"] for column in value}) == len(value)
+        and sum(map(len, fields)) <= MAX_NAMES
+    )
+
+
+def _are_schema_changes(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= MAX_COLUMNS
+        and all(
+            isinstance(each, dict)
+            and isinstance(each.get("column"), str)
+            and _is_text(each.get("change"))
+            and _is_type(each.get("from"))
+            and _is_type(each.get("to"))
+            for each in value
+        )
+    )
+
+
+def _are_keys(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+_Checks = dict[str, "tuple[bool, Callable[[object], bool]]"]
+"""By name of a member, whether it must be there, and what it must be."""
+
+_SIDE: Final[_Checks] = {"snapshot_date": (True, _is_date), "snapshot_id": (True, _is_text), "keys": (False, _are_keys)}
+_OF: Final[_Checks] = {"snapshot_date": (True, _is_date), "snapshot_id": (True, _is_text)}
+_SCHEMA: Final[_Checks] = {
+    "columns": (True, _are_schema_columns),
+    "changes": (True, _are_schema_changes),
+    "from": (True, lambda value: value is None or _wrong(value, _OF, "") is None),
+}
+_PREVIOUS: Final[_Checks] = {**_OF, "manifest": (True, _is_text), "manifest_sha256": (True, _is_digest)}
+_CHECKS: Final[_Checks] = {
+    "content_sha256": (False, _is_digest),
+    "snapshot_id": (True, _is_text),
+    "snapshot_date": (False, _is_date),
+    "consistent": (True, _is(bool)),
+    "run": (True, _is(dict)),
+    "walk": (True, _is(dict)),
+    "fields": (False, _is(dict)),
+    "list_updated_at": (False, _is_text_or_none),
+    "older": (False, _is(dict)),
+    "newer": (False, _is(dict)),
+    "schema": (False, _is(dict)),
+    "previous": (False, lambda value: value is None or isinstance(value, dict)),
+    "replaces": (False, _are_digests),
+    **dict.fromkeys(("account_id", "stream_id", "contact_list_id", "campaign_id"), (False, _is_text_or_none)),
+    **dict.fromkeys(("contact_list_name", "campaign_name", "campaign_type"), (False, _is_text_or_none)),
+    **dict.fromkeys((*_COUNTS, "added", "changed", "gone", "unchanged"), (False, _is_count)),
+}
+_RUN: Final[_Checks] = {
+    "digest": (True, _is_text),
+    "try_number": (False, _is_count),
+    "generation": (False, _is_text_or_none),
+    "recipe": (False, _is_text_or_none),
+}
+_WALK: Final[_Checks] = {"started_at": (True, _is_instant), "ended_at": (False, _is_text_or_none)}
+_FILE: Final[_Checks] = {
+    "key": (True, _is_text),
+    "rows": (True, _is_count),
+    "bytes": (False, _is_count),
+    "etag": (False, _is_text),
+    "checksum": (False, _is_text_or_none),
+    "sha256": (False, _is_digest),
+    "columns": (False, _are_columns),
+}
+
+
+_MEMBERS: Final = {
+    "run": _RUN,
+    "walk": _WALK,
+    "older": _SIDE,
+    "newer": _SIDE,
+    "schema": _SCHEMA,
+    "previous": _PREVIOUS,
+}
+
+
+def problem_of(content: object) -> str | None:
+    """Return what is wrong with a manifest, in words that complete "it …"; None if nothing is."""
+    if not isinstance(content, dict):
+        return "is no JSON object"
+    version = content.get("schema_version")
+    if isinstance(version, bool) or version != SCHEMA_VERSION:
+        return f"has another schema_version than {SCHEMA_VERSION}"
+    found = _wrong(content, _CHECKS, "")
+    for name, checks in _MEMBERS.items():
+        if found is None and content.get(name) is not None:
+            found = _wrong(content[name], checks, f"{name}.")
+    return found or _wrong_format(content) or _wrong_files(content)
+
+
+def _wrong(value: object, checks: _Checks, where: str) -> str | None:
+    if not isinstance(value, dict):
+        return f"has an impossible {where}"
+    for name, (required, is_right) in checks.items():
+        if name not in value:
+            if required:
+                return f"has no {where}{name}"
+        elif not is_right(value[name]):
+            return f"has an impossible {where}{name}"
+    return None
+
+
+def _wrong_format(content: Mapping[str, object]) -> str | None:
+    name, compression = content.get("file_format"), content.get("compression")
+    if name is None and compression is None:
+        return None
+    if not isinstance(name, str) or name not in FORMATS or compression not in FORMATS[name].compressions:
+        return "has another file_format or compression than there are"
+    return None
+
+
+def _wrong_files(content: Mapping[str, object]) -> str | None:
+    files = content.get("files")
+    if not isinstance(files, list) or not files:
+        return "names no files"
+    for number, file in enumerate(files):
+        if not isinstance(file, dict):
+            return f"has an impossible files[{number}]"
+        if found := _wrong(file, _FILE, f"files[{number}]."):
+            return found
+    if len({file["key"] for file in files}) != len(files):
+        return "names a file twice"
+    rows = sum(file["rows"] for file in files)
+    if any(content[name] != rows for name in _COUNTS if name in content):
+        return "counts other rows than its files hold"
+    return None
