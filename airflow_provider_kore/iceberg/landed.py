@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -11,13 +10,13 @@ from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterErro
 from airflow_provider_kore.iceberg.spec import EACH
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
-from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest
-from airflow_provider_kore.store.store import read_at_most
+from airflow_provider_kore.snapshot.manifest import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from airflow_provider_kore.iceberg.spec import Wanted
+    from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.store.store import ObjectStore
@@ -45,12 +44,21 @@ class Landed:
 
     @property
     def columns(self) -> Mapping[str, str | None]:
-        """The types of its columns by their names, in their order; None where nothing is known of one.
+        """The types of its columns by their names, in the table's order; None where nothing is known of one.
 
         What csv says of its columns is that they are text, and its values say more: ``"1"`` is text, ``1`` a number.
         """
-        untyped = self.manifest.content.get("file_format") == "csv" and _schema(self.manifest) is None
-        return {each["name"]: None if untyped else each.get("type") for each in _columns(self.manifest)}
+        if self.manifest.content.get("file_format") == "csv":
+            return dict.fromkeys(each["name"] for each in _columns(self.manifest))
+        known = _of_file(self.manifest)
+        return {each["name"]: each.get("type") or known.get(each["name"]) for each in _columns(self.manifest)}
+
+    @property
+    def spelling(self) -> Mapping[str, str]:
+        """The names of columns by the fields of its rows, where they differ."""
+        if self.manifest.content.get("file_format") != "jsonl":
+            return {}  # its rows have the names of its columns
+        return {each["field"]: each["name"] for each in _columns(self.manifest) if "field" in each}
 
 
 def find_landed(
@@ -118,16 +126,14 @@ def _keys(store: ObjectStore, wanted: Wanted) -> Iterator[str]:
 
 def _read(store: ObjectStore, key: str) -> Landed:
     where = store.uri(quoted(key, 200))
-    opened = store.get(key)
-    if opened is None:
+    found = read_manifest(store, key)
+    if found is None:
         raise ParameterError(
             "snapshots",
             f"names {where}, which does not exist: no snapshot has landed there",
             "land it first, or correct the address",
         )
-    with opened as stream:
-        body = read_at_most(stream, MOST_BYTES + 1)
-    manifest = Manifest.from_bytes(body, where)
+    manifest = found.manifest
     folder, _, date = key.rpartition("/")[0].rpartition("/snapshot_date=")
     list_id = folder.rpartition("contact_list_id=")[2]
     problem = manifest.problem(f"{key.rpartition('/')[0]}/", _FILE_NAME) or _incomplete(manifest)
@@ -140,7 +146,7 @@ def _read(store: ObjectStore, key: str) -> Landed:
         contact_list_id=list_id,
         snapshot_date=date,
         manifest=manifest,
-        manifest_sha256=hashlib.sha256(body).hexdigest(),
+        manifest_sha256=found.sha256,
         store=store,
         address=where,
     )
@@ -159,12 +165,12 @@ def _incomplete(manifest: Manifest) -> str | None:
 
 def _columns(manifest: Manifest) -> list[dict[str, Any]]:
     """Return the columns that a manifest names: those of its table, or else those of its first file."""
-    return list(_schema(manifest) or manifest.files[0].get("columns") or ())
-
-
-def _schema(manifest: Manifest) -> list[dict[str, Any]] | None:
     schema = manifest.content.get("schema")
-    return schema.get("columns") if isinstance(schema, dict) else None
+    return list(schema["columns"] if schema else manifest.files[0].get("columns") or ())
+
+
+def _of_file(manifest: Manifest) -> dict[str, str | None]:
+    return {each["name"]: each.get("type") for each in manifest.files[0].get("columns") or ()}
 
 
 def _say_missing(wanted: Wanted, number: int) -> None:

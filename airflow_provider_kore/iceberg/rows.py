@@ -55,7 +55,7 @@ def batches(rows: Iterable[str], columns: FileColumns, landed: Landed) -> Iterat
 
     Raises TableMismatchError if a value does not fit its column.
     """
-    types = columns.types
+    types, spelling = columns.types, landed.spelling
     group: dict[str, list[Any]] = {column: [] for column in types}
     convert = {column: _CONVERT[type_] for column, type_ in types.items()}
     height = characters = 0
@@ -63,7 +63,7 @@ def batches(rows: Iterable[str], columns: FileColumns, landed: Landed) -> Iterat
         for key, cell in cells(row).items():
             if cell is None:
                 continue
-            column = key if key.isascii() else printable(key)
+            column = spelling.get(key) or (key if key.isascii() else printable(key))
             values = group.get(column)
             if values is None:
                 raise _unknown(landed, column)
