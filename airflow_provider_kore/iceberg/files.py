@@ -173,16 +173,17 @@ class _Schema:
         """Return those columns of a table that a file has."""
         import pyarrow as pa
         from pyiceberg.io.pyarrow import schema_to_pyarrow
-        from pyiceberg.schema import Schema, sanitize_column_names
+        from pyiceberg.schema import Schema, make_compatible_name
 
-        part = Schema(*(schema.find_field(number) for _, number, _ in chosen))
-        safe = sanitize_column_names(part)
-        if len({each.name for each in safe.fields}) != len(chosen):  # "a b" is written as a_x20b: another's name?
-            safe = Schema(*(each.model_copy(update={"name": f"c{each.field_id}"}) for each in safe.fields))
-        names = {before.name: after.name for before, after in zip(part.fields, safe.fields, strict=True)}
-        arrow = pa.schema([_small(each) for each in schema_to_pyarrow(safe)])
+        fields = [schema.find_field(number) for _, number, _ in chosen]
+        safe = [make_compatible_name(each.name) for each in fields]
+        if len(set(safe)) != len(safe):  # "a b" is written as a_x20b, which may be another field's name
+            safe = [f"c{each.field_id}" for each in fields]
+        part = Schema(*(each.model_copy(update={"name": name}) for each, name in zip(fields, safe, strict=True)))
+        names = {each.name: name for each, name in zip(fields, safe, strict=True)}
+        arrow = pa.schema([_small(each) for each in schema_to_pyarrow(part)])
         types = {column: type_ for column, _, type_ in chosen if column not in PARTITION}
-        return cls(safe, FileColumns(arrow, names, types, table))
+        return cls(part, FileColumns(arrow, names, types, table))
 
 
 def _small(arrow_field: pa.Field) -> pa.Field:

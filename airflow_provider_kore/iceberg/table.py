@@ -76,6 +76,11 @@ def check_table(table: Table, name: str) -> None:
 
 def check_columns(columns: Mapping[str, str]) -> None:
     """Refuse snapshots whose contacts have fields that the table uses otherwise. Raises TableMismatchError."""
+    if "" in columns:
+        raise TableMismatchError(
+            "The contacts have a field without a name, and a column of an Iceberg table needs one. Leave it out where "
+            'the list is landed: field_policies={"": "drop"}. The table is as it was.'
+        )
     for name in PARTITION:
         if name in columns:
             raise TableMismatchError(
