@@ -51,6 +51,13 @@ def get_provider_info() -> dict[str, object]:
                 "campaigns_to_s3",
                 "campaign_contacts_to_s3",
             )
+        ]
+        + [
+            {
+                "source-integration-name": "Amazon Simple Storage Service (S3)",
+                "target-integration-name": "Apache Iceberg",
+                "python-module": f"{__name__}.transfers.snapshots_to_iceberg",
+            }
         ],
         "extra-links": [
             "airflow_provider_kore.links.snapshot.ContactListLink",

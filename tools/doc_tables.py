@@ -120,6 +120,13 @@ def erasure_parameters() -> list[Fact]:
     return parameters(ContactErasureOperator)
 
 
+def iceberg_parameters() -> list[Fact]:
+    """Return the parameters of the operator that commits snapshots to an Iceberg table."""
+    from airflow_provider_kore.transfers.snapshots_to_iceberg import SnapshotsToIcebergOperator
+
+    return parameters(SnapshotsToIcebergOperator)
+
+
 def connection_fields() -> list[Fact]:
     """Return the fields of a connection's extra, as they are declared."""
     from airflow_provider_kore.api.config import ApiConfig
@@ -296,6 +303,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "ContactListChangesOperator": lambda: parameter_table(changes_parameters()),
     "SnapshotVerificationOperator": lambda: parameter_table(verification_parameters()),
     "ContactErasureOperator": lambda: parameter_table(erasure_parameters()),
+    "SnapshotsToIcebergOperator": lambda: parameter_table(iceberg_parameters()),
     "CampaignStatusSensor": lambda: parameter_table(sensor_parameters("campaign", "CampaignStatusSensor")),
     "ContactListSensor": lambda: parameter_table(sensor_parameters("contact_list", "ContactListSensor")),
     "both sensors": lambda: parameter_table(shared_sensor_parameters()),
