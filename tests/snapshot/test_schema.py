@@ -252,6 +252,16 @@ def test_a_table_that_changes_its_format_keeps_names_and_order_and_types_from_wh
     assert columns(land(world, 4, file_format="csv")) == columns(second)
 
 
+def test_fields_of_a_table_without_columns_get_none_where_they_are_left_out_now() -> None:
+    world = World(contacts=8)
+    fill(world, '"b": 1, "a": 1.5')
+    land(world, 1)
+    policies = FieldPolicies.parse(["firstName", "a"])
+    assert columns(land(world, 2, file_format="csv", policies=policies)) == ["_id", "firstName", "a"]
+    whole = land(world, 3, file_format="csv")
+    assert columns(land(world, 4, file_format="csv", policies=policies)) == columns(whole), "each keeps its place"
+
+
 def test_manifests_of_before_are_gone_on_from_as_well() -> None:
     world = World(contacts=8, parameters=PARQUET)
     fill(world, '"n": 1')
