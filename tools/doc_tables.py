@@ -269,7 +269,9 @@ def _sentence(name: str, text: str) -> str:
 
 MORE: Final = {
     "snapshot_date": "operator.md#what-names-the-partition",
+    "columns": "schema.md#fixing-columns-columns",
     "file_format": "formats.md",
+    "on_schema_change": "schema.md#a-value-that-does-not-fit-on_schema_change",
     "replace": "operator.md#replace",
     "allow_backfill": "examples.md#backfill-and-what-it-cant-mean",
     "incremental": "incremental.md",
