@@ -274,6 +274,41 @@ MUTANTS = (
         "if False:",
         "snapshot/test_stop.py::test_a_stop_at_any_effect_ends_in_an_error_and_publishes_nothing_after_it",
     ),
+    Mutant(
+        "proof: a file of other bytes is found",
+        "audit/files.py",
+        'if sha256 != file.get("sha256"):',
+        "if False:",
+        "audit/test_verify.py::test_a_flipped_byte_anywhere_is_found",
+    ),
+    Mutant(
+        "proof: a manifest of other bytes is found",
+        "audit/manifests.py",
+        "elif not written:",
+        "elif False:",
+        "audit/test_verify.py::test_a_flipped_byte_anywhere_is_found",
+    ),
+    Mutant(
+        "proof: a manifest whose digest was renamed is no older one",
+        "snapshot/manifest.py",
+        'next(iter(self.content)) == "schema_version"',
+        "True",
+        "snapshot/test_manifest.py::test_no_byte_of_it_can_flip_unseen",
+    ),
+    Mutant(
+        "proof: a snapshot that was exchanged with its manifest shows in the next one's link",
+        "audit/chain.py",
+        "yield from _check_previous(link, link.previous, find, oldest)",
+        "pass",
+        "audit/test_verify.py::test_a_snapshot_that_was_rewritten_by_who_knows_how_shows_in_the_next_ones_link",
+    ),
+    Mutant(
+        "proof: one that vanished from between others is missed",
+        "audit/chain.py",
+        "if oldest() < day:",
+        "if False:",
+        "audit/test_verify.py::test_a_snapshot_that_vanished_from_the_middle_is_missed_and_expired_ones_are_not",
+    ),
 )
 
 

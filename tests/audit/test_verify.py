@@ -254,8 +254,20 @@ def test_days_without_a_snapshot_and_other_objects_are_told_and_are_no_error() -
     report = audit(store)
     assert report.findings.status == "fine"
     told = {one.kind: one.what for one in report.findings.kept}
-    assert told["days_missing"] == "No snapshot of 3 days: 2026-01-02 to 2026-01-04."
+    assert told["days_missing"] == "No snapshot on 3 days: 2026-01-02 to 2026-01-04."
     assert "4 objects beside the snapshot: '_tmp', 'contacts-old.jsonl.gz', 'sub/z' and 1 more." in told["leftovers"]
     assert "Engines that read the whole folder read them, too." in told["leftovers"]
     assert "inconsistent" in told
     assert report.elsewhere == 1
+
+
+def test_the_same_bytes_under_another_etag_or_checksum_are_told_as_a_copy() -> None:
+    store = lake(days=1)
+    content = manifest(store, 1)
+    for name, value in (("etag", '"another"'), ("checksum", "SHA256:" + "A" * 43 + "=")):
+        write(store, 1, content | {"files": [content["files"][0] | {name: value}]})
+        report = audit(store)
+        assert (kinds(report), kinds(report, notes=True)) == ([], ["file_rewritten"])
+        assert {"etag": "Another ETag", "checksum": "Another checksum"}[name] in report.findings.kept[0].what
+    write(store, 1, content | {"files": [content["files"][0] | {"checksum": "CRC32:AAAAAA=="}]})
+    assert kinds(audit(store), notes=True) == [], "the store keeps several, and tells another"
