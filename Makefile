@@ -103,7 +103,7 @@ clean:  ## Remove everything that make has made
 	rm -rf .venv .tools .cache .demo dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 venv:
-	@$(ENVIRONMENT) .venv airflow-3.3 lint docs browser $(if $(PYTHON),--python $(PYTHON))
+	@$(ENVIRONMENT) .venv airflow-3.3 lint docs browser iceberg $(if $(PYTHON),--python $(PYTHON))
 
 ministack:
 	@$(ENVIRONMENT) .cache/ministack ministack --without-project

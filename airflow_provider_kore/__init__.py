@@ -31,7 +31,10 @@ def get_provider_info() -> dict[str, object]:
         ],
         "hooks": _modules("hooks.campaign"),
         "operators": _modules(
-            "operators.connection", "operators.contact_list_changes", "operators.snapshot_verification"
+            "operators.connection",
+            "operators.contact_erasure",
+            "operators.contact_list_changes",
+            "operators.snapshot_verification",
         ),
         "sensors": _modules("sensors.campaign", "sensors.contact_list"),
         "triggers": _modules("triggers.campaign", "triggers.contact_list", "triggers.wait"),
@@ -48,6 +51,13 @@ def get_provider_info() -> dict[str, object]:
                 "campaigns_to_s3",
                 "campaign_contacts_to_s3",
             )
+        ]
+        + [
+            {
+                "source-integration-name": "Amazon Simple Storage Service (S3)",
+                "target-integration-name": "Apache Iceberg",
+                "python-module": f"{__name__}.transfers.snapshots_to_iceberg",
+            }
         ],
         "extra-links": [
             "airflow_provider_kore.links.snapshot.ContactListLink",

@@ -7,9 +7,9 @@ import logging
 import os
 import sys
 
-from airflow_provider_kore.commands import check, explore, history, verify
+from airflow_provider_kore.commands import check, ddl, explore, history, verify
 
-_COMMANDS = (check, explore, history, verify)
+_COMMANDS = (check, ddl, explore, history, verify)
 
 
 def main(arguments: list[str] | None = None) -> int:

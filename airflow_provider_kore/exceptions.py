@@ -12,6 +12,7 @@ The branch says what to do next, the leaf what went wrong::
     │   ├── CheckpointLostError       a checkpoint vanished or is damaged; the next try walks anew
     │   ├── StoreUnavailableError     S3 did not answer, or answered 5xx
     │   ├── ContentionError           others keep changing the partition that was to be published
+    │   ├── CatalogUnavailableError   the catalog or the storage of an Iceberg table did not answer
     │   ├── TempSpaceError            no room left in the folder for temporary files
     │   ├── ListsFailedError          some of several contact lists have not landed; the others stand
     │   ├── PausedError               a wait that is longer than the caller wants to sit out
@@ -32,10 +33,13 @@ The branch says what to do next, the leaf what went wrong::
         ├── DeadlineError             pausing once more would take a task past its deadline
         ├── OversizedError            more contacts than the author allows; an endless list ends here
         ├── ShrunkError               far fewer contacts than last time; nothing was replaced
+        ├── SchemaChangedError        values that do not fit the types of the table's columns
         ├── CorruptSnapshotError      what was stored is not what was sent
+        ├── ErasureIncompleteError    a contact is still there, where it cannot be erased
         ├── WrongStatusError          what a sensor waits for has a status from which it won't come
         ├── IncomparableError         two snapshots that prove no changes: one missing, unproven, or made otherwise
         │   └── NothingToCompareError no snapshot before: this one is the first
+        ├── TableMismatchError        an Iceberg table that is not for snapshots, or has a column of another type
         ├── ListsRefusedError         some of several contact lists have not landed, for reasons that no retry helps
         ├── BucketNotFoundError       the bucket does not exist
         └── StorePermissionError      S3 refuses the call; the message names the permission
@@ -48,6 +52,7 @@ from __future__ import annotations
 
 __all__ = [
     "BucketNotFoundError",
+    "CatalogUnavailableError",
     "CheckpointLostError",
     "ConfigError",
     "ConnectionNotFoundError",
@@ -57,6 +62,7 @@ __all__ = [
     "CredentialsError",
     "DeadlineError",
     "DriftError",
+    "ErasureIncompleteError",
     "FatalError",
     "IncomparableError",
     "KoreError",
@@ -72,6 +78,7 @@ __all__ = [
     "RateLimitedError",
     "RequestRefusedError",
     "RetryableError",
+    "SchemaChangedError",
     "ScopeError",
     "ServerError",
     "ShrunkError",
@@ -80,6 +87,7 @@ __all__ = [
     "StorePermissionError",
     "StoreUnavailableError",
     "SupersededError",
+    "TableMismatchError",
     "TempSpaceError",
     "TlsError",
     "UnreachableError",
@@ -174,6 +182,13 @@ class StoreUnavailableError(RetryableError):
     """S3 did not answer, or asked to wait.
 
     What to do: wait; check the network and the endpoint.
+    """
+
+
+class CatalogUnavailableError(RetryableError):
+    """The catalog of an Iceberg table, or the storage of its files, did not answer, or answered an error of its own.
+
+    What to do: wait; check the Iceberg connection and the network: docs/iceberg.md.
     """
 
 
@@ -350,10 +365,24 @@ class OversizedError(FatalError):
     """
 
 
+class SchemaChangedError(FatalError):
+    """Values do not fit the types that their columns have had. The previous snapshot stays.
+
+    What to do: correct the values, or change ``on_schema_change`` or ``columns``: docs/schema.md.
+    """
+
+
 class CorruptSnapshotError(FatalError):
     """What S3 holds differs from what was sent.
 
     What to do: clear the task; find what else writes there.
+    """
+
+
+class ErasureIncompleteError(FatalError):
+    """A contact that was to be erased is still there: in an object that is not this package's own, or that is locked.
+
+    What to do: delete or unlock what the message names, then clear the task: docs/erasure.md.
     """
 
 
@@ -375,6 +404,13 @@ class NothingToCompareError(IncomparableError):
     """A list's first snapshot. The operator ends as skipped, unless ``on_missing="fail"``.
 
     What to do: nothing.
+    """
+
+
+class TableMismatchError(FatalError):
+    """An Iceberg table is partitioned otherwise, is not marked as one for snapshots, or has a column of another type.
+
+    What to do: pass another table, or change this one as the message says: docs/iceberg.md.
     """
 
 

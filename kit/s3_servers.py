@@ -203,7 +203,7 @@ class _MotoThatChecks(S3Server):
 @contextmanager
 def ministack(folder: Path) -> Iterator[S3Server]:
     """ministack, which checks signatures, policies and checksums."""
-    python = os.environ.get("KORE_TEST_MINISTACK") or str(_environment("ministack") / "python")
+    python = os.environ.get("KORE_TEST_MINISTACK") or str(environment_of("ministack") / "python")
 
     def environment(port: int) -> dict[str, str]:
         return {
@@ -223,7 +223,7 @@ def ministack(folder: Path) -> Iterator[S3Server]:
 @contextmanager
 def localbucket(folder: Path) -> Iterator[S3Server]:
     """localbucket: no batch delete, metadata, checksums, nor conditions but If-None-Match."""
-    program = _environment("localbucket") / "localbucket"
+    program = environment_of("localbucket") / "localbucket"
     with _running("localbucket", lambda port: _with_us(program, "--port", str(port), folder), _nothing, folder) as url:
         yield S3Server("localbucket", url, *ROOT_KEY)
 
@@ -231,7 +231,7 @@ def localbucket(folder: Path) -> Iterator[S3Server]:
 @contextmanager
 def rclone(folder: Path) -> Iterator[S3Server]:
     """``rclone serve s3``: checks signatures, ignores conditions, keeps no checksums."""
-    program = _environment("rclone") / "rclone"
+    program = environment_of("rclone") / "rclone"
     (folder / "data").mkdir()
 
     def command(port: int) -> list[str]:
@@ -272,7 +272,7 @@ def _with_us(*command: str | Path) -> list[str]:
     return [sys.executable, "-c", _WITH_US, *map(str, command)]
 
 
-def _environment(name: str) -> Path:
+def environment_of(name: str) -> Path:
     """Return the folder of programs of an environment of this lock; made if need be, by one process at a time."""
     with _alone(name):
         command = [sys.executable, "tools/environment.py", f".cache/{name}", name, "--without-project"]

@@ -45,9 +45,16 @@ SHARED: dict[str, str] = {
     **dict.fromkeys(("test_at_home.py", "test_whole_airflow.py", "test_real_run.py"), "a whole Airflow"),
     **{
         name: name
-        for name in ("test_dags.py", "test_mapped.py", "test_of_0_1.py", "test_ui_stage.py", "test_benchmarks.py")
+        for name in (
+            "test_dags.py",
+            "test_mapped.py",
+            "test_of_0_1.py",
+            "test_ui_stage.py",
+            "test_benchmarks.py",
+        )
     },
     "test_airflow_ui.py": "browser",
+    **dict.fromkeys(("test_recipes.py", "test_ddl_in_spark.py"), "a lake of many days"),
 }
 """Files whose tests share what takes long to start, and so run in one process: by file, what they share."""
 

@@ -113,6 +113,20 @@ def verification_parameters() -> list[Fact]:
     return parameters(SnapshotVerificationOperator)
 
 
+def erasure_parameters() -> list[Fact]:
+    """Return the parameters of the operator that erases contacts."""
+    from airflow_provider_kore.operators.contact_erasure import ContactErasureOperator
+
+    return parameters(ContactErasureOperator)
+
+
+def iceberg_parameters() -> list[Fact]:
+    """Return the parameters of the operator that commits snapshots to an Iceberg table."""
+    from airflow_provider_kore.transfers.snapshots_to_iceberg import SnapshotsToIcebergOperator
+
+    return parameters(SnapshotsToIcebergOperator)
+
+
 def connection_fields() -> list[Fact]:
     """Return the fields of a connection's extra, as they are declared."""
     from airflow_provider_kore.api.config import ApiConfig
@@ -178,6 +192,12 @@ def faults() -> list[Fact]:
         )
         for name, kind in FAULTS.items()
     ]
+
+
+def locked(name: str) -> dict[str, str]:
+    """Return the versions that a lock file pins, by package; of several, that of the newest Python."""
+    text = (DOCS.parent / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", text, re.MULTILINE))
 
 
 def _import(module: str) -> Any:
@@ -282,12 +302,27 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "CampaignsToS3Operator": lambda: parameter_table(transfer_parameters("campaigns_to_s3", "CampaignsToS3Operator")),
     "ContactListChangesOperator": lambda: parameter_table(changes_parameters()),
     "SnapshotVerificationOperator": lambda: parameter_table(verification_parameters()),
+    "ContactErasureOperator": lambda: parameter_table(erasure_parameters()),
+    "SnapshotsToIcebergOperator": lambda: parameter_table(iceberg_parameters()),
     "CampaignStatusSensor": lambda: parameter_table(sensor_parameters("campaign", "CampaignStatusSensor")),
     "ContactListSensor": lambda: parameter_table(sensor_parameters("contact_list", "ContactListSensor")),
     "both sensors": lambda: parameter_table(shared_sensor_parameters()),
     "connection fields": lambda: table(
         ("Field", "Default", "Meaning"),
         [(f"`{fact.name}`", fact.default, _sentence(fact.name, fact.text)) for fact in connection_fields()],
+    ),
+    "reader versions": lambda: table(
+        ("Engine", "Version", "Reads"),
+        [
+            (name, locked("readers")[package], reads)
+            for name, package, reads in (
+                ("DuckDB", "duckdb", "S3"),
+                ("Spark", "pyspark", "a copy in a folder"),
+                ("pyarrow", "pyarrow", "S3"),
+                ("polars", "polars", "S3"),
+                ("pandas", "pandas", "S3, by s3fs"),
+            )
+        ],
     ),
     "simulator settings": settings_tables,
     "simulator conditions": lambda: fact_table(("Condition", "Default", "Meaning"), conditions()),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 OLDEST_PYTHON = "3.11"
 PROJECT = ("pyproject.toml", "requirements/test.in")
 NEWEST = "requirements/airflow-3.3.txt"
+EXTRAS = ("parquet", "testing")
+"""What every environment has. The extra ``iceberg`` has a lock of its own: its tests need one Airflow only."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Lock:
         command = [str(uv), "pip", "compile", "--quiet", "--universal", "--upgrade", "--python-version", OLDEST_PYTHON]
         command += ["--generate-hashes", "--no-header", *self.options]
         if "pyproject.toml" in self.sources:
-            command.append("--all-extras")
+            command += [f"--extra={extra}" for extra in EXTRAS]
         if self.until:
             command += ["--exclude-newer", self.until]
             for package in TOOLS:
@@ -67,11 +69,13 @@ LOCKS = (
     Lock("openlineage", ("requirements/openlineage.in",), options=("--constraints", NEWEST)),
     Lock("lint", ("requirements/lint.in",), options=("--constraints", NEWEST)),
     Lock("docs", ("requirements/docs.in",), options=("--constraints", NEWEST)),
+    Lock("iceberg", ("requirements/iceberg.in",), options=("--constraints", NEWEST)),
     Lock("browser", ("requirements/browser.in",), options=("--constraints", NEWEST)),
     Lock("ministack", ("requirements/ministack.in",)),
     Lock("localbucket", ("requirements/localbucket.in",)),
     Lock("rclone", ("requirements/rclone.in",)),
     Lock("bench", ("requirements/bench.in",)),
+    Lock("readers", ("requirements/readers.in",)),
 )
 
 

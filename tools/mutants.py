@@ -275,6 +275,20 @@ MUTANTS = (
         "snapshot/test_stop.py::test_a_stop_at_any_effect_ends_in_an_error_and_publishes_nothing_after_it",
     ),
     Mutant(
+        "definition: a day whose columns stand elsewhere is left out",
+        "readers/table.py",
+        "if number >= len(expected) or column != expected[number]:",
+        "if False:",
+        "readers/test_ddl.py::test_a_csv_of_another_order_is_left_out_with_all_before_it_and_named",
+    ),
+    Mutant(
+        "definition: a day whose parquet has another type is left out",
+        "readers/table.py",
+        "if self.known.setdefault(name, kind) != kind:",
+        "if self.known.setdefault(name, kind) is False:",
+        "readers/test_ddl.py::test_a_parquet_column_of_another_type_is_left_out_and_one_that_is_gone_is_kept",
+    ),
+    Mutant(
         "proof: a file of other bytes is found",
         "audit/files.py",
         'if sha256 != file.get("sha256"):',

@@ -14,6 +14,7 @@ from airflow_provider_kore.formats.csv import Csv
 from airflow_provider_kore.formats.jsonl import Jsonl
 from airflow_provider_kore.formats.layout import FileInfo, Format
 from airflow_provider_kore.formats.parquet import Parquet
+from airflow_provider_kore.formats.table import ON_SCHEMA_CHANGE, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +23,14 @@ __all__ = [
     "FORMATS",
     "MAX_COLUMNS",
     "MAX_NAMES",
+    "ON_SCHEMA_CHANGE",
     "TYPES",
     "Column",
     "ColumnSet",
     "FileInfo",
     "Format",
     "FormatChoice",
+    "Table",
     "id_of",
     "parse_format",
     "parts",

@@ -42,8 +42,10 @@ FLOAT = 64  # a fraction whose digits a double gives back
 LONG = 128  # a number with more digits than either holds
 NESTED = 256
 
+TIMESTAMP_TYPE = "timestamp[ms, UTC]"
+
 KINDS_OF_TYPE = {
-    "timestamp[ms, UTC]": TIMESTAMP,
+    TIMESTAMP_TYPE: TIMESTAMP,
     "boolean": BOOLEAN,
     "int64": SMALL | INTEGER,
     "double": SMALL | FLOAT,
@@ -74,13 +76,16 @@ class ColumnSet:
 
     :param typed: whether a table is made of them, which needs every name and every kind. If not, names beyond
         :data:`MAX_COLUMNS` or :data:`MAX_NAMES` are left out, and :attr:`truncated` says so.
+    :param times: the fields of which a text may be a point in time.
     """
 
-    __slots__ = ("_characters", "_kinds", "truncated", "typed")
+    __slots__ = ("_characters", "_kinds", "_types", "times", "truncated", "typed")
 
-    def __init__(self, *, typed: bool = True) -> None:
+    def __init__(self, *, typed: bool = True, times: frozenset[str] = TIMESTAMPS) -> None:
         """Begin with nothing seen."""
         self.typed = typed
+        self.times = times
+        self._types: Mapping[str, str] = {}
         self.truncated = False
         """Whether fields were seen that are not among these."""
         self._kinds: dict[str, int] = {}
@@ -95,9 +100,9 @@ class ColumnSet:
         return found
 
     @classmethod
-    def known(cls, columns: Iterable[tuple[str, str]], *, typed: bool) -> Self:
+    def known(cls, columns: Iterable[tuple[str, str]], *, typed: bool, times: frozenset[str] = TIMESTAMPS) -> Self:
         """Return the columns of a written file, by their names and types, as if its rows had been read."""
-        found = cls(typed=typed)
+        found = cls(typed=typed, times=times)
         for name, type_ in columns:
             found._begin(name, KINDS_OF_TYPE.get(type_, STRING))
         return found
@@ -110,9 +115,9 @@ class ColumnSet:
         """
         if self.truncated:
             return
-        kinds = self._kinds
+        kinds, times = self._kinds, self.times
         for name, cell in cells(raw).items():
-            seen = STRING if cell.__class__ is str and name not in TIMESTAMPS else kind_of(name, cell)
+            seen = STRING if cell.__class__ is str and name not in times else kind_of(cell)
             if name in kinds:
                 kinds[name] |= seen
             else:
@@ -130,18 +135,50 @@ class ColumnSet:
                 self._begin(name, kinds)
         self.truncated = self.truncated or other.truncated
 
+    def copy(self) -> Self:
+        """Return the same, to be added to apart from this one."""
+        return self._like(self, self._kinds, self._types)
+
+    def settled(self, first: Iterable[str], types: Mapping[str, str]) -> Self:
+        """Return the columns of a table: those that come first in their order, then the others that were seen.
+
+        :param types: of some of them, by field; they hold all that was seen.
+        """
+        return self._like(self, dict.fromkeys([ID, *first, *self._kinds]), types)
+
+    @classmethod
+    def _like(cls, other: ColumnSet, names: Iterable[str], types: Mapping[str, str]) -> Self:
+        found = cls(typed=other.typed, times=other.times)
+        found._types, found.truncated = types, other.truncated
+        for name in names:
+            found._begin(name, other._kinds.get(name, NULL))
+        return found
+
+    def kinds_of(self, name: str) -> int:
+        """Return the kinds of values that were seen in a field."""
+        return self._kinds.get(name, NULL)
+
+    def type_of(self, name: str) -> str:
+        """Return the narrowest type that holds what was seen in a field."""
+        return _type_of(self.kinds_of(name))
+
     def covers(self, names: Iterable[str]) -> bool:
         """Return whether a contact of these fields could add no name."""
         return self.truncated or all(map(self._kinds.__contains__, names))
 
     def to_json(self) -> dict[str, object]:
         """Return what :meth:`from_json` reads; a few bytes per column."""
-        return {"typed": self.typed, "truncated": self.truncated, "columns": list(self._kinds.items())}
+        return {
+            "typed": self.typed,
+            "times": sorted(self.times - TIMESTAMPS),
+            "truncated": self.truncated,
+            "columns": list(self._kinds.items()),
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` returned."""
-        found = cls(typed=value["typed"])
+        found = cls(typed=value["typed"], times=TIMESTAMPS.union(value.get("times", ())))
         found.truncated = value["truncated"]
         for name, kinds in value["columns"]:
             found._begin(name, kinds)
@@ -163,7 +200,7 @@ class ColumnSet:
             name = printable(spell(key) if spell else key)
             while name in found:
                 name += "_"
-            found[name] = "string" if key == ID else _type_of(self._kinds[key])
+            found[name] = "string" if key == ID else self._types.get(key) or _type_of(self._kinds[key])
         return tuple(Column(name, type_) for name, type_ in found.items())
 
     def __len__(self) -> int:
@@ -203,8 +240,13 @@ class ColumnSet:
             self.truncated = True
 
 
-def kind_of(name: str, cell: Cell) -> int:
-    """Return which kind of value this is, as one of the bits above."""
+def fits(type_: str, kinds: int) -> bool:
+    """Say whether a column of this type holds values of these kinds without loss."""
+    return not kinds & ~(KINDS_OF_TYPE.get(type_, ~0) | NULL)
+
+
+def kind_of(cell: Cell) -> int:
+    """Return which kind of value this is, as one of the bits above; a text that may be a point in time may be one."""
     if cell is None:
         return NULL
     if isinstance(cell, bool):
@@ -213,7 +255,7 @@ def kind_of(name: str, cell: Cell) -> int:
         return NESTED
     if isinstance(cell, Number):
         return _kind_of_number(cell)
-    return TIMESTAMP if name in TIMESTAMPS and milliseconds(cell) is not None else STRING
+    return TIMESTAMP if milliseconds(cell) is not None else STRING
 
 
 def milliseconds(text: str) -> int | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
-from math import isfinite
-from typing import TYPE_CHECKING, BinaryIO
+from math import isfinite, sqrt
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_kore.formats.columns import (
     FIRST_INSTANT,
@@ -31,7 +31,17 @@ if TYPE_CHECKING:
 
 ROWS_PER_GROUP = 10_000
 CHARACTERS_PER_GROUP = 16 * 1024 * 1024
-"""A row group is held in memory until it is whole: it ends with its 10,000th row, or earlier after so much JSON."""
+"""A row group is held in memory until it is whole: it ends with its 10,000th row, or earlier after so much JSON, or if
+its columns are many (:func:`rows_per_group`)."""
+
+CELLS_PER_GROUP = 4_000_000
+"""Arrow holds four bytes or more for each cell of a group, be it empty; so a table of many columns has lower groups."""
+
+CELLS_READ_AT_ONCE = 1_000_000
+"""Of a group that has more, some columns are decoded after the others."""
+
+_BYTES_OF_CHUNK = 1_850
+"""What a column of one group costs until the file's end, as measured: its part of the footer, twice."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(hours=23, minutes=59)
@@ -89,25 +99,40 @@ class Parquet:
 
 
 def _read_ids(file: BinaryIO) -> Iterator[str]:
-    for batch in _batches(file):
-        for found in batch.column(0).to_pylist():
+    for portions in _blocks(file):
+        first = next(portions).column(0).to_pylist()
+        for _ in portions:
+            pass
+        for found in first:
             yield id_of({ID: found})
 
 
 def _read_rows(file: BinaryIO) -> Iterator[tuple[str, str]]:
+    for portions in _blocks(file):
+        identifiers: list[str | None] = []
+        rows: list[list[str]] = []
+        for batch in portions:
+            if not rows:
+                identifiers = batch.column(0).to_pylist()
+                rows = [[] for _ in identifiers]
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                _add_members(rows, json.dumps(name), column)
+        for identifier, members in zip(identifiers, rows, strict=True):
+            yield id_of({ID: identifier}), "{" + ", ".join(members) + "}"
+
+
+def _add_members(rows: list[list[str]], name: str, column: pa.Array) -> None:
+    """Add a column's values, as members of the rows' JSON objects."""
     import pyarrow as pa
 
-    for batch in _batches(file):
-        names = [json.dumps(name) for name in batch.schema.names]
-        columns = []
-        for column in batch.columns:
-            is_time = pa.types.is_timestamp(column.type)
-            values = (column.cast(pa.int64()) if is_time else column).to_pylist()
-            spell = _spell_instant if is_time else _spell
-            columns.append([None if value is None else spell(value) for value in values])
-        for identifier, row in zip(batch.column(0).to_pylist(), zip(*columns, strict=True), strict=True):
-            members = (f"{name}: {value}" for name, value in zip(names, row, strict=True) if value is not None)
-            yield id_of({ID: identifier}), "{" + ", ".join(members) + "}"
+    if column.null_count == len(column):
+        return
+    is_time = pa.types.is_timestamp(column.type)
+    values = (column.cast(pa.int64()) if is_time else column).to_pylist()
+    spell = _spell_instant if is_time else _spell
+    for members, value in zip(rows, values, strict=True):
+        if value is not None:
+            members.append(f"{name}: {spell(value)}")
 
 
 def _spell(value: object) -> str:
@@ -131,15 +156,33 @@ def _spell_instant(milliseconds: int) -> str:
     return f'"{text.removesuffix("+00:00")}Z"' if not offset else f'"{text}"'
 
 
-def _batches(file: BinaryIO) -> Iterator[pa.RecordBatch]:
+def _blocks(file: BinaryIO) -> Iterator[Iterator[pa.RecordBatch]]:
+    """Decode a file, some rows after the others; of each some columns after the others, where all would be too much."""
     from pyarrow import parquet
 
     with parquet.ParquetFile(Borrowed(file), page_checksum_verification=True) as table:
-        _check_schema(table.schema_arrow)
+        schema = table.schema_arrow
+        _check_schema(schema)
         # One group after the other: over all of them, Arrow keeps what it has read of each until the end.
         for group in range(table.num_row_groups):
-            yield from table.iter_batches(ROWS_PER_GROUP, row_groups=[group], use_threads=False)
+            height = table.metadata.row_group(group).num_rows
+            if height > ROWS_PER_GROUP or height * len(schema) <= CELLS_READ_AT_ONCE:
+                for batch in table.iter_batches(ROWS_PER_GROUP, row_groups=[group], use_threads=False):
+                    yield iter([batch])
+            else:
+                yield _portions(table, group, schema.names, max(1, CELLS_READ_AT_ONCE // height))
             _give_back()
+
+
+def _portions(table: Any, group: int, names: list[str], width: int) -> Iterator[pa.RecordBatch]:
+    for start in range(0, len(names), width):
+        some = names[start : start + width]
+        # Arrow takes "a" for "a.b" as well, as for a member of it.
+        found = table.read_row_group(group, columns=some, use_threads=False).select(some)
+        (batch,) = found.combine_chunks().to_batches()
+        yield batch
+        del found, batch
+        _give_back()
 
 
 def _check_schema(schema: pa.Schema) -> None:
@@ -188,39 +231,86 @@ class _Table:
 
     def groups(self, rows: Iterable[str]) -> Iterator[pa.RecordBatch]:
         """Return the row groups; never more than one of them is held."""
-        group: dict[str, list[Cell]] = {}
-        height = characters = 0
+        group: dict[str, _Column] = {}
+        height = characters = written = 0
+        most = rows_per_group(len(self.columns), written)
         for row in rows:
             for key, cell in cells(row).items():
                 column = group.get(key)
                 if column is None:
-                    column = group[key] = []
-                if len(column) < height:  # rows without this field came before
-                    column.extend([None] * (height - len(column)))
-                column.append(cell)
+                    column = group[key] = _Column()
+                if column.covered != height:  # rows without this field came before
+                    column.cells.append(_Gap(height - column.covered))
+                    column.has_gaps = True
+                column.cells.append(cell)
+                column.covered = height + 1
             height += 1
             characters += len(row)
-            if height == ROWS_PER_GROUP or characters >= CHARACTERS_PER_GROUP:
+            if height == most or characters >= CHARACTERS_PER_GROUP:
                 yield self._batch(group, height)
                 group = {}
+                written += height
                 height = characters = 0
+                most = rows_per_group(len(self.columns), written)
         if height:
             yield self._batch(group, height)
 
-    def _batch(self, group: dict[str, list[Cell]], height: int) -> pa.RecordBatch:
+    def _batch(self, group: dict[str, _Column], height: int) -> pa.RecordBatch:
         import pyarrow as pa
 
         arrays = []
+        empty: dict[pa.DataType, pa.Array] = {}
         for key, column, field in zip(self._keys, self.columns, self.schema, strict=True):
-            found = group.pop(key, [])
-            if found:
-                found.extend([None] * (height - len(found)))
-                arrays.append(_array(found, column.type, field.type))
-            else:
-                arrays.append(pa.nulls(height, field.type))
+            found = group.pop(key, None)
+            if found is not None:
+                arrays.append(_array(found.to(height), column.type, field.type))
+                continue
+            if field.type not in empty:  # one for all columns of the type
+                empty[field.type] = pa.nulls(height, field.type)
+            arrays.append(empty[field.type])
         if group:
             raise ValueError("a row has a field that the columns don't know")
         return pa.record_batch(arrays, schema=self.schema)
+
+
+class _Gap(int):
+    """So many rows that do not have a field."""
+
+
+class _Column:
+    """The cells of one field in a row group. Rows without it take no place: a table may have many such fields."""
+
+    __slots__ = ("cells", "covered", "has_gaps")
+
+    def __init__(self) -> None:
+        self.cells: list[Cell | _Gap] = []
+        self.covered = 0
+        """How many rows they are of."""
+        self.has_gaps = False
+
+    def to(self, height: int) -> list[Cell]:
+        """Return a cell for each row of a group."""
+        if not self.has_gaps:
+            found = cast("list[Cell]", self.cells)
+        else:
+            found = []
+            for each in self.cells:
+                if isinstance(each, _Gap):
+                    found.extend([None] * each)
+                else:
+                    found.append(each)
+        found.extend([None] * (height - self.covered))
+        return found
+
+
+def rows_per_group(columns: int, written: int) -> int:
+    """Return how many rows the next group has at the most.
+
+    A group takes memory for each of its cells, and a finished one for each column. So groups of a table of many columns
+    begin low, and grow as the square root of what is written, which keeps the sum of both the lowest.
+    """
+    least = max(1, CELLS_PER_GROUP // max(1, columns))
+    return min(ROWS_PER_GROUP, max(least, int(sqrt(written * _BYTES_OF_CHUNK / 4))))
 
 
 def _array(column: list[Cell], type_: str, arrow_type: pa.DataType) -> pa.Array:
@@ -243,7 +333,7 @@ def _fitting(type_: str, value: Callable[[str], object]) -> Callable[[Cell], obj
     allowed = KINDS_OF_TYPE[type_]
 
     def convert(cell: Cell) -> object:
-        if not kind_of("", cell) & allowed or not isinstance(cell, str):
+        if not isinstance(cell, str) or not kind_of(cell) & allowed:
             raise ValueError
         return value(cell)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.hooks.s3_console import S3Console
     from airflow_provider_kore.store.shared import SwapStore
     from airflow_provider_kore.store.store import ObjectStore
+    from airflow_provider_kore.store.versions import VersionedStore
 
     T = TypeVar("T")
 
@@ -91,6 +92,19 @@ def open_bucket(
         staging=S3Store(client, bucket, settings.for_staging()),
         console=S3Console.of(client, hook.conn_config.extra_config),
     )
+
+
+def open_with_versions(
+    s3_bucket: object, aws_conn_id: str | None, s3_settings: Mapping[str, Any] | str | None = None
+) -> VersionedStore:
+    """Make a client for one bucket and all that it keeps; sends nothing to it. Raises as :func:`open_bucket` does."""
+    from airflow_provider_kore.parameters import check_bucket
+    from airflow_provider_kore.store.s3.settings import parse_settings
+    from airflow_provider_kore.store.s3.versions import S3VersionedStore
+
+    bucket, settings = check_bucket(s3_bucket), parse_settings(s3_settings)
+    hook = look_up(aws_conn_id)
+    return S3VersionedStore(_in_our_words(hook.get_conn, hook.aws_conn_id), bucket, settings)
 
 
 def _in_our_words(work: Callable[[], T], conn_id: str | None) -> T:

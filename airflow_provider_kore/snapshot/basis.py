@@ -25,6 +25,7 @@ from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.history import History
 from airflow_provider_kore.snapshot.reading import read_rows
 from airflow_provider_kore.snapshot.rivals import TOLERATED_FUTURE
+from airflow_provider_kore.snapshot.schema import columns_of
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.walk.continuation import Known
 from airflow_provider_kore.walk.page import INSTANT_LENGTH
@@ -32,6 +33,7 @@ from airflow_provider_kore.walk.page import INSTANT_LENGTH
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider_kore.formats import Table
     from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.snapshot.phases import Teller
@@ -75,8 +77,7 @@ class Basis:
         )
         self.seal = str(manifest.content["seal"])
         self._format = spec.file_format
-        columns = manifest.files[0].get("columns") or []
-        self._columns = [(str(column["name"]), str(column.get("type") or "string")) for column in columns]
+        self._columns = [(name, type_ or "string") for name, type_ in columns_of(manifest).items()]
         self._json = frozenset(name for name, type_ in self._columns if type_ == "json" and self._format.has_types)
 
     def ids(self) -> Iterator[str]:
@@ -102,9 +103,12 @@ class Basis:
                 f"The last snapshot ({manifest.snapshot_date}) cannot be read, and is not built on: {err}"
             ) from err
 
-    def columns(self, *, typed: bool) -> ColumnSet:
-        """Return its columns, for those of new rows to be added."""
-        found = ColumnSet.known(self._columns, typed=typed)
+    def columns(self, empty: ColumnSet) -> ColumnSet:
+        """Return its columns, for those of new rows to be added.
+
+        :param empty: how they are counted.
+        """
+        found = ColumnSet.known(self._columns, typed=empty.typed, times=empty.times)
         found.truncated = bool(self.manifest.content.get("columns_truncated"))
         return found
 
@@ -115,7 +119,7 @@ class Basis:
     def check_fit(self, columns: ColumnSet) -> None:
         """Raise DriftError if its rows and new ones can't be in one file as a walk over all of them would write it.
 
-        :param columns: of all of them.
+        :param columns: of all of them, as they will be written.
         """
         if not self._format.needs_columns:
             return
@@ -148,6 +152,7 @@ def find_basis(
     spec: SnapshotSpec,
     layout: Layout,
     manifest: Manifest | None,
+    table: Table,
     *,
     store: ObjectStore,
     connection: Connection,
@@ -159,6 +164,7 @@ def find_basis(
     """Say whether the last snapshot may be built on, if the author wants that.
 
     :param manifest: of the last good one; None: there is none.
+    :param table: the columns that the new one will have.
     :param target: what the partition of this run holds.
     :param now: seconds since the epoch.
 
@@ -169,6 +175,7 @@ def find_basis(
     if manifest is None:
         return None, "there is no consistent snapshot of it yet"
     strange = _another_kind(manifest, spec, connection, Seal(connection, layout.list_prefix))
+    strange = strange or _another_table(manifest, spec, table)
     history = History.of(manifest) if strange is None else None
     if history is None:
         strange = strange or "says nothing that a walk can build on"
@@ -193,6 +200,17 @@ def _another_kind(manifest: Manifest, spec: SnapshotSpec, connection: Connection
     if content.get("file_format") != spec.file_format.name:
         return f"is in another format ({quoted(str(content.get('file_format')))})"
     return None
+
+
+def _another_table(manifest: Manifest, spec: SnapshotSpec, table: Table) -> str | None:
+    """Say why its rows can't be written with others as they would be alone, in the same words; None if they can."""
+    if not spec.file_format.needs_columns:
+        return None
+    columns, schema = columns_of(manifest), manifest.content.get("schema")
+    if schema is not None and any("field" in column for column in schema["columns"]):
+        return "has a column whose name is spelt otherwise than its field"
+    retyped = [name for name, type_ in table.types.items() if columns.get(name, type_) != type_]
+    return f"has another type for '{quoted(retyped[0])}' than the table has now" if retyped else None
 
 
 def _cleared(spec: SnapshotSpec, target: Target) -> str | None:

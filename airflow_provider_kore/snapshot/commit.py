@@ -39,7 +39,10 @@ _NAMES_IN_A_LINE: Final = 20
 class Rows(Protocol):
     """What is published: a walk's staged rows, say."""
 
-    columns: ColumnSet
+    @property
+    def columns(self) -> ColumnSet:
+        """The columns that they are written with."""
+        ...
 
     def rows(self) -> Iterator[str]:
         """Yield every row, a raw JSON object."""

@@ -13,6 +13,7 @@ from airflow_provider_kore.snapshot.manifest_checks import SCHEMA_VERSION
 from airflow_provider_kore.snapshot.rivals import instant
 
 if TYPE_CHECKING:
+    from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.basis import Basis
     from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
@@ -31,12 +32,16 @@ def describe(
     staging: Staging,
     ended: Ended,
     *,
+    columns: ColumnSet,
+    past_told: bool,
     basis: Basis | None,
     remembered: Learned,
     at: float,
 ) -> dict[str, Any]:
     """Return the manifest without its files.
 
+    :param columns: as they are written.
+    :param past_told: whether what stands already could be read.
     :param remembered: what was known of the size of pages before.
     :param at: when the walk ended, in seconds since the epoch.
     """
@@ -50,6 +55,15 @@ def describe(
         for name in unseen
         if evidence.contacts
     ]
+    warnings += [
+        f"No {dataset.row} has the field '{quoted(name)}' that columns names."
+        for name, _ in spec.columns
+        if evidence.contacts and not staging.columns.covers([name])
+    ]
+    if not past_told:
+        warnings.append(
+            "The last snapshot's manifest could not be read: columns and types are those of this one alone."
+        )
     warnings += dataset.warnings(walked.source_state, evidence)
     warnings += [told for name, told in walked.source_state.exposed.items() if spec.policies.hides(name)]
     misfiled = filed_elsewhere(spec.snapshot_date, state.started, title=dataset.title, run_type=spec.run_type)
@@ -92,7 +106,7 @@ def describe(
         },
         "fields": {**spec.policies.describe(), "missing": spec.policies.missing(staging.fields)},
         **({"incremental": history} if history else {}),
-        "columns_truncated": staging.columns.truncated,
+        "columns_truncated": columns.truncated,
         "file_format": spec.file_format.name,
         "compression": spec.compression,
         "warnings": warnings,

@@ -155,6 +155,10 @@ class FieldPolicies:
         """Say whether a field does not leave as the server sent it."""
         return name in self.policies or (self.keep is not None and name not in self.keep)
 
+    def leaves_out(self, name: str) -> bool:
+        """Say whether a field does not leave at all."""
+        return self.policies.get(name) == "drop" or (self.keep is not None and name not in self.keep)
+
     def with_key(self, key: bytes | None, key_id: str | None) -> Self:
         """Return the same policies with the key for their hashes; themselves if they hash nothing.
 

@@ -164,6 +164,21 @@ def default_changes_prefix(prefix: str) -> str:
     return f"{prefix.strip('/')}_changes".lstrip("_")
 
 
+def form_of(file_name: str, name: str) -> tuple[str, str, str | None] | None:
+    """Return format, compression and snapshot that a published file's name tells; None if it has no such form.
+
+    :param file_name: what such names begin with: ``contacts``.
+    :param name: without its folder. Of a parquet file it tells no compression, and of one file no snapshot.
+    """
+    found = _published_name(file_name).fullmatch(name)
+    suffix = name[name.index(".") :] if found else ""
+    for each in FORMATS.values():
+        for compression in each.compressions:
+            if found and each.suffix(compression) == suffix:
+                return each.name, compression, found["snapshot"]
+    return None
+
+
 @lru_cache(maxsize=16)
 def _published_name(file_name: str) -> re.Pattern[str]:
     """Return the form of a published file's name: ``contacts.csv.gz``, or ``contacts-…-00000.csv.gz``.

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.store.store import ObjectStore
 
+ERASED_FROM: Final = "kore-erased-from"
+"""Metadata of a file that an erasure has rewritten: the SHA-256 of the one that the manifest described then."""
+
 MEMORY: Final = 1 << 20
 """Bytes of a temporary file that are held in memory, and of an object that are read at once."""
 
@@ -49,18 +52,25 @@ def fetched(store: ObjectStore, manifest: Manifest, file: Mapping[str, Any], sto
                     sha.update(block)
                     spool.write(block)
         if opened is None or sha.hexdigest() != file.get("sha256"):
-            _blame(store, manifest, file["key"])
+            _blame(store, manifest, file)
         spool.seek(0)
         yield cast("BinaryIO", spool)
 
 
-def _blame(store: ObjectStore, manifest: Manifest, key: str) -> None:
+def _blame(store: ObjectStore, manifest: Manifest, file: Mapping[str, Any]) -> None:
     """Say why a file is not what its manifest says. Raises DriftError, CorruptSnapshotError."""
+    key = str(file["key"])
     partition = key.rpartition("/")[0]
     now = read_manifest(store, f"{partition}/{MANIFEST_NAME}")
     if now is None or now.manifest.content != manifest.content:
         raise DriftError(
             f"The snapshot in {store.uri(quoted(partition, 200))}/ was replaced while it was read. Try again."
+        )
+    there = store.head(key)
+    if there is not None and there.metadata.get(ERASED_FROM) == file.get("sha256"):
+        raise DriftError(
+            f"Contacts of the snapshot in {store.uri(quoted(partition, 200))}/ are being erased. Try again; if that "
+            "stays so, an erasure was cut off, and has to be run again."
         )
     raise CorruptSnapshotError(
         f"{store.uri(quoted(key, 200))} is missing, or not the file that its manifest describes. Don't use "

@@ -23,6 +23,7 @@ from airflow_provider_kore.snapshot.past import find_past
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.progress import Checkpoint, Progress, ProgressLog, ShownCheckpoints
 from airflow_provider_kore.snapshot.publish import Publisher
+from airflow_provider_kore.snapshot.schema import Settled, table_of
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.target import check_target, look
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.formats import Table
     from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.store.capabilities import Capabilities
@@ -151,10 +153,12 @@ def snapshot_in_steps(
     past = find_past(spec, layout, store, teller)
     last = past.good() if past is not None and not spec.dataset.whole else None
     remembered = Learned.of(last.content["walk"]) if last is not None and spec.page_size is None else NOTHING
+    table = table_of(spec, past)
     basis, whole_because = find_basis(
         spec,
         layout,
         last,
+        table,
         store=store,
         connection=client.config,
         target=target,
@@ -162,7 +166,9 @@ def snapshot_in_steps(
         stop=stop,
         teller=teller,
     )
-    with _staging(spec, client, staging_store, clock, stop, shown=shown, teller=teller, basis=basis) as staging:
+    with _staging(
+        spec, client, staging_store, clock, stop, shown=shown, teller=teller, table=table, basis=basis
+    ) as staging:
         ended = yield from Walking(
             spec=spec,
             client=client,
@@ -172,13 +178,25 @@ def snapshot_in_steps(
             shown=shown,
             progress=progress,
             teller=teller,
+            table=table,
             breaks=None if shared is None else shared.breaks,
             remembered=remembered,
             basis=basis,
             whole_because=whole_because,
         ).read()
-        content = describe(spec, layout, client, staging, ended, basis=basis, remembered=remembered, at=clock.time())
-        walked = ended.walked
+        rows, walked = Settled(table.settle(staging.columns), staging.rows), ended.walked
+        content = describe(
+            spec,
+            layout,
+            client,
+            staging,
+            ended,
+            columns=rows.columns,
+            past_told=past is not None,
+            basis=basis,
+            remembered=remembered,
+            at=clock.time(),
+        )
         if own is not None:
             spec.source.check_replaced(own.content, walked.source_state)
         with teller.phase("comparing with the last good snapshot"):
@@ -186,7 +204,7 @@ def snapshot_in_steps(
         if staging.stored_until:
             staging.checkpoint(walked.state)  # publishing takes a while, too
             shown.show(staging.stored_until, walked.evidence.total)
-        manifest = replace(publisher, past=past).publish(target, staging, content, capabilities)
+        manifest = replace(publisher, past=past).publish(target, rows, content, capabilities)
         with teller.phase("deleting the checkpoints"):
             _remove_staging(staging)
     log.info(
@@ -209,6 +227,7 @@ def _staging(
     *,
     shown: ShownCheckpoints | None = None,
     teller: Teller,
+    table: Table | None = None,
     basis: Basis | None = None,
 ) -> Iterator[Staging]:
     prefix = Layout(spec, client.config.source).staging
@@ -219,6 +238,7 @@ def _staging(
         spec.policies,
         Seal(client.config, prefix),
         typed_columns=spec.file_format.needs_columns,
+        table=table,
         meter=client,
         stop=stop,
         teller=teller,

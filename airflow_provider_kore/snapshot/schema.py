@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kore.formats import FORMATS, MAX_COLUMNS
+from airflow_provider_kore.formats import FORMATS, MAX_COLUMNS, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.manifest import Manifest, Published
+    from airflow_provider_kore.snapshot.past import Past
+    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Rows with the columns that they are written with; see :class:`~airflow_provider_kore.snapshot.commit.Rows`."""
+
+    columns: ColumnSet
+    rows: Callable[[], Iterator[str]]
+
+
+def table_of(spec: SnapshotSpec, past: Past | None) -> Table:
+    """Return the columns that the table has already, by its last snapshot, and those that its author wants."""
+    last = past.last if past is not None else None
+    return Table(
+        columns=columns_of(last.manifest) if last is not None else {},
+        fixed=dict(spec.columns),
+        typed=spec.file_format.has_types,
+        on_change=spec.on_schema_change,
+    )
 
 
 def columns_of(manifest: Manifest) -> dict[str, str | None]:

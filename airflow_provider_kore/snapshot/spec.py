@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.formats import ON_SCHEMA_CHANGE
 from airflow_provider_kore.parameters import (
     as_given,
     check_boolean,
@@ -21,10 +22,12 @@ from airflow_provider_kore.parameters import (
     checked,
     parameter,
 )
+from airflow_provider_kore.snapshot.author_columns import check_columns, check_columns_fit
 from airflow_provider_kore.snapshot.filing import check_backfill
 
 if TYPE_CHECKING:
     from airflow_provider_kore.formats import Format
+    from airflow_provider_kore.snapshot.author_columns import Columns
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.walk.source import Dataset, Source
 
@@ -150,6 +153,21 @@ class SnapshotSpec:
         templated=True,
         doc="split the snapshot into files of so many rows; then the manifest is its commit",
     )
+    columns: Columns = parameter(  # noqa: RUF009 - a field, as all others
+        check_columns,
+        None,
+        templated=True,
+        is_json=True,
+        doc='the first columns of a csv or parquet table, in this order: names, or ``{"name": …, "type": …}`` in '
+        "parquet; fields that it doesn't name come after them. None: as the table has them, then as they come",
+    )
+    on_schema_change: str = parameter(
+        partial(check_choice, choices=ON_SCHEMA_CHANGE),
+        "widen",
+        templated=True,
+        doc="what to do about a value that does not fit its column's type in parquet: ``widen`` where files of before "
+        "are still read right, else fail; ``fail``; or ``text``, which makes the column a string from now on",
+    )
     staging_prefix: str = parameter(
         _staging_prefix,
         None,
@@ -197,6 +215,7 @@ class SnapshotSpec:
                 self.dataset.identity,
                 self.policies.describe(),
                 [self.file_format.name, self.compression, self.rows_per_file],
+                [self.columns, self.on_schema_change],
                 [self.on_drift, self.policies.on_missing, self.min_rows, self.max_rows],
                 self.made_with,
             ]
@@ -241,6 +260,8 @@ class SnapshotSpec:
             values["staging_prefix"] = default_staging_prefix(values["prefix"])
         _check_apart(values["prefix"], values["staging_prefix"])
         values["file_format"], values["compression"] = parse_format(values["file_format"], values["compression"])
+        policies = policies or FieldPolicies.parse()
+        check_columns_fit(values["columns"], values["file_format"], policies)
         return cls(
             source=source,
             run=run,
@@ -250,7 +271,7 @@ class SnapshotSpec:
             run_type=run_type,
             retry_follows=retry_follows,
             made_with="" if made_with is None else digest(made_with),
-            policies=policies or FieldPolicies.parse(),
+            policies=policies,
             **values,
         )
 

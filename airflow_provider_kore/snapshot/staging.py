@@ -24,7 +24,7 @@ from airflow_provider_kore.exceptions import (
     KoreError,
     SupersededError,
 )
-from airflow_provider_kore.formats import ColumnSet
+from airflow_provider_kore.formats import ColumnSet, Table
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.checkpoints import Checkpoints, Chunk, Head, Note, furthest
 from airflow_provider_kore.snapshot.chunks import STORE_FAILS
@@ -89,6 +89,7 @@ class Staging:
 
     :param seal: proves which chunks this run has written.
     :param typed_columns: whether the file's format has to know each column's type.
+    :param table: the columns that the table has already.
     :param meter: tells what requests have cost so far.
     :param stop: looked at before each chunk that is read.
     :param try_number: of the task, to be told by the next one.
@@ -104,6 +105,7 @@ class Staging:
         seal: Seal,
         *,
         typed_columns: bool,
+        table: Table | None = None,
         meter: Meter,
         stop: Stop,
         try_number: int | None = None,
@@ -117,6 +119,7 @@ class Staging:
         self._clock = clock
         self._policies = policies
         self._typed_columns = typed_columns
+        self._table = table or Table()
         self._meter = meter
         self._stop = stop
         self._unbilled = meter.spent
@@ -132,7 +135,7 @@ class Staging:
         self._rows: list[str] = []
         self._characters = 0
         self._born = 0.0
-        self.columns = ColumnSet(typed=typed_columns)
+        self.columns = self._no_columns()
         self.fields = FieldCounts()
         self.kept_until: int | None = None
         """After an error: the offset at which a retry continues; None: the last rows could not be kept."""
@@ -217,11 +220,11 @@ class Staging:
         :param on_basis: whether it builds on the basis.
         """
         self.discard()
-        self.columns = ColumnSet(typed=self._typed_columns)
+        self.columns = self._no_columns()
         self.fields = FieldCounts()
         if on_basis and self._basis is not None:
             self.on_basis = True
-            self.columns, self.fields = self._basis.columns(typed=self._typed_columns), self._basis.counts()
+            self.columns, self.fields = self._basis.columns(self._no_columns()), self._basis.counts()
         self._unbilled = self._meter.spent
 
     def add(self, page: Page, state: WalkState) -> None:
@@ -230,30 +233,28 @@ class Staging:
         :param state: what its walk knows now.
 
         Raises ParameterError if a contact lacks a field that a policy names, and the author wants to fail then; or if
-        there are more fields than a table may have.
+        there are more fields than a table may have; SchemaChangedError if a value does not fit its column. Then the
+        page is not taken in.
         """
         if not self._rows:
             self._born = self._clock.monotonic()
-        rows, fields = page.records.texts, self.fields
+        rows, fields, columns = page.records.texts, self.fields, self.columns
         if not self._policies.unchanged:
             fields = fields.copy()
             rows = [self._policies.apply(text, fields) for text in rows]
             fields.contacts += len(rows)
             self._policies.check_missing(fields)
         if self._typed_columns or not self._policies.unchanged:
+            columns = columns.copy()
             for text in rows:
-                self.columns.add(text)
-        elif not self.columns.covers(chain.from_iterable(page.records.values)):
-            self._take_new_names(page)
+                columns.add(text)
+            self._table.check(columns)
+        elif not columns.covers(chain.from_iterable(page.records.values)):
+            columns = _with_new_names(columns, page)
         # No call between these: Airflow's execution_timeout can come out of any.
         self._rows += rows
-        self._state, self.fields = state, fields
+        self._state, self.fields, self.columns = state, fields, columns
         self._characters += sum(map(len, rows))
-
-    def _take_new_names(self, page: Page) -> None:
-        for record in page.records:
-            if not self.columns.covers(record.value):
-                self.columns.add(record.text)
 
     def checkpoint_if_due(self, expected: int | None) -> None:
         """Cut a chunk if it is time to, and see to the one that is being written.
@@ -390,13 +391,25 @@ class Staging:
     def _take(self, head: Head) -> None:
         self._state, self.columns, self.fields = head.state, head.columns, head.fields
         self._unbilled = self._meter.spent - head.note.spent
-        if self._typed_columns and not self.columns.typed:  # the format was another, and had no need to know them all
-            self.columns = ColumnSet()
+        known, empty = self.columns, self._no_columns()
+        if not self._typed_columns:
+            self.columns = empty
+            self.columns.merge(known)
+        elif (known.typed, known.times) != (empty.typed, empty.times):  # it was another table, and looked for less
+            self.columns = empty
             for row in self.rows():
                 self.columns.add(row)
-        elif not self._typed_columns:
-            known, self.columns = self.columns, ColumnSet(typed=False)
-            self.columns.merge(known)
+
+    def _no_columns(self) -> ColumnSet:
+        return ColumnSet(typed=self._typed_columns, times=self._table.times)
+
+
+def _with_new_names(columns: ColumnSet, page: Page) -> ColumnSet:
+    found = columns.copy()
+    for record in page.records:
+        if not found.covers(record.value):
+            found.add(record.text)
+    return found
 
 
 def _on(basis: Basis | None) -> tuple[int, str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.formats import Table
     from airflow_provider_kore.snapshot.basis import Basis
     from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.snapshot.progress import Progress, ShownCheckpoints
@@ -56,6 +57,7 @@ class Walking:
 
     :param breaks: whether to stop after a page, for others that wait; None: there are no others.
     :param remembered: what the last snapshot's walk found out about the list's pages.
+    :param table: the columns that the table has already.
     :param basis: the last snapshot, if it may be built on or compared with.
     :param whole_because: why all of the list has to be read; None: it need not be, if there is a basis.
     """
@@ -68,6 +70,7 @@ class Walking:
     shown: ShownCheckpoints
     progress: Progress
     teller: Teller
+    table: Table
     breaks: Callable[[], bool] | None = None
     remembered: Learned = NOTHING
     basis: Basis | None = None
@@ -114,7 +117,7 @@ class Walking:
             with staging.aside():
                 yield True
         if staging.on_basis and self.basis is not None:
-            self.basis.check_fit(staging.columns)
+            self.basis.check_fit(self.table.settle(staging.columns))
         elif resumed and self.basis is not None:
             whole_because = whole_because or "an earlier try of this run had begun to walk all of it"
         return walk.verdict(), whole_because

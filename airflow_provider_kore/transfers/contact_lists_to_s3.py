@@ -97,6 +97,12 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
         (str | None, default None, templated)
     :param rows_per_file: split the snapshot into files of so many rows; then the manifest is its commit. (int | None,
         default None, templated)
+    :param columns: the first columns of a csv or parquet table, in this order: names, or ``{"name": …, "type": …}`` in
+        parquet; fields that it doesn't name come after them. None: as the table has them, then as they come.
+        (Sequence[str | Mapping[str, str]] | None, default None, templated)
+    :param on_schema_change: what to do about a value that does not fit its column's type in parquet: ``widen`` where
+        files of before are still read right, else fail; ``fail``; or ``text``, which makes the column a string from now
+        on. (str, default 'widen', templated)
     :param staging_prefix: where checkpoints go, outside the table; None: beside it, below ``_staging``. (str | None,
         default None, templated)
     :param staging_expiry: seconds after which a beginning is too old to be continued. (float, default 86400.0)

@@ -124,6 +124,12 @@ class SnapshotToS3Operator(LandingOperator, ABC):
         (str | None, default None, templated)
     :param rows_per_file: split the snapshot into files of so many rows; then the manifest is its commit. (int | None,
         default None, templated)
+    :param columns: the first columns of a csv or parquet table, in this order: names, or ``{"name": …, "type": …}`` in
+        parquet; fields that it doesn't name come after them. None: as the table has them, then as they come.
+        (Sequence[str | Mapping[str, str]] | None, default None, templated)
+    :param on_schema_change: what to do about a value that does not fit its column's type in parquet: ``widen`` where
+        files of before are still read right, else fail; ``fail``; or ``text``, which makes the column a string from now
+        on. (str, default 'widen', templated)
     :param staging_prefix: where checkpoints go, outside the table; None: beside it, below ``_staging``. (str | None,
         default None, templated)
     :param staging_expiry: seconds after which a beginning is too old to be continued. (float, default 86400.0)
@@ -151,6 +157,8 @@ class SnapshotToS3Operator(LandingOperator, ABC):
     max_walks: int = OF_SPEC["max_walks"]
     max_shrink: float = OF_SPEC["max_shrink"]
     rows_per_file: int | None = OF_SPEC["rows_per_file"]
+    columns: Sequence[str | Mapping[str, str]] | None = OF_SPEC["columns"]
+    on_schema_change: str = OF_SPEC["on_schema_change"]
     staging_prefix: str | None = OF_SPEC["staging_prefix"]
     staging_expiry: float = OF_SPEC["staging_expiry"]
     fields: Sequence[str] | Mapping[str, Sequence[str]] | None = operator_parameter(
@@ -219,6 +227,8 @@ class SnapshotToS3Operator(LandingOperator, ABC):
         on_missing_field: str = "warn",
         hash_conn_id: str | None = None,
         rows_per_file: int | None = None,
+        columns: Sequence[str | Mapping[str, str]] | None = None,
+        on_schema_change: str = "widen",
         staging_prefix: str | None = None,
         staging_expiry: float = 86_400.0,
         s3_settings: Mapping[str, Any] | None = None,

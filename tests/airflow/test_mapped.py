@@ -19,6 +19,7 @@ from airflow.sdk import DAG, AssetAlias, BaseOperator, BaseSensorOperator
 from test_documentation import PAGES, blocks
 
 from airflow_provider_kore.operators.connection import KoreConnectionCheckOperator
+from airflow_provider_kore.operators.contact_erasure import ContactErasureOperator
 from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
 from airflow_provider_kore.operators.snapshot_verification import SnapshotVerificationOperator
 from airflow_provider_kore.sensors.campaign import CampaignStatusSensor
@@ -44,6 +45,13 @@ OPERATORS: dict[type[BaseOperator], dict[str, Any]] = {
     ContactListCatalogToS3Operator: {},
     ContactListChangesOperator: {"contact_list_id": "cl-1", "s3_prefix": "before"},
     SnapshotVerificationOperator: {"s3_prefix": "before"},
+    ContactErasureOperator: {
+        "contact_ids": ["cc-nowhere"],
+        "on_missing": "skip",
+        "erasure_list": None,  # the example of its page has one
+        "gone_on": None,
+        "s3_prefix": "before",
+    },
     CampaignStatusSensor: {"campaign_id": "cd-1"},
     ContactListSensor: {"contact_list_id": "cl-1"},
     KoreConnectionCheckOperator: {},
@@ -54,8 +62,10 @@ VALUES: dict[str, Any] = {
     "allow_backfill": True,
     "aws_conn_id": "aws_other",
     "before": True,
+    "call_results_prefix": "other_results",
     "campaign_type": "sms",
     "changes_prefix": "other_changes",
+    "columns": ["phoneNumber"],
     "compression": "none",
     "contact_list_ids": ["cl-1"],
     "deadline": 3_600.0,
@@ -78,8 +88,13 @@ VALUES: dict[str, Any] = {
     "on_drift": "fail",
     "on_missing": "fail",
     "on_missing_field": "warn",
+    "on_schema_change": "text",
     "page_size": 20,
+    "phone_fields": ["phoneNumber", "altPhone"],
+    "phone_numbers": ["+4930123456"],
+    "plan_only": False,
     "poke_interval": 1.0,
+    "receipt_prefix": "other_receipts",
     "replace": False,
     "replace_instance": True,
     "rows_per_file": 100,
@@ -90,6 +105,7 @@ VALUES: dict[str, Any] = {
     "staging_expiry": 3_600.0,
     "staging_prefix": "elsewhere",
     "statuses": ["Ready", "Validated"],
+    "versions": True,
     # Of Airflow's own:
     "mode": "reschedule",
     "soft_fail": True,
@@ -279,6 +295,8 @@ def ran(moto_server: S3Server, airflow_db: Path, tmp_path_factory: pytest.TempPa
     alone, mapped = cases(bucket, "alone"), cases(bucket, "mapped")
     (folder / "every.py").write_text(DAGS.format(imports=imports, bucket=bucket, alone=alone, mapped=mapped))
     shown = examples(bucket)
+    listed = b'{"_id": "cc-nowhere"}\n'  # as docs/erasure.md has one
+    moto_server.client().put_object(Bucket=bucket, Key="requests/2025-03-09.jsonl", Body=listed)
     for dag_id, code in shown.items():
         (folder / f"{dag_id}.py").write_text(code)
     first = "docs_operator_md_0"  # the older snapshot of the list that docs/changes.md compares

@@ -18,7 +18,7 @@ import airflow_provider_kore
 
 pytestmark = pytest.mark.slow
 
-HEAVY = {"aiohttp", "boto3", "botocore", "jwt", "pyarrow", "requests"}
+HEAVY = {"aiohttp", "boto3", "botocore", "jwt", "pyarrow", "pyiceberg", "requests"}
 CORE = {
     "api",
     "audit",
@@ -26,9 +26,11 @@ CORE = {
     "clock",
     "connection_fields",
     "connection_form",
+    "erasure",
     "exceptions",
     "explore",
     "formats",
+    "iceberg",
     "json_text",
     "parameters",
     "quoting",

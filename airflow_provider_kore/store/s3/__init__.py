@@ -64,7 +64,7 @@ _DIRECTORY_BUCKET = "--x-s3"
 """How the names of directory buckets end, which list in no order, and only below prefixes that end in a slash. Source:
 S3 API reference, ``ListObjectsV2``."""
 
-_WITHOUT_KEY = {"ListObjectsV2", "ListMultipartUploads", "DeleteObjects"}
+_WITHOUT_KEY = {"ListObjectsV2", "ListMultipartUploads", "DeleteObjects", "GetBucketVersioning", "ListObjectVersions"}
 
 
 class S3Store:
@@ -114,7 +114,7 @@ class S3Store:
         """What the store turned out not to know so far, in words."""
         return self._dialect.lacks()
 
-    def _call(self, operation: str, key: str, condition: Condition | None = None) -> Call:
+    def _call(self, operation: str, key: str, condition: Condition | None = None, version: str = "") -> Call:
         """Return a call, as far as an error about it has to know."""
         writes = operation in {"PutObject", "CreateMultipartUpload"}
         return Call(
@@ -124,6 +124,7 @@ class S3Store:
             conditional=condition is not None,
             extra_permissions=self._settings.extra_permissions() if writes else (),
             owner=self._settings.expected_bucket_owner or "",
+            version=version,
         )
 
     def _send(
@@ -133,18 +134,22 @@ class S3Store:
         *,
         condition: Condition | None = None,
         absent_is_none: bool = False,
+        version: str = "",
         **arguments: Any,
     ) -> Any:
         """Send one request; what botocore raises is turned into this package's errors.
 
         :param operation: as the API calls it: ``PutObject``.
         :param key: key or prefix.
+        :param version: id of one version of the object; empty: the current one.
         """
         from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError
 
         if operation not in _WITHOUT_KEY:
             arguments["Key"] = key
+        if version:
+            arguments["VersionId"] = version
         if condition is not None:
             arguments |= {"IfNoneMatch": "*"} if condition.etag is None else {"IfMatch": condition.etag}
         if self._settings.expected_bucket_owner:
@@ -154,9 +159,9 @@ class S3Store:
         except (BotoCoreError, ClientError, OSError) as error:
             self.answered = date_of(error.response) if isinstance(error, ClientError) else None
             code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
-            if absent_is_none and code in {"404", "NoSuchKey"}:
+            if absent_is_none and code in {"404", "NoSuchKey", "NoSuchVersion"}:
                 return None
-            raise translate(error, self._call(operation, key, condition)) from None
+            raise translate(error, self._call(operation, key, condition, version)) from None
         self.answered = date_of(answer)
         return answer
 

@@ -20,6 +20,7 @@ from airflow_provider_kore.exceptions import (
     StoreUnavailableError,
     TlsError,
 )
+from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.store.store import (
     AccessRefused,
     CallUnsupported,
@@ -47,6 +48,8 @@ PERMISSIONS = {
     "ListObjectsV2": "s3:ListBucket",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
     "GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
+    "ListObjectVersions": "s3:ListBucketVersions",
+    "GetBucketVersioning": "s3:GetBucketVersioning",
 }
 """The IAM action behind each call, where it has another name. Source: S3 user guide, "Required permissions for Amazon
 S3 API operations"."""
@@ -128,11 +131,13 @@ class Call:
     """What the settings ask for on top: an ACL or tags need an action of their own."""
     owner: str = ""
     """The account that the bucket must belong to, if the settings say."""
+    version: str = ""
+    """Of the object; empty: the current one."""
 
     def __str__(self) -> str:
         """Return how a message names this call."""
         where = f"s3://{self.bucket}/{self.key}" if self.key else f"bucket {self.bucket}"
-        return f"{self.operation} on {where}"
+        return f"{self.operation} on {where}{' in version ' + quoted(self.version) if self.version else ''}"
 
 
 def translate(error: Exception, call: Call) -> Exception:
@@ -262,6 +267,8 @@ def _wrong_region(answer: Any, call: Call, code: str) -> RequestRefusedError:
 def _refused(message: str, code: str, call: Call) -> AccessRefused:
     named = _ACTION.search(message)
     permission = named[1] if named else PERMISSIONS.get(call.operation, f"s3:{call.operation}")
+    if call.version and permission in {"s3:GetObject", "s3:DeleteObject"}:
+        permission += "Version"
     if code.startswith("KMS.") and not named:
         permission = "kms:Decrypt" if call.operation in {"GetObject", "HeadObject"} else "kms:GenerateDataKey"
     wanted = " and ".join((permission, *call.extra_permissions))

@@ -1,0 +1,57 @@
+"""``ddl``: the definition for Athena of the table that was landed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from airflow_provider_kore.commands.bucket import open_place
+from airflow_provider_kore.commands.bucket import options as bucket_options
+
+if TYPE_CHECKING:
+    import argparse
+
+    from airflow_provider_kore.commands import Commands
+
+_CANNOT_SAY = 2
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "ddl",
+        parents=[bucket_options()],
+        help="print the definition of a landed table for Athena",
+        description="Read the manifests below an address, of one contact list or of a table of many, and print the "
+        "CREATE EXTERNAL TABLE for Athena and Glue, with partition projection. What the definition cannot show is said "
+        "on standard error. Exit status: 0 printed, 2 there is no table to define, or it cannot be read.",
+    )
+    parser.add_argument("--table", help="name of the table (default: after its folder)")
+    parser.add_argument("--database", help="name of the database (default: the one that the query runs in)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the statement on standard output, notes or one line of what is wrong on standard error."""
+    from airflow_provider_kore.exceptions import KoreError, ParameterError
+    from airflow_provider_kore.readers.athena import create_table
+    from airflow_provider_kore.readers.table import find_table
+
+    try:
+        place = open_place(options)
+        table = find_table(place.store, place.prefix)
+        statement = create_table(table, name=options.table, database=options.database)
+    except ParameterError as err:
+        parameter, problem, advice = err.args
+        return _cannot_say(f"{parameter}: {problem}; {advice}.")
+    except KoreError as err:
+        return _cannot_say(str(err))
+    for note in table.notes:
+        sys.stderr.write(f"{note}\n")
+    sys.stdout.write(f"{statement}\n")
+    return 0
+
+
+def _cannot_say(sentence: str) -> int:
+    sys.stderr.write(f"{' '.join(sentence.split())}\n")
+    return _CANNOT_SAY

@@ -1,0 +1,1 @@
+"""Forgetting people: their contacts are taken out of everything that this package has landed, and nothing else is."""

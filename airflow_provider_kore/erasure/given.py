@@ -1,0 +1,220 @@
+"""Whom a task is told to forget: ids and phone numbers in a DAG, or in an erasure list in S3.
+
+A list is what others wrote, and may be anything: it is read row by row, and an error names the row's number, never what
+stands there.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import tempfile
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple, cast
+
+from airflow_provider_kore.exceptions import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from airflow_provider_kore.store.store import ObjectStore
+
+ID: Final = "_id"
+MOST_BYTES: Final = 512 << 20
+"""Of a list, unpacked."""
+MOST_ROWS: Final = 5_000_000
+"""More than an account may have contacts."""
+LONGEST: Final = 256
+"""Characters of an id or a phone number."""
+_LONGEST_ROW: Final = 64 << 10
+_GZIP: Final = b"\x1f\x8b"
+
+_phone = re.compile(r"\+?[0-9][0-9 ()./-]{4,24}", re.ASCII).fullmatch
+_digits = re.compile(r"[0-9]", re.ASCII)
+_MOST_DIGITS: Final = 15
+"""Of a phone number. Source: ITU-T E.164."""
+
+_ADVICE: Final = 'write jsonl or csv whose fields are "_id", or those that phone_fields names'
+
+
+class Given(NamedTuple):
+    """One id or phone number."""
+
+    kind: Literal["id", "phone"]
+    value: str
+    number: int
+    """Of its row in the list, or its place in the parameter, from 1."""
+
+
+def given_directly(parameter: str, values: object, kind: Literal["id", "phone"]) -> list[Given]:
+    """Check ids or phone numbers that a DAG's author passed. Raises ParameterError, which shows none of them."""
+    if values is None:
+        return []
+    if isinstance(values, str) or not isinstance(values, (list, tuple, set, frozenset)):
+        raise ParameterError(parameter, "is no list", "pass a list of strings")
+    found = []
+    for number, value in enumerate(values, start=1):
+        if not isinstance(value, str):
+            raise ParameterError(parameter, f"its {_th(number)} entry is no string", "pass a list of strings")
+        found.append(Given(kind, _checked(parameter, value, kind, number), number))
+    return found
+
+
+def _checked(parameter: str, value: str, kind: Literal["id", "phone"], number: int) -> str:
+    text = value.strip()
+    if not 0 < len(text) <= LONGEST:
+        problem = "is empty" if not text else f"has more than {LONGEST} characters"
+        raise ParameterError(parameter, f"its {_th(number)} entry {problem}", "correct it")
+    if kind == "id" and looks_like_a_phone_number(text):
+        raise ParameterError(
+            parameter,
+            f"its {_th(number)} entry is given as an id, and looks like a phone number",
+            f"pass phone numbers as phone_numbers, or in a list in the field of that name; {_ADVICE}",
+        )
+    if kind == "phone" and not _digits.search(text):
+        raise ParameterError(
+            parameter, f"its {_th(number)} entry is given as a phone number, and has no digit", "pass ids as ids"
+        )
+    return text
+
+
+def looks_like_a_phone_number(text: str) -> bool:
+    """Say whether a text has the form of a phone number; ids of the vendor's have letters, or more digits."""
+    return _phone(text) is not None and len(_digits.findall(text)) <= _MOST_DIGITS
+
+
+def _th(number: int) -> str:
+    return f"{number:,}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(0 if number % 100 in (11, 12, 13) else number % 10, 'th') }"
+
+
+class ErasureList:
+    """An erasure list in S3, fetched once.
+
+    jsonl or csv, also packed by gzip; a row says an ``_id``, a phone number, or both.
+
+    :param where: its address, for messages.
+    :param phones: the names of fields that hold phone numbers.
+    """
+
+    parameter: Final = "erasure_list"
+
+    def __init__(self, body: BinaryIO, where: str, phones: Iterable[str]) -> None:
+        self._body = body
+        self._where = where
+        self._phones = tuple(phones)
+
+    def __iter__(self) -> Iterator[Given]:
+        """Yield all that it says, in order; as often as wanted. Raises ParameterError."""
+        self._body.seek(0)
+        packed = self._body.read(2) == _GZIP
+        self._body.seek(0)
+        source = gzip.GzipFile(fileobj=self._body, mode="rb") if packed else self._body
+        problem = ""
+        try:
+            yield from self._read(_Bounded(cast("BinaryIO", source)))
+        except UnicodeDecodeError:
+            problem = "is not UTF-8"
+        except (EOFError, OSError, zlib.error):
+            problem = "is damaged, or no gzip"
+        except csv.Error:
+            problem = "is no csv"
+        if problem:
+            raise self._refused(problem)
+
+    def _read(self, source: _Bounded) -> Iterator[Given]:
+        text = io.TextIOWrapper(io.BufferedReader(source), "utf-8-sig", newline="")
+        first = ""
+        lines = iter(lambda: text.readline(_LONGEST_ROW), "")
+        for first in lines:
+            if first.strip():
+                break
+        if not first.strip():
+            return
+        rows = self._jsonl(first, lines) if first.lstrip().startswith("{") else self._csv(first, lines)
+        for number, row in enumerate(rows, start=1):
+            if number > MOST_ROWS:
+                raise self._refused(f"has more than {MOST_ROWS:,} rows")
+            found = [
+                Given("id" if name == ID else "phone", self._checked(value, name, number), number)
+                for name, value in row
+            ]
+            if not found:
+                raise self._refused(f"says neither {ID} nor a phone number in its {_th(number)} row")
+            yield from found
+
+    def _checked(self, value: str, name: str, number: int) -> str:
+        return _checked(self.parameter, value, "id" if name == ID else "phone", number)
+
+    def _jsonl(self, first: str, lines: Iterator[str]) -> Iterator[list[tuple[str, str]]]:
+        for number, line in enumerate(self._each(first, lines), start=1):
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            if not isinstance(row, dict):
+                raise self._refused(f"has no JSON object in its {_th(number)} row")
+            told = (
+                [(name, row[name]) for name in (ID, *self._phones) if row.get(name) not in {None, ""}]
+                if not any(isinstance(row.get(name), (dict, list)) for name in (ID, *self._phones))
+                else []
+            )
+            yield [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in told]
+
+    def _csv(self, first: str, lines: Iterator[str]) -> Iterator[list[tuple[str, str]]]:
+        header = next(csv.reader([first]), [])
+        columns = [(at, name.strip()) for at, name in enumerate(header) if name.strip() in {ID, *self._phones}]
+        if not columns:
+            raise self._refused("does not begin with a JSON object, nor with a header that names a column to read")
+        for row in csv.reader(line for line in lines if line.strip()):
+            yield [(name, row[at]) for at, name in columns if at < len(row) and row[at].strip()]
+
+    @staticmethod
+    def _each(first: str, lines: Iterator[str]) -> Iterator[str]:
+        yield first
+        yield from (line for line in lines if line.strip())
+
+    def _refused(self, problem: str) -> ParameterError:
+        return ParameterError(self.parameter, f"{self._where} {problem}", _ADVICE)
+
+
+class _Bounded(io.RawIOBase):
+    """A file that ends in an error where it is too long: a small list may unpack to any length."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self._read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object, /) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self._file.read(len(view))
+        self._read += len(data)
+        if self._read > MOST_BYTES:
+            raise ParameterError("erasure_list", f"is larger than {MOST_BYTES >> 20} MiB", "split it")
+        view[: len(data)] = data
+        return len(data)
+
+
+@contextmanager
+def fetched_list(store: ObjectStore, key: str, phones: Sequence[str]) -> Iterator[ErasureList]:
+    """Fetch an erasure list into a temporary file. Raises ParameterError if there is none."""
+    where = store.uri(key)
+    opened = store.get(key)
+    if opened is None:
+        raise ParameterError("erasure_list", f"{where} does not exist", "put the list there first")
+    with tempfile.SpooledTemporaryFile(max_size=1 << 20, prefix="kore-") as spool:
+        size = 0
+        with opened as stream:
+            while block := stream.read(1 << 20):
+                size += len(block)
+                if size > MOST_BYTES:
+                    raise ParameterError("erasure_list", f"{where} is larger than {MOST_BYTES >> 20} MiB", "split it")
+                spool.write(block)
+        yield ErasureList(cast("BinaryIO", spool), where, phones)

@@ -1,0 +1,87 @@
+"""The Iceberg catalog that an Airflow connection leads to, read as Airflow's own provider for Iceberg reads it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_kore.exceptions import ConfigError, ParameterError
+from airflow_provider_kore.hooks.airflow_versions import mask_secret
+from airflow_provider_kore.hooks.connections import find_connection
+from airflow_provider_kore.iceberg.errors import iceberg_errors
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from pyiceberg.catalog import Catalog
+
+_SECRET: Final = re.compile("secret|token|password|credential|access-key|authorization", re.IGNORECASE)
+_URI_PASSWORD: Final = re.compile(r"^[^/]+//[^/@:]*:(?P<password>[^@]+)@")
+
+
+def require_pyiceberg() -> None:
+    """Raise ParameterError if pyiceberg, or pyarrow, is missing, with the name of the extra that brings them."""
+    try:
+        import pyarrow as pa  # noqa: F401 - loads on workers only
+        import pyiceberg  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        return
+    raise ParameterError(
+        "table",
+        "an Iceberg table needs pyiceberg and pyarrow, which are not installed here",
+        "install airflow-provider-kore[iceberg]",
+    )
+
+
+def open_catalog(iceberg_conn_id: str, table: str) -> Catalog:
+    """Return the catalog that a connection leads to.
+
+    The connection is one of apache-airflow-providers-apache-iceberg (2.1): its extra holds pyiceberg's properties,
+    ``type`` is ``rest`` unless it says otherwise, host is the ``uri``, and for ``rest`` login and password are the
+    ``credential``.
+
+    :param table: for messages.
+
+    Raises ParameterError, ConnectionNotFoundError, ConfigError, CredentialsError, CatalogUnavailableError.
+    """
+    require_pyiceberg()
+    properties = catalog_properties(find_connection(iceberg_conn_id))
+    for secret in _secrets(properties):
+        mask_secret(secret)
+    from pyiceberg.catalog import load_catalog
+
+    with iceberg_errors("opening its catalog", table):
+        try:
+            return load_catalog(iceberg_conn_id, **properties)
+        except ValueError:  # an unknown type, a property that is missing: its text may hold the URI
+            pass
+    raise ConfigError(
+        "extra",
+        "holds properties of which pyiceberg can make no catalog",
+        "check type (rest, glue, sql, hive, dynamodb), uri and warehouse",
+        connection=f"The Iceberg connection {iceberg_conn_id!r}",
+    )
+
+
+def catalog_properties(connection: Connection) -> dict[str, str]:
+    """Return what pyiceberg is told of a catalog."""
+    extra: dict[str, Any] = connection.extra_dejson or {}
+    found = {name: _text(value) for name, value in extra.items() if value is not None}
+    if connection.host:
+        found["uri"] = connection.host.rstrip("/")
+    found.setdefault("type", "rest")
+    if found["type"] == "rest" and connection.login and connection.password:
+        found["credential"] = f"{connection.login}:{connection.password}"
+    return found
+
+
+def _secrets(properties: dict[str, str]) -> list[str]:
+    """Return what must not stand in a log."""
+    found = [value for name, value in properties.items() if _SECRET.search(name)]
+    found.extend(inside["password"] for value in properties.values() if (inside := _URI_PASSWORD.match(value)))
+    return [secret for secret in found if secret]
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,273 @@
+"""Data files: written from verified snapshots, batch by batch, and taken away again where no commit took them in."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from airflow_provider_kore.exceptions import CorruptSnapshotError, TableMismatchError
+from airflow_provider_kore.formats.columns import ID
+from airflow_provider_kore.iceberg.rows import WRITABLE, FileColumns, batches
+from airflow_provider_kore.iceberg.table import PARTITION, not_writable
+from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.reading import read_rows
+from airflow_provider_kore.walk.ids import IdSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import pyarrow as pa
+    from pyiceberg.io import FileIO
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.schema import Schema
+    from pyiceberg.table.metadata import TableMetadata
+
+    from airflow_provider_kore.iceberg.landed import Landed
+    from airflow_provider_kore.snapshot.phases import Teller
+    from airflow_provider_kore.stop import Stop
+
+log = logging.getLogger(__name__)
+
+BYTES_PER_FILE: Final = 256 * 1024 * 1024
+"""A data file ends with the batch that reaches this; what a reader opens at once should not be larger."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What a task has written for a table, and no commit has taken in."""
+
+    fields: dict[tuple[str, str], list[tuple[str, int, str]]] = field(default_factory=dict)
+    """By partition, the columns' names, ids and types that its files were written with."""
+    files: dict[tuple[str, str], list[DataFile]] = field(default_factory=dict)
+    paths: dict[str, None] = field(default_factory=dict)
+    """Of all objects, those that were only begun too."""
+    io: FileIO | None = None
+    in_doubt: bool = False
+    """Whether a commit may have taken them in, or may still do so."""
+
+    def fits(self, landed: Landed, schema: Schema) -> bool:
+        """Say whether the files of a snapshot are there, and as a table of this schema wants them."""
+        return self.fields.get(landed.partition) == _fields(schema, landed)
+
+    def keep(self, paths: Iterable[str]) -> None:
+        """Note that a commit has taken these in."""
+        for path in paths:
+            self.paths.pop(path, None)
+        self.in_doubt = False
+
+    def discard(self, name: str) -> None:
+        """Delete what no commit has taken in; tell of what stays.
+
+        :param name: of the table.
+        """
+        left = len(self.paths) if self.in_doubt else 0
+        for path in () if self.in_doubt else self.paths:
+            try:
+                cast("FileIO", self.io).delete(path)
+            except FileNotFoundError:
+                pass
+            except Exception:  # noqa: BLE001  # whatever the storage raises: what is wrong has been raised already
+                left += 1
+        self.paths.clear()
+        if left:
+            log.warning(
+                "%d files that this task wrote for the Iceberg table %s stay in its storage, although no commit may "
+                "ever take them in. No reader sees them; Spark's remove_orphan_files takes them away.",
+                left,
+                name,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes snapshots as data files of a table, which is what its metadata says, committed or not yet."""
+
+    metadata: TableMetadata
+    io: FileIO
+    name: str
+    stop: Stop
+    teller: Teller
+
+    def write(self, landed: Landed, written: Written) -> None:
+        """Write one snapshot, and note its data files; of an empty one there are none.
+
+        Raises CorruptSnapshotError, DriftError, TableMismatchError, what the table's storage raises.
+        """
+        schema = self.metadata.schema()
+        chosen = _fields(schema, landed)
+        _check(chosen, schema, self.name)
+        written.fields.pop(landed.partition, None)
+        written.files[landed.partition] = files = []
+        part = _Schema.of(schema, chosen, self.name)
+        source = batches(self._rows(landed), part.columns, landed)
+        batch = next(source, None)
+        while batch is not None:
+            with self._file(landed, part, written.paths) as (sink, path):
+                while batch is not None and sink.tell() < BYTES_PER_FILE:
+                    sink.write(batch)
+                    batch = None  # or the next one is built beside it
+                    batch = next(source, None)
+            files.append(sink.data_file(path, self._partition(landed)))
+        written.fields[landed.partition] = chosen
+
+    def _rows(self, landed: Landed) -> Iterator[str]:
+        """Read the files of a snapshot as their manifest describes them."""
+        seen = IdSet()
+        seen.expect(landed.manifest.rows)
+        what = f"committing {quoted(landed.contact_list_id)} of {landed.snapshot_date}"
+        with self.teller.phase(what, "contacts", landed.manifest.rows) as phase:
+            for file in landed.manifest.files:
+                before = len(seen)
+                for identifier, row in read_rows(landed.store, landed.manifest, file, self.stop):
+                    if not seen.add(identifier):
+                        raise _not_as_described(landed, file, "holds an _id twice, or that of another file")
+                    if len(seen) % 10_000 == 0:
+                        self.stop.check()
+                        phase.reached(len(seen))
+                    yield row
+                if len(seen) - before != file["rows"]:
+                    found = f"holds {len(seen) - before:,} contacts, and the manifest says {file['rows']:,}"
+                    raise _not_as_described(landed, file, found)
+
+    @contextmanager
+    def _file(self, landed: Landed, part: _Schema, paths: dict[str, None]) -> Iterator[tuple[_Sink, str]]:
+        from pyiceberg.table.locations import load_location_provider
+
+        places = load_location_provider(self.metadata.location, self.metadata.properties)
+        name = f"kore-{landed.manifest.snapshot_id}-{uuid.uuid4().hex}.parquet"
+        path = places.new_data_location(name, self._partition(landed))
+        paths[path] = None
+        output = self.io.new_output(path)
+        with output.create(overwrite=True) as stream:
+            sink = _Sink(stream, part, self.metadata)
+            yield sink, path
+            sink.close()
+        sink.size = len(output)
+
+    def _partition(self, landed: Landed) -> Any:
+        from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
+
+        schema, spec = self.metadata.schema(), self.metadata.spec()
+        values: dict[str, object] = {
+            "contact_list_id": landed.contact_list_id,
+            "snapshot_date": date.fromisoformat(landed.snapshot_date),
+        }
+        told = [PartitionFieldValue(each, values[str(schema.find_column_name(each.source_id))]) for each in spec.fields]
+        return PartitionKey(told, spec, schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _Schema:
+    """The columns of a data file."""
+
+    iceberg: Schema
+    """With names that every engine can read."""
+    columns: FileColumns
+
+    @classmethod
+    def of(cls, schema: Schema, chosen: list[tuple[str, int, str]], table: str) -> _Schema:
+        """Return those columns of a table that a file has."""
+        import pyarrow as pa
+        from pyiceberg.io.pyarrow import schema_to_pyarrow
+        from pyiceberg.schema import Schema, make_compatible_name
+
+        fields = [schema.find_field(number) for _, number, _ in chosen]
+        safe = [make_compatible_name(each.name) for each in fields]
+        if len(set(safe)) != len(safe):  # "a b" is written as a_x20b, which may be another field's name
+            safe = [f"c{each.field_id}" for each in fields]
+        part = Schema(*(each.model_copy(update={"name": name}) for each, name in zip(fields, safe, strict=True)))
+        names = {each.name: name for each, name in zip(fields, safe, strict=True)}
+        arrow = pa.schema([_small(each) for each in schema_to_pyarrow(part)])
+        types = {column: type_ for column, _, type_ in chosen if column not in PARTITION}
+        return cls(part, FileColumns(arrow, names, types, table))
+
+
+def _small(arrow_field: pa.Field) -> pa.Field:
+    import pyarrow as pa
+
+    return arrow_field.with_type(pa.string()) if arrow_field.type == pa.large_string() else arrow_field
+
+
+class _Sink:
+    """One data file while it is written."""
+
+    def __init__(self, stream: Any, part: _Schema, metadata: TableMetadata) -> None:
+        from pyarrow import parquet
+
+        self._stream = stream
+        self._part = part
+        self._metadata = metadata
+        self.size = 0
+        """Bytes, once it is complete."""
+        codec = metadata.properties.get("write.parquet.compression-codec", "zstd")
+        self._writer = parquet.ParquetWriter(
+            stream, part.columns.schema, version="2.6", compression=codec, write_page_checksum=True, use_dictionary=True
+        )
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        import pyarrow as pa
+
+        self._writer.write_batch(batch)
+        pa.default_memory_pool().release_unused()
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def data_file(self, path: str, partition: Any) -> DataFile:
+        """Return how the table's metadata describes it."""
+        from pyiceberg.io.pyarrow import (
+            compute_statistics_plan,
+            data_file_statistics_from_parquet_metadata,
+            parquet_path_to_id_mapping,
+        )
+        from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+
+        statistics = data_file_statistics_from_parquet_metadata(
+            parquet_metadata=self._writer.writer.metadata,
+            stats_columns=compute_statistics_plan(self._part.iceberg, self._metadata.properties),
+            parquet_column_mapping=parquet_path_to_id_mapping(self._part.iceberg),
+        )
+        return DataFile.from_args(
+            content=DataFileContent.DATA,
+            file_path=path,
+            file_format=FileFormat.PARQUET,
+            partition=partition.partition,
+            file_size_in_bytes=self.size,
+            sort_order_id=None,
+            spec_id=self._metadata.default_spec_id,
+            equality_ids=None,
+            key_metadata=None,
+            **statistics.to_serialized_dict(),
+        )
+
+
+def _fields(schema: Schema, landed: Landed) -> list[tuple[str, int, str]]:
+    wanted = {*PARTITION, ID, *landed.columns}
+    return [(each.name, each.field_id, str(each.field_type)) for each in schema.fields if each.name in wanted]
+
+
+def _check(chosen: list[tuple[str, int, str]], schema: Schema, name: str) -> None:
+    for column, _, type_ in chosen:
+        if column not in PARTITION and type_ not in WRITABLE:
+            raise not_writable(name, column, type_)
+    there = {column for column, _, _ in chosen}
+    for each in schema.fields:
+        if each.required and each.name not in there:
+            raise TableMismatchError(
+                f"The Iceberg table {name} requires the column {quoted(each.name)!r}, which the snapshot does not "
+                "have. The table is as it was; make the column optional, or pass another table."
+            )
+
+
+def _not_as_described(landed: Landed, file: Mapping[str, Any], problem: str) -> CorruptSnapshotError:
+    return CorruptSnapshotError(
+        f"{landed.store.uri(quoted(file['key'], 200))} {problem}. Don't use it; take the snapshot again. The table is "
+        "as it was."
+    )

@@ -1,0 +1,179 @@
+"""The snapshots that are to be committed, as their manifests describe them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
+from airflow_provider_kore.iceberg.spec import EACH
+from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
+from airflow_provider_kore.snapshot.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from airflow_provider_kore.iceberg.spec import Wanted
+    from airflow_provider_kore.snapshot.manifest import Manifest
+    from airflow_provider_kore.snapshot.phases import Teller
+    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.store.store import ObjectStore
+
+_FILE_NAME: Final = "contacts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landed:
+    """One list on one day."""
+
+    contact_list_id: str
+    snapshot_date: str
+    manifest: Manifest
+    manifest_sha256: str
+    """Of the manifest's bytes as they are stored."""
+    store: ObjectStore
+    address: str
+    """Of the manifest."""
+
+    @property
+    def partition(self) -> tuple[str, str]:
+        """The values of the table's partition."""
+        return self.contact_list_id, self.snapshot_date
+
+    @property
+    def columns(self) -> Mapping[str, str | None]:
+        """The types of its columns by their names, in the table's order; None where nothing is known of one.
+
+        What csv says of its columns is that they are text, and its values say more: ``"1"`` is text, ``1`` a number.
+        """
+        if self.manifest.content.get("file_format") == "csv":
+            return dict.fromkeys(each["name"] for each in _columns(self.manifest))
+        known = _of_file(self.manifest)
+        return {each["name"]: each.get("type") or known.get(each["name"]) for each in _columns(self.manifest)}
+
+    @property
+    def spelling(self) -> Mapping[str, str]:
+        """The names of columns by the fields of its rows, where they differ."""
+        if self.manifest.content.get("file_format") != "jsonl":
+            return {}  # its rows have the names of its columns
+        return {each["field"]: each["name"] for each in _columns(self.manifest) if "field" in each}
+
+
+def find_landed(
+    wanted: Iterable[Wanted], open_store: Callable[[str], ObjectStore], stop: Stop, teller: Teller
+) -> list[Landed]:
+    """Read the manifests of all snapshots that are wanted; sorted by day, then by list.
+
+    :param open_store: returns the store of a bucket.
+
+    Raises ParameterError where none has landed, or two are of the same list and day; CorruptSnapshotError.
+    """
+    stores: dict[str, ObjectStore] = {}
+    found: dict[tuple[str, str], Landed] = {}
+    with teller.phase("reading manifests", "of them") as phase:
+        for each in wanted:
+            store = stores.get(each.bucket) or stores.setdefault(each.bucket, open_store(each.bucket))
+            keys = list(_keys(store, each))
+            for key in keys:
+                stop.check()
+                landed = _read(store, key)
+                before = found.setdefault(landed.partition, landed)
+                if before.address != landed.address:
+                    raise ParameterError(
+                        "snapshots",
+                        f"names two snapshots of {quoted(landed.contact_list_id)!r} on {landed.snapshot_date}: "
+                        f"{before.address} and {landed.address}",
+                        "pass one of them: the table has one partition for both",
+                    )
+                phase.reached(len(found))
+            if len(keys) < each.least:
+                _say_missing(each, len(keys))
+    return sorted(found.values(), key=lambda landed: (landed.snapshot_date, landed.contact_list_id))
+
+
+def merged_columns(landed: Iterable[Landed]) -> dict[str, str]:
+    """Return the types of all columns that some of these snapshots have: where they differ, one that holds both."""
+    found: dict[str, str | None] = {}
+    for each in landed:
+        for name, type_ in each.columns.items():
+            before = found.setdefault(name, type_)
+            if before != type_ and type_ is not None:
+                found[name] = type_ if before is None else _either(before, type_)
+    return {name: type_ or "string" for name, type_ in found.items()}
+
+
+def _either(one: str, other: str) -> str:
+    return "double" if {one, other} == {"int64", "double"} else "string"
+
+
+def _keys(store: ObjectStore, wanted: Wanted) -> Iterator[str]:
+    """Return the keys of the manifests; of one that is named in full whether it is there or not."""
+    listed = f"{wanted.prefix}contact_list_id="
+    if wanted.contact_list_id != EACH:
+        listed += f"{wanted.contact_list_id}/snapshot_date="
+        if wanted.snapshot_date != EACH:
+            yield f"{listed}{wanted.snapshot_date}/{MANIFEST_NAME}"
+            return
+    date = r"\d{4}-\d\d-\d\d" if wanted.snapshot_date == EACH else re.escape(wanted.snapshot_date)
+    list_ = "[^/]+" if wanted.contact_list_id == EACH else re.escape(wanted.contact_list_id)
+    named = re.compile(
+        rf"{re.escape(wanted.prefix)}contact_list_id={list_}/snapshot_date={date}/{re.escape(MANIFEST_NAME)}", re.ASCII
+    ).fullmatch
+    yield from (each.key for each in store.list(listed) if named(each.key))
+
+
+def _read(store: ObjectStore, key: str) -> Landed:
+    where = store.uri(quoted(key, 200))
+    found = read_manifest(store, key)
+    if found is None:
+        raise ParameterError(
+            "snapshots",
+            f"names {where}, which does not exist: no snapshot has landed there",
+            "land it first, or correct the address",
+        )
+    manifest = found.manifest
+    folder, _, date = key.rpartition("/")[0].rpartition("/snapshot_date=")
+    list_id = folder.rpartition("contact_list_id=")[2]
+    problem = manifest.problem(f"{key.rpartition('/')[0]}/", _FILE_NAME) or _incomplete(manifest)
+    if problem is not None:
+        raise CorruptSnapshotError(
+            f"{where} is not the manifest of a snapshot of this list and day: it {problem}. Take the snapshot again, "
+            "and find out what else writes there. The table is as it was."
+        )
+    return Landed(
+        contact_list_id=list_id,
+        snapshot_date=date,
+        manifest=manifest,
+        manifest_sha256=found.sha256,
+        store=store,
+        address=where,
+    )
+
+
+def _incomplete(manifest: Manifest) -> str | None:
+    """Return what a manifest lacks to be committed, in words that complete "it …"."""
+    content = manifest.content
+    for name in ("contact_list_id", "file_format", "compression"):
+        if content.get(name) is None:
+            return f"does not say its {name}"
+    if not all(file.get("sha256") for file in manifest.files):
+        return "does not say the sha256 of its files"
+    return None if _columns(manifest) else "does not name its columns"
+
+
+def _columns(manifest: Manifest) -> list[dict[str, Any]]:
+    """Return the columns that a manifest names: those of its table, or else those of its first file."""
+    schema = manifest.content.get("schema")
+    return list(schema["columns"] if schema else manifest.files[0].get("columns") or ())
+
+
+def _of_file(manifest: Manifest) -> dict[str, str | None]:
+    return {each["name"]: each.get("type") for each in manifest.files[0].get("columns") or ()}
+
+
+def _say_missing(wanted: Wanted, number: int) -> None:
+    problem = f"names {wanted.address}, where "
+    problem += f"{number:,} of at least {wanted.least:,} snapshots lie" if number else "no snapshot lies"
+    raise ParameterError("snapshots", problem, "land them first, or correct the address")

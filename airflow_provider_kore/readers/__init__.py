@@ -1,0 +1,1 @@
+"""What engines that read snapshots have to be told about a table."""

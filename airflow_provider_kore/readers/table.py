@@ -1,0 +1,259 @@
+"""The table that lies at a place in a bucket: its columns, its partitions, and the days that one definition can read.
+
+Whatever lies there may have been put there by others: manifests are checked as everywhere, and names of folders are
+text that others chose.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
+from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
+from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_provider_kore.store.store import ObjectStore
+
+DATE: Final = "snapshot_date"
+"""The innermost partition key of every table."""
+
+MOST_MANIFESTS: Final = 5_000
+"""Read for one table: a list's snapshots of 13 years. Older ones are left out, and the answer says so."""
+
+MOST_PARTITIONS: Final = 200_000
+
+_MOST_NAMED: Final = 5
+_published = re.compile(
+    rf"(?P<above>.*?)(?P<keys>(?:[a-z_]+=[^/]+/)*){DATE}=(?P<date>\d{{4}}-\d\d-\d\d)/{re.escape(MANIFEST_NAME)}",
+    re.ASCII | re.DOTALL,
+).fullmatch
+
+_unparsed = re.compile(r"[ ;{}()\n\t]").search
+"""What ends a name for Hive's reader of Parquet. Source: parquet-java, ``MessageTypeParser``."""
+_plain = re.compile(r"\w{1,255}", re.ASCII).fullmatch
+
+
+class TableColumn(NamedTuple):
+    """A column of a table over days."""
+
+    name: str
+    """As its files spell it; in jsonl, as the contacts do."""
+    type: str | None
+    """One of those that :class:`~airflow_provider_kore.formats.Column` has; None where the format has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What is landed below one prefix."""
+
+    location: str
+    """Its address, ``s3://bucket/prefix/``."""
+    keys: tuple[str, ...]
+    """The partition keys above ``snapshot_date``; none where the place is one list's."""
+    file_format: str
+    columns: tuple[TableColumn, ...]
+    by_position: bool
+    """Whether a column is found by its place in a file: always in csv, and where names cannot be those of a table."""
+    first: str
+    """YYYY-MM-DD, the oldest snapshot from which on all have these columns."""
+    last: str
+    """YYYY-MM-DD, the newest snapshot."""
+    notes: tuple[str, ...] = ()
+    """What this definition cannot show, as sentences."""
+
+
+class _Partition(NamedTuple):
+    date: str
+    values: tuple[tuple[str, str], ...]
+    key: str
+
+
+@dataclass(slots=True)
+class _Columns:
+    """The columns of a table, as its manifests tell of them one by one, the newest first."""
+
+    file_format: str
+    by_position: bool
+    known: dict[str, str | None] = field(default_factory=dict)
+
+    def take(self, manifest: Manifest) -> str | None:
+        """Take in a manifest's columns, or say why a reader of the others cannot read its files."""
+        if _format_of(manifest) != self.file_format:
+            return f"it is {_format_of(manifest)}"
+        found = _columns_of(manifest)
+        if self.file_format != "parquet":
+            found = dict.fromkeys(found)
+        if self.by_position and self.known:
+            return self._misplaced(found)
+        for name, kind in found.items():
+            if self.known.setdefault(name, kind) != kind:
+                return f"its column {quoted(name)!r} is {kind}, not {self.known[name]}"
+        return None
+
+    def _misplaced(self, found: Mapping[str, str | None]) -> str | None:
+        expected = list(self.known.items())
+        for number, column in enumerate(found.items()):
+            if number >= len(expected) or column != expected[number]:
+                return f"its column {number + 1} is {quoted(column[0])!r}, and another one later"
+        return None
+
+
+def find_table(store: ObjectStore, prefix: str) -> Table:
+    """Read what the manifests below a prefix say: of each list the newest, and the older ones while their columns fit.
+
+    csv is read by position: a table of several lists has no one definition. In parquet a column must have one type in
+    all files. In jsonl all columns are text; where the newest manifest says the table's columns, no older one is read.
+
+    :param prefix: of a table, or of one list in it; empty, or ends with a slash.
+
+    Raises ParameterError if no table lies there, or several; CorruptSnapshotError for a newest manifest that cannot be
+    read; what the store raises.
+    """
+    lists: dict[tuple[tuple[str, str], ...], list[_Partition]] = {}
+    for each in _partitions(store, prefix):
+        lists.setdefault(each.values, []).append(each)
+    if len(lists) > MOST_MANIFESTS:
+        raise ParameterError("address", f"holds {len(lists):,} lists", f"name one: {_one_of(store, prefix, lists)}")
+    newest = {values: _read(store, days[-1]) for values, days in lists.items()}
+    file_format = _format_of(next(iter(newest.values())))
+    keys = tuple(key for key, _ in next(iter(lists)))
+    names = {name for manifest in newest.values() for name in _columns_of(manifest)}
+    by_position = file_format == "csv" or (file_format == "parquet" and not are_plain([*keys, DATE, *names]))
+    if by_position and len(lists) > 1:
+        raise ParameterError(
+            "address",
+            f"holds {len(lists):,} lists, each with columns of its own, which can only be told by their position",
+            f"name one list, such as {_one_of(store, prefix, lists)}",
+        )
+    columns = _Columns(file_format=file_format, by_position=by_position)
+    for values, manifest in newest.items():
+        if problem := columns.take(manifest):
+            raise ParameterError(
+                "address",
+                f"holds lists that are no one table: in {_folder(store, prefix, values)} {problem}",
+                f"name one list, such as {_one_of(store, prefix, lists)}",
+            )
+    whole = all("schema" in manifest.content for manifest in newest.values()) and file_format == "jsonl"
+    unfit = [] if whole else _unfit(store, lists.values(), columns)
+    dates = sorted(each.date for days in lists.values() for each in days)
+    since = max((date for date, _ in unfit), default="")
+    return Table(
+        location=store.uri(prefix),
+        keys=keys,
+        file_format=file_format,
+        columns=tuple(TableColumn(name, kind) for name, kind in columns.known.items()),
+        by_position=by_position,
+        first=next(date for date in dates if date > since),
+        last=dates[-1],
+        notes=tuple(_notes(unfit, newest.values(), columns.known if file_format == "parquet" else ())),
+    )
+
+
+def are_plain(names: Sequence[str]) -> bool:
+    """Say whether these can be names in a table that knows no upper case, and letters, digits and underscores only."""
+    return len({name.lower() for name in names}) == len(names) and all(map(_plain, names))
+
+
+def _unfit(store: ObjectStore, lists: Iterable[Sequence[_Partition]], columns: _Columns) -> list[tuple[str, str]]:
+    """Return of each list the youngest day that the columns do not fit, with the reason."""
+    found = []
+    read = 0
+    for days in lists:
+        for each in reversed(days[:-1]):
+            read += 1
+            if read > MOST_MANIFESTS:
+                found.append((each.date, f"more than {MOST_MANIFESTS:,} manifests were not looked at"))
+                break
+            try:
+                problem = columns.take(_read(store, each))
+            except CorruptSnapshotError:
+                problem = "its manifest cannot be read"
+            if problem is not None:
+                found.append((each.date, problem))
+                break
+    return found
+
+
+def _notes(unfit: Iterable[tuple[str, str]], newest: Iterable[Manifest], in_parquet: Iterable[str]) -> Iterable[str]:
+    worst = max(unfit, default=None)
+    if worst is not None:
+        date, problem = worst
+        yield f"Snapshots up to {date} are left out: of the one of that day, {problem}."
+    if any(manifest.content.get("columns_truncated") is True for manifest in newest):
+        yield "Contacts have more fields than the manifest names: those have no column."
+    unparsed = [name for name in in_parquet if not name or _unparsed(name)]
+    if unparsed:
+        named = ", ".join(f"{quoted(name)!r}" for name in unparsed[:_MOST_NAMED])
+        yield (
+            f"Hive's reader of Parquet cannot read a file with a column called {named}: leave the field out, or land "
+            "jsonl or csv. Athena was not tried."
+        )
+
+
+def _partitions(store: ObjectStore, prefix: str) -> list[_Partition]:
+    """Return the partitions of the table, by date. Raises ParameterError."""
+    found: list[_Partition] = []
+    elsewhere: dict[str, None] = {}
+    keys: set[tuple[str, ...]] = set()
+    for each in store.list(prefix):
+        told = _published(each.key.removeprefix(prefix)) if each.key.endswith(f"/{MANIFEST_NAME}") else None
+        if told is None:
+            continue
+        if told["above"]:
+            elsewhere.setdefault(told["above"])
+            if len(elsewhere) > _MOST_NAMED:
+                break
+            continue
+        pairs = tuple(
+            (name, value) for name, _, value in (part.partition("=") for part in told["keys"].split("/")[:-1])
+        )
+        keys.add(tuple(name for name, _ in pairs))
+        found.append(_Partition(told["date"], pairs, each.key))
+        if len(found) > MOST_PARTITIONS:
+            raise ParameterError("address", f"holds more than {MOST_PARTITIONS:,} snapshots", "name one list")
+    if elsewhere:
+        named = ", ".join(quoted(store.uri(prefix + above), 300) for above in elsewhere)
+        raise ParameterError("address", "is above the table", f"name the table: {named}")
+    if not found:
+        advice = "name the folder that holds snapshot_date=…, or contact_list_id=…, and end it with a slash"
+        raise ParameterError("address", f"holds no snapshot: {quoted(store.uri(prefix), 300)}", advice)
+    if len(keys) > 1:
+        raise ParameterError("address", "holds tables with different partitions", "name one of them")
+    return sorted(found)
+
+
+def _read(store: ObjectStore, partition: _Partition) -> Manifest:
+    found = read_manifest(store, partition.key)
+    where = quoted(store.uri(partition.key), 300)
+    if found is None:
+        raise CorruptSnapshotError(f"{where} has vanished meanwhile. Try again.")
+    if not _columns_of(found.manifest):
+        raise CorruptSnapshotError(f"{where} does not say which columns its files have. Take the snapshot again.")
+    return found.manifest
+
+
+def _format_of(manifest: Manifest) -> str:
+    return str(manifest.content.get("file_format") or "jsonl")
+
+
+def _columns_of(manifest: Manifest) -> dict[str, str | None]:
+    """Return the columns by name; empty where the manifest does not say them, or a name twice."""
+    schema = manifest.content.get("schema")
+    columns = schema["columns"] if schema else manifest.files[0].get("columns") or []
+    spelt = "field" if _format_of(manifest) == "jsonl" else "name"
+    found = {str(each.get(spelt, each["name"])): each.get("type") for each in columns}
+    return found if len(found) == len(columns) else {}
+
+
+def _folder(store: ObjectStore, prefix: str, values: Iterable[tuple[str, str]]) -> str:
+    return quoted(store.uri(prefix + "".join(f"{key}={value}/" for key, value in values)), 300)
+
+
+def _one_of(store: ObjectStore, prefix: str, lists: Iterable[tuple[tuple[str, str], ...]]) -> str:
+    return _folder(store, prefix, next(iter(lists)))

@@ -1,0 +1,123 @@
+"""What it takes to rewrite objects of others as they were, and to reach the older versions of a versioned bucket.
+
+Landing needs none of this; see :class:`~airflow_provider_kore.store.store.ObjectStore` for what it needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from airflow_provider_kore.store.patient import PatientStore
+from airflow_provider_kore.store.store import ObjectStore, StoredObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from airflow_provider_kore.clock import Clock
+    from airflow_provider_kore.stop import Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """How an object was written, as far as the store shows it."""
+
+    stored: StoredObject
+    content_type: str
+    others: Mapping[str, Any] = field(default_factory=dict)
+    """The store's own names and values: tags, encryption, storage class, Cache-Control and the like."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """Why a version may not be deleted."""
+
+    mode: str
+    """``GOVERNANCE``, ``COMPLIANCE`` or ``legal hold``."""
+    until: datetime | None = None
+
+    def __str__(self) -> str:
+        """Return it in words: ``COMPLIANCE until 2027-01-01``."""
+        return self.mode if self.until is None else f"{self.mode} until {self.until:%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectVersion:
+    """A version of an object, or a delete marker."""
+
+    key: str
+    version_id: str
+    size: int = 0
+    """Bytes."""
+    is_current: bool = False
+    is_marker: bool = False
+
+
+class VersionedStore(ObjectStore, Protocol):
+    """One bucket, with all that it keeps of an object. Each method is one request, :meth:`traits` two."""
+
+    def traits(self, key: str) -> Traits | None:
+        """Describe an object with all that :meth:`like` repeats; None if there is none."""
+        ...
+
+    def like(self, traits: Traits) -> ObjectStore:
+        """Return the same bucket, whose writes have tags, encryption, storage class and headers as told."""
+        ...
+
+    def keeps_versions(self) -> bool | None:
+        """Say whether the bucket keeps older versions; None where that may not be asked."""
+        ...
+
+    def versions(self, prefix: str) -> Iterator[ObjectVersion]:
+        """List all versions and delete markers below a prefix, by key (one request per thousand)."""
+        ...
+
+    def get_version(self, key: str, version_id: str) -> AbstractContextManager[BinaryIO] | None:
+        """Open one version for reading; None if it is gone."""
+        ...
+
+    def lock(self, key: str, version_id: str) -> Lock | None:
+        """Return what keeps a version from being deleted; None: nothing."""
+        ...
+
+    def delete_version(self, key: str, version_id: str) -> None:
+        """Delete one version, or a delete marker, for good; one that is gone is no error."""
+        ...
+
+
+class PatientVersionedStore(PatientStore):
+    """A :class:`VersionedStore` around another one, which is waited for as :class:`PatientStore` waits."""
+
+    def __init__(self, store: VersionedStore, clock: Clock, stop: Stop) -> None:
+        super().__init__(store, clock, stop)
+        self._versioned = store
+
+    def traits(self, key: str) -> Traits | None:
+        """See :class:`VersionedStore`; so for the methods below."""
+        return self._retried(lambda: self._versioned.traits(key))
+
+    def like(self, traits: Traits) -> ObjectStore:
+        """Wait for its answers, too."""
+        return PatientStore(self._versioned.like(traits), self._clock, self._stop)
+
+    def keeps_versions(self) -> bool | None:
+        """Ask."""
+        return self._retried(self._versioned.keeps_versions)
+
+    def versions(self, prefix: str) -> Iterator[ObjectVersion]:
+        """List all, from the beginning after an interruption."""
+        yield from self._retried(lambda: list(self._versioned.versions(prefix)))
+
+    def get_version(self, key: str, version_id: str) -> AbstractContextManager[BinaryIO] | None:
+        """Open one version."""
+        return self._retried(lambda: self._versioned.get_version(key, version_id))
+
+    def lock(self, key: str, version_id: str) -> Lock | None:
+        """Ask."""
+        return self._retried(lambda: self._versioned.lock(key, version_id))
+
+    def delete_version(self, key: str, version_id: str) -> None:
+        """Delete one version."""
+        self._retried(lambda: self._versioned.delete_version(key, version_id))

@@ -1,0 +1,224 @@
+"""Which tables snapshots may go to, which columns these get, and which values fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from lake import DAY, NEXT, TABLE, LocalLake, contacts
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.transforms import DayTransform, IdentityTransform
+from pyiceberg.types import (
+    DateType,
+    FloatType,
+    IntegerType,
+    NestedField,
+    StringType,
+    StructType,
+    TimestampType,
+)
+
+from airflow_provider_kore.exceptions import TableMismatchError
+from airflow_provider_kore.formats import FORMATS
+from airflow_provider_kore.iceberg.table import OURS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pyiceberg.table import Table
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> LocalLake:
+    """A table in a folder."""
+    return LocalLake(tmp_path)
+
+
+def types(lake: LocalLake) -> dict[str, str]:
+    return {field.name: str(field.field_type) for field in lake.table().schema().fields}
+
+
+FIRST = (
+    NestedField(1, "contact_list_id", StringType(), required=True),
+    NestedField(2, "snapshot_date", DateType(), required=True),
+    NestedField(3, "_id", StringType(), required=True),
+)
+SPEC = PartitionSpec(
+    PartitionField(1, 1000, IdentityTransform(), "contact_list_id"),
+    PartitionField(2, 1001, IdentityTransform(), "snapshot_date"),
+)
+
+
+def by_others(lake: LocalLake, *fields: NestedField, spec: PartitionSpec = SPEC, ours: bool = True) -> Table:
+    """Create a table as another program does."""
+    properties = {OURS: "1"} if ours else {}
+    schema = Schema(*(fields if len(fields) > 2 else (*FIRST, *fields)))
+    return lake.reader.create_table(TABLE, schema, partition_spec=spec, properties=properties)
+
+
+# --- Refused, and not touched -----------------------------------------------------------------------------------------
+
+DAYS = PartitionSpec(SPEC.fields[0], PartitionField(2, 1001, DayTransform(), "snapshot_day"))
+OTHERS: dict[str, tuple[Callable[[LocalLake], object], str]] = {
+    "not ours": (lambda lake: by_others(lake, ours=False), "give this one the property kore.contacts=1"),
+    "unpartitioned": (lambda lake: by_others(lake, spec=PartitionSpec()), "is not partitioned by contact_list_id"),
+    "partitioned by list": (lambda lake: by_others(lake, spec=PartitionSpec(SPEC.fields[0])), "is not partitioned by"),
+    "partitioned by day()": (lambda lake: by_others(lake, spec=DAYS), "is not partitioned by"),
+    "text for a date": (
+        lambda lake: by_others(lake, FIRST[0], NestedField(2, "snapshot_date", StringType()), FIRST[2]),
+        "has no column snapshot_date of type date",
+    ),
+    "no id": (
+        lambda lake: by_others(lake, *FIRST[:2], NestedField(3, "id", StringType())),
+        "has no column _id of type string",
+    ),
+    "a struct": (
+        lambda lake: by_others(lake, NestedField(4, "score", StructType(NestedField(5, "n", IntegerType())))),
+        "column 'score' of type struct",
+    ),
+    "another time": (
+        lambda lake: by_others(lake, NestedField(4, "createdAt", TimestampType())),
+        "column 'createdAt' of type timestamp",
+    ),
+    "a required column": (
+        lambda lake: by_others(lake, NestedField(4, "region", StringType(), required=True)),
+        "requires the column 'region'",
+    ),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_table_that_is_not_for_snapshots_is_refused_by_name_and_not_touched(lake: LocalLake, other: str) -> None:
+    make, match = OTHERS[other]
+    make(lake)
+    before = lake.table().metadata, lake.objects()
+    with pytest.raises(TableMismatchError, match=match) as caught:
+        lake.commit(lake.land(contacts(1)))
+    assert TABLE in str(caught.value)
+    assert (lake.table().metadata, lake.objects()) == before
+
+
+def test_a_namespace_that_does_not_exist_is_named(lake: LocalLake) -> None:
+    with pytest.raises(TableMismatchError, match=r"no namespace for the Iceberg table nowhere\.contacts"):
+        lake.commit(lake.land(contacts(1)), table="nowhere.contacts")
+
+
+def test_files_of_an_earlier_partitioning_are_refused(lake: LocalLake) -> None:
+    lake.commit(lake.land(contacts(1)))
+    table = lake.table()
+    with table.update_spec() as update:
+        update.remove_field("snapshot_date")
+    with table.update_spec() as update:
+        update.add_identity("snapshot_date")
+    address = lake.land(contacts(2))
+    if lake.table().spec().spec_id == 0:  # pyiceberg took the old one again
+        lake.commit(address)
+        return
+    with pytest.raises(TableMismatchError, match="data files of an earlier partitioning"):
+        lake.commit(address)
+
+
+def test_fields_that_no_column_can_be_named_after_are_refused(lake: LocalLake) -> None:
+    with pytest.raises(TableMismatchError, match="have a field without a name"):
+        lake.commit(lake.land([{"_id": "ct-1", "": 1}]))
+    with pytest.raises(TableMismatchError, match="have a field snapshot_date"):
+        lake.commit(lake.land(contacts(1, snapshot_date="yesterday")))
+
+
+# --- Columns over days ------------------------------------------------------------------------------------------------
+
+
+def test_new_columns_come_last_and_are_null_before(lake: LocalLake) -> None:
+    lake.commit(lake.land(contacts(1)))
+    lake.commit(lake.land(contacts(1, vip=True, plan="gold"), day=NEXT))
+    assert list(types(lake).items())[-2:] == [("vip", "boolean"), ("plan", "string")]
+    assert [(row["vip"], row["plan"]) for row in lake.rows()] == [(None, None), (True, "gold")]
+    lake.commit(lake.land([{"_id": "ct-9"}], day="2026-11-27"))  # without any of them
+    assert lake.rows()[-1]["createdAt"] is None
+
+
+def test_a_table_has_the_same_types_whichever_formats_fed_it(lake: LocalLake) -> None:
+    lake.commit(lake.land(contacts(1, ratio=0.25, vip=True)))
+    before = types(lake)
+    assert {before[name] for name in ("score", "ratio", "vip", "createdAt")} == {
+        "long",
+        "double",
+        "boolean",
+        "timestamptz",
+    }
+    for number, file_format in enumerate(FORMATS, start=26):
+        lake.commit(lake.land(contacts(1, ratio=3, vip=False), day=f"2026-11-{number}", file_format=file_format))
+    assert types(lake) == before
+    one, *others = [{**row, "snapshot_date": None} for row in lake.rows() if row["snapshot_date"].day > 25]
+    assert (one["ratio"], one["vip"], one["score"]) == (3.0, False, 1)
+    assert others == [one, one]
+
+
+def test_a_table_that_began_with_csv_takes_every_value_as_text(lake: LocalLake) -> None:
+    lake.commit(lake.land(contacts(1, vip=True), file_format="csv"))
+    assert set(types(lake).values()) == {"string", "date"}
+    lake.commit(lake.land(contacts(1, vip=True), day=NEXT))
+    one, other = lake.rows()
+    assert {**one, "snapshot_date": None} == {**other, "snapshot_date": None}
+    assert (other["score"], other["vip"], other["createdAt"]) == ("1", "true", "2026-11-01T08:00:00.000Z")
+
+
+def test_narrow_numbers_of_a_table_by_others_become_wide(lake: LocalLake) -> None:
+    by_others(lake, NestedField(4, "score", IntegerType()), NestedField(5, "ratio", FloatType()))
+    lake.commit(lake.land(contacts(2**40, ratio=0.1)))
+    assert (types(lake)["score"], types(lake)["ratio"]) == ("long", "double")
+    assert [(row["score"], row["ratio"]) for row in lake.rows()] == [(2**40, 0.1)]
+
+
+CONFLICTS: dict[str, dict[str, Any]] = {
+    "a fraction where the table has integers": {"score": 1.5},
+    "an integer of more than 64 bits": {"score": 2**64},
+    "text where the table has numbers": {"score": "12"},
+    "a number where the table has booleans": {"vip": 1},
+    "an integer that a double would not hold": {"ratio": 2**53 + 1},
+    "a time that is none": {"createdAt": "yesterday"},
+    "a time finer than a millisecond": {"createdAt": "2026-11-01T08:00:00.000001Z"},
+}
+
+
+@pytest.mark.parametrize("conflict", CONFLICTS)
+def test_a_value_that_does_not_fit_its_column_is_refused_by_name_and_not_quoted(lake: LocalLake, conflict: str) -> None:
+    lake.commit(lake.land(contacts(1, vip=True, ratio=0.5)))
+    before = lake.table().metadata, lake.objects()
+    [column] = CONFLICTS[conflict]
+    for file_format in FORMATS:
+        rows = [*contacts(1, 2), {**contacts(3)[0], **CONFLICTS[conflict]}]
+        with pytest.raises(TableMismatchError, match=f"column '{column}' in the snapshot of s3://lake/") as caught:
+            lake.commit(lake.land(rows, file_format=file_format))
+        value = str(CONFLICTS[conflict][column])
+        assert len(value) < 2 or value not in str(caught.value)
+        assert (lake.table().metadata, lake.objects()) == before
+
+
+HOSTILE = {
+    " ": "blank", "a b": 1, "a_x20b": 2, "a.b": 3, "b": 4, "Ünïcødé ": "x", "🙂": "y", "1st": True,
+    "contact list id": "z", "new\nline": "l", '"quoted"': "q", "select": "s", "A B": 5, "x" * 300: "long",
+}  # fmt: skip
+
+
+def test_names_and_values_of_every_kind_come_back_as_they_were(lake: LocalLake) -> None:
+    rows = [{"_id": "ct-1", **HOSTILE}, {"_id": "ct-2", "a b": None, "emoji": "\ud83d", "nul": "a\x00b", "empty": ""}]
+    for file_format, day in zip(FORMATS, (DAY, NEXT, "2026-11-27"), strict=True):
+        lake.commit(lake.land(rows, day=day, file_format=file_format), table="crm.all")
+    read = lake.rows(table="crm.all")
+    read.sort(key=lambda row: (row["_id"], row["snapshot_date"]))
+    for one in read[:3]:
+        for name, value in HOSTILE.items():
+            spelt = name.replace("\n", " ") if name == "new\nline" and "new line" in one and one[name] is None else name
+            assert one[spelt] == value, name
+    for two in read[3:]:
+        assert (two["emoji"], two["nul"], two["empty"], two["a b"]) == ("\\ud83d", "a\x00b", "", None)
+
+
+def test_no_contact_stands_in_the_tables_metadata(lake: LocalLake) -> None:
+    lake.commit(lake.land(contacts(4711, name="Zaphodina")))
+    for each in lake.warehouse.rglob("metadata/*"):
+        body = each.read_bytes()
+        assert not any(word in body for word in (b"+1555", b"Zaphodina", b"ct-4711"))

@@ -1,0 +1,239 @@
+"""``ddl`` prints a definition that reads every day rightly, or leaves the day out and says so."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_store import MemoryStore
+
+from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
+from airflow_provider_kore.readers.athena import column_names, create_table, literal
+from airflow_provider_kore.readers.table import find_table
+
+LIST = "kore/contact_lists/contact_list_id=cl-81/"
+TABLE = "kore/contact_lists/"
+
+
+def manifest(
+    *columns: str | tuple[str, str], file_format: str = "csv", table: bool = False, **members: Any
+) -> dict[str, Any]:
+    """Return the least that a manifest says, with the columns of its file (``name`` or ``(name, type)``)."""
+    told = [
+        {"name": each, "type": "string"} if isinstance(each, str) else {"name": each[0], "type": each[1]}
+        for each in columns
+    ]
+    schema = {"schema": {"columns": [{**each, "type": None} for each in told], "changes": [], "from": None}}
+    return {
+        "schema_version": 1,
+        "snapshot_id": "one",
+        "consistent": True,
+        "run": {"digest": "d"},
+        "walk": {"started_at": "2026-01-01T00:00:00+00:00"},
+        "file_format": file_format,
+        "compression": {"parquet": "snappy"}.get(file_format, "gzip"),
+        "files": [{"key": "a", "rows": 1, "columns": told}],
+        **(schema if table else {}),
+        **members,
+    }
+
+
+def store_of(manifests: dict[str, dict[str, Any] | bytes]) -> MemoryStore:
+    """Return a bucket with these manifests, by folder."""
+    store = MemoryStore()
+    for folder, content in manifests.items():
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        store.put(f"{folder}_manifest.json", body, content_type="application/json")
+        store.put(f"{folder}contacts.csv.gz", b"", content_type="text/csv")
+    return store
+
+
+def days(**manifests: dict[str, Any] | bytes) -> dict[str, dict[str, Any] | bytes]:
+    """Return manifests of one list by folder: ``d1`` is 2026-01-01."""
+    return {f"{LIST}snapshot_date=2026-01-{int(day[1:]):02d}/": content for day, content in manifests.items()}
+
+
+def lists(**manifests: dict[str, Any] | bytes) -> dict[str, dict[str, Any] | bytes]:
+    """Return manifests of one day by folder, of a list each."""
+    return {
+        f"kore/contact_lists/contact_list_id={name}/snapshot_date=2026-01-01/": content
+        for name, content in manifests.items()
+    }
+
+
+def columns_in(statement: str) -> dict[str, str]:
+    return dict(re.findall(r"^  `([^`]+)` (\w+)", statement.partition("PARTITIONED BY")[0], re.MULTILINE))
+
+
+def range_in(statement: str) -> str:
+    return re.findall(r"'projection.snapshot_date.range' = '([^']+)'", statement)[0]
+
+
+def test_a_csv_of_another_order_is_left_out_with_all_before_it_and_named() -> None:
+    store = store_of(
+        days(d1=manifest("_id", "a"), d2=manifest("_id", "b", "a"), d3=manifest("_id"), d4=manifest("_id", "a", "b"))
+    )
+    table = find_table(store, LIST)
+    assert table.notes == (
+        "Snapshots up to 2026-01-02 are left out: of the one of that day, its column 2 is 'b', and another one later.",
+    )
+    statement = create_table(table)
+    assert range_in(statement) == "2026-01-03,NOW+1DAYS"
+    assert list(columns_in(statement)) == ["_id", "a", "b"]
+
+
+def test_days_that_lack_the_last_columns_are_read_by_position() -> None:
+    store = store_of(days(d1=manifest("_id"), d2=manifest("_id", "a"), d3=manifest("_id", "a", "b")))
+    table = find_table(store, LIST)
+    assert (table.first, table.last, table.notes) == ("2026-01-01", "2026-01-03", ())
+
+
+def test_a_parquet_column_of_another_type_is_left_out_and_one_that_is_gone_is_kept() -> None:
+    number, text = ("n", "int64"), ("n", "string")
+    typed = {"file_format": "parquet"}
+    store = store_of(
+        days(
+            d1=manifest("_id", text, **typed),
+            d2=manifest("_id", ("old", "json"), number, **typed),
+            d3=manifest("_id", number, ("at", "timestamp[ms, UTC]"), ("yes", "boolean"), ("x", "double"), **typed),
+        )
+    )
+    table = find_table(store, LIST)
+    assert table.notes == (
+        "Snapshots up to 2026-01-01 are left out: of the one of that day, its column 'n' is string, not int64.",
+    )
+    assert columns_in(create_table(table)) == {
+        "_id": "string", "n": "bigint", "at": "timestamp", "yes": "boolean", "x": "double", "old": "string",
+    }  # fmt: skip
+
+
+def test_a_name_that_hive_cannot_find_in_parquet_is_told() -> None:
+    table = find_table(store_of(days(d1=manifest("_id", "a b", "c", "d\u202e;", file_format="parquet"))), LIST)
+    (note,) = table.notes
+    assert "a column called 'a b', 'd\\\\u202e;':" in note
+    assert table.by_position
+    assert "'parquet.column.index.access' = 'true'" in create_table(table)
+
+
+@pytest.mark.parametrize("older", [manifest("_id", file_format="jsonl"), b"no manifest", b"{}"], ids=repr)
+def test_a_day_of_another_format_or_that_cannot_be_read_is_left_out(older: dict[str, Any] | bytes) -> None:
+    table = find_table(store_of(days(d1=older, d2=manifest("_id"))), LIST)
+    assert table.first == "2026-01-02"
+    assert len(table.notes) == 1
+
+
+def test_jsonl_is_read_by_name_and_only_the_newest_manifest_is_needed_where_it_says_the_table() -> None:
+    text = {"file_format": "jsonl"}
+    newest = manifest("_id", "phoneNumber", "Region", "region", "a.b", table=True, **text)
+    store = store_of(days(d1=b"no manifest", d2=newest))
+    statement = create_table(find_table(store, LIST))
+    assert range_in(statement) == "2026-01-01,NOW+1DAYS"
+    assert list(columns_in(statement)) == ["_id", "phonenumber", "region", "region_2", "a_b"]
+    assert dict(re.findall(r"'mapping\.(\w+)' = '([^']+)'", statement)) == {
+        "phonenumber": "phoneNumber", "region": "Region", "region_2": "region", "a_b": "a.b",
+    }  # fmt: skip
+    assert "'case.insensitive' = 'false'" in statement
+    before = store_of(days(d1=manifest("_id", "gone", **text), d2=manifest("_id", **text)))
+    assert list(columns_in(create_table(find_table(before, LIST)))) == ["_id", "gone"]
+
+
+def test_a_table_of_many_lists_asks_for_the_list_in_each_query() -> None:
+    manifests = {name: manifest("_id", name, file_format="parquet") for name in ("a", "b")}
+    statement = create_table(find_table(store_of(lists(**manifests)), TABLE))
+    assert columns_in(statement) == {"_id": "string", "a": "string", "b": "string"}
+    assert "'projection.contact_list_id.type' = 'injected'" in statement
+    assert range_in(statement) == "2026-01-01,NOW+1DAYS"
+    template = "s3://memory/kore/contact_lists/contact_list_id=${contact_list_id}/snapshot_date=${snapshot_date}/"
+    assert f"'storage.location.template' = '{template}'" in statement
+
+
+ONE_DAY = days(d1=manifest("_id"))
+TYPES = {kind: manifest("_id", ("n", kind), file_format="parquet") for kind in ("int64", "double")}
+SPACED = {name[0]: manifest("_id", name, file_format="parquet") for name in ("a b", "b")}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "manifests", "said"),
+    [
+        ("kore/", {}, "holds no snapshot"),
+        ("", ONE_DAY, f"name the table: s3://memory/{TABLE}"),
+        (
+            TABLE,
+            {**ONE_DAY, **lists(b=manifest("_id"))},
+            f"name one list, such as s3://memory/{TABLE}contact_list_id=b/",
+        ),
+        (TABLE, {**ONE_DAY, f"{TABLE}snapshot_date=2026-01-01/": manifest("_id")}, "different partitions"),
+        (f"{LIST}snapshot_date=2026-01-01/", ONE_DAY, "name the folder that holds snapshot_date="),
+        (TABLE, lists(**TYPES), "contact_list_id=int64/ its column 'n' is int64, not double"),
+        (TABLE, lists(**SPACED), "which can only be told by their position; name one list"),
+    ],
+    ids=["nothing", "above", "csv of two", "mixed", "below", "types", "names"],
+)
+def test_what_is_no_one_table_is_refused_and_the_table_is_named(
+    prefix: str, manifests: dict[str, dict[str, Any] | bytes], said: str
+) -> None:
+    with pytest.raises(ParameterError, match=re.escape(said)):
+        find_table(store_of(manifests), prefix)
+
+
+@pytest.mark.parametrize(
+    "newest",
+    [b"no manifest", b"[" * 100_000, manifest(), manifest("_id", "_id"), manifest("_id", schema={"columns": 7})],
+    ids=["no JSON", "nested", "no columns", "a column twice", "an impossible schema"],
+)
+def test_a_newest_manifest_that_says_no_columns_is_an_error(newest: dict[str, Any] | bytes) -> None:
+    with pytest.raises(CorruptSnapshotError):
+        find_table(store_of(days(d1=manifest("_id"), d2=newest)), LIST)
+
+
+def test_more_columns_than_a_statement_holds_are_refused() -> None:
+    store = store_of(days(d1=manifest("_id", *(f"{number:0200d}" for number in range(1_300)))))
+    with pytest.raises(ParameterError, match="and Athena takes 262,144"):
+        create_table(find_table(store, LIST))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x`; DROP TABLE y", "Ä", "a" * 256])
+def test_a_name_that_athena_does_not_take_is_refused(name: str) -> None:
+    table = find_table(store_of(days(d1=manifest("_id"))), LIST)
+    for names in ({"name": name}, {"database": name}):
+        with pytest.raises(ParameterError, match="is no name that Athena takes"):
+            create_table(table, **names)
+    assert create_table(table, name="t", database="d").startswith("CREATE EXTERNAL TABLE `d`.`t` (\n")
+    assert create_table(table).startswith("CREATE EXTERNAL TABLE `contact_lists_cl_81` (\n")
+
+
+def unescaped(text: str) -> str:
+    r"""Read a literal as Hive does: ``\uXXXX`` is a unit of UTF-16."""
+    units = re.sub(r"\\u(....)", lambda found: chr(int(found[1], 16)), text[1:-1])
+    return units.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+hostile = st.text(max_size=20) | st.text("aA_ `'\"\\\n\r\0\u202e😀.,;{}$", max_size=12)
+
+
+@given(hostile)
+def test_a_literal_holds_any_text_and_nothing_but_ascii(text: str) -> None:
+    found = literal(text)
+    assert found.isascii()
+    assert found.isprintable()
+    assert "'" not in found[1:-1]
+    assert unescaped(found) == text
+
+
+@given(st.lists(hostile, unique=True, max_size=12), st.sampled_from(["csv", "jsonl", "parquet"]))
+def test_whatever_fields_are_called_the_columns_are_names_that_athena_takes_once_each(
+    fields: list[str], file_format: str
+) -> None:
+    taken = ("contact_list_id", "snapshot_date")
+    names = column_names([*fields, "snapshot_date", "A", "a", "a_2"], taken)
+    assert all(re.fullmatch(r"[a-z0-9_]{1,255}", name) for name in names)
+    assert len({*names, *taken}) == len(names) + 2
+    others = [name for name in fields if name != "_id" and not any("\ud800" <= each <= "\udfff" for each in name)]
+    statement = create_table(find_table(store_of(days(d1=manifest("_id", *others, file_format=file_format))), LIST))
+    assert statement.replace("\n", "").isprintable()
+    assert statement.isascii()
+    assert len(columns_in(statement)) == len(others) + 1
