@@ -122,6 +122,7 @@ def child(arguments: dict[str, Any]) -> None:
 
 
 def reset_peak() -> bool:
+    """Set the kernel's mark of this process back; return False where it can't be."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:

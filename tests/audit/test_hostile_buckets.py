@@ -9,7 +9,7 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lake import CONTACTS, LIST, audit, change, kinds, lake, manifest, manifest_key, overwrite, partition, write
+from audited import CONTACTS, LIST, audit, change, kinds, lake, manifest, manifest_key, overwrite, partition, write
 from model_store import MemoryStore
 
 from airflow_provider_kore.audit import files

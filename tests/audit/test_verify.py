@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from lake import (
+from audited import (
     CONTACTS,
     LIST,
     audit,
@@ -22,6 +21,16 @@ from lake import (
     partition,
     write,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_versions import VersionedMemoryStore
+
+from airflow_provider_kore.clock import SystemClock
+from airflow_provider_kore.erasure.given import Given
+from airflow_provider_kore.erasure.run import erase
+from airflow_provider_kore.erasure.spec import ErasureSpec
+from airflow_provider_kore.formats import parse_format
+from airflow_provider_kore.snapshot.spec import RunKey
 
 FORMS = [
     *({"file_format": name, "compression": how} for name in ("jsonl", "csv") for how in ("gzip", "zstd", "none")),
@@ -271,3 +280,29 @@ def test_the_same_bytes_under_another_etag_or_checksum_are_told_as_a_copy() -> N
         assert {"etag": "Another ETag", "checksum": "Another checksum"}[name] in report.findings.kept[0].what
     write(store, 1, content | {"files": [content["files"][0] | {"checksum": "CRC32:AAAAAA=="}]})
     assert kinds(audit(store), notes=True) == [], "the store keeps several, and tells another"
+
+
+# --- Together with what else writes there -----------------------------------------------------------------------------
+
+
+@every_form
+def test_what_an_erasure_has_rewritten_is_fine_and_says_how_many_are_gone(form: dict[str, object]) -> None:
+    store = VersionedMemoryStore()
+    landed = lake(contacts=60, **form)
+    for key, body in landed.bodies(LIST).items():
+        found = landed._state.objects[key]
+        store.put(key, body, content_type=found.content_type, metadata=found.described.metadata)
+    chosen = parse_format(form.get("file_format", "jsonl"), form.get("compression"))
+    files_ = manifest(store, 1)["files"]
+    ids = [
+        each
+        for file in files_
+        for each in chosen.format.read_ids(io.BytesIO(store.bodies()[file["key"]]), compression=chosen.compression)
+    ]
+    given_ = [Given("id", ids[number], number + 1) for number in (3, 17)]
+    run = RunKey(dag_id="dag", run_id="one", task_id="forget")
+    spec = ErasureSpec.parse(s3_prefix="kore/lists", run=run, generation="g", plan_only=False)
+    erase(spec, store, given_, policies=None, clock=SystemClock())
+    report = audit(store)
+    assert kinds(report, notes=True) == []
+    assert [(one.rows, one.erased) for one in report.tables[0].snapshots] == [(58, 2), (59, 2), (60, 2)]
