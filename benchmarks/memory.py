@@ -81,11 +81,11 @@ class World:
     """The simulator, the S3 server, and how to reach them."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kore-memory-")))
-        s3 = start_s3(stack, self._folder, "memory")
-        self.vendor = start_vendor(stack, self._folder, requests_per_minute=0, max_limit=PAGE)
+        self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kore-memory-")))
+        s3 = start_s3(stack, self.folder, "memory")
+        self.vendor = start_vendor(stack, self.folder, requests_per_minute=0, max_limit=PAGE)
         self._lists: set[str] = set()
-        self._environment = environment(self._folder, self.vendor, s3)
+        self.variables = environment(self.folder, self.vendor, s3)
 
     def start(self, case: Case, contacts: int, name: str) -> subprocess.Popen[str]:
         """Start the process that is measured."""
@@ -94,7 +94,7 @@ class World:
             self._lists.add(list_id)
             self.vendor.add_list(contacts, list_id)
         arguments = {"list": list_id, "format": case.file_format, "durable": case.durable, "name": name}
-        return start([sys.executable, __file__, "--child", json.dumps(arguments)], self._folder, env=self._environment)
+        return start([sys.executable, __file__, "--child", json.dumps(arguments)], self.folder, env=self.variables)
 
     def pages(self) -> int:
         """Return how many pages were served since the vendor was told to forget."""
@@ -116,12 +116,13 @@ def child(arguments: dict[str, Any]) -> None:
     )
     ti = SimpleNamespace(dag_id="memory", run_id="run", task_id="land", map_index=-1, try_number=1)
     context: Any = {"ti": ti, "dag_run": SimpleNamespace(run_after=datetime.now(UTC))}
-    reset = _reset_peak()
+    reset = reset_peak()
     summary = operator.execute(context)
-    sys.stdout.write("\n" + json.dumps({"peak": _peak(reset), "contacts": summary["contacts"]}) + "\n")
+    sys.stdout.write("\n" + json.dumps({"peak": peak(reset), "contacts": summary["contacts"]}) + "\n")
 
 
-def _reset_peak() -> bool:
+def reset_peak() -> bool:
+    """Set the kernel's mark of this process back; return False where it can't be."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -129,7 +130,7 @@ def _reset_peak() -> bool:
     return True
 
 
-def _peak(reset: bool) -> float:  # noqa: FBT001
+def peak(reset: bool) -> float:  # noqa: FBT001
     """Return this process's peak in MiB."""
     if reset:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()

@@ -323,6 +323,41 @@ MUTANTS = (
         "if self.known.setdefault(name, kind) is False:",
         "readers/test_ddl.py::test_a_parquet_column_of_another_type_is_left_out_and_one_that_is_gone_is_kept",
     ),
+    Mutant(
+        "proof: a file of other bytes is found",
+        "audit/files.py",
+        'if sha256 != file.get("sha256"):',
+        "if False:",
+        "audit/test_verify.py::test_a_flipped_byte_anywhere_is_found",
+    ),
+    Mutant(
+        "proof: a manifest of other bytes is found",
+        "audit/manifests.py",
+        "elif not written:",
+        "elif False:",
+        "audit/test_verify.py::test_a_flipped_byte_anywhere_is_found",
+    ),
+    Mutant(
+        "proof: a manifest whose digest was renamed is no older one",
+        "snapshot/manifest.py",
+        'next(iter(self.content)) == "schema_version"',
+        "True",
+        "snapshot/test_manifest.py::test_no_byte_of_it_can_flip_unseen",
+    ),
+    Mutant(
+        "proof: a snapshot that was exchanged with its manifest shows in the next one's link",
+        "audit/chain.py",
+        "yield from _check_previous(link, link.previous, find, oldest)",
+        "pass",
+        "audit/test_verify.py::test_a_snapshot_that_was_rewritten_by_who_knows_how_shows_in_the_next_ones_link",
+    ),
+    Mutant(
+        "proof: one that vanished from between others is missed",
+        "audit/chain.py",
+        "if oldest() < day:",
+        "if False:",
+        "audit/test_verify.py::test_a_snapshot_that_vanished_from_the_middle_is_missed_and_expired_ones_are_not",
+    ),
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.audit.findings import Finding
 from airflow_provider_kore.quoting import count, quoted
+from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ class Link:
     previous: Mapping[str, Any] | None
     based_on: Mapping[str, Any] | None
     chained: bool
-    """Whether it was written by a version that chains."""
+    """Whether it was written by a version that chains, as far as it can be read."""
 
     @classmethod
     def of(cls, read: Read, where: str) -> Link:
@@ -51,7 +52,7 @@ class Link:
             earlier=frozenset(map(_bytes, [*_list(content.get("replaces")), *erasures])),
             previous=_named(content.get("previous"), "manifest", "manifest_sha256"),
             based_on=_named(incremental.get("based_on")),
-            chained="previous" in content,
+            chained=read.manifest is None or "previous" in content,
         )
 
     def has_been(self, sha256: bytes) -> bool:
@@ -93,6 +94,10 @@ def _check_previous(
     before = link if day == link.date else find(day)
     if before is None:
         yield from _missing(link, day, oldest, "It follows")
+    elif not before.has_been(_bytes(told["manifest_sha256"])) and len(before.earlier) >= MOST_REPLACED:
+        yield Finding(
+            "replaced_since", link.where, f"The snapshot of {day} that it follows was replaced too often to be told."
+        )
     elif not before.has_been(_bytes(told["manifest_sha256"])):
         yield Finding(
             "link_broken",
@@ -151,7 +156,7 @@ def gaps(dates: Sequence[str], where: str) -> Iterator[Finding]:
     if found:
         number = sum((date.fromisoformat(last) - date.fromisoformat(first)).days + 1 for first, last in found)
         spans = [first if first == last else f"{first} to {last}" for first, last in found]
-        yield Finding("days_missing", where, f"No snapshot of {count(number, 'day')}: {_dates(spans)}.")
+        yield Finding("days_missing", where, f"No snapshot on {count(number, 'day')}: {_dates(spans)}.")
 
 
 def _dates(dates: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.reading import MEMORY
 from airflow_provider_kore.snapshot.rivals import Writer
+from airflow_provider_kore.store.store import ChecksumMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.audit.progress import Progress
     from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.stop import Stop
-    from airflow_provider_kore.store.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore, StoredObject
     from airflow_provider_kore.walk.ids import IdSet
 
 MOST_IDS: Final = 20_000_000
@@ -71,38 +72,29 @@ class Files:
         """
         where = self.store.uri(quoted(file["key"], 300))
         try:
-            found = list(self._described(manifest, file, where))
-            yield from found
-            if any(one.kind == "file_missing" for one in found):
+            stored = self.store.head(file["key"])
+            if stored is None:
+                yield _missing(where)
                 return
+            if Writer.of_object(stored).snapshot not in {"", manifest.snapshot_id}:  # empty: the store keeps none
+                said = "Its metadata names another snapshot than its manifest."
+                yield Finding("file_of_another_snapshot", where, said)
             with self._fetched(file) as (local, sha256, size):
                 if sha256 != file.get("sha256"):
                     yield Finding("file_changed", where, _differs(size, file.get("bytes")))
                     return
+                if differing := _told_otherwise(stored, file):
+                    said = f"Another {differing} than its manifest says, and the same bytes"
+                    yield Finding("file_rewritten", where, f"{said}: it was copied, or encrypted anew.")
                 yield from self._rows(manifest, file, local, seen, where)
+        except ChecksumMismatch:
+            yield Finding(
+                "file_changed", where, f"Its bytes are others than the store's own checksum says, {_TRIES} times."
+            )
         except UNSEEN as err:
             yield not_looked_at(where, err)
         except _Gone:
-            yield Finding("file_missing", where, "Its manifest names it, and it is not there.")
-
-    def _described(self, manifest: Manifest, file: dict[str, Any], where: str) -> Iterator[Finding]:
-        """Compare what the store says of an object."""
-        stored = self.store.head(file["key"])
-        if stored is None:
-            yield Finding("file_missing", where, "Its manifest names it, and it is not there.")
-            return
-        told = {"bytes": stored.size, "etag": stored.etag or None, "checksum": stored.checksum}
-        if _algorithm(stored.checksum) != _algorithm(file.get("checksum")):
-            del told["checksum"]  # the store keeps several, and tells another
-        differing = [
-            name for name, value in told.items() if None not in {value, file.get(name)} and value != file[name]
-        ]
-        if differing:
-            names = " and ".join({"bytes": "size", "etag": "ETag"}.get(name, name) for name in differing)
-            yield Finding("file_changed", where, f"Another {names} than its manifest says.")
-        snapshot = Writer.of_object(stored).snapshot
-        if snapshot not in {"", manifest.snapshot_id}:  # empty: the store keeps no metadata
-            yield Finding("file_of_another_snapshot", where, "Its metadata names another snapshot than its manifest.")
+            yield _missing(where)
 
     @contextmanager
     def _fetched(self, file: dict[str, Any]) -> Iterator[tuple[BinaryIO, str, int]]:
@@ -171,8 +163,21 @@ class _Gone(Exception):  # noqa: N818 - an outcome
     """The object was there when it was described."""
 
 
+def _told_otherwise(stored: StoredObject, file: dict[str, Any]) -> str:
+    """Return what the store tells of a file otherwise than its manifest, although the bytes are the same."""
+    told = {"bytes": stored.size, "etag": stored.etag or None, "checksum": stored.checksum}
+    if _algorithm(stored.checksum) != _algorithm(file.get("checksum")):
+        del told["checksum"]  # the store keeps several, and tells another
+    differing = [name for name, value in told.items() if None not in {value, file.get(name)} and value != file[name]]
+    return " and ".join({"bytes": "size", "etag": "ETag"}.get(name, name) for name in differing)
+
+
 def _algorithm(checksum: str | None) -> str:
     return (checksum or "").partition(":")[0]
+
+
+def _missing(where: str) -> Finding:
+    return Finding("file_missing", where, "Its manifest names it, and it is not there.")
 
 
 def _differs(size: int, told: int | None) -> str:

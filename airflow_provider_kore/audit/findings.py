@@ -13,7 +13,7 @@ NOTE: Final = "note"
 """Nothing is wrong with it; a reader should know it all the same."""
 
 MOST_FINDINGS: Final = 1_000
-"""That are kept in full; of the others it is known how many there are."""
+"""Of one level that are kept in full; of the others it is known how many there are."""
 
 _MOST_OF_ONE: Final = 20
 """Of one partition: a damaged table shall not hide the others."""
@@ -53,6 +53,7 @@ KINDS: Final[dict[str, Kind]] = {
     "not_chained": Kind(NOTE, ""),
     "chain_begins": Kind(NOTE, ""),
     "replaced_since": Kind(NOTE, ""),
+    "file_rewritten": Kind(NOTE, ""),
     "inconsistent": Kind(NOTE, ""),
     "days_missing": Kind(NOTE, ""),
     "leftovers": Kind(NOTE, ""),
@@ -93,10 +94,10 @@ class Findings:
     """How many there are of each level."""
 
     def add(self, found: list[Finding]) -> None:
-        """Add what was found in one place."""
-        for number, one in enumerate(found):
+        """Add what was found in one place, the worst first."""
+        for number, one in enumerate(sorted(found, key=lambda each: [*self.numbers].index(each.level))):
             self.numbers[one.level] += 1
-            if number < _MOST_OF_ONE and len(self.kept) < MOST_FINDINGS:
+            if number < _MOST_OF_ONE and self.numbers[one.level] <= MOST_FINDINGS:
                 self.kept.append(one)
 
     @property

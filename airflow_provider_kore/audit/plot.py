@@ -63,6 +63,8 @@ def _drawn(history: History) -> Iterator[str]:
             hollow = "" if day.consistent else " open"
             told = f"{day.date}: {day.rows:,} {words}{'' if day.consistent else ', not proven consistent'}"
             yield f'<circle class="dot{hollow}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{escape(told)}</title></circle>'
+    if not all(day.consistent for day in days):
+        yield _text(_RIGHT, 46, "hollow: not proven consistent", anchor="end")
     yield from where.labels()
     yield _text(_LEFT, _MOVED[0] - 12, "added")
     yield f'<rect class="added" x="{_LEFT - 14}" y="{_MOVED[0] - 21}" width="10" height="10"/>'

@@ -65,9 +65,13 @@ def summary(report: Report) -> str:
     numbers, number = report.findings.numbers, len(report.snapshots)
     if numbers[WRONG]:
         return f"Verified {count(number, 'snapshot')}: {count(numbers[WRONG], 'thing is', 'things are')} wrong."
+    if numbers[UNSEEN] and not number:
+        return "Nothing was verified."
     if numbers[UNSEEN]:
-        what = count(numbers[UNSEEN], "thing", "things")
-        return f"Verified {count(number, 'snapshot')}, and nothing is wrong with what was seen; {what} could not be."
+        what = count(numbers[UNSEEN], "thing")
+        return (
+            f"Verified {count(number, 'snapshot')}: nothing is wrong with what was seen; {what} could not be looked at."
+        )
     return f"Verified {count(number, 'snapshot')}: every byte is what its manifest says."
 
 

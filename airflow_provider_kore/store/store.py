@@ -101,6 +101,10 @@ class CallUnsupported(RequestRefusedError):  # noqa: N818 - reads as its parent 
     """The store doesn't implement a call, in whatever way it says so (501, 405, NotImplemented, MethodNotAllowed)."""
 
 
+class ChecksumMismatch(StoreUnavailableError):  # noqa: N818 - reads as its parent does; each time anew, the object is damaged
+    """What arrived does not match the checksum that the store keeps of it."""
+
+
 class SessionExpired(StoreUnavailableError):  # noqa: N818 - reads as its parent does: waiting in this process is no help
     """The session token has expired; only a new try asks for a new one."""
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lake import LIST, lake, manifest, manifest_key, partition
+from audited import LIST, lake, manifest, manifest_key, partition
 
 from airflow_provider_kore.__main__ import main
 

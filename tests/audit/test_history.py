@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from audited import CONTACTS, LIST, change, lake, manifest, manifest_key, overwrite, partition
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lake import CONTACTS, LIST, change, lake, manifest, manifest_key, overwrite, partition
 from test_commands import fill, verify  # noqa: F401 - a fixture
 from test_incremental import Days
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from lake import (
+from audited import (
     CONTACTS,
     LIST,
     audit,
@@ -22,6 +21,16 @@ from lake import (
     partition,
     write,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_versions import VersionedMemoryStore
+
+from airflow_provider_kore.clock import SystemClock
+from airflow_provider_kore.erasure.given import Given
+from airflow_provider_kore.erasure.run import erase
+from airflow_provider_kore.erasure.spec import ErasureSpec
+from airflow_provider_kore.formats import parse_format
+from airflow_provider_kore.snapshot.spec import RunKey
 
 FORMS = [
     *({"file_format": name, "compression": how} for name in ("jsonl", "csv") for how in ("gzip", "zstd", "none")),
@@ -254,8 +263,46 @@ def test_days_without_a_snapshot_and_other_objects_are_told_and_are_no_error() -
     report = audit(store)
     assert report.findings.status == "fine"
     told = {one.kind: one.what for one in report.findings.kept}
-    assert told["days_missing"] == "No snapshot of 3 days: 2026-01-02 to 2026-01-04."
+    assert told["days_missing"] == "No snapshot on 3 days: 2026-01-02 to 2026-01-04."
     assert "4 objects beside the snapshot: '_tmp', 'contacts-old.jsonl.gz', 'sub/z' and 1 more." in told["leftovers"]
     assert "Engines that read the whole folder read them, too." in told["leftovers"]
     assert "inconsistent" in told
     assert report.elsewhere == 1
+
+
+def test_the_same_bytes_under_another_etag_or_checksum_are_told_as_a_copy() -> None:
+    store = lake(days=1)
+    content = manifest(store, 1)
+    for name, value in (("etag", '"another"'), ("checksum", "SHA256:" + "A" * 43 + "=")):
+        write(store, 1, content | {"files": [content["files"][0] | {name: value}]})
+        report = audit(store)
+        assert (kinds(report), kinds(report, notes=True)) == ([], ["file_rewritten"])
+        assert {"etag": "Another ETag", "checksum": "Another checksum"}[name] in report.findings.kept[0].what
+    write(store, 1, content | {"files": [content["files"][0] | {"checksum": "CRC32:AAAAAA=="}]})
+    assert kinds(audit(store), notes=True) == [], "the store keeps several, and tells another"
+
+
+# --- Together with what else writes there -----------------------------------------------------------------------------
+
+
+@every_form
+def test_what_an_erasure_has_rewritten_is_fine_and_says_how_many_are_gone(form: dict[str, object]) -> None:
+    store = VersionedMemoryStore()
+    landed = lake(contacts=60, **form)
+    for key, body in landed.bodies(LIST).items():
+        found = landed._state.objects[key]
+        store.put(key, body, content_type=found.content_type, metadata=found.described.metadata)
+    chosen = parse_format(form.get("file_format", "jsonl"), form.get("compression"))
+    files_ = manifest(store, 1)["files"]
+    ids = [
+        each
+        for file in files_
+        for each in chosen.format.read_ids(io.BytesIO(store.bodies()[file["key"]]), compression=chosen.compression)
+    ]
+    given_ = [Given("id", ids[number], number + 1) for number in (3, 17)]
+    run = RunKey(dag_id="dag", run_id="one", task_id="forget")
+    spec = ErasureSpec.parse(s3_prefix="kore/lists", run=run, generation="g", plan_only=False)
+    erase(spec, store, given_, policies=None, clock=SystemClock())
+    report = audit(store)
+    assert kinds(report, notes=True) == []
+    assert [(one.rows, one.erased) for one in report.tables[0].snapshots] == [(58, 2), (59, 2), (60, 2)]

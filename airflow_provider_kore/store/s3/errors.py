@@ -24,6 +24,7 @@ from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.store.store import (
     AccessRefused,
     CallUnsupported,
+    ChecksumMismatch,
     ConditionFailed,
     ConditionUnsupported,
     SessionExpired,
@@ -315,7 +316,7 @@ def _from_botocore(error: Exception, call: Call) -> Exception:  # noqa: PLR0911 
             f"{call}: no answer from S3 ({name}). Check endpoint_url and network, then try again."
         )
     if isinstance(error, (boto.ChecksumError, boto.FlexibleChecksumError)):
-        return StoreUnavailableError(f"{call}: what arrived does not match S3's checksum of it. Try again.")
+        return ChecksumMismatch(f"{call}: what arrived does not match S3's checksum of it. Try again.")
     return RequestRefusedError(
         f"{call}: botocore refuses to send it ({name}). Check the AWS connection and this task's S3 parameters."
     )
