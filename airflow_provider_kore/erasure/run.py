@@ -130,6 +130,8 @@ class _Erasure:
         self._started = instant(clock.time())
         self._deleted = {"checkpoints": 0, "versions": 0, "markers": 0, "uploads": 0}
         self._versions: str = "none"
+        self._old_strangers: list[str] = []
+        self._old_searched = 0
         self._missing = 0
 
     def run(self) -> dict[str, Any]:
@@ -353,6 +355,8 @@ class _Erasure:
         if plan is None:
             self._others.check_locks([(each.key, each.version_id) for each in found.doomed])
         self._others.delete_versions(found)
+        self._old_strangers += [each for each in found.strangers if each not in self._old_strangers]
+        self._old_searched = found.searched
         self._deleted["versions"] += len(found.doomed)
         self._deleted["markers"] += len(found.markers)
 
@@ -379,6 +383,7 @@ class _Erasure:
             searched = self._search_until_clean(sources=True)
         if self._versions == "searched":
             self._delete_versions()
+            searched.strangers += [each for each in self._old_strangers if each not in searched.strangers]
         receipt = self._receipt(searched, resumed=resumed)
         if searched.strangers:
             self._progress.write({**self._progress.content, "receipt": {**receipt, "complete": False}})
@@ -476,6 +481,7 @@ class _Erasure:
             "searched": {
                 "objects": searched.objects,
                 "bytes": searched.size,
+                "old_versions": self._old_searched,
                 "prefixes": [
                     *(prefix for table in self._spec.tables for prefix in table.prefixes),
                     *self._spec.staging_prefixes,
