@@ -291,7 +291,7 @@ MUTANTS = (
     Mutant(
         "forgotten: what a killed try has rewritten is explained, and its manifest is finished",
         "erasure/look.py",
-        'found.metadata.get(ERASED_FROM) == entry["sha256"]',
+        'is_erased_from(found, entry.get("sha256"))',
         "False",
         "erasure/test_every_kill.py::test_an_erasure_that_is_killed_anywhere_is_finished_by_its_retry",
     ),

@@ -32,11 +32,14 @@ from airflow_provider_kore.exceptions import (
     RequestRefusedError,
 )
 from airflow_provider_kore.quoting import count
+from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
+from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest
 from airflow_provider_kore.snapshot.phases import Teller
+from airflow_provider_kore.snapshot.reading import is_erased_from
 from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.stop import Stop, StoppableClock
 from airflow_provider_kore.store.capabilities import SWAP, honoured_by
-from airflow_provider_kore.store.store import AccessRefused, CallUnsupported
+from airflow_provider_kore.store.store import AccessRefused, CallUnsupported, read_at_most
 from airflow_provider_kore.store.upload import abort_leftovers
 from airflow_provider_kore.store.versions import PatientVersionedStore
 
@@ -69,6 +72,8 @@ class _Searched:
     size: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     """Rows of persons that are still there, by key."""
+    untrue: list[str] = field(default_factory=list)
+    """Keys of files that are others than their manifest describes: another erasure was cut off, or goes on."""
     mentions: list[str] = field(default_factory=list)
     """Keys of published files in which one of them stands outside of a row of theirs."""
     strangers: list[str] = field(default_factory=list)
@@ -404,9 +409,9 @@ class _Erasure:
         for _ in range(ROUNDS):
             with self._teller.phase("searching everything again", "objects") as phase:
                 searched = self._search(phase, sources=sources)
-            if not searched.rows:
+            if not searched.rows and not searched.untrue:
                 return searched
-            dirty = {key.rpartition("/")[0] + "/" for key in searched.rows}
+            dirty = {key.rpartition("/")[0] + "/" for key in (*searched.rows, *searched.untrue)}
             for table in self._spec.tables:
                 for partition, _objects in partitions(self._plain, table):
                     if partition is not None and partition.prefix in dirty:
@@ -421,6 +426,7 @@ class _Erasure:
         found = _Searched()
         doomed = dict(self._others.checkpoints())
         found.rows |= dict.fromkeys(doomed, 1)
+        told: dict[str, str] = {}  # of one partition, whose manifest comes first
         for number, (key, _) in enumerate(whole(self._plain, self._spec)):
             self._stop.check()
             phase.reached(number)
@@ -430,7 +436,13 @@ class _Erasure:
             opened = self._store.get(key)
             if opened is None:
                 continue
+            if key.endswith(f"/{MANIFEST_NAME}"):
+                told = self._told_by(key)
             what = self._searcher.look(opened, form)
+            if told.get(key, what.sha256) != what.sha256:
+                there = self._store.head(key)
+                if there is not None and is_erased_from(there, told[key]):
+                    found.untrue.append(key)
             found.objects += 1
             found.size += what.size
             if key in self._erased:
@@ -438,8 +450,19 @@ class _Erasure:
             if what.rows:
                 found.rows[key] = what.rows
             elif what.traces and key not in doomed:
-                (found.mentions if form is not None or key.endswith("/_manifest.json") else found.strangers).append(key)
+                (found.mentions if form is not None or key.endswith(f"/{MANIFEST_NAME}") else found.strangers).append(
+                    key
+                )
         return found
+
+    def _told_by(self, key: str) -> dict[str, str]:
+        """Return the digests that a manifest says, by the keys of its files."""
+        opened = self._store.get(key)
+        if opened is None:
+            return {}
+        with opened as stream:
+            manifest = Manifest.from_bytes(read_at_most(stream, MOST_BYTES), self._store.uri(key))
+        return {file["key"]: file["sha256"] for file in manifest.files if file.get("sha256")}
 
     def _tells(self, key: str) -> bool:
         """Say whether a key lies in a partition that tells who is to be erased."""

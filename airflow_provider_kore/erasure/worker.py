@@ -55,6 +55,8 @@ _MEMORY: Final = 1 << 20
 _COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
 _KINDS: Final = ("added", "changed", "gone")
 _ATTEMPT: Final = "kore-attempt"
+_LONGEST_CHAIN: Final = 8
+"""Digests of files that a manifest may still describe, because that many erasures went on at once, or were cut off."""
 
 
 @dataclass(slots=True)
@@ -163,8 +165,9 @@ class Worker:
                 entry = self._described(file, stored, digest, sifted.rows) if file.status == "behind" else None
                 return entry, sifted
             self._verify(file, other, sifted)
-            described = str((file.entry or {}).get("sha256") or digest)
-            metadata = dict(stored.metadata) | {_ATTEMPT: secrets.token_hex(4), ERASED_FROM: described}
+            before = stored.metadata.get(ERASED_FROM, "").split(",") if file.status == "behind" else []
+            chain = ",".join([digest, *before][:_LONGEST_CHAIN])
+            metadata = dict(stored.metadata) | {_ATTEMPT: secrets.token_hex(4), ERASED_FROM: chain}
             name = f"kore-{contents.partition.table.file_name}"
             if len(contents.files) == 1 and name in metadata:
                 metadata[name] = str(sifted.rows)
@@ -187,8 +190,8 @@ class Worker:
             "sha256": uploaded.sha256,
             "evidence": uploaded.evidence,
         }
-        before = done.written.get(file.key, {}).get("erased", 0)
-        done.written[file.key] = {"erased": before + sifted.erased, "rows": sifted.rows, "sha256": uploaded.sha256}
+        erased = done.written.get(file.key, {}).get("erased", 0)
+        done.written[file.key] = {"erased": erased + sifted.erased, "rows": sifted.rows, "sha256": uploaded.sha256}
         done.counted[file.key] = Known(uploaded.stored.etag, 0, uploaded.stored.size)
         return entry, sifted
 
@@ -288,6 +291,8 @@ class Worker:
     def _check_dead(self, file: File, contents: Contents) -> None:
         """Raise Moved where no manifest names a file because a snapshot is just landing, for all that is known."""
         found = file.found or self.store.head(file.key)
+        if found is not None and ERASED_FROM in found.metadata:
+            return  # no landing writes that: an earlier erasure has taken it for dead
         modified = found.modified if found is not None else None
         age = self.clock.time() - (modified.timestamp() if isinstance(modified, datetime) else self.clock.time())
         if age < self.spec.staging_expiry:
