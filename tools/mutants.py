@@ -358,6 +358,62 @@ MUTANTS = (
         "if False:",
         "audit/test_verify.py::test_a_snapshot_that_vanished_from_the_middle_is_missed_and_expired_ones_are_not",
     ),
+    Mutant(
+        "forgotten: a snapshot that lands meanwhile is not overwritten",
+        "erasure/worker.py",
+        "                condition=Condition(etag=stored.etag),\n                stop=self.stop,",
+        "                stop=self.stop,",
+        "erasure/test_beside_landing.py::test_a_landing_at_any_moment_of_an_erasure_leaves_one_true_snapshot",
+    ),
+    Mutant(
+        "forgotten: a landing that has not written its manifest yet does not pass for done",
+        "erasure/worker.py",
+        "        if age < self.spec.staging_expiry:",
+        "        if False:",
+        "erasure/test_erasure.py::test_one_that_does_not_end_fails_the_try_and_nothing_is_changed_until_it_is_taken_for_dead",
+    ),
+    Mutant(
+        "forgotten: what a killed try has rewritten is explained, and its manifest is finished",
+        "erasure/look.py",
+        'is_erased_from(found, entry.get("sha256"))',
+        "False",
+        "erasure/test_every_kill.py::test_an_erasure_that_is_killed_anywhere_is_finished_by_its_retry",
+    ),
+    Mutant(
+        "forgotten: an id that only a number told is known to the retry",
+        "erasure/run.py",
+        'self._persons.earlier = pseudonyms.all_of(str(told.get("learned") or ""))',
+        "pass",
+        "erasure/test_every_kill.py::test_an_erasure_that_is_killed_anywhere_is_finished_by_its_retry",
+    ),
+    Mutant(
+        "forgotten: everything is searched again",
+        "erasure/run.py",
+        "            if searched.is_clean:",
+        "            if True:",
+        "erasure/test_erasure.py::test_snapshots_that_keep_landing_someone_fail_the_try",
+    ),
+    Mutant(
+        "forgotten: what others put there is searched, too",
+        "erasure/run.py",
+        "        if searched.strangers:\n            self",
+        "        if False:\n            self",
+        "erasure/test_erasure.py::test_a_trace_in_what_others_put_there_fails_the_task_when_all_else_is_done",
+    ),
+    Mutant(
+        "forgotten: no later run builds on a snapshot that was erased",
+        "erasure/manifests.py",
+        'manifest.content.items() if name != "seal"}',
+        "manifest.content.items()}",
+        "erasure/test_every_kill.py::test_an_erasure_that_is_killed_anywhere_is_finished_by_its_retry",
+    ),
+    Mutant(
+        "forgotten: what Object Lock holds is refused before anything is changed",
+        "erasure/others.py",
+        "            if lock is not None:",
+        "            if False:",
+        "erasure/test_erasure.py::test_a_version_that_is_locked_is_named_before_anything_is_changed",
+    ),
 )
 
 
