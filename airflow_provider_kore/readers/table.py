@@ -45,7 +45,7 @@ class TableColumn(NamedTuple):
     name: str
     """As its files spell it; in jsonl, as the contacts do."""
     type: str | None
-    """One of those that :class:`~airflow_provider_kore.formats.Column` has; None where the format has none."""
+    """One of those that :class:`~airflow_provider_kore.formats.Column` has but ``json``; None: all is text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,8 +247,13 @@ def _columns_of(manifest: Manifest) -> dict[str, str | None]:
     schema = manifest.content.get("schema")
     columns = schema["columns"] if schema else manifest.files[0].get("columns") or []
     spelt = "field" if _format_of(manifest) == "jsonl" else "name"
-    found = {str(each.get(spelt, each["name"])): each.get("type") for each in columns}
+    found = {str(each.get(spelt, each["name"])): _stored(each.get("type")) for each in columns}
     return found if len(found) == len(columns) else {}
+
+
+def _stored(kind: object) -> str | None:
+    """Return a type as readers see it: nested values are their JSON text."""
+    return "string" if kind == "json" else None if kind is None else str(kind)
 
 
 def _folder(store: ObjectStore, prefix: str, values: Iterable[tuple[str, str]]) -> str:

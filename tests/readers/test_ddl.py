@@ -98,8 +98,10 @@ def test_a_parquet_column_of_another_type_is_left_out_and_one_that_is_gone_is_ke
     store = store_of(
         days(
             d1=manifest("_id", text, **typed),
-            d2=manifest("_id", ("old", "json"), number, **typed),
-            d3=manifest("_id", number, ("at", "timestamp[ms, UTC]"), ("yes", "boolean"), ("x", "double"), **typed),
+            d2=manifest("_id", ("old", "json"), ("wide", "json"), number, **typed),
+            d3=manifest(
+                "_id", "wide", number, ("at", "timestamp[ms, UTC]"), ("yes", "boolean"), ("x", "double"), **typed
+            ),
         )
     )
     table = find_table(store, LIST)
@@ -107,7 +109,8 @@ def test_a_parquet_column_of_another_type_is_left_out_and_one_that_is_gone_is_ke
         "Snapshots up to 2026-01-01 are left out: of the one of that day, its column 'n' is string, not int64.",
     )
     assert columns_in(create_table(table)) == {
-        "_id": "string", "n": "bigint", "at": "timestamp", "yes": "boolean", "x": "double", "old": "string",
+        "_id": "string", "wide": "string", "n": "bigint",
+        "at": "timestamp", "yes": "boolean", "x": "double", "old": "string",
     }  # fmt: skip
 
 
@@ -154,6 +157,15 @@ def test_a_table_of_many_lists_asks_for_the_list_in_each_query() -> None:
 ONE_DAY = days(d1=manifest("_id"))
 TYPES = {kind: manifest("_id", ("n", kind), file_format="parquet") for kind in ("int64", "double")}
 SPACED = {name[0]: manifest("_id", name, file_format="parquet") for name in ("a b", "b")}
+
+
+def test_every_partition_key_above_the_date_is_asked_for() -> None:
+    folder = "kore/campaigns/stream_id=st-1/campaign_type=voice/snapshot_date=2026-01-01/"
+    statement = create_table(find_table(store_of({folder: manifest("_id", "name")}), "kore/campaigns/"))
+    assert re.findall(r"'projection\.(\w+)\.type' = '(\w+)'", statement) == [
+        ("stream_id", "injected"), ("campaign_type", "injected"), ("snapshot_date", "date"),
+    ]  # fmt: skip
+    assert "  `stream_id` string,\n  `campaign_type` string,\n  `snapshot_date` string\n)" in statement
 
 
 @pytest.mark.parametrize(

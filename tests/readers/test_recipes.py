@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import recipes
-from lake import Told, differences
+from many_days import Told, differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
