@@ -123,7 +123,7 @@ def _text(cell: Cell) -> str | None:
 
 
 def _number(kinds: int, convert: Callable[[str], object]) -> Callable[[Cell], object]:
-    return lambda cell: convert(str(cell)) if kind_of("", cell) & kinds else None
+    return lambda cell: convert(str(cell)) if kind_of(cell) & kinds else None
 
 
 def _boolean(cell: Cell) -> bool | None:
