@@ -51,7 +51,7 @@ def broken(lake: LocalLake, script: Script) -> Catalog:
     """Return a catalog of another process, which the script breaks."""
     from pyiceberg.catalog import load_catalog
 
-    return failing(load_catalog("lake", **lake.properties, **{"py-io-impl": "failing.FailingIO"}), script)
+    return failing(load_catalog("iceberg_default", **lake.properties, **{"py-io-impl": "failing.FailingIO"}), script)
 
 
 def data_files(lake: LocalLake) -> set[str]:
