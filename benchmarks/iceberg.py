@@ -110,6 +110,7 @@ def main() -> int:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description="Time and memory of a commit to an Iceberg table.")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--formats", nargs="+", default=FORMATS)
     parser.add_argument("--child", help="run one commit, described as JSON, in this process")
     chosen = parser.parse_args()
     if chosen.child:
@@ -134,7 +135,7 @@ def main() -> int:
             "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(server.connection()),
             "AIRFLOW_CONN_ICEBERG_DEFAULT": json.dumps({"conn_type": "iceberg", "extra": extra}),
         }
-        for file_format in FORMATS:
+        for file_format in chosen.formats:
             for contacts in chosen.sizes:
                 job = {"address": land(server, contacts, file_format), "table": f"{file_format}_{contacts}"}
                 process = start([sys.executable, __file__, "--child", json.dumps(job)], folder, env=environ)
@@ -143,6 +144,7 @@ def main() -> int:
                     raise SystemExit((folder / "errors.log").read_text())
                 peak, seconds = json.loads(output.splitlines()[-1])
                 lines.append([file_format, f"{contacts:,}", f"{peak:.0f}", f"{seconds:.1f}"])
+                print(*lines[-1], flush=True)
     print(table(["Format", "Contacts", "Peak, MiB", "Seconds"], lines))
     return 0
 

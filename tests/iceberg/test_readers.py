@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import textwrap
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from environment import make_environment, newest_python
 from lake import DAY, NEXT, TABLE, LocalLake, contacts
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from lake import Lake
     from pyiceberg.table import Table
 
+ROOT = Path(__file__).parents[2]
+TAGS = (f"kore-{DAY}", f"kore-{NEXT}")
 LISTS = ("cl-1", "cl-2", "cl-3")
 
 
@@ -71,6 +76,46 @@ def test_duckdb_reads_what_was_committed(lake: Lake, file_format: str) -> None:
     assert told == [(DAY, 3, 6, "2026-11-01", None), (NEXT, 3, 9, "2026-11-01", "true")]
 
 
+READ = """
+import json, sys
+import duckdb
+from duckdb_extensions import import_extension
+
+connection = duckdb.connect()
+connection.execute("set TimeZone = 'UTC'")
+for name in ("avro", "iceberg"):
+    import_extension(name)
+    connection.execute(f"load {name}")
+questions = json.load(sys.stdin)
+print(json.dumps([connection.sql(each).fetchall() for each in questions]))
+"""
+
+
+@pytest.mark.slow
+def test_duckdbs_own_reader_of_iceberg_sees_the_same_table_and_the_same_tags(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    lake.commit(lake.land(contacts(1, 2, **{"a b": 1, "a_x20b": 2})), lake.land(contacts(7), contact_list_id="cl-2"))
+    lake.commit(lake.land(contacts(1, 3, vip=True), day=NEXT, file_format="jsonl"))
+    lake.commit(lake.land(contacts(4)))
+    table = lake.table()
+    tags = {name: ref.snapshot_id for name, ref in table.refs().items()}
+    source = f"'{table.metadata_location.removeprefix('file://')}'"
+    columns = "contact_list_id, snapshot_date::varchar, _id"
+    at = [f"{source}, snapshot_from_id={tags[name]}" for name in TAGS]
+    questions = [
+        *(f"select {columns} from iceberg_scan({each}) order by all" for each in (source, *at)),  # noqa: S608
+        f"""select "a b", "a_x20b", score, createdAt::varchar from iceberg_scan({at[1]}) where _id = 'ct-2'""",  # noqa: S608
+    ]
+    python = make_environment(ROOT / ".cache" / "duckdb", ["duckdb"], newest_python(), project=False)
+    told = subprocess.run(
+        [python, "-c", READ], input=json.dumps(questions), check=True, capture_output=True, text=True, timeout=120
+    )
+    now, *of_tags, [values] = json.loads(told.stdout)
+    assert [tuple(row) for row in now] == lake.ids()
+    assert [[tuple(row) for row in each] for each in of_tags] == [lake.ids(name) for name in TAGS]
+    assert values == [1, 2, 2, "2026-11-01 08:00:00+00"]
+
+
 def test_what_was_replaced_is_out_of_reach_once_tags_are_moved_and_snapshots_expired(tmp_path: Path) -> None:
     lake = LocalLake(tmp_path)
     address = lake.land(contacts(1, 2))
@@ -89,7 +134,7 @@ def test_what_was_replaced_is_out_of_reach_once_tags_are_moved_and_snapshots_exp
 
 def forget(table: Table) -> None:
     """Do what docs/iceberg.md prints."""
-    page = (Path(__file__).parents[2] / "docs" / "iceberg.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "iceberg.md").read_text(encoding="utf-8")
     blocks = [each.partition("```")[0] for each in page.split("```python\n")[1:]]
     [code] = [each for each in blocks if "expire_snapshots" in each]
     exec(compile(textwrap.dedent(code), "iceberg.md", "exec"), {"table": table})  # noqa: S102
