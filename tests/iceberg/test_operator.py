@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk import DAG
 from bench import Bench, set_connection
 from lake import NEXT, TABLE, Lake, contacts
 from processes import free_port
@@ -117,6 +121,28 @@ def test_what_no_retry_helps_fails_the_task_at_once(bench: Bench, lake: Lake) ->
     ):
         with pytest.raises(AirflowFailException, match=match):
             commit(**{"snapshots": landed, **parameters})
+
+
+def test_the_page_runs_as_printed(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "iceberg.md").read_text(encoding="utf-8")
+    for printed, here in (("/tmp/iceberg", str(tmp_path)), ("2026-11-26", LANDED), ('"lake"', f'"{bench.bucket}"')):  # noqa: S108
+        page = page.replace(printed, here)
+    [connection] = re.findall(r"AIRFLOW_CONN_ICEBERG_DEFAULT='(.*?)'", page, re.DOTALL)
+    monkeypatch.setenv("AIRFLOW_CONN_ICEBERG_DEFAULT", connection)
+    given: dict[str, Any] = {}
+    operators, *others = (textwrap.dedent(each) for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    with DAG("lake"):
+        exec(operators, given)  # noqa: S102
+    catalog, read, forget = others
+    exec(catalog, given)  # noqa: S102
+    commit = given["commit"]
+    commit.snapshots = given["land"].execute(bench.context())
+    assert commit.execute({})["contacts"] == 150
+    exec(read, given)  # noqa: S102
+    assert len(given["now"]) == len(given["as_of_that_day"]) == 150
+    assert given["one_day"].sql("select count(*) from contacts").fetchall() == [(150,)]
+    exec(forget, given)  # noqa: S102
+    assert len(given["catalog"].load_table(TABLE).metadata.snapshots) == 1
 
 
 # --- Connections ------------------------------------------------------------------------------------------------------
