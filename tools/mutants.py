@@ -414,6 +414,48 @@ MUTANTS = (
         "            if False:",
         "erasure/test_erasure.py::test_a_version_that_is_locked_is_named_before_anything_is_changed",
     ),
+    Mutant(
+        "iceberg: what a commit of the table holds is not committed again",
+        "iceberg/run.py",
+        "if each.partition not in inside",
+        "if True",
+        "iceberg/test_commit.py::test_the_same_again_changes_nothing",
+    ),
+    Mutant(
+        "iceberg: a snapshot of another manifest is another",
+        "iceberg/marks.py",
+        'f"{landed.manifest.snapshot_id} {landed.manifest_sha256}"',
+        "landed.manifest.snapshot_id",
+        "iceberg/test_commit.py::test_a_manifest_that_changed_is_another_snapshot_although_its_id_is_the_same",
+    ),
+    Mutant(
+        "iceberg: a commit whose answer was lost is looked for",
+        "iceberg/run.py",
+        "if failure is None or self._is_in(proposal, failure):",
+        "if failure is None:",
+        "iceberg/test_crash.py::test_a_commit_whose_answer_was_lost_is_found_at_once",
+    ),
+    Mutant(
+        "iceberg: files that a late commit may refer to are left",
+        "iceberg/files.py",
+        "for path in () if self.in_doubt else self.paths:",
+        "for path in self.paths:",
+        "iceberg/test_crash.py::test_a_commit_that_arrives_late_is_not_made_twice",
+    ),
+    Mutant(
+        "iceberg: rows are those that the manifest counts",
+        "iceberg/files.py",
+        'if len(seen) - before != file["rows"]:',
+        "if False:",
+        "iceberg/test_bad_snapshots.py::test_rows_and_ids_are_those_of_the_manifest",
+    ),
+    Mutant(
+        "iceberg: a table that does not allow it is not written to",
+        "iceberg/table.py",
+        "if table.properties.get(OURS) != PROPERTIES[OURS]:",
+        "if False:",
+        "iceberg/test_table.py::test_a_table_that_is_not_for_snapshots_is_refused_by_name_and_not_touched",
+    ),
 )
 
 
