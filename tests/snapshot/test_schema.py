@@ -374,6 +374,17 @@ def test_an_incremental_snapshot_has_the_columns_that_a_walk_over_all_of_the_lis
     both(world, 3)
 
 
+@pytest.mark.parametrize("form", [{}, CSV], ids=str)
+def test_odd_names_are_the_same_column_in_an_incremental_snapshot(form: dict[str, Any]) -> None:
+    world = World(contacts=60, parameters={"generation": "1", "max_shrink": 1, **form})
+    fill(world, '"half \\ud800": 1, "two\\nlines": 1, "": 1')
+    land(world, 0)
+    world.vendor.append(2)
+    _, manifest = both(world, 1)
+    assert manifest.content["schema"]["changes"] == []
+    assert (manifest.content["incremental"]["based_on"] is None) == bool(form)
+
+
 def test_a_new_contact_that_does_not_fit_ends_an_incremental_run_or_makes_text_of_all_the_list() -> None:
     world = World(contacts=60, parameters={"generation": "1", **PARQUET})
     fill(world, '"n": 5')
