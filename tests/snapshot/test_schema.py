@@ -289,6 +289,28 @@ def test_a_damaged_manifest_gives_no_columns_and_the_one_before_does(damage: byt
     assert any("Passed over" in line and DAYS[5] in line for line in said.lines)
 
 
+def test_where_no_manifest_can_be_used_that_is_said() -> None:
+    world = World(contacts=8, parameters=PARQUET)
+    world.bucket.put(f"{world.layout.list_prefix}snapshot_date={DAYS[5]}/_manifest.json", b"{}", content_type="x/y")
+    with world.listening() as said:
+        land(world, 1)
+    assert any("columns and types begin anew" in line for line in said.lines)
+
+
+def test_what_changed_of_the_columns_is_said() -> None:
+    world = World(contacts=8, parameters={**PARQUET, "on_schema_change": "text"})
+    fill(world, '"n": 1')
+    land(world, 0)
+    members = ", ".join(f'"x{number}": 1' for number in range(12))
+    fill(world, f'"n": "x", {members}')
+    with world.listening() as said:
+        land(world, 1)
+    (line,) = [line for line in said.lines if "have changed" in line]
+    assert "'n' is string now" in line
+    assert "'x0' is new" in line
+    assert "and 3 more." in line
+
+
 def test_a_manifest_that_cannot_be_had_is_told_in_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(contacts=8, parameters={**PARQUET, "max_shrink": 1})
     land(world, 0)
