@@ -506,7 +506,7 @@ def test_columns_may_be_rendered_by_a_template(given: Any) -> None:
         ({**CSV, "columns": ["n"], "policies": FieldPolicies.parse(["firstName"])}, "leave out"),
         ({**CSV, "columns": ["n"], "policies": FieldPolicies.parse(None, {"n": "drop"})}, "leave out"),
     ],
-    ids=str,
+    ids=["jsonl", "types in csv", "not kept", "dropped"],
 )
 def test_columns_that_cannot_be_are_refused_before_a_request(parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(ParameterError, match=said):
