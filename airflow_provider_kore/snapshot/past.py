@@ -44,6 +44,8 @@ class Past:
             (each for each in store.list(prefix) if named(each.key)),
             key=lambda each: (each.modified is not None and each.modified.timestamp(), each.key),
         )
+        self.found = len(newest)
+        """How many manifests there are to look at."""
         self._store = store
         self._source = source
         self._unread = [each.key for each in reversed(newest)]
@@ -111,4 +113,6 @@ def find_past(spec: SnapshotSpec, layout: Layout, store: ObjectStore, teller: Te
             raise
         log.warning("The snapshots that stand already can't be read, and nothing is taken over from them: %s", err)
         return None
+    if past.found and past.last is None:
+        log.warning("No manifest in %s can be used: columns and types begin anew.", store.uri(layout.list_prefix))
     return past

@@ -23,7 +23,7 @@ from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_ma
 from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
 from airflow_provider_kore.snapshot.one_file import OneFile
 from airflow_provider_kore.snapshot.rivals import Rivals, Writer
-from airflow_provider_kore.snapshot.schema import describe_previous, describe_schema
+from airflow_provider_kore.snapshot.schema import describe_previous, describe_schema, tell_changes
 from airflow_provider_kore.snapshot.several_files import SeveralFiles
 from airflow_provider_kore.snapshot.target import foreign
 from airflow_provider_kore.store.capabilities import Capabilities
@@ -88,6 +88,7 @@ class Publisher:
         except (SupersededError, ContentionError, SnapshotExistsError, CheckpointLostError):
             strategy.withdraw()
             raise
+        tell_changes(described["schema"], self.layout.list_prefix)
         with self.teller.phase("deleting the files that were replaced"):
             strategy.tidy(manifest, target)
         return manifest

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.formats import FORMATS, MAX_COLUMNS, Table
+from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.manifest import Manifest, Published
     from airflow_provider_kore.snapshot.past import Past
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
+
+
+log = logging.getLogger(__name__)
+
+_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,19 @@ def describe_schema(
         "changes": changes,
         "from": None if before is None else _name_of(before.manifest),
     }
+
+
+def tell_changes(schema: Mapping[str, Any], where: str) -> None:
+    """Log what changed of a table. Names few columns: there may be two thousand."""
+    told = [
+        f"'{quoted(each['column'])}' is new"
+        if each["from"] is None
+        else f"'{quoted(each['column'])}' is {each['to']} now"
+        for each in schema["changes"]
+    ]
+    if told:
+        more = [f"and {len(told) - _SHOWN:,} more"] if len(told) > _SHOWN else []
+        log.info("The columns of %s have changed: %s.", where, ", ".join(told[:_SHOWN] + more))
 
 
 def describe_previous(before: Published | None) -> dict[str, Any] | None:

@@ -170,6 +170,10 @@ def test_date_that_is_none(bench: Bench, date: str) -> None:
         ("staging_prefix", "kore/contact_lists/_staging"),
         ("s3_settings", {"colour": "red"}),
         ("s3_settings", {"encryption": "rot13"}),
+        ("columns", ["phoneNumber"]),  # of jsonl, which has none
+        ("columns", "phoneNumber"),
+        ("columns", '["phoneNumber", 7]'),
+        ("on_schema_change", "ignore"),
         ("fields", "phoneNumber"),
         ("field_policies", {"phoneNumber": "encrypt"}),
         ("field_policies", {"phoneNumber": "hash"}),

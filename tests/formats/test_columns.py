@@ -125,6 +125,26 @@ def test_a_refused_contact_leaves_a_set_that_can_be_written_and_read_again() -> 
         ColumnSet.of([json.dumps({"x" * 1_000_000: 1})])
 
 
+def test_columns_of_a_checkpoint_of_before_are_read_and_those_of_a_fixed_time_are_kept() -> None:
+    row = '{"_id": "1", "at": "2026-01-02T03:04:05Z"}'
+    old = ColumnSet.of([row]).to_json()
+    del old["times"]
+    assert ColumnSet.from_json(old) == ColumnSet.of([row])
+    timed = ColumnSet(times=frozenset({"at"}))
+    timed.add(row)
+    again = ColumnSet.from_json(json.loads(json.dumps(timed.to_json())))
+    again.add(row)
+    assert again.columns() == timed.columns() == (("_id", "string"), ("at", "timestamp[ms, UTC]"))
+
+
+def test_a_copy_is_added_to_apart() -> None:
+    columns = ColumnSet.of(['{"_id": "1", "a": 1}'])
+    copy = columns.copy()
+    copy.add('{"_id": "2", "a": "x", "b": 1}')
+    assert columns == ColumnSet.of(['{"_id": "1", "a": 1}'])
+    assert copy == ColumnSet.of(['{"_id": "1", "a": 1}', '{"_id": "2", "a": "x", "b": 1}'])
+
+
 def test_without_a_table_any_number_of_names_takes_bounded_memory() -> None:
     columns = ColumnSet(typed=False)
     tracemalloc.start()

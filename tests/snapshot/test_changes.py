@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import tracemalloc
@@ -601,3 +602,19 @@ def test_how_many_contacts_lack_a_field_is_no_other_way_to_make_a_snapshot() -> 
     land(store, OLD, [contact(1)], fields=policies)
     land(store, NEW, [contact(1)], fields=policies | {"missing": {"a": 1}})
     assert landed(store) == {}
+
+
+def test_the_table_of_changes_has_a_schema_and_a_chain_of_its_own() -> None:
+    store = MemoryStore()
+    later = "2025-03-10"
+    for number, date in enumerate((OLD, NEW, later)):
+        land(store, date, [contact(each) for each in range(number + 3)])
+    first = find_changes(spec(), store)
+    names = [each["name"] for each in first.content["schema"]["columns"]]
+    assert (names, first.content["previous"]) == (["_id", "change", "contact", "before"], None)
+    key = f"kore/lists_changes/contact_list_id=cl-1/snapshot_date={NEW}/_manifest.json"
+    body = store.bodies(key)[key]
+    second = find_changes(spec(snapshot_date=later), store)
+    assert second.content["schema"]["columns"] == first.content["schema"]["columns"]
+    assert second.content["previous"]["manifest_sha256"] == hashlib.sha256(body).hexdigest()
+    assert second.content["previous"]["manifest"] == key

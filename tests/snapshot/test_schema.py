@@ -289,6 +289,28 @@ def test_a_damaged_manifest_gives_no_columns_and_the_one_before_does(damage: byt
     assert any("Passed over" in line and DAYS[5] in line for line in said.lines)
 
 
+def test_where_no_manifest_can_be_used_that_is_said() -> None:
+    world = World(contacts=8, parameters=PARQUET)
+    world.bucket.put(f"{world.layout.list_prefix}snapshot_date={DAYS[5]}/_manifest.json", b"{}", content_type="x/y")
+    with world.listening() as said:
+        land(world, 1)
+    assert any("columns and types begin anew" in line for line in said.lines)
+
+
+def test_what_changed_of_the_columns_is_said() -> None:
+    world = World(contacts=8, parameters={**PARQUET, "on_schema_change": "text"})
+    fill(world, '"n": 1')
+    land(world, 0)
+    members = ", ".join(f'"x{number}": 1' for number in range(12))
+    fill(world, f'"n": "x", {members}')
+    with world.listening() as said:
+        land(world, 1)
+    (line,) = [line for line in said.lines if "have changed" in line]
+    assert "'n' is string now" in line
+    assert "'x0' is new" in line
+    assert "and 3 more." in line
+
+
 def test_a_manifest_that_cannot_be_had_is_told_in_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(contacts=8, parameters={**PARQUET, "max_shrink": 1})
     land(world, 0)
@@ -372,6 +394,17 @@ def test_an_incremental_snapshot_has_the_columns_that_a_walk_over_all_of_the_lis
     assert len([effect for effect in process.effects if effect.startswith("http")]) < 10
     check_files(world, manifest)
     both(world, 3)
+
+
+@pytest.mark.parametrize("form", [{}, CSV], ids=str)
+def test_odd_names_are_the_same_column_in_an_incremental_snapshot(form: dict[str, Any]) -> None:
+    world = World(contacts=60, parameters={"generation": "1", "max_shrink": 1, **form})
+    fill(world, '"half \\ud800": 1, "two\\nlines": 1, "": 1')
+    land(world, 0)
+    world.vendor.append(2)
+    _, manifest = both(world, 1)
+    assert manifest.content["schema"]["changes"] == []
+    assert (manifest.content["incremental"]["based_on"] is None) == bool(form)
 
 
 def test_a_new_contact_that_does_not_fit_ends_an_incremental_run_or_makes_text_of_all_the_list() -> None:
@@ -473,7 +506,7 @@ def test_columns_may_be_rendered_by_a_template(given: Any) -> None:
         ({**CSV, "columns": ["n"], "policies": FieldPolicies.parse(["firstName"])}, "leave out"),
         ({**CSV, "columns": ["n"], "policies": FieldPolicies.parse(None, {"n": "drop"})}, "leave out"),
     ],
-    ids=str,
+    ids=["jsonl", "types in csv", "not kept", "dropped"],
 )
 def test_columns_that_cannot_be_are_refused_before_a_request(parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(ParameterError, match=said):
