@@ -54,7 +54,7 @@ SHARED: dict[str, str] = {
         )
     },
     "test_airflow_ui.py": "browser",
-    **dict.fromkeys(("test_recipes.py", "test_ddl_in_spark.py"), "a lake of many days"),
+    **dict.fromkeys(("test_recipes.py", "test_ddl_in_spark.py"), "many days"),
 }
 """Files whose tests share what takes long to start, and so run in one process: by file, what they share."""
 

@@ -269,7 +269,9 @@ def _sentence(name: str, text: str) -> str:
 
 MORE: Final = {
     "snapshot_date": "operator.md#what-names-the-partition",
+    "columns": "schema.md#fixing-columns-columns",
     "file_format": "formats.md",
+    "on_schema_change": "schema.md#a-value-that-does-not-fit-on_schema_change",
     "replace": "operator.md#replace",
     "allow_backfill": "examples.md#backfill-and-what-it-cant-mean",
     "incremental": "incremental.md",
@@ -314,13 +316,14 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "reader versions": lambda: table(
         ("Engine", "Version", "Reads"),
         [
-            (name, locked("readers")[package], reads)
-            for name, package, reads in (
-                ("DuckDB", "duckdb", "S3"),
-                ("Spark", "pyspark", "a copy in a folder"),
-                ("pyarrow", "pyarrow", "S3"),
-                ("polars", "polars", "S3"),
-                ("pandas", "pandas", "S3, by s3fs"),
+            (name, locked(lock)[package], reads)
+            for name, lock, package, reads in (
+                ("DuckDB", "readers", "duckdb", "S3"),
+                ("DuckDB", "airflow-3.3", "duckdb", "a copy in a folder"),
+                ("Spark", "readers", "pyspark", "a copy in a folder"),
+                ("pyarrow", "readers", "pyarrow", "S3"),
+                ("polars", "readers", "polars", "S3"),
+                ("pandas", "readers", "pandas", "S3, by s3fs"),
             )
         ],
     ),

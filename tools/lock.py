@@ -71,6 +71,7 @@ LOCKS = (
     Lock("docs", ("requirements/docs.in",), options=("--constraints", NEWEST)),
     Lock("iceberg", ("requirements/iceberg.in",), options=("--constraints", NEWEST)),
     Lock("browser", ("requirements/browser.in",), options=("--constraints", NEWEST)),
+    Lock("duckdb", ("requirements/duckdb.in",)),
     Lock("ministack", ("requirements/ministack.in",)),
     Lock("localbucket", ("requirements/localbucket.in",)),
     Lock("rclone", ("requirements/rclone.in",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.commands.bucket import open_place
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         place = open_place(options)
-        table = find_table(place.store, place.prefix)
+        table = find_table(place.store, place.prefix, today=datetime.now(UTC).date())
         statement = create_table(table, name=options.table, database=options.database)
     except ParameterError as err:
         parameter, problem, advice = err.args

@@ -12,7 +12,7 @@ from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import LARGEST_CHUNK
 from airflow_provider_kore.snapshot.layout import CHUNK, MANIFEST_NAME, form_of
 from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest
-from airflow_provider_kore.snapshot.reading import ERASED_FROM
+from airflow_provider_kore.snapshot.reading import is_erased_from
 from airflow_provider_kore.snapshot.rivals import Writer
 from airflow_provider_kore.store.store import read_at_most
 
@@ -180,7 +180,7 @@ def _named(store: ObjectStore, contents: Contents, entry: Mapping[str, Any], lis
         found = found or store.head(key)
         if found is None or found.etag != listed.etag:
             raise Moved
-        if entry.get("sha256") and found.metadata.get(ERASED_FROM) == entry["sha256"]:
+        if is_erased_from(found, entry.get("sha256")):
             status = "behind"
     return File(
         key=key,

@@ -31,13 +31,14 @@ def encoded(name: str) -> bytes:
 class Names:
     """A set of names, as UTF-8."""
 
-    __slots__ = ("_buckets", "_count", "_few", "_sum")
+    __slots__ = ("_buckets", "_count", "_few", "_lengths", "_sum")
 
     def __init__(self, names: Iterable[bytes] = ()) -> None:
         self._few: set[bytes] | None = set()
         self._buckets: dict[bytes, bytearray] = {}
         self._count = 0
         self._sum = 0
+        self._lengths: set[int] = set()
         for name in names:
             self.add(name)
 
@@ -52,6 +53,7 @@ class Names:
         if name in self:
             return False
         self._count += 1
+        self._lengths.add(len(name))
         self._sum += int.from_bytes(hashlib.sha256(name).digest(), "big")
         if self._few is None:
             self._put(name)
@@ -66,6 +68,8 @@ class Names:
     def __contains__(self, name: bytes) -> bool:
         if self._few is not None:
             return name in self._few
+        if len(name) not in self._lengths:
+            return False
         digest = _digest(name)
         bucket = self._buckets.get(digest[:2], b"")
         at = bucket.find(digest)

@@ -51,6 +51,11 @@ def form_in(table: Table, key: str) -> tuple[str, str] | None:
     return (form[0], form[1]) if form is not None else None
 
 
+def form_in_any(spec: ErasureSpec, key: str) -> tuple[str, str] | None:
+    """Return the same for any of the tables that are looked through."""
+    return next((form for table in spec.tables if (form := form_in(table, key)) is not None), None)
+
+
 class Others:
     """Finds and deletes them."""
 

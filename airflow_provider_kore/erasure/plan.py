@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kore.erasure.look import partitions
 from airflow_provider_kore.erasure.others import OldVersions
 from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.parameters import shown
 from airflow_provider_kore.quoting import count, quoted
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Plan:
     """Objects."""
     size: int = 0
     """Bytes of all objects."""
+    values: set[str] = field(default_factory=set)
+    """Ids of the lists and campaigns of which something was found."""
 
     @property
     def rows(self) -> int:
@@ -93,14 +96,30 @@ class Planner:
         :param known: what an earlier try has counted, of objects that may have changed since.
         """
         persons = self._worker.persons
+        plan = Plan()
         for _ in range(_PASSES):
             learned = len(persons.learned)
             plan = self._pass(known)
             if len(persons.learned) == learned:
                 break
             known = {}
+        self._check_there(plan)
         plan.checkpoints = dict(self._others.checkpoints())
         return plan
+
+    def _check_there(self, plan: Plan) -> None:
+        """Raise ParameterError where nothing lies: what is misspelt would pass for erased."""
+        lacking = [each for each in self._spec.contact_list_ids or () if each not in plan.values]
+        if lacking:
+            raise ParameterError(
+                "contact_list_ids",
+                f"has {quoted(repr(lacking[0]))}, of which nothing lies below {self._store.uri(self._spec.prefix)}/",
+                "check its spelling and s3_prefix, or leave it out",
+            )
+        if not plan.listed:
+            raise ParameterError(
+                "s3_prefix", f"is {shown(self._spec.prefix)}, below which nothing lies", "check its spelling"
+            )
 
     def _pass(self, known: dict[str, Known]) -> Plan:
         plan = Plan()
@@ -112,6 +131,7 @@ class Planner:
                 if partition is None:
                     plan.strangers += [each.key for each in objects]
                     continue
+                plan.values.add(partition.value)
                 self._look(partition, objects, known, plan)
         if self._versions:
             plan.old = self._others.versions(plan.rewritten)

@@ -7,37 +7,32 @@ is shown.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import logging
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from airflow_provider_kore import __version__
 from airflow_provider_kore.clock import SystemClock
+from airflow_provider_kore.erasure.final import LastSearch, Searched
 from airflow_provider_kore.erasure.gone import gone_ids
 from airflow_provider_kore.erasure.look import partitions
 from airflow_provider_kore.erasure.names import Pseudonyms, encoded
-from airflow_provider_kore.erasure.others import Others, form_in
+from airflow_provider_kore.erasure.others import Others, form_in_any
 from airflow_provider_kore.erasure.persons import Persons, hashed
-from airflow_provider_kore.erasure.plan import Plan, Planner, check_found, check_hidden, whole
+from airflow_provider_kore.erasure.plan import Plan, Planner, check_found, check_hidden
+from airflow_provider_kore.erasure.possible import abort_uploads, check_possible, try_to_write
 from airflow_provider_kore.erasure.progress import Progress
+from airflow_provider_kore.erasure.receipt import receipt_of, summary_of, told_beforehand, warn_of_mentions
 from airflow_provider_kore.erasure.search import Searcher
 from airflow_provider_kore.erasure.worker import Worker
 from airflow_provider_kore.exceptions import (
     ContentionError,
     ErasureIncompleteError,
     ParameterError,
-    RequestRefusedError,
 )
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.stop import Stop, StoppableClock
-from airflow_provider_kore.store.capabilities import SWAP, honoured_by
-from airflow_provider_kore.store.store import AccessRefused, CallUnsupported
-from airflow_provider_kore.store.upload import abort_leftovers
 from airflow_provider_kore.store.versions import PatientVersionedStore
 
 if TYPE_CHECKING:
@@ -56,25 +51,6 @@ log = logging.getLogger(__name__)
 
 ROUNDS: Final = 3
 """How often what the last search has found is erased, too, because snapshots keep landing."""
-
-MOST_SHOWN: Final = 1_000
-"""Objects that are named in an XCom; the receipt names all."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Searched:
-    """What the last search has come to."""
-
-    objects: int = 0
-    size: int = 0
-    rows: dict[str, int] = field(default_factory=dict)
-    """Rows of persons that are still there, by key."""
-    mentions: list[str] = field(default_factory=list)
-    """Keys of published files in which one of them stands outside of a row of theirs."""
-    strangers: list[str] = field(default_factory=list)
-    """Keys of objects of others that hold a trace of one."""
-    digests: dict[str, str] = field(default_factory=dict)
-    """By the key of each object that was rewritten."""
 
 
 def erase(
@@ -124,12 +100,15 @@ class _Erasure:
         self._worker = Worker(
             spec=spec, store=store, persons=self._persons, policies=policies, stop=stop, clock=clock, teller=teller
         )
+        self._last = LastSearch(spec, self._plain, self._searcher, self._others, stop=stop, teller=teller)
         self._progress = Progress(self._plain, spec.receipt)
         self._erased: dict[str, int] = {}
         """Rows, by key, in all tries."""
         self._started = instant(clock.time())
         self._deleted = {"checkpoints": 0, "versions": 0, "markers": 0, "uploads": 0}
         self._versions: str = "none"
+        self._old_strangers: list[str] = []
+        self._old_searched = 0
         self._missing = 0
 
     def run(self) -> dict[str, Any]:
@@ -137,7 +116,7 @@ class _Erasure:
         progress.read()
         if progress.stage == "done" and spec.generation is not None and not spec.plan_only:
             log.info("This run has erased already: %s.", self._store.uri(spec.receipt))
-            return self._summary(progress.content)
+            return summary_of(spec, self._plain, progress.content, progress.body)
         self._take_given()
         resumed = self._resume()
         self._versions = self._of_versions()
@@ -148,14 +127,15 @@ class _Erasure:
         missing = [] if resumed else self._not_found()
         self._missing = int(progress.content.get("not_found") or 0) if resumed else len(missing)
         if spec.plan_only:
-            return self._told_beforehand(plan, missing)
+            return self._tell(plan, missing)
         if not resumed and spec.on_missing == "fail":
             check_hidden(plan)
             check_found(missing, len(self._persons))
-        self._check_possible(plan)
+        check_possible(spec, self._plain, self._others, plan)
         self._note(plan, "erasing")
-        self._abort_uploads(resumed=resumed)
-        self._try_to_write(plan)
+        own = list(self._erased) if resumed else []
+        self._deleted["uploads"] = abort_uploads(spec, self._plain, own, self._clock.time())
+        try_to_write(self._plain, plan)
         self._log_plan(plan)
         self._erase(plan)
         return self._end(plan, resumed=resumed)
@@ -223,70 +203,17 @@ class _Erasure:
         planner = Planner(self._spec, self._plain, self._worker, self._others, versions=self._versions == "searched")
         return planner.plan(known)
 
-    def _check_possible(self, plan: Plan) -> None:
-        """Refuse what would end half done. Raises ErasureIncompleteError, RequestRefusedError, StorePermissionError."""
-        honoured = honoured_by(self._plain, f"{self._spec.receipt_prefix}/")
-        if SWAP in honoured.ignored or not honoured.usable:
-            raise RequestRefusedError(
-                f"{self._store.uri(self._spec.prefix)}: the store does not honour conditional writes, so an erasure "
-                "could overwrite a snapshot that lands meanwhile. Nothing was changed; docs/s3.md says "
-                "which stores do."
-            )
-        if self._versions == "searched":
-            old = plan.old
-            self._others.check_locks([*((each.key, each.version_id) for each in old.doomed), *old.current.items()])
-
-    def _try_to_write(self, plan: Plan) -> None:
-        """Begin an upload to each list, and abort it: a refusal comes before anything is changed."""
-        places = {key.rpartition("/snapshot_date=")[0]: key for key in plan.rewritten}
-        for key in places.values():
-            try:
-                upload = self._store.create_upload(key, content_type="application/octet-stream")
-            except CallUnsupported:
-                return
-            self._store.abort_upload(upload)
-
-    def _abort_uploads(self, *, resumed: bool) -> None:
-        """Abort uploads that dead tasks have left, for their parts may hold a contact, and those of an earlier try."""
-        before = datetime.fromtimestamp(self._clock.time() - self._spec.staging_expiry, UTC)
-        aborted = []
-        try:
-            for prefix in (prefix for table in self._spec.tables for prefix in table.prefixes):
-                aborted += abort_leftovers(self._plain, prefix, self._is_published, started_before=before)
-            for key in self._erased if resumed else ():
-                aborted += abort_leftovers(self._plain, key, key.__eq__)
-        except (AccessRefused, RequestRefusedError) as err:
-            log.warning("Unfinished uploads of dead tasks are not looked for, and may hold contacts: %s", err)
-        self._deleted["uploads"] += len(aborted)
-
-    def _is_published(self, key: str) -> bool:
-        return form_in_any(self._spec, key) is not None
-
-    def _told_beforehand(self, plan: Plan, missing: list[int]) -> dict[str, Any]:
-        holding = [key for key in plan.strangers if self._has_traces(key)]
-        found = {
-            "plan_only": True,
-            "erasure": self._spec.name,
-            "given": self._of_given(),
-            "not_found": len(missing),
-            "hidden": len(plan.hidden),
-            "rows": plan.rows,
-            "objects": [{"key": key, "rows": each.erased, "bytes": each.size} for key, each in plan.rewritten.items()][
-                :MOST_SHOWN
-            ],
-            "checkpoints": len(plan.checkpoints),
-            "old_versions": len(plan.old.doomed),
-            "versions": self._versions,
-            "strangers": plan.strangers[:MOST_SHOWN],
-            "strangers_with_traces": holding[:MOST_SHOWN],
-            "cost": plan.cost,
-        }
+    def _tell(self, plan: Plan, missing: list[int]) -> dict[str, Any]:
+        """Say what would be done."""
         log.info("Nothing was changed (plan_only): %s would go. %s", count(plan.rows, "row"), json.dumps(plan.cost))
         if missing:
             log.warning("%s of what was given can be found nowhere.", f"{len(missing):,}")
         for each in plan.hidden[:5]:
             log.warning("Phone numbers cannot be found in %s.", each)
-        return found
+        holding = [key for key in plan.strangers if self._has_traces(key)]
+        return told_beforehand(
+            self._spec, self._persons, plan, versions=self._versions, missing=len(missing), holding=holding
+        )
 
     def _has_traces(self, key: str) -> bool:
         opened = self._store.get(key)
@@ -353,6 +280,8 @@ class _Erasure:
         if plan is None:
             self._others.check_locks([(each.key, each.version_id) for each in found.doomed])
         self._others.delete_versions(found)
+        self._old_strangers += [each for each in found.strangers if each not in self._old_strangers]
+        self._old_searched = found.searched
         self._deleted["versions"] += len(found.doomed)
         self._deleted["markers"] += len(found.markers)
 
@@ -379,9 +308,23 @@ class _Erasure:
             searched = self._search_until_clean(sources=True)
         if self._versions == "searched":
             self._delete_versions()
-        receipt = self._receipt(searched, resumed=resumed)
+            searched.strangers += [each for each in self._old_strangers if each not in searched.strangers]
+        warn_of_mentions(searched, self._plain)
+        receipt = receipt_of(
+            spec,
+            self._persons,
+            self._erased,
+            searched,
+            started_at=self._started,
+            ended_at=instant(self._clock.time()),
+            continued=resumed,
+            not_found=self._missing,
+            deleted=dict(self._deleted),  # without the notes of this erasure, which go last
+            versions=self._versions,
+            old_versions_searched=self._old_searched,
+        )
         if searched.strangers:
-            self._progress.write({**self._progress.content, "receipt": {**receipt, "complete": False}})
+            self._progress.write({**self._progress.content, "receipt": receipt})
             raise ErasureIncompleteError(
                 f"{count(len(searched.strangers), 'object')} that this package did not write still "
                 f"{'holds' if len(searched.strangers) == 1 else 'hold'} a trace of someone who was to be forgotten, "
@@ -392,16 +335,15 @@ class _Erasure:
         if self._versions == "searched":
             self._delete_versions()
         log.info("Erased %s; the receipt: %s.", count(receipt["rows_erased"], "row"), self._store.uri(spec.receipt))
-        return self._summary(receipt)
+        return summary_of(spec, self._plain, receipt, self._progress.body)
 
-    def _search_until_clean(self, *, sources: bool) -> _Searched:
+    def _search_until_clean(self, *, sources: bool) -> Searched:
         """Look through every byte; erase what has landed meanwhile. Raises ContentionError."""
         for _ in range(ROUNDS):
-            with self._teller.phase("searching everything again", "objects") as phase:
-                searched = self._search(phase, sources=sources)
-            if not searched.rows:
+            searched = self._last.search(self._erased, sources=sources)
+            if searched.is_clean:
                 return searched
-            dirty = {key.rpartition("/")[0] + "/" for key in searched.rows}
+            dirty = {key.rpartition("/")[0] + "/" for key in (*searched.rows, *searched.untrue)}
             for table in self._spec.tables:
                 for partition, _objects in partitions(self._plain, table):
                     if partition is not None and partition.prefix in dirty:
@@ -411,99 +353,3 @@ class _Erasure:
             f"Contacts that were to be erased keep landing below {self._store.uri(self._spec.prefix)}. Erase them in "
             "Kore.ai first, let the tasks that read these lists end, and clear this task."
         )
-
-    def _search(self, phase: Any, *, sources: bool) -> _Searched:
-        found = _Searched()
-        doomed = dict(self._others.checkpoints())
-        found.rows |= dict.fromkeys(doomed, 1)
-        for number, (key, _) in enumerate(whole(self._plain, self._spec)):
-            self._stop.check()
-            phase.reached(number)
-            form = form_in_any(self._spec, key)
-            if key == self._spec.receipt or (not sources and self._tells(key)):
-                continue
-            opened = self._store.get(key)
-            if opened is None:
-                continue
-            what = self._searcher.look(opened, form)
-            found.objects += 1
-            found.size += what.size
-            if key in self._erased:
-                found.digests[key] = what.sha256
-            if what.rows:
-                found.rows[key] = what.rows
-            elif what.traces and key not in doomed:
-                (found.mentions if form is not None or key.endswith("/_manifest.json") else found.strangers).append(key)
-        return found
-
-    def _tells(self, key: str) -> bool:
-        """Say whether a key lies in a partition that tells who is to be erased."""
-        table = self._spec.tables[-1]
-        start = f"{table.prefix}/" if table.prefix else ""
-        return key.startswith(start) and f"/snapshot_date={self._spec.gone_on}/" in key
-
-    def _of_given(self) -> dict[str, int]:
-        return {"ids": len(self._persons.ids), "phone_numbers": len(self._persons.phones)}
-
-    def _receipt(self, searched: _Searched, *, resumed: bool) -> dict[str, Any]:
-        run = self._spec.run
-        erased = {key: rows for key, rows in sorted(self._erased.items()) if rows}
-        if searched.mentions:
-            log.warning(
-                "%s still %s an id or a number of someone who was forgotten, in a row of another contact or under a "
-                "name that phone_fields does not have; such as %s.",
-                count(len(searched.mentions), "file"),
-                "names" if len(searched.mentions) == 1 else "name",
-                self._store.uri(searched.mentions[0]),
-            )
-        return {
-            "stage": "done",
-            "complete": True,
-            "erasure": self._spec.name,
-            "provider_version": __version__,
-            "run": {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id, "map_index": run.map_index},
-            "started_at": self._started,
-            "ended_at": instant(self._clock.time()),
-            "continued": resumed,
-            "given": self._of_given(),
-            "not_found": self._missing,
-            "rows_erased": sum(erased.values()),
-            "objects": [
-                {"key": key, "rows_erased": rows, "sha256": searched.digests.get(key)} for key, rows in erased.items()
-            ],
-            "deleted": dict(self._deleted),
-            "versions": self._versions,
-            "searched": {
-                "objects": searched.objects,
-                "bytes": searched.size,
-                "prefixes": [
-                    *(prefix for table in self._spec.tables for prefix in table.prefixes),
-                    *self._spec.staging_prefixes,
-                    f"{self._spec.receipt_prefix}/",
-                ],
-                "rows_left": 0,
-                "mentions": searched.mentions,
-                "strangers_with_traces": searched.strangers,
-            },
-        }
-
-    def _summary(self, receipt: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the XCom: the receipt, with no more objects than are worth looking at, and where all of it is."""
-        body = self._progress.body
-        searched = dict(receipt["searched"])
-        for name in ("mentions", "strangers_with_traces"):
-            searched[name] = searched[name][:MOST_SHOWN]
-        return {
-            **{name: value for name, value in receipt.items() if name not in {"schema_version", "stage"}},
-            "objects": list(receipt["objects"])[:MOST_SHOWN],
-            "searched": searched,
-            "plan_only": False,
-            "bucket": self._store.bucket,
-            "receipt_key": self._spec.receipt,
-            "receipt_sha256": hashlib.sha256(body).hexdigest(),
-        }
-
-
-def form_in_any(spec: ErasureSpec, key: str) -> tuple[str, str] | None:
-    """Return format and compression of a published file of any of the tables; None of any other key."""
-    return next((form for table in spec.tables if (form := form_in(table, key)) is not None), None)

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from airflow_provider_kore.formats.columns import id_of
 from airflow_provider_kore.formats.compression import (
     GZIP,
     GZIP_LEVEL,
@@ -18,7 +19,7 @@ from airflow_provider_kore.formats.compression import (
     too_long,
 )
 from airflow_provider_kore.formats.layout import naming_damage
-from airflow_provider_kore.json_text import scan_value
+from airflow_provider_kore.json_text import cells, scan_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,9 +74,11 @@ def _jsonl(
     for number, line in enumerate(lines(decompressed(source, compression))):
         text = line.decode("utf-8")
         row, end = scan_value(text, 0)
-        identifier = row.get(ID) if isinstance(row, dict) else None
-        if not isinstance(row, dict) or end != len(text) or not isinstance(identifier, str):
-            raise ValueError("a row is no JSON object with an _id")
+        if not isinstance(row, dict) or end != len(text):
+            raise ValueError("a row is no JSON object")
+        identifier = row.get(ID)
+        if not isinstance(identifier, str):
+            identifier = id_of(cells(text))
         if persons.is_row(identifier, persons.phones_of(row, text)):
             found.erased += 1
         else:

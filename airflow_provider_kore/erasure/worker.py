@@ -18,13 +18,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from airflow_provider_kore.erasure.look import Contents, File, Moved, Partition, hidden_phones, look_at
+from airflow_provider_kore.erasure.manifests import erased_content
 from airflow_provider_kore.erasure.sift import Sifted, sift
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError
 from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.manifest import Manifest
-from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
 from airflow_provider_kore.snapshot.reading import ERASED_FROM
 from airflow_provider_kore.snapshot.rivals import Writer, instant
 from airflow_provider_kore.store.capabilities import LAGS
@@ -48,13 +48,10 @@ log = logging.getLogger(__name__)
 TURNS: Final = 8
 """How often a partition is looked at anew, because something else writes there, before it is given up."""
 
-MOST_ERASURES: Final = 1_000
-"""That a manifest tells of: the newest."""
-
 _MEMORY: Final = 1 << 20
-_COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
-_KINDS: Final = ("added", "changed", "gone")
 _ATTEMPT: Final = "kore-attempt"
+_LONGEST_CHAIN: Final = 8
+"""Digests of files that a manifest may still describe, because that many erasures went on at once, or were cut off."""
 
 
 @dataclass(slots=True)
@@ -163,8 +160,9 @@ class Worker:
                 entry = self._described(file, stored, digest, sifted.rows) if file.status == "behind" else None
                 return entry, sifted
             self._verify(file, other, sifted)
-            described = str((file.entry or {}).get("sha256") or digest)
-            metadata = dict(stored.metadata) | {_ATTEMPT: secrets.token_hex(4), ERASED_FROM: described}
+            before = stored.metadata.get(ERASED_FROM, "").split(",") if file.status == "behind" else []
+            chain = ",".join([digest, *before][:_LONGEST_CHAIN])
+            metadata = dict(stored.metadata) | {_ATTEMPT: secrets.token_hex(4), ERASED_FROM: chain}
             name = f"kore-{contents.partition.table.file_name}"
             if len(contents.files) == 1 and name in metadata:
                 metadata[name] = str(sifted.rows)
@@ -187,8 +185,8 @@ class Worker:
             "sha256": uploaded.sha256,
             "evidence": uploaded.evidence,
         }
-        before = done.written.get(file.key, {}).get("erased", 0)
-        done.written[file.key] = {"erased": before + sifted.erased, "rows": sifted.rows, "sha256": uploaded.sha256}
+        erased = done.written.get(file.key, {}).get("erased", 0)
+        done.written[file.key] = {"erased": erased + sifted.erased, "rows": sifted.rows, "sha256": uploaded.sha256}
         done.counted[file.key] = Known(uploaded.stored.etag, 0, uploaded.stored.size)
         return entry, sifted
 
@@ -288,6 +286,8 @@ class Worker:
     def _check_dead(self, file: File, contents: Contents) -> None:
         """Raise Moved where no manifest names a file because a snapshot is just landing, for all that is known."""
         found = file.found or self.store.head(file.key)
+        if found is not None and ERASED_FROM in found.metadata:
+            return  # no landing writes that: an earlier erasure has taken it for dead
         modified = found.modified if found is not None else None
         age = self.clock.time() - (modified.timestamp() if isinstance(modified, datetime) else self.clock.time())
         if age < self.spec.staging_expiry:
@@ -325,31 +325,3 @@ def _unconditional(where: str) -> Exception:
         f"{where}: the store refuses conditional writes, without which an erasure could overwrite a snapshot that "
         "lands meanwhile. Erase while nothing lands, with other tools, or on a store that has them: docs/s3.md."
     )
-
-
-def erased_content(
-    manifest: Manifest, entries: dict[str, dict[str, Any]], kinds: Counter[str], digest: str, now: str
-) -> dict[str, Any]:
-    """Return a manifest that says what lies there after an erasure; without a seal, which only a landing can set.
-
-    :param entries: of the files that are other ones now, by key.
-    :param kinds: of a table of changes, how many rows of each kind are left.
-    :param digest: of the manifest that stood there.
-    :param now: ISO 8601.
-    """
-    content = {name: value for name, value in manifest.content.items() if name != "seal"}
-    content["files"] = [entries.get(file["key"], file) for file in manifest.files]
-    rows = sum(int(file["rows"]) for file in content["files"])
-    erased = manifest.rows - rows
-    content |= {name: rows for name in _COUNTS if name in content}
-    if "changes" in content:
-        content |= {name: kinds[name] for name in _KINDS if name in content}
-    before, told, replaces = (content.get(name) for name in ("erased", "erasures", "replaces"))
-    # a later run of this day keeps what the manifest replaces, and not what it says of erasures
-    content["replaces"] = [digest, *(replaces if isinstance(replaces, list) else [])][:MOST_REPLACED]
-    content["erased"] = (before if isinstance(before, int) else 0) + erased
-    content["erasures"] = [
-        *(told if isinstance(told, list) else []),
-        {"erased_at": now, "rows": erased, "manifest_sha256": digest},
-    ][-MOST_ERASURES:]
-    return content

@@ -137,20 +137,23 @@ class ColumnSet:
 
     def copy(self) -> Self:
         """Return the same, to be added to apart from this one."""
-        return self._like(self, self._kinds, self._types)
+        return self._like(self, {})
 
     def settled(self, first: Iterable[str], types: Mapping[str, str]) -> Self:
         """Return the columns of a table: those that come first in their order, then the others that were seen.
 
         :param types: of some of them, by field; they hold all that was seen.
         """
-        return self._like(self, dict.fromkeys([ID, *first, *self._kinds]), types)
+        return self._like(self, types, dict.fromkeys([ID, *first, *self._kinds]))
 
     @classmethod
-    def _like(cls, other: ColumnSet, names: Iterable[str], types: Mapping[str, str]) -> Self:
+    def _like(cls, other: ColumnSet, types: Mapping[str, str], names: Iterable[str] | None = None) -> Self:
+        """Return the same of these names; None: of all."""
         found = cls(typed=other.typed, times=other.times)
         found._types, found.truncated = types, other.truncated
-        for name in names:
+        if names is None:
+            found._kinds, found._characters = dict(other._kinds), other._characters
+        for name in names or ():
             found._begin(name, other._kinds.get(name, NULL))
         return found
 

@@ -54,7 +54,7 @@ def open_catalog(iceberg_conn_id: str, table: str) -> Catalog:
     with iceberg_errors("opening its catalog", table):
         try:
             return load_catalog(iceberg_conn_id, **properties)
-        except ValueError:  # an unknown type, a property that is missing: its text may hold the URI
+        except (ValueError, TypeError, AttributeError, KeyError):  # its text may hold a property
             pass
     raise ConfigError(
         "extra",
@@ -64,10 +64,10 @@ def open_catalog(iceberg_conn_id: str, table: str) -> Catalog:
     )
 
 
-def catalog_properties(connection: Connection) -> dict[str, str]:
-    """Return what pyiceberg is told of a catalog."""
+def catalog_properties(connection: Connection) -> dict[str, Any]:
+    """Return what pyiceberg is told of a catalog: text, but for numbers, which some catalogs want as such."""
     extra: dict[str, Any] = connection.extra_dejson or {}
-    found = {name: _text(value) for name, value in extra.items() if value is not None}
+    found = {name: _spelt(value) for name, value in extra.items() if value is not None}
     if connection.host:
         found["uri"] = connection.host.rstrip("/")
     found.setdefault("type", "rest")
@@ -76,12 +76,12 @@ def catalog_properties(connection: Connection) -> dict[str, str]:
     return found
 
 
-def _secrets(properties: dict[str, str]) -> list[str]:
+def _secrets(properties: dict[str, Any]) -> list[str]:
     """Return what must not stand in a log."""
-    found = [value for name, value in properties.items() if _SECRET.search(name)]
-    found.extend(inside["password"] for value in properties.values() if (inside := _URI_PASSWORD.match(value)))
+    found = [str(value) for name, value in properties.items() if _SECRET.search(name)]
+    found.extend(inside["password"] for value in properties.values() if (inside := _URI_PASSWORD.match(str(value))))
     return [secret for secret in found if secret]
 
 
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _spelt(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value

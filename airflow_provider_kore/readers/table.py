@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
@@ -17,6 +18,7 @@ from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
 
     from airflow_provider_kore.store.store import ObjectStore
 
@@ -45,7 +47,7 @@ class TableColumn(NamedTuple):
     name: str
     """As its files spell it; in jsonl, as the contacts do."""
     type: str | None
-    """One of those that :class:`~airflow_provider_kore.formats.Column` has; None where the format has none."""
+    """One of those that :class:`~airflow_provider_kore.formats.Column` has but ``json``; None: all is text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +106,14 @@ class _Columns:
         return None
 
 
-def find_table(store: ObjectStore, prefix: str) -> Table:
+def find_table(store: ObjectStore, prefix: str, *, today: date | None = None) -> Table:
     """Read what the manifests below a prefix say: of each list the newest, and the older ones while their columns fit.
 
     csv is read by position: a table of several lists has no one definition. In parquet a column must have one type in
     all files. In jsonl all columns are text; where the newest manifest says the table's columns, no older one is read.
 
     :param prefix: of a table, or of one list in it; empty, or ends with a slash.
+    :param today: to say in a note if a snapshot is of a day after tomorrow; None: don't look.
 
     Raises ParameterError if no table lies there, or several; CorruptSnapshotError for a newest manifest that cannot be
     read; what the store raises.
@@ -151,7 +154,10 @@ def find_table(store: ObjectStore, prefix: str) -> Table:
         by_position=by_position,
         first=next(date for date in dates if date > since),
         last=dates[-1],
-        notes=tuple(_notes(unfit, newest.values(), columns.known if file_format == "parquet" else ())),
+        notes=(
+            *_notes(unfit, newest.values(), columns.known if file_format == "parquet" else ()),
+            *_later(dates[-1], today),
+        ),
     )
 
 
@@ -194,6 +200,11 @@ def _notes(unfit: Iterable[tuple[str, str]], newest: Iterable[Manifest], in_parq
             f"Hive's reader of Parquet cannot read a file with a column called {named}: leave the field out, or land "
             "jsonl or csv. Athena was not tried."
         )
+
+
+def _later(last: str, today: date | None) -> Iterable[str]:
+    if today is not None and last > (today + timedelta(days=1)).isoformat():
+        yield f"The snapshot of {last} is later than tomorrow, and seen only when that day has come."
 
 
 def _partitions(store: ObjectStore, prefix: str) -> list[_Partition]:
@@ -247,8 +258,13 @@ def _columns_of(manifest: Manifest) -> dict[str, str | None]:
     schema = manifest.content.get("schema")
     columns = schema["columns"] if schema else manifest.files[0].get("columns") or []
     spelt = "field" if _format_of(manifest) == "jsonl" else "name"
-    found = {str(each.get(spelt, each["name"])): each.get("type") for each in columns}
+    found = {str(each.get(spelt, each["name"])): _stored(each.get("type")) for each in columns}
     return found if len(found) == len(columns) else {}
+
+
+def _stored(kind: object) -> str | None:
+    """Return a type as readers see it: nested values are their JSON text."""
+    return "string" if kind == "json" else None if kind is None else str(kind)
 
 
 def _folder(store: ObjectStore, prefix: str, values: Iterable[tuple[str, str]]) -> str:

@@ -61,9 +61,7 @@ def describe(
         if evidence.contacts and not staging.columns.covers([name])
     ]
     if not past_told:
-        warnings.append(
-            "The last snapshot's manifest could not be read: columns and types are those of this one alone."
-        )
+        warnings.append("The last manifest could not be read: columns and types are those of this snapshot alone.")
     warnings += dataset.warnings(walked.source_state, evidence)
     warnings += [told for name, told in walked.source_state.exposed.items() if spec.policies.hides(name)]
     misfiled = filed_elsewhere(spec.snapshot_date, state.started, title=dataset.title, run_type=spec.run_type)

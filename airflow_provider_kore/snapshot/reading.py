@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from airflow_provider_kore.stop import Stop
-    from airflow_provider_kore.store.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore, StoredObject
 
 ERASED_FROM: Final = "kore-erased-from"
-"""Metadata of a file that an erasure has rewritten: the SHA-256 of the one that the manifest described then."""
+"""Metadata of a file that an erasure has rewritten: the SHA-256 of the one before it, and of those before that which no
+manifest may know to be replaced yet; newest first, with commas between them."""
 
 MEMORY: Final = 1 << 20
 """Bytes of a temporary file that are held in memory, and of an object that are read at once."""
@@ -57,6 +58,11 @@ def fetched(store: ObjectStore, manifest: Manifest, file: Mapping[str, Any], sto
         yield cast("BinaryIO", spool)
 
 
+def is_erased_from(found: StoredObject, sha256: object) -> bool:
+    """Say whether an object is the rest of the file with this digest, after contacts were erased."""
+    return bool(sha256) and sha256 in found.metadata.get(ERASED_FROM, "").split(",")
+
+
 def _blame(store: ObjectStore, manifest: Manifest, file: Mapping[str, Any]) -> None:
     """Say why a file is not what its manifest says. Raises DriftError, CorruptSnapshotError."""
     key = str(file["key"])
@@ -67,7 +73,7 @@ def _blame(store: ObjectStore, manifest: Manifest, file: Mapping[str, Any]) -> N
             f"The snapshot in {store.uri(quoted(partition, 200))}/ was replaced while it was read. Try again."
         )
     there = store.head(key)
-    if there is not None and there.metadata.get(ERASED_FROM) == file.get("sha256"):
+    if there is not None and is_erased_from(there, file.get("sha256")):
         raise DriftError(
             f"Contacts of the snapshot in {store.uri(quoted(partition, 200))}/ are being erased. Try again; if that "
             "stays so, an erasure was cut off, and has to be run again."

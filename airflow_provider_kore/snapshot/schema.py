@@ -27,8 +27,11 @@ class Settled:
 def table_of(spec: SnapshotSpec, past: Past | None) -> Table:
     """Return the columns that the table has already, by its last snapshot, and those that its author wants."""
     last = past.last if past is not None else None
+    columns = columns_of(last.manifest) if last is not None else {}
+    if last is not None and not _has_columns(last.manifest):  # it only names fields: those that are left out need none
+        columns = {name: None for name in columns if not spec.policies.leaves_out(name)}
     return Table(
-        columns=columns_of(last.manifest) if last is not None else {},
+        columns=columns,
         fixed=dict(spec.columns),
         typed=spec.file_format.has_types,
         on_change=spec.on_schema_change,
@@ -47,6 +50,11 @@ def columns_of(manifest: Manifest) -> dict[str, str | None]:
     typed = name is not None and FORMATS[name].has_types
     found = {str(each.get("field", each["name"])): each.get("type") if typed else None for each in columns}
     return found if len(found) == len(columns) <= MAX_COLUMNS else {}
+
+
+def _has_columns(manifest: Manifest) -> bool:
+    name = manifest.content.get("file_format")
+    return name is not None and FORMATS[name].needs_columns
 
 
 def describe_schema(

@@ -13,7 +13,6 @@ import json
 import logging
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from airflow_provider_kore import json_text
@@ -24,11 +23,12 @@ from airflow_provider_kore.exceptions import (
     KoreError,
     SupersededError,
 )
-from airflow_provider_kore.formats import ColumnSet, Table
+from airflow_provider_kore.formats import Table
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.checkpoints import Checkpoints, Chunk, Head, Note, furthest
 from airflow_provider_kore.snapshot.chunks import STORE_FAILS
 from airflow_provider_kore.snapshot.fields import FieldCounts
+from airflow_provider_kore.snapshot.intake import Intake
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.rivals import TOLERATED_FUTURE
 from airflow_provider_kore.snapshot.seal import FIRST
@@ -117,9 +117,7 @@ class Staging:
         """Whether the rows of this walk come after those of the basis."""
         self._checkpoints = Checkpoints(chunks, seal)
         self._clock = clock
-        self._policies = policies
-        self._typed_columns = typed_columns
-        self._table = table or Table()
+        self._intake = Intake(policies=policies, typed=typed_columns, table=table or Table())
         self._meter = meter
         self._stop = stop
         self._unbilled = meter.spent
@@ -135,7 +133,7 @@ class Staging:
         self._rows: list[str] = []
         self._characters = 0
         self._born = 0.0
-        self.columns = self._no_columns()
+        self.columns = self._intake.no_columns()
         self.fields = FieldCounts()
         self.kept_until: int | None = None
         """After an error: the offset at which a retry continues; None: the last rows could not be kept."""
@@ -220,11 +218,11 @@ class Staging:
         :param on_basis: whether it builds on the basis.
         """
         self.discard()
-        self.columns = self._no_columns()
+        self.columns = self._intake.no_columns()
         self.fields = FieldCounts()
         if on_basis and self._basis is not None:
             self.on_basis = True
-            self.columns, self.fields = self._basis.columns(self._no_columns()), self._basis.counts()
+            self.columns, self.fields = self._basis.columns(self._intake.no_columns()), self._basis.counts()
         self._unbilled = self._meter.spent
 
     def add(self, page: Page, state: WalkState) -> None:
@@ -238,19 +236,7 @@ class Staging:
         """
         if not self._rows:
             self._born = self._clock.monotonic()
-        rows, fields, columns = page.records.texts, self.fields, self.columns
-        if not self._policies.unchanged:
-            fields = fields.copy()
-            rows = [self._policies.apply(text, fields) for text in rows]
-            fields.contacts += len(rows)
-            self._policies.check_missing(fields)
-        if self._typed_columns or not self._policies.unchanged:
-            columns = columns.copy()
-            for text in rows:
-                columns.add(text)
-            self._table.check(columns)
-        elif not columns.covers(chain.from_iterable(page.records.values)):
-            columns = _with_new_names(columns, page)
+        rows, fields, columns = self._intake.take(page, self.fields, self.columns)
         # No call between these: Airflow's execution_timeout can come out of any.
         self._rows += rows
         self._state, self.fields, self.columns = state, fields, columns
@@ -391,25 +377,7 @@ class Staging:
     def _take(self, head: Head) -> None:
         self._state, self.columns, self.fields = head.state, head.columns, head.fields
         self._unbilled = self._meter.spent - head.note.spent
-        known, empty = self.columns, self._no_columns()
-        if not self._typed_columns:
-            self.columns = empty
-            self.columns.merge(known)
-        elif (known.typed, known.times) != (empty.typed, empty.times):  # it was another table, and looked for less
-            self.columns = empty
-            for row in self.rows():
-                self.columns.add(row)
-
-    def _no_columns(self) -> ColumnSet:
-        return ColumnSet(typed=self._typed_columns, times=self._table.times)
-
-
-def _with_new_names(columns: ColumnSet, page: Page) -> ColumnSet:
-    found = columns.copy()
-    for record in page.records:
-        if not found.covers(record.value):
-            found.add(record.text)
-    return found
+        self.columns = self._intake.columns_again(head.columns, self.rows())
 
 
 def _on(basis: Basis | None) -> tuple[int, str]:

@@ -178,7 +178,7 @@ def test_a_task_that_is_told_to_stop_ends_in_an_error(bench: Bench, monkeypatch:
 
 
 def test_no_one_is_in_what_airflow_renders_or_keeps_of_the_dag() -> None:
-    with DAG("dag", schedule=None):
+    with DAG("dag", schedule=None) as dag:
         operator = ContactErasureOperator(
             task_id="forget", s3_bucket="lake", contact_ids=["cc-secretive"], phone_numbers=["+4915112345678"]
         )
@@ -187,8 +187,7 @@ def test_no_one_is_in_what_airflow_renders_or_keeps_of_the_dag() -> None:
         from airflow.serialization.serialized_objects import DagSerialization as Serialized  # 3.2 and later
     except ImportError:
         from airflow.serialization.serialized_objects import SerializedDAG as Serialized
-    assert operator.dag is not None
-    kept = json.dumps(Serialized.to_dict(operator.dag), default=str)
+    kept = json.dumps(Serialized.to_dict(dag), default=str)
     assert "forget" in kept
     assert "secretive" not in kept
     assert "4915112345678" not in kept

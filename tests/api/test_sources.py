@@ -35,6 +35,7 @@ from airflow_provider_kore.snapshot.fields import FieldPolicies
 
 if TYPE_CHECKING:
     from airflow_provider_kore.simulator import Simulator
+    from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.walk.source import Source
 
 CAMPAIGNS = 130
@@ -630,3 +631,33 @@ def test_no_number_is_in_an_id_or_a_log(kore: Simulator, caplog: pytest.LogCaptu
     assert all(len(record.id) == 24 and "+1555" not in repr(record) for page in pages for record in page.records)
     assert "+1555" not in caplog.text
     assert json.dumps("+15550000000") not in repr(pages)
+
+
+# --- The table over days ----------------------------------------------------------------------------------------------
+
+
+def of_columns(manifest: Manifest) -> dict[str, str | None]:
+    return {each["name"]: each["type"] for each in manifest.content["schema"]["columns"]}
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet", "jsonl"])
+def test_every_kind_of_snapshot_goes_on_with_its_last_columns(
+    kore: Simulator, landing: Landing, file_format: str
+) -> None:
+    days = [f"2026-01-0{day}" for day in (2, 3, 4)]
+    first = landing.take(file_format=file_format, snapshot_date=days[0])
+    before = of_columns(first)
+    key = f"{first.keys[0].rpartition('/')[0]}/_manifest.json"
+    told = json.loads(landing.store.bodies(key)[key])
+    assert (told["previous"], told["replaces"], told["schema"]["from"]) == (None, [], None)
+    more = [*told["schema"]["columns"], {"name": "of old", "type": "int64" if file_format == "parquet" else None}]
+    told["schema"]["columns"] = more
+    landing.store.put(key, json.dumps(told).encode(), content_type="application/json")
+    second = landing.take(file_format=file_format, snapshot_date=days[1])
+    of_old = {"csv": "string", "parquet": "int64", "jsonl": None}[file_format]
+    assert list(of_columns(second).items()) == [*before.items(), ("of old", of_old)]
+    assert second.content["schema"]["changes"] == []
+    assert second.content["previous"]["snapshot_id"] == first.snapshot_id
+    if file_format == "parquet":
+        (body,) = landing.store.bodies(second.keys[0]).values()
+        assert pyarrow.parquet.read_schema(io.BytesIO(body)).names == list(of_columns(second))

@@ -184,6 +184,21 @@ def test_a_landing_at_any_moment_of_an_erasure_leaves_one_true_snapshot(form: st
         landed.hold(process.manifest)
 
 
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("form", ["one file", "split"])
+def test_another_erasure_at_any_moment_of_an_erasure_leaves_one_true_snapshot(form: str) -> None:
+    tried = Landed.and_left(form).forget()
+    for at in range(1, tried + 1):
+        landed = Landed.and_left(form)
+        other = Landed.__new__(Landed)
+        other.world, other.who = landed.world, landed.world.vendor.ids[5]
+        with suppress(ContentionError):
+            landed.forget(at, other.forget)
+        landed.forget()
+        landed.hold(None)
+        other.hold(None)
+
+
 def test_the_run_that_landed_finds_its_own_again_after_an_erasure_and_another_run_replaces_it() -> None:
     for form in FORMS.values():
         landed = Landed(**form, generation=3)

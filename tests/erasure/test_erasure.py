@@ -597,6 +597,26 @@ def test_a_list_that_unpacks_to_any_length_is_refused(monkeypatch: pytest.Monkey
         listed(gzip.compress(b'{"_id": "cc-aaaaaa"}\n' * 100_000))
 
 
+def test_a_list_or_a_prefix_that_is_misspelt_is_named() -> None:
+    store = VersionedMemoryStore()
+    land(store, DAYS[0], rows())
+    with pytest.raises(ParameterError, match=r"'contact_list_ids': has 'cl-l', of which nothing lies below"):
+        forget(store, ids(WHO), contact_list_ids=["cl-1", "cl-l"])
+    with pytest.raises(ParameterError, match=r"'s3_prefix': is 'kore/list', below which nothing lies"):
+        forget(store, ids(WHO), s3_prefix="kore/list", plan_only=True)
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_file_may_be_left_without_rows(file_format: str) -> None:
+    store = VersionedMemoryStore()
+    land(store, DAYS[0], rows()[:2], file_format=file_format)
+    forget(store, ids(*(row["_id"] for row in rows()[:2])))
+    content = manifest_of(store, DAYS[0])
+    hold_true(store, content)
+    assert content["contacts"] == 0
+    assert rows_in(store, content) == []
+
+
 def test_no_one_is_no_erasure() -> None:
     store = VersionedMemoryStore()
     land(store, DAYS[0], rows())

@@ -178,13 +178,12 @@ def test_a_retry_reads_no_file_again_that_holds_no_one(variant: str) -> None:
     store, given, parameters = world(variant)
     for number in range(5):
         land(store, f"2025-02-0{number + 1}", OTHERS)
-    last = len(store.effects)
     probe = store.clone()
     forget(probe, given, **parameters)
     puts = [
         n for n, effect in enumerate(probe.effects, start=1) if effect.name == "put" and "_erasures" not in effect.key
     ]
-    store.crash_at(puts[0] + last, "after", Killed())
+    store.crash_at(puts[0], "after", Killed())
     with pytest.raises(Killed):
         forget(store, given, **parameters)
     retried = store.reopen()
@@ -204,3 +203,24 @@ def test_a_receipt_of_which_airflow_never_heard_is_found_by_the_retry() -> None:
     assert erase(cleared, store, given, clock=FakeClock())["not_found"] == 1
     assert RUN.digest not in str(store.bodies().keys())
     assert partition("cl-1", DAYS[0]) in str(store.bodies().keys())
+
+
+def test_an_erasure_that_was_cut_off_is_explained_by_the_next_one_of_anybody() -> None:
+    store, given, parameters = world("split")
+    probe = store.clone()
+    forget(probe, given, **parameters)
+    puts = [n for n, effect in enumerate(probe.effects, start=1) if effect.name == "put" and "/contacts-" in effect.key]
+    assert len(puts) == 2
+    store.crash_at(puts[0], "after", Killed())
+    with pytest.raises(Killed):
+        forget(store, given, **parameters)
+    other = spec(generation="of another task")
+    receipt = erase(other, store.reopen(), ids(OTHERS[0]["_id"]), clock=FakeClock())
+    assert receipt["rows_erased"] == 1
+    content = manifest_of(store, DAYS[0])
+    hold_true(store, content)
+    assert content["erased"] == 2
+    assert GONE.encode() in b"".join(unpacked(body) for body in store.bodies().values()), "theirs is not done yet"
+    forget(store.reopen(), given, **parameters)
+    hold_true(store, manifest_of(store, DAYS[0]))
+    nowhere(store, GONE, OTHERS[0]["_id"])

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_kore.formats import FORMATS, ColumnSet, FormatChoice, parse_format
-from airflow_provider_kore.formats.parquet import ROWS_PER_GROUP
+from airflow_provider_kore.formats.row_groups import ROWS_PER_GROUP
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -81,7 +81,7 @@ class Lake:
         from pyiceberg.catalog import load_catalog
         from pyiceberg.exceptions import NamespaceAlreadyExistsError
 
-        catalog = load_catalog("lake", **self.properties)
+        catalog = load_catalog("iceberg_default", **self.properties)
         with suppress(NamespaceAlreadyExistsError):
             catalog.create_namespace(TABLE.partition(".")[0])
         return catalog

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import debian_packages
-import lake
+import many_days
 import pytest
 import recipes
 import s3_servers
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lake.Lake]:
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[many_days.Lake]:
     """A moto of its own: recipes name the bucket, and other tests do what they like in theirs."""
     with (
         s3_servers.moto(tmp_path_factory.mktemp("moto-lake")) as server,
         Simulator(max_limit=5_000, requests_per_minute=0, requests_per_hour=0) as kore,
     ):
-        server.bucket(lake.BUCKET)
-        for file_format, form in lake.FORMS.items():
-            lake.land(kore, server, "cl-81", **form)
-            lake.land(kore, server, "cl-82", **form, **lake.OTHERS[file_format])
-        lake.land(kore, server, "cl-83", **lake.FORMS["csv"])
-        lake.land(kore, server, "cl-84", **lake.FORMS["parquet"])
+        server.bucket(many_days.BUCKET)
+        for file_format, form in many_days.FORMS.items():
+            many_days.land(kore, server, "cl-81", **form)
+            many_days.land(kore, server, "cl-82", **form, **many_days.OTHERS[file_format])
+        many_days.land(kore, server, "cl-83", **many_days.FORMS["csv"])
+        many_days.land(kore, server, "cl-84", **many_days.FORMS["parquet"])
         copy = tmp_path_factory.mktemp("lake")
-        lake.copy(server, copy)
-        yield lake.Lake(server, copy)
+        many_days.copy(server, copy)
+        yield many_days.Lake(server, copy)
 
 
 @pytest.fixture(scope="session")
-def printed(landed: lake.Lake) -> dict[str, str]:
+def printed(landed: many_days.Lake) -> dict[str, str]:
     """The statements of ``ddl``, by ``FORMAT LIST``."""
-    return {each: create_table(lake.table_of(landed.server, *each.split())) for each in lake.DEFINED}
+    return {each: create_table(many_days.table_of(landed.server, *each.split())) for each in many_days.DEFINED}
 
 
 @pytest.fixture(scope="session")
 def found(
-    landed: lake.Lake, printed: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    landed: many_days.Lake, printed: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], recipes.Rows]:
     """What an engine reads; each runs once, when it is first asked for, and Hive within Spark."""
 
@@ -57,9 +57,9 @@ def found(
         if engine == "spark":
             debian_packages.require({"java": "default-jre-headless"})
             for name, statement in [*printed.items(), ("csv cl-83 backslash", _without_escape(printed["csv cl-83"]))]:
-                if name not in lake.NOT_IN_HIVE:
-                    there = statement.replace(f"s3://{lake.BUCKET}/", f"file://{landed.copy}/{lake.BUCKET}/")
-                    days = json.dumps(list(lake.LISTS[name.split()[1]]))
+                if name not in many_days.NOT_IN_HIVE:
+                    there = statement.replace(f"s3://{many_days.BUCKET}/", f"file://{landed.copy}/{many_days.BUCKET}/")
+                    days = json.dumps(list(many_days.LISTS[name.split()[1]]))
                     tasks.append(recipes.Task("hive", f"hive {name}", there, days))
         return recipes.run(tasks, tmp_path_factory.mktemp(engine), landed.server)
 

@@ -51,8 +51,12 @@ class Task(NamedTuple):
 
 
 def tasks_of(engine: str, server: S3Server, copy: Path) -> list[Task]:
-    """Return an engine's recipes, for both lists; called ``FORMAT LIST``."""
-    return [
+    """Return an engine's recipes, for both lists: ``FORMAT LIST``. DuckDB has one for all lists, too: ``all``."""
+    more = []
+    if engine == "duckdb":
+        setup, code = (_adapted(each, server, copy, "*") for each in _code(engine, "jsonl"))
+        more = [Task(engine, "all", setup, code)]
+    return more + [
         Task(
             engine,
             f"{file_format} {contact_list}",
@@ -82,6 +86,11 @@ def run(tasks: list[Task], folder: Path, server: S3Server) -> Rows:
         ]
         for task in tasks
     }
+
+
+def query(file_format: str, contact_list: str, copy: Path) -> str:
+    """Return DuckDB's query, for a copy in a folder."""
+    return blocks()[f"duckdb {file_format}"].replace("s3://", f"{copy}/").replace("cl-81", contact_list)
 
 
 def _code(engine: str, file_format: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_store import MemoryStore
 
-from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
+from airflow_provider_kore.exceptions import CorruptSnapshotError, KoreError, ParameterError
 from airflow_provider_kore.readers.athena import column_names, create_table, literal
 from airflow_provider_kore.readers.table import find_table
 
 LIST = "kore/contact_lists/contact_list_id=cl-81/"
 TABLE = "kore/contact_lists/"
+KINDS = ("string", "json", "int64", "double", "boolean", "timestamp[ms, UTC]", None)
+hostile = st.text(max_size=20) | st.text("aA_ `'\"\\\n\r\0\u202e😀.,;{}$", max_size=12)
 
 
 def manifest(
@@ -98,8 +101,10 @@ def test_a_parquet_column_of_another_type_is_left_out_and_one_that_is_gone_is_ke
     store = store_of(
         days(
             d1=manifest("_id", text, **typed),
-            d2=manifest("_id", ("old", "json"), number, **typed),
-            d3=manifest("_id", number, ("at", "timestamp[ms, UTC]"), ("yes", "boolean"), ("x", "double"), **typed),
+            d2=manifest("_id", ("old", "json"), ("wide", "json"), number, **typed),
+            d3=manifest(
+                "_id", "wide", number, ("at", "timestamp[ms, UTC]"), ("yes", "boolean"), ("x", "double"), **typed
+            ),
         )
     )
     table = find_table(store, LIST)
@@ -107,7 +112,8 @@ def test_a_parquet_column_of_another_type_is_left_out_and_one_that_is_gone_is_ke
         "Snapshots up to 2026-01-01 are left out: of the one of that day, its column 'n' is string, not int64.",
     )
     assert columns_in(create_table(table)) == {
-        "_id": "string", "n": "bigint", "at": "timestamp", "yes": "boolean", "x": "double", "old": "string",
+        "_id": "string", "wide": "string", "n": "bigint",
+        "at": "timestamp", "yes": "boolean", "x": "double", "old": "string",
     }  # fmt: skip
 
 
@@ -156,6 +162,15 @@ TYPES = {kind: manifest("_id", ("n", kind), file_format="parquet") for kind in (
 SPACED = {name[0]: manifest("_id", name, file_format="parquet") for name in ("a b", "b")}
 
 
+def test_every_partition_key_above_the_date_is_asked_for() -> None:
+    folder = "kore/campaigns/stream_id=st-1/campaign_type=voice/snapshot_date=2026-01-01/"
+    statement = create_table(find_table(store_of({folder: manifest("_id", "name")}), "kore/campaigns/"))
+    assert re.findall(r"'projection\.(\w+)\.type' = '(\w+)'", statement) == [
+        ("stream_id", "injected"), ("campaign_type", "injected"), ("snapshot_date", "date"),
+    ]  # fmt: skip
+    assert "  `stream_id` string,\n  `campaign_type` string,\n  `snapshot_date` string\n)" in statement
+
+
 @pytest.mark.parametrize(
     ("prefix", "manifests", "said"),
     [
@@ -190,6 +205,48 @@ def test_a_newest_manifest_that_says_no_columns_is_an_error(newest: dict[str, An
         find_table(store_of(days(d1=manifest("_id"), d2=newest)), LIST)
 
 
+def test_a_day_that_is_not_yet_in_the_range_is_told() -> None:
+    store = store_of(days(d1=manifest("_id"), d3=manifest("_id")))
+    assert find_table(store, LIST, today=date(2026, 1, 2)).notes == ()
+    assert find_table(store, LIST, today=date(2026, 1, 1)).notes == (
+        "The snapshot of 2026-01-03 is later than tomorrow, and seen only when that day has come.",
+    )
+
+
+def test_no_more_manifests_are_read_than_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_kore.readers.table.MOST_MANIFESTS", 2)
+    found = find_table(store_of(days(**{f"d{day}": manifest("_id") for day in range(1, 6)})), LIST)
+    assert (found.first, len(found.notes)) == ("2026-01-03", 1)
+    with pytest.raises(ParameterError, match="holds 3 lists"):
+        find_table(store_of(lists(a=manifest("_id"), b=manifest("_id"), c=manifest("_id"))), TABLE)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*manifest("_id"), "schema", "columns_truncated"]), json_values, max_size=3),
+    st.lists(json_values | st.fixed_dictionaries({"name": hostile, "type": st.sampled_from(KINDS)}), max_size=3),
+    st.booleans(),
+)
+def test_whatever_stands_in_a_manifest_is_a_definition_or_our_own_error(
+    members: dict[str, Any], columns: list[Any], older: bool
+) -> None:
+    hostile_one = {**manifest("_id", file_format="parquet"), **members}
+    hostile_one["files"] = [{"key": "a", "rows": 0, "columns": [{"name": "_id", "type": "string"}, *columns]}]
+    both = (hostile_one, manifest("_id", file_format="parquet"))
+    store = store_of(days(d1=both[not older], d2=both[older]))
+    try:
+        said = create_table(find_table(store, LIST)).replace("\n", "")
+    except KoreError as err:
+        said = str(err)
+    assert said.isprintable()
+
+
 def test_more_columns_than_a_statement_holds_are_refused() -> None:
     store = store_of(days(d1=manifest("_id", *(f"{number:0200d}" for number in range(1_300)))))
     with pytest.raises(ParameterError, match="and Athena takes 262,144"):
@@ -210,9 +267,6 @@ def unescaped(text: str) -> str:
     r"""Read a literal as Hive does: ``\uXXXX`` is a unit of UTF-16."""
     units = re.sub(r"\\u(....)", lambda found: chr(int(found[1], 16)), text[1:-1])
     return units.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-
-
-hostile = st.text(max_size=20) | st.text("aA_ `'\"\\\n\r\0\u202e😀.,;{}$", max_size=12)
 
 
 @given(hostile)

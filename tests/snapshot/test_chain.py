@@ -152,3 +152,16 @@ def test_a_last_manifest_that_cannot_be_had_ends_a_run_with_a_guard_before_its_f
     with pytest.raises(type(error)):
         process.run()
     assert not [effect for effect in process.effects if effect.startswith("http")]
+
+
+@pytest.mark.parametrize("form", [{}, {"incremental": True}, {"max_shrink": 1}], ids=str)
+def test_what_stands_is_listed_once_in_a_run_and_each_manifest_read_once(form: dict[str, Any]) -> None:
+    world = World(contacts=40, parameters=form)
+    land(world, DAYS[0])
+    land(world, DAYS[1], run=OTHER_RUN, try_number=1)
+    world.clock.now += 60
+    process = world.finish(snapshot_date=DAYS[2], try_number=1)
+    prefix = world.layout.list_prefix
+    assert process.effects.count(f"list {prefix}") == 1
+    others = [effect for effect in process.effects if effect.startswith("get") and "_manifest" in effect]
+    assert others == [f"get {key_of(DAYS[1])}"]

@@ -6,11 +6,13 @@ import csv
 import gzip
 import io
 import json
+import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from model_vendor import append, exchange
-from model_world import OTHER_RUN, World
+from model_world import OTHER_RUN, RUN, World
 from pyarrow import parquet
 
 from airflow_provider_kore.exceptions import (
@@ -250,6 +252,16 @@ def test_a_table_that_changes_its_format_keeps_names_and_order_and_types_from_wh
     assert columns(land(world, 4, file_format="csv")) == columns(second)
 
 
+def test_fields_of_a_table_without_columns_get_none_where_they_are_left_out_now() -> None:
+    world = World(contacts=8)
+    fill(world, '"b": 1, "a": 1.5')
+    land(world, 1)
+    policies = FieldPolicies.parse(["firstName", "a"])
+    assert columns(land(world, 2, file_format="csv", policies=policies)) == ["_id", "firstName", "a"]
+    whole = land(world, 3, file_format="csv")
+    assert columns(land(world, 4, file_format="csv", policies=policies)) == columns(whole), "each keeps its place"
+
+
 def test_manifests_of_before_are_gone_on_from_as_well() -> None:
     world = World(contacts=8, parameters=PARQUET)
     fill(world, '"n": 1')
@@ -325,16 +337,17 @@ def test_names_that_a_file_spells_otherwise_are_one_column_over_days(form: dict[
 # --- Incremental ------------------------------------------------------------------------------------------------------
 
 
-def both(world: World, day: int) -> tuple[Process, Manifest]:
+def both(world: World, day: int, **changes: Any) -> tuple[Process, Manifest]:
     """Land a day incrementally, and as a walk over all of the list would."""
     world.clock.now += 86_400
     ahead = world.bucket.clone()
-    process = world.process(snapshot_date=DAYS[day], try_number=1, incremental=True)
+    changes |= {"snapshot_date": DAYS[day], "try_number": 1}
+    process = world.process(**changes, incremental=True)
     process.run()
     assert process.manifest is not None
     mine = [world.bucket.bodies(key)[key] for key in process.manifest.keys]
     kept, world.bucket = world.bucket, ahead
-    whole = world.finish(snapshot_date=DAYS[day], try_number=1, incremental=False).manifest
+    whole = world.finish(**changes, incremental=False).manifest
     assert whole is not None
     assert mine == [ahead.bodies(key)[key] for key in whole.keys]
     left, right = process.manifest.content["schema"], whole.content["schema"]
@@ -494,3 +507,51 @@ def test_dates_of_a_table_need_not_be_landed_in_order() -> None:
         assert found[: len(known)] == known
         known = found
     assert known == [*OWN, "x0", "x1", "x2", "x3"]
+
+
+# --- At random --------------------------------------------------------------------------------------------------------
+
+DRIFTS = [
+    '"n": {}',
+    '"n": {}.5',
+    '"t": true',
+    '"j": [{}]',
+    '"j": "x"',
+    '"s": "{}"',
+    '"s": null',
+    '"new {}": 1',
+    '"at": "2026"',
+]
+
+
+def drift(world: World, chance: random.Random, number: int) -> None:
+    """Append contacts, and give some of those that are new a field."""
+    at = len(world.vendor._held)
+    world.vendor.append(chance.randint(0, 6))
+    for contact in world.vendor._held[at:]:
+        members = {chance.choice(DRIFTS).format(number) for _ in range(chance.randint(0, 2))}
+        names = {member.partition(":")[0] for member in members}
+        if members and len(names) == len(members):
+            contact.text = f"{contact.text[:-1]}, {', '.join(sorted(members))}}}"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_days_land_incrementally_as_a_walk_over_all_of_the_list_lands_them(seed: int) -> None:
+    """The same bytes and the same schema, in each format, with dates that are landed again and lists that drift."""
+    chance = random.Random(seed)  # noqa: S311
+    form = [CSV, PARQUET, {**PARQUET, "rows_per_file": 7}, {}][seed % 4]
+    world = World(
+        contacts=40,
+        parameters={**form, "generation": "1", "max_shrink": 1, "probes": 1, "on_schema_change": "text"},
+    )
+    drift(world, chance, 0)
+    known = columns(land(world, 1))
+    built_on = 0
+    for number in range(1, 6):
+        drift(world, chance, number)
+        _, manifest = both(world, chance.choice([number + 1, number + 1, 1]), run=replace(RUN, run_id=f"run {number}"))
+        assert columns(manifest)[: len(known)] == known
+        known = columns(manifest)
+        check_files(world, manifest)
+        built_on += manifest.content["incremental"]["based_on"] is not None
+    assert built_on

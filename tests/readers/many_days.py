@@ -58,35 +58,30 @@ def _first_day() -> Iterator[dict[str, Any]]:
 
 
 def _second_day() -> Iterator[dict[str, Any]]:
-    """Yield contacts with a field that is null all day, a new one, and their fields in another order."""
+    """Yield contacts with a new field, and their fields in another order; what is typed is null all day."""
     for number, note in enumerate(NOTES):
         yield {
-            "_id": f"cc-{number:06d}",
-            "createdAt": STAMP,
-            "phoneNumber": "0151",
-            "note": note,
-            "score": number,
-            "optIn": False,
-            "tags": [],
-            "region": NOTES[-1 - number],
-            "nickname": None,
             "extra": number,
+            "region": NOTES[-1 - number],
+            "note": note,
+            "_id": f"cc-{number:06d}",
+            "nickname": None,
+            "createdAt": None,
+            "score": None,
+            "phoneNumber": "0151",
         }
 
 
 def _fourth_day() -> Iterator[dict[str, Any]]:
+    """Yield contacts with fractions where there were whole numbers, and a text where all was null."""
     for number, note in enumerate(NOTES):
         yield {
+            "nickname": note,
             "_id": f"cc-{number:06d}",
             "createdAt": STAMP,
-            "phoneNumber": None,
-            "note": None,
-            "score": 7,
-            "optIn": True,
-            "tags": {},
-            "region": "05",
-            "nickname": note,
             "extra": 2**53 + number,
+            "score": number + 0.25,
+            "optIn": True,
         }
 
 
@@ -97,6 +92,7 @@ DAYS: dict[str, list[str]] = {
         "2026-01-02": _second_day(),
         "2026-01-03": iter(()),
         "2026-01-04": _fourth_day(),
+        "2026-01-05": iter(()),
     }.items()
 }
 """The contacts of ``cl-81``, as the server sends them."""
@@ -139,10 +135,13 @@ LISTS = {
     "cl-84": {date: list(_odd(day, _PARSED)) for day, date in enumerate(("2026-01-01", "2026-01-02"))},
 }
 
+SCORE = [{"name": "score", "type": "double"}]
+"""What an author says beforehand where whole numbers may become fractions."""
+
 FORMS: dict[str, dict[str, Any]] = {
     "jsonl": {"s3_prefix": "kore/contact_lists", "file_format": "jsonl"},
     "csv": {"s3_prefix": "kore/csv", "file_format": "csv"},
-    "parquet": {"s3_prefix": "kore/parquet", "file_format": "parquet"},
+    "parquet": {"s3_prefix": "kore/parquet", "file_format": "parquet", "columns": SCORE},
 }
 """How list ``cl-81`` lands, by the format that a recipe reads."""
 

@@ -1,0 +1,140 @@
+"""What readers of the table see, while it is committed to and afterwards: pyiceberg's own, and DuckDB."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import textwrap
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from environment import make_environment, newest_python
+from lake import DAY, NEXT, TABLE, LocalLake, contacts
+
+if TYPE_CHECKING:
+    import duckdb
+    from lake import Lake
+    from pyiceberg.table import Table
+
+ROOT = Path(__file__).parents[2]
+TAGS = (f"kore-{DAY}", f"kore-{NEXT}")
+LISTS = ("cl-1", "cl-2", "cl-3")
+
+
+def test_readers_beside_commits_see_each_day_whole_and_never_a_moment_without_it(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    lake.commit([lake.land(contacts(1, 2), contact_list_id=name) for name in LISTS])
+    ended = threading.Event()
+    seen: list[list[tuple[str, int]]] = []
+
+    def read() -> None:
+        catalog = lake.catalog()
+        while not ended.is_set():
+            found = catalog.load_table(TABLE).scan(selected_fields=("contact_list_id", "score")).to_arrow()
+            seen.append(sorted((row["contact_list_id"], row["score"]) for row in found.to_pylist()))
+
+    readers = [threading.Thread(target=read, daemon=True) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    versions = [[1, 2]]
+    for version in range(1, 6):
+        versions.append([10 * version, 10 * version + 1, 10 * version + 2])
+        lake.commit([lake.land(contacts(*versions[-1]), contact_list_id=name) for name in LISTS])
+    ended.set()
+    for reader in readers:
+        reader.join(timeout=60)
+    whole = [[(name, score) for name in LISTS for score in version] for version in versions]
+    assert seen
+    assert all(each in whole for each in seen)
+
+
+def test_every_version_of_the_table_holds_each_list_and_a_tag_is_the_table_as_that_day_left_it(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    lake.commit(lake.land(contacts(1, 2)))
+    lake.commit(lake.land(contacts(1, 3), day=NEXT))
+    lake.commit(lake.land(contacts(4)))  # the first day again
+    next_day = [("cl-1", NEXT, "ct-1"), ("cl-1", NEXT, "ct-3")]
+    assert lake.ids(f"kore-{NEXT}") == [("cl-1", DAY, "ct-1"), ("cl-1", DAY, "ct-2"), *next_day]
+    assert lake.ids(f"kore-{DAY}") == [("cl-1", DAY, "ct-4"), *next_day]
+    for snapshot in lake.table().metadata.snapshots:
+        assert DAY in {row[1] for row in lake.ids(snapshot.snapshot_id)}
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "csv"])
+def test_duckdb_reads_what_was_committed(lake: Lake, file_format: str) -> None:
+    lake.commit(lake.land(contacts(1, 2, 3, name="Zoë")))
+    lake.commit(lake.land(contacts(2, 3, 4, name="Zoë", vip=True), day=NEXT, file_format=file_format))
+    connection: duckdb.DuckDBPyConnection = lake.table().scan().to_duckdb("contacts")
+    told = connection.sql(
+        """
+        select snapshot_date::varchar, count(*), sum(score), min(createdAt)::date::varchar, any_value(vip::varchar)
+        from contacts group by 1 order by 1
+        """
+    ).fetchall()
+    assert told == [(DAY, 3, 6, "2026-11-01", None), (NEXT, 3, 9, "2026-11-01", "true")]
+
+
+READ = """
+import json, sys
+import duckdb
+from duckdb_extensions import import_extension
+
+connection = duckdb.connect()
+connection.execute("set TimeZone = 'UTC'")
+for name in ("avro", "iceberg"):
+    import_extension(name)
+    connection.execute(f"load {name}")
+questions = json.load(sys.stdin)
+print(json.dumps([connection.sql(each).fetchall() for each in questions]))
+"""
+
+
+@pytest.mark.slow
+def test_duckdbs_own_reader_of_iceberg_sees_the_same_table_and_the_same_tags(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    lake.commit(lake.land(contacts(1, 2, **{"a b": 1, "a_x20b": 2})), lake.land(contacts(7), contact_list_id="cl-2"))
+    lake.commit(lake.land(contacts(1, 3, vip=True), day=NEXT, file_format="jsonl"))
+    lake.commit(lake.land(contacts(4)))
+    table = lake.table()
+    tags = {name: ref.snapshot_id for name, ref in table.refs().items()}
+    source = f"'{table.metadata_location.removeprefix('file://')}'"
+    columns = "contact_list_id, snapshot_date::varchar, _id"
+    at = [f"{source}, snapshot_from_id={tags[name]}" for name in TAGS]
+    questions = [
+        *(f"select {columns} from iceberg_scan({each}) order by all" for each in (source, *at)),  # noqa: S608
+        f"""select "a b", "a_x20b", score, createdAt::varchar from iceberg_scan({at[1]}) where _id = 'ct-2'""",  # noqa: S608
+    ]
+    python = make_environment(ROOT / ".cache" / "duckdb", ["duckdb"], newest_python(), project=False)
+    told = subprocess.run(
+        [python, "-c", READ], input=json.dumps(questions), check=True, capture_output=True, text=True, timeout=120
+    )
+    now, *of_tags, [values] = json.loads(told.stdout)
+    assert [tuple(row) for row in now] == lake.ids()
+    assert [[tuple(row) for row in each] for each in of_tags] == [lake.ids(name) for name in TAGS]
+    assert values == [1, 2, 2, "2026-11-01 08:00:00+00"]
+
+
+def test_what_was_replaced_is_out_of_reach_once_tags_are_moved_and_snapshots_expired(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    address = lake.land(contacts(1, 2))
+    lake.commit(address)
+    lake.commit(lake.land(contacts(1), day=NEXT))
+    lake.commit(lake.land(contacts(1)))  # the second contact was erased from the first day
+    assert ("cl-1", DAY, "ct-2") in lake.ids(f"kore-{NEXT}")  # a tag holds all days as they were then
+    forget(lake.table())
+    table = lake.table()
+    assert {ref.snapshot_id for ref in table.refs().values()} == {table.metadata.current_snapshot_id}
+    assert len(table.metadata.snapshots) == 1
+    assert len({row["file_path"] for row in table.inspect.all_files().to_pylist()}) == 2
+    assert len([each for each in lake.objects() if each.endswith(".parquet")]) == 3  # until an engine removes it
+    assert lake.commit(address).snapshot_id is None
+
+
+def forget(table: Table) -> None:
+    """Do what docs/iceberg.md prints."""
+    page = (ROOT / "docs" / "iceberg.md").read_text(encoding="utf-8")
+    blocks = [each.partition("```")[0] for each in page.split("```python\n")[1:]]
+    [code] = [each for each in blocks if "expire_snapshots" in each]
+    exec(compile(textwrap.dedent(code), "iceberg.md", "exec"), {"table": table})  # noqa: S102
