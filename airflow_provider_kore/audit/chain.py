@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.audit.manifests import Read
 
+    _Find = Callable[[str, Callable[["Link"], bool]], "Link | None"]
+
 _DAYS_SHOWN: Final = 5
 
 
@@ -35,6 +37,8 @@ class Link:
     based_on: Mapping[str, Any] | None
     chained: bool
     """Whether it was written by a version that chains, as far as it can be read."""
+    digested: bool
+    """And by one that adds a digest."""
 
     @classmethod
     def of(cls, read: Read, where: str) -> Link:
@@ -53,6 +57,7 @@ class Link:
             previous=_named(content.get("previous"), "manifest", "manifest_sha256"),
             based_on=_named(incremental.get("based_on")),
             chained=read.manifest is None or "previous" in content,
+            digested=read.digested,
         )
 
     def has_been(self, sha256: bytes) -> bool:
@@ -61,44 +66,48 @@ class Link:
 
 
 def check_chain(
-    links: Sequence[Link], find: Callable[[str], Link | None], oldest: Callable[[], str]
+    links: Mapping[str, Link], fetch: Callable[[str], Link | None], oldest: Callable[[], str]
 ) -> Iterator[Finding]:
     """Yield where the snapshots of one table contradict each other.
 
-    :param links: of those that were looked at.
-    :param find: returns that of another date of the table; None: it has no snapshot.
+    :param links: of those that were looked at, by date.
+    :param fetch: looks at that of a date now; None: it has no snapshot. Another run may have replaced it since it was
+        looked at, or land one that was not there.
     :param oldest: returns the date of the oldest snapshot that the table still has.
     """
-    for link in links:
+
+    def find(day: str, fits: Callable[[Link], bool]) -> Link | None:
+        known = links.get(day)
+        return known if known is not None and fits(known) else fetch(day)
+
+    for link in links.values():
         if link.previous is not None:
             yield from _check_previous(link, link.previous, find, oldest)
         if link.based_on is not None and not _same(link.previous, link.based_on):
             yield from _check_basis(link, link.based_on, find, oldest)
-    unchained = [link.date for link in links if not link.chained]
-    if unchained:
-        yield Finding(
-            "not_chained",
-            links[0].where.rpartition("snapshot_date=")[0],
-            f"{count(len(unchained), 'snapshot')} ({_dates(unchained)}): an earlier version wrote them, which names no "
-            "predecessor, so that one that was exchanged or deleted would not show.",
-        )
+    table = next(iter(links.values())).where.rpartition("snapshot_date=")[0] if links else ""
+    for kind, dates, said in (
+        ("no_digest", [link.date for link in links.values() if not link.digested], "a digest of its own"),
+        ("not_chained", [link.date for link in links.values() if not link.chained], "a link to the one before"),
+    ):
+        if dates:
+            what = f"{count(len(dates), 'manifest')} ({_dates(dates)}) of an earlier version"
+            yield Finding(kind, table, f"{what}, without {said}.")
 
 
-def _check_previous(
-    link: Link, told: Mapping[str, Any], find: Callable[[str], Link | None], oldest: Callable[[], str]
-) -> Iterator[Finding]:
-    day = told["snapshot_date"]
+def _check_previous(link: Link, told: Mapping[str, Any], find: _Find, oldest: Callable[[], str]) -> Iterator[Finding]:
+    day, sha256 = told["snapshot_date"], _bytes(told["manifest_sha256"])
     if told["manifest"] != link.key.replace(f"snapshot_date={link.date}/", f"snapshot_date={day}/"):
         yield Finding("link_broken", link.where, "It names a predecessor that is not of this table.")
         return
-    before = link if day == link.date else find(day)
+    before = find(day, lambda each: each.has_been(sha256))
     if before is None:
         yield from _missing(link, day, oldest, "It follows")
-    elif not before.has_been(_bytes(told["manifest_sha256"])) and len(before.earlier) >= MOST_REPLACED:
+    elif not before.has_been(sha256) and len(before.earlier) >= MOST_REPLACED:
         yield Finding(
             "replaced_since", link.where, f"The snapshot of {day} that it follows was replaced too often to be told."
         )
-    elif not before.has_been(_bytes(told["manifest_sha256"])):
+    elif not before.has_been(sha256):
         yield Finding(
             "link_broken",
             before.where,
@@ -107,11 +116,9 @@ def _check_previous(
         )
 
 
-def _check_basis(
-    link: Link, told: Mapping[str, Any], find: Callable[[str], Link | None], oldest: Callable[[], str]
-) -> Iterator[Finding]:
+def _check_basis(link: Link, told: Mapping[str, Any], find: _Find, oldest: Callable[[], str]) -> Iterator[Finding]:
     day, identifier = told["snapshot_date"], told["snapshot_id"]
-    basis = link if day == link.date else find(day)
+    basis = link if day == link.date else find(day, lambda each: each.snapshot_id == identifier)
     if basis is None:
         yield from _missing(link, day, oldest, "It is built on")
     elif basis.snapshot_id == identifier and basis is not link:

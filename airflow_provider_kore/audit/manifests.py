@@ -34,6 +34,8 @@ class Read:
     manifest: Manifest | None
     """None: they are none that can be read."""
     findings: tuple[Finding, ...]
+    digested: bool = True
+    """Whether it holds a digest of itself, as far as it can be read."""
 
     @property
     def kind(self) -> str:
@@ -56,17 +58,16 @@ def read(store: ObjectStore, partition: Partition) -> Read | None:
     except CorruptSnapshotError as err:
         said = str(err).partition(": it ")[2].partition(". Move it away")[0]
         return Read(partition, sha256, None, (Finding("manifest_unreadable", where, f"It {said}."),))
-    return Read(partition, sha256, manifest, tuple(_check(manifest, body, partition, where)))
+    written = manifest.is_written_as(body)
+    found = tuple(_check(manifest, body, partition, where, changed=written is False))
+    return Read(partition, sha256, manifest, found, digested=written is not None)
 
 
-def _check(manifest: Manifest, body: bytes, partition: Partition, where: str) -> Iterable[Finding]:
+def _check(manifest: Manifest, body: bytes, partition: Partition, where: str, *, changed: bool) -> Iterable[Finding]:
     problem = against_schema(json.loads(body))
     if problem is not None:
         yield Finding("manifest_schema", where, f"It is not as its JSON Schema says: {problem}.")
-    written = manifest.is_written_as(body)
-    if written is None:
-        yield Finding("no_digest", where, "An earlier version wrote it, without a digest of itself.")
-    elif not written:
+    if changed:
         yield Finding("manifest_changed", where, "Its bytes are not those that were written: its own digest says so.")
     kind = next((name for name in KINDS if name in manifest.content), KINDS[0])
     foreign = manifest.problem(partition.prefix, kind)

@@ -146,8 +146,8 @@ class _Audit:
         alone = prefix != self._prefix and partition_of(self._prefix) is not None
 
         @cache
-        def fetched(day: str) -> Link | None:
-            read = manifests.read(self._store, Partition(prefix, day)) if alone else None
+        def fetch(day: str) -> Link | None:
+            read = manifests.read(self._store, Partition(prefix, day))
             return Link.of(read, self._where(read.partition.manifest)) if read else None
 
         @cache
@@ -157,8 +157,11 @@ class _Audit:
             first = next((found for one in self._store.list(prefix) if (found := partition_of(one.key))), None)
             return first.date if first is not None else ""
 
-        chain = check_chain([*links.values()], lambda day: links.get(day) or fetched(day), oldest)
-        self._report.findings.add([*chain, *gaps([*links], where)])
+        try:
+            found = list(check_chain(links, fetch, oldest))
+        except UNSEEN as err:
+            found = [not_looked_at(where, err)]
+        self._report.findings.add([*found, *gaps([*links], where)])
 
     def _partition(self, partition: Partition, keys: Iterator[str], table: Table) -> tuple[list[Finding], Read | None]:
         """Look at one snapshot; once more, if it was replaced meanwhile."""

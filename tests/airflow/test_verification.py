@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_kore.audit.history import histories
+from airflow_provider_kore.audit.progress import Progress
 from airflow_provider_kore.exceptions import StoreUnavailableError
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
+from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
 from airflow_provider_kore.operators.snapshot_verification import SnapshotVerificationOperator
+from airflow_provider_kore.store.s3 import S3Store
+from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
+from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator
+from airflow_provider_kore.transfers.contact_list_catalog_to_s3 import ContactListCatalogToS3Operator
 
 if TYPE_CHECKING:
     from bench import Bench
@@ -88,3 +95,37 @@ def test_a_store_that_does_not_answer_is_left_to_retries(bench: Bench, monkeypat
     bench.connect_aws(endpoint_url="http://127.0.0.1:9")
     with pytest.raises(StoreUnavailableError, match="no answer from S3"):
         verify(bench)
+
+
+@pytest.mark.slow
+def test_every_kind_of_snapshot_is_verified_and_has_a_history(bench: Bench) -> None:
+    """Below one prefix, each over two days, with a table of changes and a split one among them."""
+    bench.kore.add_campaign("cd-1", status="Completed", results=130)
+    first, _ = two_days(bench)
+    for day in ("08", "09"):
+        context = bench.context(f"scheduled__{day}")
+        common: dict[str, Any] = {"task_id": "land", "s3_bucket": bench.bucket, "snapshot_date": f"2025-03-{day}"}
+        CampaignContactsToS3Operator(campaign_id="cd-1", file_format="csv", **common).execute(context)  # type: ignore[arg-type]
+        CampaignsToS3Operator(file_format="parquet", **common).execute(context)  # type: ignore[arg-type]
+        ContactListCatalogToS3Operator(**common).execute(context)  # type: ignore[arg-type]
+        bench.run(context, s3_prefix="kore/split", rows_per_file=50, snapshot_date=f"2025-03-{day}")
+    ContactListChangesOperator(
+        task_id="changes", contact_list_id="cl-1", s3_bucket=bench.bucket, snapshot_date="2025-03-09"
+    ).execute(bench.context())  # type: ignore[arg-type]
+    found = verify(bench, s3_prefix="kore")
+    assert (found["tables"], found["snapshots"], found["notes"]) == (6, 11, {})
+    store = S3Store(bench.s3, bench.bucket)
+    told = {one.address.split("/")[4]: one for one in histories(store, "kore/", progress=Progress(str))}
+    assert {name: (one.kind, one.status) for name, one in told.items()} == {
+        "campaign_contacts": ("contacts", "fine"),
+        "campaigns": ("campaigns", "fine"),
+        "contact_list_catalogue": ("contact_lists", "fine"),
+        "contact_lists": ("contacts", "fine"),
+        "contact_lists_changes": ("changes", "fine"),
+        "split": ("contacts", "fine"),
+    }
+    assert [(day.added, day.gone) for day in told["contact_lists"].days] == [(None, None), (2, 0)]
+    assert [(day.added, day.gone) for day in told["contact_lists_changes"].days] == [(2, 0)]
+    bench.s3.delete_object(Bucket=bench.bucket, Key=first)
+    with pytest.raises(AirflowFailException, match="is not there"):
+        verify(bench, s3_prefix="kore")

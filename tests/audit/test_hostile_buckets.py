@@ -9,7 +9,20 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from audited import CONTACTS, LIST, audit, change, kinds, lake, manifest, manifest_key, overwrite, partition, write
+from audited import (
+    CONTACTS,
+    LIST,
+    audit,
+    change,
+    kinds,
+    lake,
+    link_to,
+    manifest,
+    manifest_key,
+    overwrite,
+    partition,
+    write,
+)
 from model_store import MemoryStore
 
 from airflow_provider_kore.audit import files
@@ -156,6 +169,32 @@ def test_a_snapshot_that_is_replaced_while_it_is_read_is_read_again() -> None:
     assert done
     assert kinds(report) == []
     assert report.tables[0].snapshots[1].files == 3
+
+
+def test_a_predecessor_that_is_replaced_after_it_was_looked_at_is_looked_at_again() -> None:
+    store = lake()
+    old = link_to(store, 2)["manifest_sha256"]
+
+    def replace_both(key: str) -> None:
+        if key == manifest_key(3) and link_to(store, 2)["manifest_sha256"] == old:
+            change(store, 2, warnings=["again"], replaces=[old])
+            change(store, 3, previous=link_to(store, 2), replaces=[link_to(store, 3)["manifest_sha256"]])
+
+    report = audit(eventful(store, replace_both))
+    assert link_to(store, 2)["manifest_sha256"] != old
+    assert kinds(report, notes=True) == []
+
+
+def test_a_predecessor_that_may_not_be_looked_at_is_not_called_changed() -> None:
+    store = lake()
+    asked: list[str] = []
+
+    def refuse(key: str) -> None:
+        asked.append(key)
+        if key == manifest_key(2):
+            raise AccessRefused("no", "s3:GetObject", key)
+
+    assert kinds(audit(eventful(store, refuse), partition(3))) == ["not_looked_at"]
 
 
 def test_a_snapshot_that_is_replaced_each_time_is_not_called_damaged() -> None:

@@ -155,8 +155,8 @@ def test_a_manifest_of_an_earlier_version_is_verified_and_told_as_that() -> None
     change(store, 3, previous=link_to(store, 2))
     report = audit(store)
     assert kinds(report) == []
-    assert kinds(report, notes=True) == ["no_digest", "no_digest", "not_chained"]
-    assert "2 snapshots (2026-01-01, 2026-01-02)" in report.findings.kept[-1].what
+    assert kinds(report, notes=True) == ["no_digest", "not_chained"]
+    assert "2 manifests (2026-01-01, 2026-01-02) of an earlier version" in report.findings.kept[-1].what
 
 
 @every_form
