@@ -134,7 +134,8 @@ def main() -> None:
                 process = start([sys.executable, __file__, "--child", json.dumps(job)], folder, env=variables)
                 output, _ = process.communicate()
                 if process.returncode:
-                    raise SystemExit((folder / "errors.log").read_text(encoding="utf-8"))
+                    errors = (folder / "errors.log").read_text(encoding="utf-8")
+                    raise SystemExit(f"the erasure ended with {process.returncode}: {output}{errors}")
                 seconds, memory, erased = json.loads(output.splitlines()[-1])
                 found.append([file_format, name, f"{erased:,}", f"{seconds:.0f} s", f"{memory:.0f} MiB"])
     print(table(["format", "erased", "rows", "time", "memory above base"], found))
