@@ -200,6 +200,7 @@ def test_a_number_that_was_hashed_is_found_with_its_key_alone(file_format: str) 
     with pytest.raises(ParameterError, match="names another key"):
         forget(store, phones(GONE), policies=other)
     assert store.bodies() == before
+    assert forget(store, phones(GONE), on_missing="skip", generation="skip")["not_found"] == 1
     receipt = forget(store, phones(GONE), policies=HASHING)
     assert (receipt["rows_erased"], receipt["not_found"]) == (1, 0)
     nowhere(store, "cc-000000000009", hashed[-1]["phoneNumber"])
@@ -629,13 +630,13 @@ def test_no_one_is_no_erasure() -> None:
 
 def test_many_names_take_little_memory() -> None:
     tracemalloc.start()
-    names = Names(b"cc-%012d" % number for number in range(120_000))
+    names = Names(b"cc-%012d" % number for number in range(55_000))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert all(b"cc-%012d" % number in names for number in range(0, 120_000, 97))
+    assert all(b"cc-%012d" % number in names for number in range(0, 55_000, 97))
     assert not any(b"cd-%012d" % number in names for number in range(1_000))
-    assert len(names) == 120_000
-    assert peak < 25_000_000
+    assert len(names) == 55_000
+    assert peak < 15_000_000
     assert b"cc-" not in repr(names).encode()
 
 
