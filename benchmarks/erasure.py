@@ -18,32 +18,27 @@ from typing import TYPE_CHECKING, Any
 from report import table
 from servers import environment, start, start_s3, start_vendor
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests" / name) for name in ("erasure", "snapshot")]
-
-from tables import DAYS, contact  # noqa: E402
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUCKET = "kore-erasure"
 FORMATS = ("jsonl", "csv", "parquet")
 FEW = 10
+DAY = "2025-03-08"
 
 
 def identifier(number: int) -> str:
     """Return the id of a contact."""
-    return str(contact(number)["_id"])
+    return f"cc-{number:012d}"
 
 
 def rows(number: int) -> Iterator[str]:
     """Yield contacts of some 250 bytes."""
-    pad = {
-        "lastName": "Lastname",
-        "timeZone": "Europe/Berlin",
-        "updatedAt": "2025-03-09T04:00:00.000Z",
-        "note": "x" * 90,
-    }
-    return (json.dumps(contact(each, **pad)) for each in range(number))
+    pad = {"timeZone": "Europe/Berlin", "updatedAt": "2025-03-09T04:00:00.000Z", "note": "x" * 110}
+    return (
+        json.dumps({"_id": identifier(each), "phoneNumber": f"+4930{each:08d}", "firstName": f"N{each}", **pad})
+        for each in range(number)
+    )
 
 
 def peak() -> float:
@@ -61,7 +56,7 @@ def land(client: Any, file_format: str, number: int) -> None:
     from airflow_provider_kore.snapshot.manifest import Manifest
 
     chosen = parse_format(file_format)
-    prefix = f"{file_format}/contact_list_id=cl-1/snapshot_date={DAYS[0]}/"
+    prefix = f"{file_format}/contact_list_id=cl-1/snapshot_date={DAY}/"
     columns = ColumnSet.of(list(itertools.islice(rows(number), 1)))
     with tempfile.TemporaryFile() as body:
         chosen.format.write(rows(number), body, compression=chosen.compression, columns=columns)
@@ -74,12 +69,12 @@ def land(client: Any, file_format: str, number: int) -> None:
     content = {
         "schema_version": 1,
         "snapshot_id": "0123456789ab",
-        "snapshot_date": DAYS[0],
+        "snapshot_date": DAY,
         "contact_list_id": "cl-1",
         "contacts": number,
         "consistent": True,
         "run": {"digest": "0123456789abcdef"},
-        "walk": {"started_at": f"{DAYS[0]}T04:00:00.000Z"},
+        "walk": {"started_at": f"{DAY}T04:00:00.000Z"},
         "file_format": file_format,
         "compression": chosen.compression,
         "files": [{"key": key, "rows": number, "bytes": size, "etag": etag, "sha256": digest}],
@@ -134,7 +129,8 @@ def main() -> None:
                 process = start([sys.executable, __file__, "--child", json.dumps(job)], folder, env=variables)
                 output, _ = process.communicate()
                 if process.returncode:
-                    raise SystemExit((folder / "errors.log").read_text(encoding="utf-8"))
+                    errors = (folder / "errors.log").read_text(encoding="utf-8")
+                    raise SystemExit(f"the erasure ended with {process.returncode}: {output}{errors}")
                 seconds, memory, erased = json.loads(output.splitlines()[-1])
                 found.append([file_format, name, f"{erased:,}", f"{seconds:.0f} s", f"{memory:.0f} MiB"])
     print(table(["format", "erased", "rows", "time", "memory above base"], found))

@@ -73,7 +73,7 @@ class LastSearch:
             for number, (key, _) in enumerate(whole(self._store, self._spec)):
                 self._stop.check()
                 phase.reached(number)
-                if key == self._spec.receipt or (not sources and self._tells(key)):
+                if not sources and self._tells(key):
                     continue
                 if key.endswith(f"/{MANIFEST_NAME}"):
                     told = self._told_by(key)

@@ -200,11 +200,14 @@ def _check_manifest_stands(store: ObjectStore, contents: Contents) -> None:
         raise Moved
 
 
-def hidden_phones(contents: Contents, fields: frozenset[str], policies: FieldPolicies | None) -> str | None:
+def hidden_phones(
+    contents: Contents, fields: frozenset[str], policies: FieldPolicies | None, *, strict: bool
+) -> str | None:
     """Say why a phone number cannot be found in a partition, in words that complete "it …"; None if it can.
 
     :param fields: that hold phone numbers.
     :param policies: with the key for hashes.
+    :param strict: whether a missing or another key is an error.
 
     Raises ParameterError if numbers are hashed there, and the key is missing or another one.
     """
@@ -214,28 +217,33 @@ def hidden_phones(contents: Contents, fields: frozenset[str], policies: FieldPol
     rules, keep = told.get("policies") or {}, told.get("keep")
     for name in sorted(fields):
         policy = rules.get(name) if isinstance(rules, dict) else None
-        if policy == "hash":
-            _check_key(contents, name, told.get("hash"), policies)
-        elif policy in {"mask", "drop"}:
+        if policy == "hash" and not _has_key(told.get("hash"), policies):
+            if strict:
+                raise _without_key(contents, name, policies)
+            return f"has {quoted(name)} hashed with another key"
+        if policy in {"mask", "drop"}:
             return f"has the policy {policy!r} for {quoted(name)}"
-        elif isinstance(keep, list) and name not in keep:
+        if isinstance(keep, list) and name not in keep:
             return f"keeps no {quoted(name)}"
     return None
 
 
-def _check_key(contents: Contents, name: str, told: object, policies: FieldPolicies | None) -> None:
+def _has_key(told: object, policies: FieldPolicies | None) -> bool:
+    """Say whether hashes were made with this key."""
     ours = policies.describe()["hash"] if policies is not None else None
     check = told.get("key_check") if isinstance(told, dict) else None
-    if isinstance(ours, dict) and check == ours.get("key_check"):
-        return
+    return isinstance(ours, dict) and check == ours.get("key_check")
+
+
+def _without_key(contents: Contents, name: str, policies: FieldPolicies | None) -> ParameterError:
     where = f"the snapshot of {contents.partition.date} in {quoted(contents.partition.value)}"
-    if ours is None:
-        raise ParameterError(
+    if policies is None:
+        return ParameterError(
             "hash_conn_id",
             f"is missing, and {where} has {quoted(name)} hashed, so that no phone number can be found there",
             "pass the connection with the key that it was hashed with, or ids instead of phone numbers",
         )
-    raise ParameterError(
+    return ParameterError(
         "hash_conn_id",
         f"names another key than the one that {quoted(name)} in {where} is hashed with",
         "erase the snapshots of each key in a task of its own, by contact_list_ids, or pass ids",

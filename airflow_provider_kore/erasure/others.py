@@ -90,7 +90,7 @@ class Others:
         places: list[tuple[Table | None, str]] = [
             (table, prefix) for table in self._spec.tables for prefix in table.prefixes
         ]
-        places += [(None, prefix) for prefix in (*self._spec.staging_prefixes, self._spec.receipt)]
+        places += [(None, prefix) for prefix in (*self._spec.staging_prefixes, self._spec.unfinished)]
         for table, prefix in places:
             self._of_keys(table, prefix, found, rewritten)
         return found
@@ -108,7 +108,8 @@ class Others:
     def _of_one(self, table: Table | None, prefix: str, of_key: list[ObjectVersion], found: OldVersions) -> None:
         key = of_key[0].key
         form = form_in(table, key) if table is not None else None
-        ours = form is not None or (table is None and (is_checkpoint(key, prefix) or key == self._spec.receipt))
+        is_note = table is None and key.startswith(self._spec.unfinished)
+        ours = form is not None or is_note or (table is None and is_checkpoint(key, prefix))
         left = 0
         doomed: list[ObjectVersion] = []
         for version in of_key:
@@ -126,7 +127,7 @@ class Others:
             found.size += what.size
             if (what.rows or what.traces) and not ours and not key.endswith(f"/{MANIFEST_NAME}"):
                 found.strangers.append(key)
-            if (ours and (what.rows or what.traces)) or key == self._spec.receipt:
+            if (ours and (what.rows or what.traces)) or is_note:
                 doomed.append(version)
             else:
                 left += 1

@@ -1,4 +1,4 @@
-"""What an erasure notes for its next try, and in the end its receipt: one small object, and no person in it."""
+"""What an erasure notes for its next try, and in the end its receipt: two small objects, and no person in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SALT: Final = 16
 
 
 class Progress:
-    """The object. Every write replaces just what was read, so that of two processes one goes on."""
+    """One of them. Every write replaces just what was read, so that of two processes one goes on."""
 
     def __init__(self, store: ObjectStore, key: str) -> None:
         self._store = store
@@ -47,8 +47,13 @@ class Progress:
             self.content = content
 
     @property
+    def key(self) -> str:
+        """Where it is."""
+        return self._key
+
+    @property
     def stage(self) -> str:
-        """``""``, ``erasing``, ``changes`` (they come last, and all else is done), or ``done``."""
+        """``""``, ``erasing``, ``changes`` (they come last, and all else is done), ``incomplete`` or ``done``."""
         return str(self.content.get("stage") or "")
 
     @property
@@ -71,6 +76,10 @@ class Progress:
             return {str(key): Known(str(etag), int(erased), int(size)) for key, (etag, erased, size) in told.items()}
         except (AttributeError, TypeError, ValueError):
             return {}
+
+    def take_over(self, other: Progress) -> None:
+        """Go on from what another run has noted."""
+        self.content = other.content
 
     def write(self, content: Mapping[str, Any], *, indent: int | None = None) -> None:
         """Replace what was noted. Raises ContentionError if another process did so meanwhile."""

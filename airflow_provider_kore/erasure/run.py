@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from airflow_provider_kore.clock import SystemClock
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from airflow_provider_kore.store.versions import VersionedStore
 
 log = logging.getLogger(__name__)
+
+MOST_NOTES: Final = 100
+"""Of erasures that were cut off, that are looked at."""
 
 ROUNDS: Final = 3
 """How often what the last search has found is erased, too, because snapshots keep landing."""
@@ -101,7 +105,10 @@ class _Erasure:
             spec=spec, store=store, persons=self._persons, policies=policies, stop=stop, clock=clock, teller=teller
         )
         self._last = LastSearch(spec, self._plain, self._searcher, self._others, stop=stop, teller=teller)
-        self._progress = Progress(self._plain, spec.receipt)
+        self._progress = Progress(self._plain, spec.notes)
+        self._receipt = Progress(self._plain, spec.receipt)
+        self._continued: list[str] = []
+        """Keys of what runs before this one have noted, and left to this one."""
         self._erased: dict[str, int] = {}
         """Rows, by key, in all tries."""
         self._started = instant(clock.time())
@@ -114,9 +121,12 @@ class _Erasure:
     def run(self) -> dict[str, Any]:
         spec, progress = self._spec, self._progress
         progress.read()
-        if progress.stage == "done" and spec.generation is not None and not spec.plan_only:
+        self._receipt.read()
+        if self._receipt.stage == "done" and spec.generation is not None and not spec.plan_only:
             log.info("This run has erased already: %s.", self._store.uri(spec.receipt))
-            return summary_of(spec, self._plain, progress.content, progress.body)
+            if progress.stage:
+                self._delete_notes()
+            return summary_of(spec, self._plain, self._receipt.content, self._receipt.body)
         self._take_given()
         resumed = self._resume()
         self._versions = self._of_versions()
@@ -162,6 +172,8 @@ class _Erasure:
     def _resume(self) -> bool:
         """Take up what an earlier try has noted, if it was told the same; say whether it was."""
         progress = self._progress
+        if not progress.stage:
+            self._take_over()
         pseudonyms = Pseudonyms(self._persons.fingerprint, progress.fresh_salt())
         self._persons.pseudonyms = pseudonyms
         told = progress.content
@@ -174,6 +186,20 @@ class _Erasure:
             self._persons.earlier = pseudonyms.all_of(str(told.get("learned") or ""))
             log.info("An earlier try of this run has begun to erase; it is continued.")
         return same
+
+    def _take_over(self) -> None:
+        """Look for an erasure of the same persons that was cut off, and given up: a Clear and a new run continue it."""
+        for found in islice(self._plain.list(self._spec.unfinished), MOST_NOTES):
+            other = Progress(self._plain, found.key)
+            other.read()
+            if other.stage != "erasing" or other.content.get("scope") != self._spec.scope or not other.salt:
+                continue
+            if Pseudonyms(self._persons.fingerprint, other.salt).check == other.content.get("check"):
+                self._continued.append(found.key)
+                self._progress.take_over(other)
+
+    def _delete_notes(self) -> None:
+        self._store.delete([self._progress.key, *self._continued])
 
     def _not_found(self) -> list[int]:
         """Return the numbers of the entries that are nowhere."""
@@ -243,6 +269,7 @@ class _Erasure:
             {
                 "stage": stage,
                 "erasure": self._spec.name,
+                "scope": self._spec.scope,
                 "started_at": self._started,
                 "salt": pseudonyms.salt.hex(),
                 "check": pseudonyms.check,
@@ -324,18 +351,19 @@ class _Erasure:
             old_versions_searched=self._old_searched,
         )
         if searched.strangers:
-            self._progress.write({**self._progress.content, "receipt": receipt})
+            self._receipt.write({**receipt, "stage": "incomplete"}, indent=2)
             raise ErasureIncompleteError(
                 f"{count(len(searched.strangers), 'object')} that this package did not write still "
                 f"{'holds' if len(searched.strangers) == 1 else 'hold'} a trace of someone who was to be forgotten, "
                 f"such as {self._store.uri(searched.strangers[0])}. Nothing of others is touched: delete what "
                 "is there, and clear the task. All else is erased."
             )
-        self._progress.write(receipt, indent=2)
+        self._receipt.write(receipt, indent=2)
+        self._delete_notes()
         if self._versions == "searched":
             self._delete_versions()
         log.info("Erased %s; the receipt: %s.", count(receipt["rows_erased"], "row"), self._store.uri(spec.receipt))
-        return summary_of(spec, self._plain, receipt, self._progress.body)
+        return summary_of(spec, self._plain, receipt, self._receipt.body)
 
     def _search_until_clean(self, *, sources: bool) -> Searched:
         """Look through every byte; erase what has landed meanwhile. Raises ContentionError."""

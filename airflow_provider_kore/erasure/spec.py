@@ -156,16 +156,30 @@ class ErasureSpec:
         return tuple(f"{each}/" for each in dict.fromkeys(found))
 
     @property
+    def scope(self) -> str:
+        """Stands for all that is looked through, and for what is looked for, but for the persons."""
+        places = [self.prefix, self.changes_prefix, self.call_results_prefix, self.staging_prefix]
+        return digest([places, self.contact_list_ids, self.phone_fields, self.gone_on, self.versions])
+
+    @property
     def name(self) -> str:
         """Stands for this erasure in each of its tries."""
-        places = [self.prefix, self.changes_prefix, self.call_results_prefix, self.staging_prefix]
-        what = [self.contact_list_ids, self.phone_fields, self.gone_on, self.versions]
-        return digest([self.run.digest, self.generation, places, what])
+        return digest([self.run.digest, self.generation, self.scope])
 
     @property
     def receipt(self) -> str:
-        """The key of what is noted while it goes on, and of the receipt at its end."""
+        """The receipt's key."""
         return f"{self.receipt_prefix}/{self.name}.json"
+
+    @property
+    def unfinished(self) -> str:
+        """Below which erasures note what their next try needs; ends with a slash."""
+        return f"{self.receipt_prefix}/unfinished/"
+
+    @property
+    def notes(self) -> str:
+        """The key of what this erasure notes while it goes on."""
+        return f"{self.unfinished}{self.name}.json"
 
     @classmethod
     def parse(cls, *, run: RunKey, generation: object = None, **given: object) -> Self:

@@ -219,7 +219,8 @@ class Worker:
     def _outcome(self, contents: Contents) -> Outcome:
         hidden = None
         if self.persons.phones and contents.files:
-            hidden = hidden_phones(contents, self.persons.fields, self.policies)
+            strict = self.spec.on_missing == "fail"
+            hidden = hidden_phones(contents, self.persons.fields, self.policies, strict=strict)
         return Outcome(strangers=[each.key for each in contents.strangers], hidden=hidden)
 
     @contextmanager

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FORMS: dict[str, dict[str, Any]] = {
     "one file": {},
-    "split": {"rows_per_file": 4},
+    "split": {"rows_per_file": 3},
     "incremental": {"incremental": True},
 }
 
@@ -74,7 +74,7 @@ class Landed:
     """A list that has landed, and someone in it."""
 
     def __init__(self, **parameters: Any) -> None:
-        self.world = World(contacts=10, parameters=parameters)
+        self.world = World(contacts=6, parameters=parameters)
         self.world.look = lambda: None  # type: ignore[method-assign]  # what a reader sees is held elsewhere
         self.world.finish()
         self.who = self.world.vendor.ids[3]
@@ -191,7 +191,7 @@ def test_another_erasure_at_any_moment_of_an_erasure_leaves_one_true_snapshot(fo
     for at in range(1, tried + 1):
         landed = Landed.and_left(form)
         other = Landed.__new__(Landed)
-        other.world, other.who = landed.world, landed.world.vendor.ids[5]
+        other.world, other.who = landed.world, landed.world.vendor.ids[4]
         with suppress(ContentionError):
             landed.forget(at, other.forget)
         landed.forget()
@@ -214,7 +214,7 @@ def test_the_run_that_landed_finds_its_own_again_after_an_erasure_and_another_ru
         landed.hold(other.manifest)
         stored = world.stored_manifest()
         assert stored is not None
-        assert stored.rows == 9
+        assert stored.rows == 5
         assert "erased" not in stored.content
 
 
@@ -233,7 +233,7 @@ def test_changes_are_found_between_snapshots_of_which_one_was_erased() -> None:
     landed.world.finish(**NEXT_DAY)
     landed.forget()
     found = changes(landed.world)
-    assert (found["gone"], found["unchanged"]) == (0, 9)
+    assert (found["gone"], found["unchanged"]) == (0, 5)
 
 
 def test_a_reader_that_compares_digests_is_told_to_come_again_while_an_erasure_is_under_way() -> None:
@@ -251,7 +251,7 @@ def test_a_reader_that_compares_digests_is_told_to_come_again_while_an_erasure_i
     with pytest.raises(DriftError, match="are being erased"):
         changes(landed.world)
     landed.forget()
-    assert changes(landed.world)["unchanged"] == 9
+    assert changes(landed.world)["unchanged"] == 5
 
 
 def effect_between_file_and_manifest(landed: Landed) -> int:

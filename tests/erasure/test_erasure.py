@@ -200,6 +200,7 @@ def test_a_number_that_was_hashed_is_found_with_its_key_alone(file_format: str) 
     with pytest.raises(ParameterError, match="names another key"):
         forget(store, phones(GONE), policies=other)
     assert store.bodies() == before
+    assert forget(store, phones(GONE), on_missing="skip", generation="skip")["not_found"] == 1
     receipt = forget(store, phones(GONE), policies=HASHING)
     assert (receipt["rows_erased"], receipt["not_found"]) == (1, 0)
     nowhere(store, "cc-000000000009", hashed[-1]["phoneNumber"])
@@ -502,7 +503,7 @@ def test_older_versions_stay_unless_they_are_asked_for_and_the_receipt_says_so()
     assert any(WHO.encode() in unpacked(body) for body in old_bodies(store))
     again = forget(store, ids(WHO), versions=True, on_missing="skip", generation="other")
     assert again["versions"] == "searched"
-    assert again["deleted"]["versions"] == 1
+    assert again["deleted"]["versions"] == 2  # with what the first erasure had noted
     assert not any(WHO.encode() in unpacked(body) for body in old_bodies(store))
 
 
@@ -629,13 +630,13 @@ def test_no_one_is_no_erasure() -> None:
 
 def test_many_names_take_little_memory() -> None:
     tracemalloc.start()
-    names = Names(b"cc-%012d" % number for number in range(120_000))
+    names = Names(b"cc-%012d" % number for number in range(55_000))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert all(b"cc-%012d" % number in names for number in range(0, 120_000, 97))
+    assert all(b"cc-%012d" % number in names for number in range(0, 55_000, 97))
     assert not any(b"cd-%012d" % number in names for number in range(1_000))
-    assert len(names) == 120_000
-    assert peak < 25_000_000
+    assert len(names) == 55_000
+    assert peak < 15_000_000
     assert b"cc-" not in repr(names).encode()
 
 

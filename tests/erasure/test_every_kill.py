@@ -142,9 +142,14 @@ def test_an_erasure_that_is_killed_anywhere_is_finished_by_its_retry(variant: st
             seen = text_of_rows(store)
             assert [row for row in seen if WHO not in row and "000099" not in row] == others
             nowhere_in_notes(store)
+            is_done = b'"stage": "done"' in b"".join(store.bodies("kore/_erasures").values())
             retried = store.reopen()
-            again = forget(retried, given, **parameters)
+            # a retry, or a Clear after it; changes that tell who is gone are no list to recognise it by in the end
+            generation = "g" if at % 2 or variant == "gone" else "cleared"
+            again = forget(retried, given, **{"on_missing": "skip"} | parameters, generation=generation)
             hold(retried, others, f"{variant}, killed {when} effect {at}")
+            if is_done and generation == "cleared":
+                continue  # there was nothing left to do
             assert again["rows_erased"] == receipt["rows_erased"], (at, when)
             assert [each["key"] for each in again["objects"]] == [each["key"] for each in receipt["objects"]]
     hold(untouched, others, variant)
@@ -171,6 +176,7 @@ def hold(store: VersionedMemoryStore, others: list[str], where: str) -> None:
     if store.versioned:
         assert not any(WHO.encode() in unpacked(body) for body in old_bodies(store)), where
     assert not store.uploads()
+    assert not store.bodies("kore/_erasures/lists/unfinished"), where
 
 
 @pytest.mark.parametrize("variant", ["plain", "by number"])

@@ -20,6 +20,8 @@ from airflow_provider_kore.store.s3.versions import S3VersionedStore
 if TYPE_CHECKING:
     from s3_servers import S3Server
 
+pytestmark = pytest.mark.slow
+
 WHO = "cc-000000000003"
 OBJECT = f"{partition('cl-1', DAYS[0])}contacts.jsonl.gz"
 
@@ -110,12 +112,12 @@ def test_all_that_s3_shows_of_an_object_stays(s3_server: S3Server) -> None:
     nowhere(bodies(client, bucket).values())
 
 
-def test_a_large_file_goes_in_parts(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_goes_in_parts(ministack_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_kore.store import upload
 
     defaults = {**upload.upload_file.__kwdefaults__, "single_put_bytes": 1 << 20, "part_bytes": 5 << 20}
     monkeypatch.setattr(upload.upload_file, "__kwdefaults__", defaults)
-    client, bucket = s3_server.client(), s3_server.bucket()
+    client, bucket = ministack_server.client(), ministack_server.bucket()
     store = S3VersionedStore(client, bucket)
     land(store, DAYS[0], [contact(number, pad="x" * 2_000) for number in range(4_000)], compression="none")
     forget(store, ids(WHO))
