@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
@@ -18,7 +18,6 @@ from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import date
 
     from airflow_provider_kore.store.store import ObjectStore
 
@@ -38,6 +37,7 @@ _published = re.compile(
 
 _unparsed = re.compile(r"[ ;{}()\n\t]").search
 """What ends a name for Hive's reader of Parquet. Source: parquet-java, ``MessageTypeParser``."""
+_format_in = re.compile(r"[^_.].*?\.(jsonl|csv|parquet)(?:\.|$)").match
 _plain = re.compile(r"\w{1,255}", re.ASCII).fullmatch
 
 
@@ -74,6 +74,8 @@ class _Partition(NamedTuple):
     date: str
     values: tuple[tuple[str, str], ...]
     key: str
+    file_format: str
+    """By the names of its files; empty if there are none."""
 
 
 @dataclass(slots=True)
@@ -87,22 +89,33 @@ class _Columns:
     def take(self, manifest: Manifest) -> str | None:
         """Take in a manifest's columns, or say why a reader of the others cannot read its files."""
         if _format_of(manifest) != self.file_format:
-            return f"it is {_format_of(manifest)}"
+            return f"the format is {_format_of(manifest)}"
         found = _columns_of(manifest)
         if self.file_format != "parquet":
             found = dict.fromkeys(found)
+        problem = None
         if self.by_position and self.known:
-            return self._misplaced(found)
-        for name, kind in found.items():
-            if self.known.setdefault(name, kind) != kind:
-                return f"its column {quoted(name)!r} is {kind}, not {self.known[name]}"
-        return None
+            problem = self._misplaced(found)
+        elif self.file_format == "parquet":
+            problem = self._mistyped(found)
+        if problem is None:
+            self.known.update(found)
+        return problem
 
     def _misplaced(self, found: Mapping[str, str | None]) -> str | None:
         expected = list(self.known.items())
         for number, column in enumerate(found.items()):
             if number >= len(expected) or column != expected[number]:
-                return f"its column {number + 1} is {quoted(column[0])!r}, and another one later"
+                return f"column {number + 1} is {quoted(column[0])!r}, and another one later"
+        return None
+
+    def _mistyped(self, found: Mapping[str, str | None]) -> str | None:
+        for name, kind in found.items():
+            if self.known.get(name, kind) != kind:
+                return f"column {quoted(name)!r} is {kind}, not {self.known[name]}"
+        new = [name for name in found if name not in self.known]
+        if self.known and new and not are_plain([*self.known, *new]):
+            return f"column {quoted(new[0])!r}, or one after it, cannot be found by its name"
         return None
 
 
@@ -139,11 +152,11 @@ def find_table(store: ObjectStore, prefix: str, *, today: date | None = None) ->
         if problem := columns.take(manifest):
             raise ParameterError(
                 "address",
-                f"holds lists that are no one table: in {_folder(store, prefix, values)} {problem}",
+                f"holds lists that are no one table: in {_folder(store, prefix, values)}, {problem}",
                 f"name one list, such as {_one_of(store, prefix, lists)}",
             )
-    whole = all("schema" in manifest.content for manifest in newest.values()) and file_format == "jsonl"
-    unfit = [] if whole else _unfit(store, lists.values(), columns)
+    whole = file_format == "jsonl" and all("schema" in manifest.content for manifest in newest.values())
+    unfit = _unfit(store, lists.values(), columns, read=not whole)
     dates = sorted(each.date for days in lists.values() for each in days)
     since = max((date for date, _ in unfit), default="")
     return Table(
@@ -166,31 +179,42 @@ def are_plain(names: Sequence[str]) -> bool:
     return len({name.lower() for name in names}) == len(names) and all(map(_plain, names))
 
 
-def _unfit(store: ObjectStore, lists: Iterable[Sequence[_Partition]], columns: _Columns) -> list[tuple[str, str]]:
-    """Return of each list the youngest day that the columns do not fit, with the reason."""
+def _unfit(
+    store: ObjectStore, lists: Iterable[Sequence[_Partition]], columns: _Columns, *, read: bool
+) -> list[tuple[str, str]]:
+    """Return of each list the youngest day that the columns do not fit, with the reason.
+
+    :param read: whether the manifests are needed; else the files' names tell.
+    """
     found = []
-    read = 0
+    left = MOST_MANIFESTS
     for days in lists:
         for each in reversed(days[:-1]):
-            read += 1
-            if read > MOST_MANIFESTS:
-                found.append((each.date, f"more than {MOST_MANIFESTS:,} manifests were not looked at"))
-                break
-            try:
-                problem = columns.take(_read(store, each))
-            except CorruptSnapshotError:
-                problem = "its manifest cannot be read"
+            problem = None
+            if each.file_format not in {"", columns.file_format}:
+                problem = f"the format is {each.file_format}"
+            elif read and left == 0:
+                problem = f"the manifest was not read, after {MOST_MANIFESTS:,} others"
+            elif read:
+                left -= 1
+                problem = _taken(store, each, columns)
             if problem is not None:
                 found.append((each.date, problem))
                 break
     return found
 
 
+def _taken(store: ObjectStore, partition: _Partition, columns: _Columns) -> str | None:
+    try:
+        return columns.take(_read(store, partition))
+    except CorruptSnapshotError:
+        return "the manifest cannot be read"
+
+
 def _notes(unfit: Iterable[tuple[str, str]], newest: Iterable[Manifest], in_parquet: Iterable[str]) -> Iterable[str]:
     worst = max(unfit, default=None)
     if worst is not None:
-        date, problem = worst
-        yield f"Snapshots up to {date} are left out: of the one of that day, {problem}."
+        yield f"Snapshots up to {worst[0]} are left out: of that day, {worst[1]}."
     if any(manifest.content.get("columns_truncated") is True for manifest in newest):
         yield "Contacts have more fields than the manifest names: those have no column."
     unparsed = [name for name in in_parquet if not name or _unparsed(name)]
@@ -209,34 +233,46 @@ def _later(last: str, today: date | None) -> Iterable[str]:
 
 def _partitions(store: ObjectStore, prefix: str) -> list[_Partition]:
     """Return the partitions of the table, by date. Raises ParameterError."""
-    found: list[_Partition] = []
-    elsewhere: dict[str, None] = {}
-    keys: set[tuple[str, ...]] = set()
-    for each in store.list(prefix):
-        told = _published(each.key.removeprefix(prefix)) if each.key.endswith(f"/{MANIFEST_NAME}") else None
-        if told is None:
-            continue
-        if told["above"]:
-            elsewhere.setdefault(told["above"])
-            if len(elsewhere) > _MOST_NAMED:
-                break
-            continue
-        pairs = tuple(
-            (name, value) for name, _, value in (part.partition("=") for part in told["keys"].split("/")[:-1])
-        )
-        keys.add(tuple(name for name, _ in pairs))
-        found.append(_Partition(told["date"], pairs, each.key))
-        if len(found) > MOST_PARTITIONS:
-            raise ParameterError("address", f"holds more than {MOST_PARTITIONS:,} snapshots", "name one list")
+    found, formats, elsewhere = _listed(store, prefix)
     if elsewhere:
         named = ", ".join(quoted(store.uri(prefix + above), 300) for above in elsewhere)
         raise ParameterError("address", "is above the table", f"name the table: {named}")
     if not found:
         advice = "name the folder that holds snapshot_date=…, or contact_list_id=…, and end it with a slash"
         raise ParameterError("address", f"holds no snapshot: {quoted(store.uri(prefix), 300)}", advice)
-    if len(keys) > 1:
+    if len({tuple(key for key, _ in each.values) for each in found}) > 1:
         raise ParameterError("address", "holds tables with different partitions", "name one of them")
-    return sorted(found)
+    return [each._replace(file_format=formats.get(each.key.rpartition("/")[0], "")) for each in sorted(found)]
+
+
+def _listed(store: ObjectStore, prefix: str) -> tuple[list[_Partition], dict[str, str], list[str]]:
+    """Return the partitions, the formats of files by folder, and what is above tables that lie deeper."""
+    found: list[_Partition] = []
+    formats: dict[str, str] = {}
+    elsewhere: dict[str, None] = {}
+    for each in store.list(prefix):
+        folder, _, name = each.key.rpartition("/")
+        told = _published(each.key.removeprefix(prefix)) if name == MANIFEST_NAME else None
+        if told is None:
+            if kind := _format_in(name):
+                formats[folder] = kind[1]
+        elif told["above"]:
+            elsewhere.setdefault(told["above"])
+            if len(elsewhere) == _MOST_NAMED:
+                break
+        elif _is_date(told["date"]):
+            pairs = (part.partition("=") for part in told["keys"].split("/")[:-1])
+            found.append(_Partition(told["date"], tuple((key, value) for key, _, value in pairs), each.key, ""))
+            if len(found) > MOST_PARTITIONS:
+                raise ParameterError("address", f"holds more than {MOST_PARTITIONS:,} snapshots", "name one list")
+    return found, formats, list(elsewhere)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text) is not None
+    except ValueError:
+        return False
 
 
 def _read(store: ObjectStore, partition: _Partition) -> Manifest:

@@ -18,7 +18,7 @@ from airflow_provider_kore.store.s3 import S3Store
 from airflow_provider_kore.store.s3.settings import S3Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from s3_servers import S3Server
@@ -146,11 +146,11 @@ FORMS: dict[str, dict[str, Any]] = {
 """How list ``cl-81`` lands, by the format that a recipe reads."""
 
 OTHERS: dict[str, dict[str, Any]] = {
-    "jsonl": {"compression": "zstd", "rows_per_file": 1_000},
-    "csv": {"compression": "zstd"},
-    "parquet": {"compression": "zstd", "rows_per_file": 1_000},
+    "jsonl": {"compression": ("zstd", "none"), "rows_per_file": 1_000},
+    "csv": {"compression": ("zstd", "none")},
+    "parquet": {"compression": ("zstd", "gzip", "none"), "rows_per_file": 1_000},
 }
-"""How list ``cl-82`` lands besides."""
+"""How list ``cl-82`` lands besides: compressed in another way each day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +161,17 @@ class Lake:
     copy: Path
 
 
-def land(kore: Simulator, server: S3Server, list_id: str, **parameters: Any) -> None:
-    """Land all days of a list."""
+def land(
+    kore: Simulator, server: S3Server, list_id: str, *, compression: Sequence[str | None] = (None,), **parameters: Any
+) -> None:
+    """Land all days of a list, each with the next way to compress."""
     store = S3Store(server.client(), BUCKET, S3Settings())
     for number, (date, rows) in enumerate(LISTS[list_id].items()):
         kore.add_list(list_id, rows)
         spec = SnapshotSpec.parse(
             source=ContactListSource(contact_list_id=list_id),
             run=RunKey(dag_id="dag", run_id=f"run-{number}", task_id="task"),
+            compression=compression[number % len(compression)],
             **{"durable": False, "snapshot_date": date, "page_size": 5_000, "max_shrink": 1, **parameters},
         )
         with client_of(kore) as client:

@@ -51,7 +51,6 @@ def store_of(manifests: dict[str, dict[str, Any] | bytes]) -> MemoryStore:
     for folder, content in manifests.items():
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         store.put(f"{folder}_manifest.json", body, content_type="application/json")
-        store.put(f"{folder}contacts.csv.gz", b"", content_type="text/csv")
     return store
 
 
@@ -82,7 +81,7 @@ def test_a_csv_of_another_order_is_left_out_with_all_before_it_and_named() -> No
     )
     table = find_table(store, LIST)
     assert table.notes == (
-        "Snapshots up to 2026-01-02 are left out: of the one of that day, its column 2 is 'b', and another one later.",
+        "Snapshots up to 2026-01-02 are left out: of that day, column 2 is 'b', and another one later.",
     )
     statement = create_table(table)
     assert range_in(statement) == "2026-01-03,NOW+1DAYS"
@@ -108,9 +107,7 @@ def test_a_parquet_column_of_another_type_is_left_out_and_one_that_is_gone_is_ke
         )
     )
     table = find_table(store, LIST)
-    assert table.notes == (
-        "Snapshots up to 2026-01-01 are left out: of the one of that day, its column 'n' is string, not int64.",
-    )
+    assert table.notes == ("Snapshots up to 2026-01-01 are left out: of that day, column 'n' is string, not int64.",)
     assert columns_in(create_table(table)) == {
         "_id": "string", "wide": "string", "n": "bigint",
         "at": "timestamp", "yes": "boolean", "x": "double", "old": "string",
@@ -123,6 +120,33 @@ def test_a_name_that_hive_cannot_find_in_parquet_is_told() -> None:
     assert "a column called 'a b', 'd\\\\u202e;':" in note
     assert table.by_position
     assert "'parquet.column.index.access' = 'true'" in create_table(table)
+
+
+def test_a_left_out_day_adds_no_column_nor_does_one_that_has_no_name_of_its_own() -> None:
+    typed = {"file_format": "parquet"}
+    store = store_of(
+        days(
+            d1=manifest("_id", "old", ("n", "double"), **typed),
+            d2=manifest("_id", ("n", "int64"), **typed),
+        )
+    )
+    assert list(columns_in(create_table(find_table(store, LIST)))) == ["_id", "n"]
+    store = store_of(days(d1=manifest("_id", "Region", **typed), d2=manifest("_id", "region", **typed)))
+    (note,) = find_table(store, LIST).notes
+    assert "2026-01-01 are left out: of that day, column 'Region', or one after it, cannot be found by its name" in note
+
+
+def test_a_folder_of_no_day_is_passed_over_and_a_day_of_other_files_is_left_out_unread() -> None:
+    newest = manifest("_id", table=True, file_format="jsonl")
+    store = MemoryStore()
+    for day, suffix in (("2026-01-01", "csv.gz"), ("2026-01-02", "jsonl.gz"), ("2026-13-45", "jsonl.gz")):
+        folder = f"{LIST}snapshot_date={day}/"
+        body = json.dumps(newest).encode() if day == "2026-01-02" else b"unread"
+        store.put(f"{folder}_manifest.json", body, content_type="application/json")
+        store.put(f"{folder}contacts.{suffix}", b"", content_type="text/plain")
+    found = find_table(store, LIST)
+    assert (found.first, found.last) == ("2026-01-02", "2026-01-02")
+    assert found.notes == ("Snapshots up to 2026-01-01 are left out: of that day, the format is csv.",)
 
 
 @pytest.mark.parametrize("older", [manifest("_id", file_format="jsonl"), b"no manifest", b"{}"], ids=repr)
@@ -183,7 +207,7 @@ def test_every_partition_key_above_the_date_is_asked_for() -> None:
         ),
         (TABLE, {**ONE_DAY, f"{TABLE}snapshot_date=2026-01-01/": manifest("_id")}, "different partitions"),
         (f"{LIST}snapshot_date=2026-01-01/", ONE_DAY, "name the folder that holds snapshot_date="),
-        (TABLE, lists(**TYPES), "contact_list_id=int64/ its column 'n' is int64, not double"),
+        (TABLE, lists(**TYPES), "contact_list_id=int64/, column 'n' is int64, not double"),
         (TABLE, lists(**SPACED), "which can only be told by their position; name one list"),
     ],
     ids=["nothing", "above", "csv of two", "mixed", "below", "types", "names"],

@@ -44,9 +44,7 @@ def test_the_statement_is_printed_and_what_it_leaves_out_is_told_beside_it(
     said = capsys.readouterr()
     assert "CREATE EXTERNAL TABLE `lake`.`contacts` (\n  `_id` string,\n  `a` string\n)" in said.out
     assert f"LOCATION '{address}/'" in said.out
-    assert said.err == (
-        "Snapshots up to 2026-01-01 are left out: of the one of that day, its manifest cannot be read.\n"
-    )
+    assert said.err == ("Snapshots up to 2026-01-01 are left out: of that day, the manifest cannot be read.\n")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ TOLD = {("pandas", "csv"): Told(null_is_empty=True)}
 
 @pytest.mark.slow
 @pytest.mark.once
-@pytest.mark.parametrize("list_id", ["cl-81", "cl-82"], ids=["gzip", "zstd"])
+@pytest.mark.parametrize("list_id", ["cl-81", "cl-82"], ids=["one form", "all forms"])
 @pytest.mark.parametrize("file_format", recipes.FORMATS)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_recipe_finds_every_value_of_every_day(
@@ -44,7 +44,7 @@ def test_a_pattern_for_all_lists_reads_each_of_them(found: Callable[[str], recip
 
 @pytest.mark.slow
 @pytest.mark.once
-@pytest.mark.parametrize("list_id", ["cl-81", "cl-82"], ids=["gzip", "zstd"])
+@pytest.mark.parametrize("list_id", ["cl-81", "cl-82"], ids=["one form", "all forms"])
 @pytest.mark.parametrize("file_format", recipes.FORMATS)
 def test_the_queries_find_the_same_in_the_newest_duckdb(file_format: str, list_id: str, landed: Lake) -> None:
     database = duckdb.connect()
