@@ -2,7 +2,8 @@
 
 Each line is a process of its own that imports Airflow and runs the operator once: on a snapshot of so many contacts of
 12 fields in a moto server, for a catalog in SQLite whose table lies in the same server. The peak is the kernel's
-(``VmHWM``, set back before ``execute``), and the seconds are the process's own CPU time. Written into ``docs/iceberg.md`` by hand.
+(``VmHWM``, set back before ``execute``), and the seconds are the process's own CPU time. Written into
+``docs/iceberg.md`` by hand.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def child(job: dict[str, Any]) -> None:
     """Commit once, and print the peak in MiB and the seconds of CPU time."""
     from pyiceberg.catalog import load_catalog
 
-    from airflow_provider_kore.hooks.iceberg import catalog_properties, find_connection
+    from airflow_provider_kore.hooks.connections import find_connection
+    from airflow_provider_kore.hooks.iceberg import catalog_properties
     from airflow_provider_kore.transfers.snapshots_to_iceberg import SnapshotsToIcebergOperator
 
     catalog = load_catalog("iceberg_default", **catalog_properties(find_connection("iceberg_default")))
@@ -102,7 +104,7 @@ def child(job: dict[str, Any]) -> None:
     operator = SnapshotsToIcebergOperator(task_id="commit", snapshots=job["address"], table=f"crm.{job['table']}")
     reset = _reset_peak()
     began = time.process_time()
-    operator.execute({})  # type: ignore[arg-type]
+    operator.execute({})
     sys.stdout.write(json.dumps([_peak(reset), time.process_time() - began]))
 
 
