@@ -5,6 +5,7 @@ The text may hold a connection's URI with its password, a token, or a contact.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,6 +45,9 @@ _UNAVAILABLE: Final = {
 }
 """Of pyiceberg, requests, SQLAlchemy, botocore, pyarrow."""
 
+_AWS: Final = re.compile("AWS Error ([A-Z_]+)")
+"""How Arrow names what S3 answered: to be shown, for whatever it was, its type is OSError."""
+
 
 @contextmanager
 def iceberg_errors(doing: str, name: str) -> Iterator[None]:
@@ -60,7 +64,7 @@ def iceberg_errors(doing: str, name: str) -> Iterator[None]:
         error = in_our_words(err, doing, name)
     else:
         return
-    raise error
+    raise error from None
 
 
 def in_our_words(err: Exception, doing: str, name: str) -> KoreError:
@@ -68,6 +72,8 @@ def in_our_words(err: Exception, doing: str, name: str) -> KoreError:
     kinds = {kind.__name__ for kind in type(err).__mro__}
     code = _code(err)
     shown = f"{type(err).__name__}{f', {code}' if code else ''}"
+    if (said := _AWS.search(str(err))) and isinstance(err, OSError):
+        shown += f", {said[1]}"
     if kinds & _REFUSED or code in _REFUSED_CODES:
         return CredentialsError(
             f"The catalog or the storage of the Iceberg table {name} refuses its credentials while {doing} ({shown}). "
@@ -78,7 +84,7 @@ def in_our_words(err: Exception, doing: str, name: str) -> KoreError:
         return CatalogUnavailableError(
             f"The catalog or the storage of the Iceberg table {name} did not answer as it should while {doing} "
             f"({shown}). The table is as it was. Try again; if it stays, check the Iceberg connection: host or uri, "
-            "warehouse, and s3.* in its extra."
+            "warehouse, and s3.* in its extra; and what this identity may do (docs/iceberg.md)."
         )
     if "NotInstalledError" in kinds or isinstance(err, ImportError):
         return FatalError(

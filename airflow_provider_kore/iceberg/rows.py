@@ -55,27 +55,18 @@ def batches(rows: Iterable[str], columns: FileColumns, landed: Landed) -> Iterat
 
     Raises TableMismatchError if a value does not fit its column.
     """
-    types, spelling = columns.types, landed.spelling
-    group: dict[str, list[Any]] = {column: [] for column in types}
-    convert = {column: _CONVERT[type_] for column, type_ in types.items()}
+    group: dict[str, _Cells] = {column: _Cells(column, type_) for column, type_ in columns.types.items()}
+    by_field: dict[str, _Cells] = {}
     height = characters = 0
     for row in rows:
-        for key, cell in cells(row).items():
+        for name, cell in cells(row).items():
             if cell is None:
                 continue
-            column = spelling.get(key) or (key if key.isascii() else printable(key))
-            values = group.get(column)
-            if values is None:
-                raise _unknown(landed, column)
-            try:
-                value = convert[column](cell)
-            except (ValueError, OverflowError):
-                value = None
-            if value is None:
-                raise _conflict(landed, column, types[column], columns.table)
-            if len(values) < height:
-                values.extend([None] * (height - len(values)))
-            values.append(value)
+            column = by_field.get(name)
+            if column is None:
+                column = by_field[name] = _column_of(name, group, landed)
+            if not column.put(cell, height):
+                raise _conflict(landed, column, columns.table)
         height += 1
         characters += len(row)
         if height == ROWS_PER_BATCH or characters >= CHARACTERS_PER_BATCH:
@@ -85,7 +76,42 @@ def batches(rows: Iterable[str], columns: FileColumns, landed: Landed) -> Iterat
         yield _batch(group, height, columns, landed)
 
 
-def _batch(group: dict[str, list[Any]], height: int, columns: FileColumns, landed: Landed) -> pa.RecordBatch:
+class _Cells:
+    """What was found in a column of one batch."""
+
+    __slots__ = ("convert", "is_text", "name", "type", "values")
+
+    def __init__(self, name: str, type_: str) -> None:
+        self.name, self.type = name, type_
+        self.convert = _CONVERT[type_]
+        self.is_text = type_ == "string"
+        self.values: list[Any] = []
+
+    def put(self, cell: Cell, height: int) -> bool:
+        """Take in the cell of a row after so many; say whether it fits."""
+        values = self.values
+        if len(values) != height:
+            values.extend([None] * (height - len(values)))  # rows without this field came before
+        if self.is_text and cell.__class__ is str:
+            value: object = cell
+        else:
+            try:
+                value = self.convert(cell)
+            except (ValueError, OverflowError):
+                return False
+        values.append(value)
+        return value is not None and len(values) == height + 1  # else two fields of a row are spelt alike
+
+
+def _column_of(field: str, group: Mapping[str, _Cells], landed: Landed) -> _Cells:
+    """Return the column of a field as rows spell it. Raises TableMismatchError."""
+    name = landed.spelling.get(field) or printable(field)
+    if name not in group:
+        raise _unknown(landed, name)
+    return group[name]
+
+
+def _batch(group: Mapping[str, _Cells], height: int, columns: FileColumns, landed: Landed) -> pa.RecordBatch:
     import pyarrow as pa
 
     names, schema = columns.names, columns.schema
@@ -93,15 +119,15 @@ def _batch(group: dict[str, list[Any]], height: int, columns: FileColumns, lande
         names["contact_list_id"]: landed.contact_list_id,
         names["snapshot_date"]: date.fromisoformat(landed.snapshot_date),
     }
-    of_file = {names[column]: column for column in group}
+    of_file = {names[name]: column for name, column in group.items()}
     arrays = []
     for field in schema:
         if field.name in constant:
             arrays.append(pa.repeat(pa.scalar(constant[field.name], field.type), height))
             continue
         column = of_file[field.name]
-        values, group[column] = group[column], []
-        arrays.append(_array(values, height, field.type))
+        arrays.append(_array(column.values, height, field.type))
+        column.values = []
     return pa.record_batch(arrays, schema=schema)
 
 
@@ -146,12 +172,12 @@ WRITABLE: Final = frozenset(_CONVERT)
 """Iceberg's types that snapshots can fill."""
 
 
-def _conflict(landed: Landed, column: str, type_: str, name: str) -> TableMismatchError:
-    what = landed.columns.get(column) or "text"
+def _conflict(landed: Landed, column: _Cells, table: str) -> TableMismatchError:
+    here = landed.columns.get(column.name) or "text"
     return TableMismatchError(
-        f"A value of the column {quoted(column)!r} in the snapshot of {landed.address} does not fit the Iceberg table "
-        f"{name}: there the column is {type_}, here {quoted(what)}. The table is as it was. Iceberg cannot change a "
-        "column to that type; land the list with the table's type, or commit it to another table."
+        f"A value of the column {quoted(column.name)!r} in the snapshot of {landed.address} does not fit the Iceberg "
+        f"table {table}: there the column is {column.type}, here {quoted(here)}. The table is as it was. Iceberg "
+        "cannot change a column to that type; land the list with the table's type, or commit it to another table."
     )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from lake import DAY, NEXT, TABLE, LocalLake, contacts
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
@@ -222,3 +226,41 @@ def test_no_contact_stands_in_the_tables_metadata(lake: LocalLake) -> None:
     for each in lake.warehouse.rglob("metadata/*"):
         body = each.read_bytes()
         assert not any(word in body for word in (b"+1555", b"Zaphodina", b"ct-4711"))
+
+
+VALUES = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES |= st.text(max_size=5) | st.just("2026-11-01T08:00:00.000Z") | st.lists(st.integers(), max_size=2)
+
+
+@pytest.mark.slow
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.dictionaries(st.sampled_from(("score", "vip", "ratio", "createdAt", "name")), VALUES), max_size=6),
+    file_format=st.sampled_from(("jsonl", "parquet")),
+)
+def test_what_is_in_the_table_is_what_the_contact_said_or_nothing_is_committed(
+    lake: LocalLake, rows: list[dict[str, Any]], file_format: str
+) -> None:
+    if not lake.reader.table_exists(TABLE):
+        lake.commit(lake.land(contacts(1, vip=True, ratio=0.5, name="n")))
+    given_rows = [{"_id": f"ct-{number}", **row} for number, row in enumerate(rows)]
+    address = lake.land(given_rows, contact_list_id="cl-2", file_format=file_format)
+    before = lake.table().metadata
+    try:
+        lake.commit(address)
+    except TableMismatchError:
+        assert lake.table().metadata == before
+        return
+    found = [row for row in lake.rows() if row["contact_list_id"] == "cl-2"]
+    for row, contact in zip(found, given_rows, strict=True):
+        for name, value in contact.items():
+            assert same(row[name], value), (name, value)
+
+
+def same(found: Any, value: Any) -> bool:
+    """Say whether a column holds what a contact said."""
+    if isinstance(found, datetime):
+        return found == datetime.fromisoformat(value)
+    if isinstance(found, str) and not isinstance(value, str):
+        return bool(json.loads(found) == value)
+    return bool(found == value) and (isinstance(found, bool) == isinstance(value, bool))

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import textwrap
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +181,7 @@ def test_a_catalog_that_is_down_is_one_clear_error_that_a_retry_may_help(
     storage = {"s3.endpoint": down, "s3.access-key-id": "key", "s3.secret-access-key": PASSWORD, "s3.region": "r"}
     glue = {"endpoint": down, "region": "r", "access-key-id": "k", "secret-access-key": PASSWORD, "max-retries": 1}
     kinds: list[tuple[dict[str, Any], dict[str, Any]]] = [
-        ({"type": "rest"}, {"host": down, "login": "me", "password": PASSWORD}),
+        ({"type": "rest", "oauth2-server-uri": down}, {"host": down, "login": "me", "password": PASSWORD}),
         ({"type": "rest", "uri": down, "token": PASSWORD}, {}),
         ({"type": "glue", **{f"glue.{name}": value for name, value in glue.items()}}, {}),
         ({"type": "sql", "uri": f"sqlite:////nowhere/{PASSWORD}/catalog.db", "warehouse": "s3://w"}, {}),
@@ -192,6 +193,21 @@ def test_a_catalog_that_is_down_is_one_clear_error_that_a_retry_may_help(
         assert isinstance(caught.value, RetryableError)
         assert PASSWORD not in str(caught.value) + caplog.text
     assert set(bench.objects()) == before
+
+
+def test_a_key_that_may_not_write_to_the_warehouse_is_told_so_and_nothing_is_done(
+    ministack_server: S3Server, ministack_bucket: str, tmp_path: Path
+) -> None:
+    lake = Lake(ministack_server, ministack_bucket, tmp_path)
+    lake.commit(lake.land(contacts(1)))
+    before = lake.objects(), lake.table().metadata
+    address = lake.land(contacts(2))
+    key, secret = ministack_server.user("s3:GetObject", "s3:ListBucket")
+    lake.properties |= {"s3.access-key-id": key, "s3.secret-access-key": secret}
+    with pytest.raises(CatalogUnavailableError, match=r"while writing its files \(OSError, ACCESS_DENIED\)") as caught:
+        lake.commit(address, catalog=lake.catalog())
+    assert "arn:" not in "".join(traceback.format_exception(caught.value))
+    assert (lake.objects(), lake.table().metadata) == before
 
 
 def test_a_catalog_of_an_unknown_kind_and_a_missing_connection_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
