@@ -116,12 +116,12 @@ def child(arguments: dict[str, Any]) -> None:
     )
     ti = SimpleNamespace(dag_id="memory", run_id="run", task_id="land", map_index=-1, try_number=1)
     context: Any = {"ti": ti, "dag_run": SimpleNamespace(run_after=datetime.now(UTC))}
-    reset = reset_peak()
+    reset = _reset_peak()
     summary = operator.execute(context)
-    sys.stdout.write("\n" + json.dumps({"peak": peak(reset), "contacts": summary["contacts"]}) + "\n")
+    sys.stdout.write("\n" + json.dumps({"peak": _peak(reset), "contacts": summary["contacts"]}) + "\n")
 
 
-def reset_peak() -> bool:
+def _reset_peak() -> bool:
     """Set the kernel's mark of this process back; return False where it can't be."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -130,7 +130,7 @@ def reset_peak() -> bool:
     return True
 
 
-def peak(reset: bool) -> float:  # noqa: FBT001
+def _peak(reset: bool) -> float:  # noqa: FBT001
     """Return this process's peak in MiB."""
     if reset:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()

@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from memory import FORMATS, PROMISE_MB, Case, World, measure, peak, reset_peak
+from memory import FORMATS, PROMISE_MB, Case, World, _peak, _reset_peak, measure
 from report import table
 from servers import start
 
@@ -42,9 +42,9 @@ def child(what: str, prefix: str) -> None:
 
     store = open_bucket("memory", "aws_default").store
     next(iter(store.list(prefix)))  # a connection, and what botocore reads for it
-    reset, began = reset_peak(), time.process_time()
+    reset, began = _reset_peak(), time.process_time()
     {"verify": _verify, "history": _history, "floor": _floor}[what](store, prefix)
-    found = {"cpu": time.process_time() - began, "peak": peak(reset)}
+    found = {"cpu": time.process_time() - began, "peak": _peak(reset)}
     sys.stdout.write("\n" + json.dumps(found) + "\n")
 
 

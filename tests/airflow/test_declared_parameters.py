@@ -58,7 +58,7 @@ def test_all_that_airflow_is_told_of_is_declared() -> None:
     told = [module for room in ("operators", "sensors") for each in info[room] for module in each["python-modules"]]
     told += [each["python-module"] for each in info["transfers"]]
     assert set(told) <= {kind.__module__ for kind in DECLARED}
-    assert len(told) == 10
+    assert len(told) == 12
 
 
 @EACH

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from s3_servers import S3Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _quiet_again() -> Iterator[None]:
@@ -198,7 +200,6 @@ def test_no_contact_is_in_any_output(moto_server: S3Server, moto_bucket: str, ve
             assert not re.search(r"\bcc?-\d|\+\d{4}|phone", said + aside, re.IGNORECASE)
 
 
-@pytest.mark.slow
 def test_it_runs_where_airflow_is_not_set_up(moto_server: S3Server, moto_bucket: str, tmp_path: Any) -> None:
     """In a process of its own, with a home that is none, and without a line of Airflow's on either output."""
     fill(moto_server, moto_bucket)

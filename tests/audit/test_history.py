@@ -36,7 +36,8 @@ def history(store: MemoryStore, prefix: str = LIST, **given_: Any) -> History:
 moves = st.lists(st.sampled_from(["append", "remove", "edit", "insert", "swap", "reimport", "nothing"]), max_size=4)
 
 
-@settings(max_examples=30)
+@pytest.mark.slow
+@settings(max_examples=15)
 @given(days=st.lists(moves, min_size=1, max_size=4), form=st.sampled_from(["jsonl", "csv", "parquet"]))
 def test_added_and_gone_are_those_of_the_list(days: list[list[str]], form: str) -> None:
     landed = Days(contacts=CONTACTS, file_format=form, rows_per_file=5)
@@ -111,6 +112,7 @@ def test_the_picture_is_well_formed_whatever_there_is_to_show(days: int) -> None
     assert found.address in texts
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_draws(moto_server: S3Server, moto_bucket: str, verify: Any, tmp_path: Path) -> None:  # noqa: F811
     fill(moto_server, moto_bucket)
     place = f"s3://{moto_bucket}/kore"

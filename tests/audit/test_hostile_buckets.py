@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
+@pytest.mark.slow
 def test_100_000_other_objects_are_counted_and_not_kept() -> None:
     class Crowded(MemoryStore):
         def list(self, prefix: str) -> Iterator[StoredObject]:
@@ -63,6 +64,7 @@ def test_100_000_other_objects_are_counted_and_not_kept() -> None:
     assert as_text(report).isprintable() or all(line.isprintable() for line in as_text(report).splitlines())
 
 
+@pytest.mark.slow
 def test_a_manifest_of_very_many_files_is_looked_at_file_by_file_and_said_in_few_words() -> None:
     store = lake(days=1)
     content = manifest(store, 1)
