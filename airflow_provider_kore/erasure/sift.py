@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 ID: Final = "_id"
 _ROWS_AT_ONCE: Final = 10_000
-_BLOCK: Final = 1 << 18
+_BLOCK: Final = 1 << 20
+"""Bytes of text that are held, however long its rows are."""
 
 
 @dataclass(slots=True)
@@ -71,7 +72,8 @@ def _jsonl(
     source: BinaryIO, compression: str, persons: Persons, found: Sifted, *, whole: bool
 ) -> Iterator[list[bytes]]:
     kept: list[bytes] = []
-    for number, line in enumerate(lines(decompressed(source, compression))):
+    size = 0
+    for line in lines(decompressed(source, compression)):
         text = line.decode("utf-8")
         row, end = scan_value(text, 0)
         if not isinstance(row, dict) or end != len(text):
@@ -87,9 +89,10 @@ def _jsonl(
                 found.changes[str(row["change"])] += 1
             if whole:
                 kept.append(line)
-        if number % _ROWS_AT_ONCE == _ROWS_AT_ONCE - 1:
+        size += len(line)
+        if size >= _BLOCK:
             yield kept
-            kept = []
+            kept, size = [], 0
     yield kept
 
 
@@ -101,8 +104,8 @@ def _csv(source: BinaryIO, compression: str, persons: Persons, found: Sifted, *,
     if names[:1] != [ID]:
         raise ValueError(f"its header doesn't begin with {ID}")
     phones = [number for number, name in enumerate(names) if name in persons.fields]
-    kept = [header]
-    for number, record in enumerate(records):
+    kept, size = [header], 0
+    for record in records:
         row = _csv_fields(record)
         if len(row) != len(names):
             raise ValueError("a row has more or fewer fields than the header")
@@ -112,9 +115,10 @@ def _csv(source: BinaryIO, compression: str, persons: Persons, found: Sifted, *,
             found.rows += 1
             if whole:
                 kept.append(record)
-        if number % _ROWS_AT_ONCE == _ROWS_AT_ONCE - 1:
+        size += len(record)
+        if size >= _BLOCK:
             yield kept if whole else []
-            kept = []
+            kept, size = [], 0
     yield kept if whole else []
 
 
