@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from landing import client_of
@@ -231,6 +232,7 @@ def _number(found: object) -> Decimal | None:
     return Decimal(repr(found)) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
+@cache
 def sent(list_id: str) -> dict[tuple[str, str], dict[str, Any]]:
     """Return what the server sent, by date and id."""
     days = LISTS[list_id]
@@ -238,6 +240,7 @@ def sent(list_id: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(date, contact["_id"]): contact for date, contact in rows}
 
 
+@cache
 def columns_of(list_id: str) -> frozenset[str]:
     """Return all fields that its contacts have."""
     return frozenset(name for contact in sent(list_id).values() for name in contact)
@@ -251,7 +254,7 @@ def differences(
     :param without: columns that are not looked at.
     """
     told = told or Told()
-    expected, columns = sent(list_id), columns_of(list_id).difference(without)
+    expected, columns = dict(sent(list_id)), columns_of(list_id).difference(without)
     problems: dict[str, str] = {}
     if len(found) != len(expected):
         problems["rows"] = f"{len(found)} rows, not {len(expected)}"

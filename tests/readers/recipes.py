@@ -25,6 +25,11 @@ PAGE = ROOT / "docs" / "readers.md"
 ENGINES = ("duckdb", "spark", "pyarrow", "polars", "pandas")
 FORMATS = ("jsonl", "csv", "parquet")
 Rows = dict[str, list[dict[str, Any]]]
+_SPARK = (
+    "--conf spark.ui.enabled=false --conf spark.sql.catalogImplementation=hive "
+    "--conf spark.hadoop.javax.jdo.option.ConnectionURL=jdbc:derby:memory:hive;create=true"
+)
+"""Hive's catalogue stays in memory: made in files, it takes longer than all that is read."""
 _BLOCK = re.compile(r"<!-- recipe: ([^>]+?) -->\n```(?:python|text)\n(.*?)```", re.DOTALL)
 
 
@@ -133,6 +138,6 @@ def _environ(server: S3Server, folder: Path) -> dict[str, str]:
         "HOME": str(folder),  # DuckDB keeps extensions there
         "TZ": "UTC",
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false "
-        "--conf spark.sql.catalogImplementation=hive pyspark-shell",
+        "PYSPARK_SUBMIT_ARGS": f"--master local[2] {_SPARK} pyspark-shell",
+        "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # what runs for seconds is not worth compiling
     }

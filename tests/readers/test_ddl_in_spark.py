@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.once]
+# The first of them makes the environment of the engines, and installs Java.
+pytestmark = [pytest.mark.slow, pytest.mark.once, pytest.mark.timeout(600)]
 
 IN_HIVE = [each for each in many_days.DEFINED if each not in many_days.NOT_IN_HIVE]
 PARTITION = "snapshot_date"

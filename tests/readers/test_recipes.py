@@ -22,6 +22,7 @@ TOLD = {("pandas", "csv"): Told(null_is_empty=True)}
 
 @pytest.mark.slow
 @pytest.mark.once
+@pytest.mark.timeout(600)  # the first makes the environment of the engines
 @pytest.mark.parametrize("list_id", ["cl-81", "cl-82"], ids=["one form", "all forms"])
 @pytest.mark.parametrize("file_format", recipes.FORMATS)
 @pytest.mark.parametrize("engine", ENGINES)
