@@ -141,6 +141,10 @@ class Lock:
     held: bool = False
     """Whether it is under a legal hold."""
 
+    def __str__(self) -> str:
+        """Return it in words: ``COMPLIANCE until 2027-01-01T00:00:00Z``."""
+        return "legal hold" if self.held else f"{self.mode} until {self.until}"
+
 
 class ObjectStore(Protocol):
     """One bucket. Each method is one request to it (two of them: one request per thousand keys).

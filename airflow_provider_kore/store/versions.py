@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from airflow_provider_kore.store.patient import PatientStore
-from airflow_provider_kore.store.store import ObjectStore, StoredObject
+from airflow_provider_kore.store.store import Lock, ObjectStore, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
-    from datetime import datetime
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.stop import Stop
@@ -28,19 +27,6 @@ class Traits:
     content_type: str
     others: Mapping[str, Any] = field(default_factory=dict)
     """The store's own names and values: tags, encryption, storage class, Cache-Control and the like."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
-    """Why a version may not be deleted."""
-
-    mode: str
-    """``GOVERNANCE``, ``COMPLIANCE`` or ``legal hold``."""
-    until: datetime | None = None
-
-    def __str__(self) -> str:
-        """Return it in words: ``COMPLIANCE until 2027-01-01``."""
-        return self.mode if self.until is None else f"{self.mode} until {self.until:%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

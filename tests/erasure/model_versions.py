@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from model_store import MemoryStore
 
-from airflow_provider_kore.store.versions import Lock, ObjectVersion, Traits
+from airflow_provider_kore.store.versions import ObjectVersion, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from airflow_provider_kore.store.store import Condition, StoredObject
+    from airflow_provider_kore.store.store import Condition, Lock, StoredObject
 
 
 @dataclass(slots=True)

@@ -47,7 +47,7 @@ from airflow_provider_kore.exceptions import (
 from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.stop import Stop
-from airflow_provider_kore.store.versions import Lock
+from airflow_provider_kore.store.store import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -530,7 +530,8 @@ def test_a_version_that_is_locked_is_named_before_anything_is_changed(mode: str,
         land(store, DAYS[0], [contact(1), contact(3)])
         land(store, DAYS[0], [contact(1)])
     version_id = store.kept[OBJECT].versions[0][0]
-    store.locks[version_id] = Lock(mode=mode)
+    held = mode == "legal hold"
+    store.locks[version_id] = Lock(held=True) if held else Lock(mode=mode, until="2027-01-01T00:00:00Z")
     before = store.bodies()
     with pytest.raises(ErasureIncompleteError, match=rf"Object Lock, such as .*{OBJECT}, version {version_id}: {mode}"):
         forget(store, ids(WHO), versions=True)

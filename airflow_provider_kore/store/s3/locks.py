@@ -10,6 +10,7 @@ from airflow_provider_kore.store.store import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
 _NONE: Final = {
     "NoSuchObjectLockConfiguration",
@@ -18,6 +19,11 @@ _NONE: Final = {
     "404",
 }
 """What S3 answers where nothing is set. Source: S3 API reference, ``GetObjectRetention`` and its neighbours."""
+
+
+def in_utc(moment: datetime) -> str:
+    """Return it as a :class:`~airflow_provider_kore.store.store.Lock` says it."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class ObjectLocks:
@@ -46,7 +52,7 @@ class ObjectLocks:
             return None
         return Lock(
             mode=str(retention.get("Mode") or "") if until else "",
-            until=until.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if until else "",
+            until=in_utc(until) if until else "",
             held=held,
         )
 

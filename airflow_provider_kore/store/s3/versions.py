@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 from airflow_provider_kore.exceptions import RequestRefusedError
 from airflow_provider_kore.store.s3 import MAX_KEYS_PER_REQUEST, S3Store
 from airflow_provider_kore.store.s3.answers import Stream
-from airflow_provider_kore.store.store import AccessRefused, CallUnsupported
-from airflow_provider_kore.store.versions import Lock, ObjectVersion, Traits
+from airflow_provider_kore.store.s3.locks import in_utc
+from airflow_provider_kore.store.store import AccessRefused, CallUnsupported, Lock
+from airflow_provider_kore.store.versions import ObjectVersion, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -128,10 +129,10 @@ class S3VersionedStore(S3Store):
         """Return retention or legal hold of a version; HeadObject shows them to a role that may read them."""
         answer = self._send("HeadObject", key, absent_is_none=True, version=version_id) or {}
         if answer.get("ObjectLockLegalHoldStatus") == "ON":
-            return Lock(mode="legal hold")
+            return Lock(held=True)
         until = answer.get("ObjectLockRetainUntilDate")
         if isinstance(until, datetime) and until > datetime.now(UTC):
-            return Lock(mode=str(answer.get("ObjectLockMode") or "retention"), until=until.astimezone(UTC))
+            return Lock(mode=str(answer.get("ObjectLockMode") or "retention"), until=in_utc(until))
         return None
 
     def delete_version(self, key: str, version_id: str) -> None:
