@@ -81,7 +81,10 @@ bench: venv  ## Measure ours beside other ways to do it, and its memory, and pri
 	@$(PY) benchmarks/report.py
 	@.cache/bench/bin/python benchmarks/plots.py
 	@$(PY) benchmarks/memory.py
+	@$(PY) benchmarks/wide_table.py
 	@$(PY) benchmarks/verify.py
+	@$(PY) benchmarks/erasure.py
+	@$(PY) benchmarks/iceberg.py
 	@$(PY) benchmarks/incremental.py
 	@$(PY) benchmarks/sharing.py
 
