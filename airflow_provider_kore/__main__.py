@@ -21,8 +21,12 @@ def main(arguments: list[str] | None = None) -> int:
     for command in _COMMANDS:
         command.add_parser(commands)
     options = parser.parse_args(arguments)
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # the answer is what is printed; Airflow has more to say while it loads
-    return int(options.run(options))
+    try:
+        return int(options.run(options))
+    finally:
+        logging.disable(before)
 
 
 if __name__ == "__main__":

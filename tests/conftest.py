@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import importlib.metadata
+import logging
 import os
 import shutil
 import subprocess
@@ -122,8 +123,8 @@ def _manifests_are_as_their_schema_says() -> Generator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _forget_secrets() -> Generator[None]:
-    """Let Airflow forget after each test which secrets it masks.
+def _as_before() -> Generator[None]:
+    """Let Airflow forget after each test which secrets it masks, and let the next one log, whatever was called.
 
     With every new one it compiles all that it knows into one expression again: after hundreds of tests for seconds.
     """
@@ -135,6 +136,7 @@ def _forget_secrets() -> Generator[None]:
     ):
         if name in sys.modules:
             sys.modules[name].reset_secrets_masker()
+    logging.disable(logging.NOTSET)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

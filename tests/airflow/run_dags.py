@@ -61,10 +61,11 @@ def sync(bag: Any) -> None:
 
 
 def share_the_api_server() -> None:
-    """Let all tasks of this process use one API server: before 3.3, Airflow makes one for each, in some seconds."""
+    """Let all tasks of this process use one API server: 3.1 and 3.2 make one for each, which takes them seconds."""
     from airflow.sdk.execution_time import supervisor
 
-    supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
+    if hasattr(supervisor, "in_process_api_server"):  # not in 3.0.0
+        supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
 
 
 def runnable(dag: Any) -> Any:

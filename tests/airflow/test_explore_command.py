@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from airflow_provider_kore.simulator import Simulator
 
 
-@pytest.fixture(autouse=True)
-def _quiet_again() -> Any:
-    """Let later tests log: the command switches that off for its process."""
-    import logging
-
-    yield
-    logging.disable(logging.NOTSET)
-
-
 @pytest.fixture
 def filled(kore: Simulator, define: Callable[[str, dict[str, Any]], None]) -> Simulator:
     """An environment with a long and a short list, and its connection."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import subprocess
@@ -17,18 +16,11 @@ from audited import LIST, lake, manifest, manifest_key, partition
 from airflow_provider_kore.__main__ import main
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from s3_servers import S3Server
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _quiet_again() -> Iterator[None]:
-    """Let later tests log: a command switches that off for its process."""
-    yield
-    logging.disable(logging.NOTSET)
 
 
 def fill(server: S3Server, bucket: str, **put: Any) -> None:

@@ -215,6 +215,7 @@ def _log_to(path: Path) -> None:
     target.setFormatter(logging.Formatter("%(relativeCreated)d %(name)s %(levelname)s %(message)s"))
     root.addHandler(target)
     root.setLevel(logging.INFO)
+    logging.disable(logging.NOTSET)
     devnull = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for standard in (1, 2):
         os.dup2(devnull, standard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,11 +27,17 @@ class Script:
     calls: list[str] = field(default_factory=list)
     error: Callable[[], Exception] = lambda: OSError(5, "the network is gone")
     on_call: Callable[[str], None] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def last(self, name: str) -> int:
+        """Return the number of the last call of this name."""
+        return len(self.calls) - 1 - self.calls[::-1].index(name)
 
     def run(self, name: str, call: Callable[[], Any]) -> Any:
         """Make a call, or fail."""
-        number = len(self.calls)
-        self.calls.append(name)
+        with self._lock:  # pyiceberg has threads
+            number = len(self.calls)
+            self.calls.append(name)
         if self.on_call is not None:
             self.on_call(name)
         fails = number == self.at or (self.for_good and 0 <= self.at < number)

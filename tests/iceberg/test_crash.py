@@ -218,7 +218,7 @@ def test_a_commit_whose_answer_was_lost_is_found_at_once(lake: LocalLake) -> Non
     address = lake.land(contacts(1))
     lake.commit(lake.land(contacts(7), contact_list_id="cl-2"))
     script = Script(after=True, error=lambda: ConnectionError("reset"))
-    script.on_call = lambda name: setattr(script, "at", len(script.calls) - 1) if name == "commit_table" else None
+    script.on_call = lambda name: setattr(script, "at", script.last(name)) if name == "commit_table" else None
     outcome = lake.commit(address, catalog=broken(lake, script))
     assert outcome.snapshot_id is not None
     assert len(commits(lake)) == 2
@@ -247,7 +247,7 @@ def test_a_commit_that_arrives_late_is_not_made_twice(lake: LocalLake) -> None:
 def test_files_of_a_commit_in_doubt_are_left_and_told_of(lake: LocalLake, caplog: pytest.LogCaptureFixture) -> None:
     lake.commit(lake.land(contacts(7), contact_list_id="cl-2"))
     script = Script(for_good=True)
-    script.on_call = lambda name: setattr(script, "at", len(script.calls) - 1) if name == "commit_table" else None
+    script.on_call = lambda name: setattr(script, "at", script.last(name)) if name == "commit_table" else None
     with pytest.raises(CatalogUnavailableError):
         lake.commit(lake.land(contacts(1)), catalog=broken(lake, script))
     assert "3 files that this task wrote" in caplog.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,20 +12,16 @@ from test_ddl import manifest
 from airflow_provider_kore.__main__ import main
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from s3_servers import S3Server
 
 FOLDER = "kore/csv/contact_list_id=cl-81/snapshot_date=2026-01-0{}/_manifest.json"
 
 
 @pytest.fixture(autouse=True)
-def _as_a_person(moto_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have credentials where boto3 finds them, and let later tests log."""
+def _as_a_person(moto_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have credentials where boto3 finds them."""
     for name, value in recipes.credentials(moto_server).items():
         monkeypatch.setenv(name, value)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 def put(server: S3Server, bucket: str, **manifests: bytes) -> None:
