@@ -16,8 +16,8 @@ from airflow_provider_kore.formats.compression import (
     compressed,
     decompressed,
     lines,
-    too_long,
 )
+from airflow_provider_kore.formats.csv import records
 from airflow_provider_kore.formats.layout import naming_damage
 from airflow_provider_kore.json_text import cells, scan_value
 
@@ -98,14 +98,14 @@ def _jsonl(
 
 def _csv(source: BinaryIO, compression: str, persons: Persons, found: Sifted, *, whole: bool) -> Iterator[list[bytes]]:
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
-    records = _csv_records(decompressed(source, compression))
-    header = next(records, b"")
+    found_records = records(decompressed(source, compression))
+    header = next(found_records, b"")
     names = _csv_fields(header)
     if names[:1] != [ID]:
         raise ValueError(f"its header doesn't begin with {ID}")
     phones = [number for number, name in enumerate(names) if name in persons.fields]
     kept, size = [header], 0
-    for record in records:
+    for record in found_records:
         row = _csv_fields(record)
         if len(row) != len(names):
             raise ValueError("a row has more or fewer fields than the header")
@@ -120,23 +120,6 @@ def _csv(source: BinaryIO, compression: str, persons: Persons, found: Sifted, *,
             yield kept if whole else []
             kept, size = [], 0
     yield kept if whole else []
-
-
-def _csv_records(source: Any) -> Iterator[bytes]:
-    """Yield each record as it stands, without its last line feed."""
-    pending: list[bytes] = []
-    quotes = length = 0
-    for line in lines(source):
-        length += len(line)
-        if length > LONGEST_LINE:
-            raise too_long()
-        pending.append(line)
-        quotes += line.count(b'"')
-        if quotes % 2 == 0:  # an odd number: a quoted value goes on after this line break
-            yield b"\n".join(pending) if len(pending) > 1 else line
-            pending, quotes, length = [], 0, 0
-    if pending:
-        raise EOFError
 
 
 def _csv_fields(record: bytes) -> list[str]:

@@ -72,11 +72,11 @@ class Csv(CompressedText):
 
 
 def _read_rows(file: BinaryIO, compression: str) -> Iterator[tuple[str, str]]:
-    records = _records(decompressed(file, compression))
-    names = [str(json.loads(name)) for name in next(records, [])]
+    table = (_fields(record.decode("utf-8").removesuffix("\r")) for record in records(decompressed(file, compression)))
+    names = [str(json.loads(name)) for name in next(table, [])]
     if names[:1] != [ID]:
         raise ValueError(f"its header doesn't begin with {ID}")
-    for record in records:
+    for record in table:
         if len(record) != len(names):
             raise ValueError("a row has more or fewer fields than the header")
         row = {name: value for name, value in zip(names, record, strict=True) if value}
@@ -84,25 +84,25 @@ def _read_rows(file: BinaryIO, compression: str) -> Iterator[tuple[str, str]]:
         yield id_of(cells(text)), text
 
 
-def _records(source: Source) -> Iterator[list[str]]:
-    """Yield the fields of each record as JSON; a field that is not even quotes is the empty text."""
-    pending: list[str] = []
+def records(source: Source) -> Iterator[bytes]:
+    """Yield each record as it stands, without its last line feed. Raises ValueError, EOFError."""
+    pending: list[bytes] = []
     quotes = length = 0
     for line in lines(source):
         length += len(line)
         if length > LONGEST_LINE:
             raise too_long()
-        text = line.decode("utf-8")
-        pending.append(text)
-        quotes += text.count('"')
+        pending.append(line)
+        quotes += line.count(b'"')
         if quotes % 2 == 0:  # an odd number: a quoted value goes on after this line break
-            yield _fields("\n".join(pending).removesuffix("\r"))
+            yield b"\n".join(pending) if len(pending) > 1 else line
             pending, quotes, length = [], 0, 0
     if pending:
         raise EOFError
 
 
 def _fields(record: str) -> list[str]:
+    """Return the fields of a record as JSON; a field that is not even quotes is the empty text."""
     found: list[str] = []
     at = -1
     while at < len(record):
