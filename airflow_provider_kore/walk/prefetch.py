@@ -78,8 +78,13 @@ class Prefetcher(Generic[K, T]):
         return key not in self._ahead or self._ahead[key].done()
 
     def end(self, reason: Exception | None) -> None:
-        """Note why nothing new is to be started, if there is a reason and none was noted before."""
-        self.ending = self.ending or reason
+        """Note why nothing new is to be started, if there is a reason and none was noted before.
+
+        What is under way has :data:`GRACE` from then on.
+        """
+        if reason is not None and self.ending is None:
+            self.ending = reason
+            self._last_moment = time.monotonic() + GRACE
 
     def keep(self, keys: Collection[K]) -> None:
         """Drop the results that will not be taken.
@@ -126,8 +131,7 @@ class Prefetcher(Generic[K, T]):
             try:
                 self._clock.sleep(0.0)
             except Exception as err:  # noqa: BLE001  # raised below
-                self.ending = err
-                self._last_moment = time.monotonic() + GRACE
+                self.end(err)
         elif time.monotonic() > self._last_moment:
             raise self.ending
 

@@ -68,19 +68,32 @@ def test_what_nobody_will_take_is_dropped_but_ends() -> None:
         assert ended.wait(10)
 
 
-def test_whoever_ends_gets_what_is_under_way() -> None:
+def between_two_calls(ahead: Prefetcher[int, int], stop: Stop) -> None:
+    ahead.end(stop.reason())
+
+
+def within_a_call(ahead: Prefetcher[int, int], stop: Stop) -> None:
+    """The clock tells while the call's result is waited for."""
+
+
+@pytest.mark.parametrize("notice", [between_two_calls, within_a_call])
+def test_whoever_ends_gets_what_is_under_way(notice: Callable[[Prefetcher[int, int], Stop], None]) -> None:
     stop = Stop()
     stop.request()
 
     gate = threading.Event()
     with Prefetcher[int, int](4, StoppableClock(SystemClock(), stop)) as ahead:
         ahead.start(1, gated(gate, 1))
-        threading.Timer(0.3, gate.set).start()
+        notice(ahead, stop)
+        threading.Timer(3.5 * prefetch._LOOK_EVERY, gate.set).start()
         assert ahead.take(1) == 1
         assert isinstance(ahead.ending, StoppedError)
 
 
-def test_whoever_ends_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("notice", [between_two_calls, within_a_call])
+def test_whoever_ends_does_not_wait_for_long(
+    notice: Callable[[Prefetcher[int, int], Stop], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(prefetch, "GRACE", 0.2)
 
     stop = Stop()
@@ -89,6 +102,7 @@ def test_whoever_ends_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) ->
     gate = threading.Event()
     with Prefetcher[int, int](4, StoppableClock(SystemClock(), stop)) as ahead:
         ahead.start(1, gated(gate, 1))
+        notice(ahead, stop)
         with pytest.raises(StoppedError):
             ahead.take(1)
         gate.set()
@@ -127,7 +141,7 @@ def test_a_server_that_becomes_fast_is_not_asked_twice(kore: Simulator, monkeypa
 
 
 def test_pages_that_were_asked_for_are_not_lost_when_it_ends(kore: Simulator) -> None:
-    kore.configure(latency=0.05, requests_per_minute=0)
+    kore.configure(latency=0.3, requests_per_minute=0)
     kore.add_list("cl-long", contacts=10_000)
     stop = Stop()
     pages: list[int] = []

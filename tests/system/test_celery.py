@@ -37,9 +37,9 @@ pytestmark = [
 PACKAGES = {"initdb": "postgresql", "postgres": "postgresql", "redis-server": "redis-server"}
 
 PAGE = 50
-CONTACTS = 4_800
+CONTACTS = 8_000
 PAGES = CONTACTS // PAGE
-LATENCY = 1.25
+LATENCY = 0.75
 """Seconds that the vendor takes to answer, so that there is a mid-walk to die in: a walk lasts half a minute."""
 
 MID_WALK = PAGES // 3
