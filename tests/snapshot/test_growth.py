@@ -1,7 +1,8 @@
 """What a walk may believe of a list that changes under it: never wrong, and no walk more than is needed.
 
 A landing is exact if it is the list, id by id and in order, as it was at the last request of the walk. The searches
-here are exhaustive: every placement of a few events in the walk over a small list, under every silence of the vendor.
+here try every placement of an event in the walk over a small list, and a share of those of more (``searches.py``), under
+every silence of the vendor.
 The walk is driven directly, with ``on_drift="fail"``: it is exact, or it refuses.
 """
 
@@ -16,6 +17,7 @@ import pytest
 from model_vendor import DOCUMENTED, Quirks, Vendor, append, edit, exchange, insert, remove
 from model_world import CONFIG, FakeClock, World
 from reading_ahead import Order, reading_ahead
+from searches import WHOLE, share_of
 
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.exceptions import DriftError
@@ -112,10 +114,10 @@ def walk(
 
 
 def placements(kinds: dict[str, Any], requests: int, most: int) -> Iterator[tuple[tuple[int, str], ...]]:
-    """Yield every way to let up to so many events happen before these requests."""
+    """Yield every way to let up to one event happen before these requests, and a share of those to let more happen."""
     options = [(at, kind) for at in range(1, requests + 1) for kind in kinds]
     for number in range(most + 1):
-        yield from itertools.combinations_with_replacement(options, number)
+        yield from share_of(itertools.combinations_with_replacement(options, number), one_in=1 if number < 2 else 3)
 
 
 def search(
@@ -167,8 +169,9 @@ def test_no_placement_of_two_events_lands_anything_wrong(name: str, seconds: flo
 def test_no_placement_of_three_events_lands_anything_wrong(contacts: int) -> None:
     kinds = {"append": append(), "remove first": remove(0), "remove last": remove(-1), "exchange": exchange(0)}
     exact, refused = search(DOCUMENTED, contacts, kinds, requests=7, most=3)
-    assert exact > 500
-    assert refused > 500
+    enough = 500 if WHOLE else 150
+    assert exact > enough
+    assert refused > enough
 
 
 @pytest.mark.usefixtures("far_ahead")

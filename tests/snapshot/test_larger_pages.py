@@ -61,7 +61,7 @@ def test_the_pages_of_these_tests_grow() -> None:
 def test_no_placement_of_two_events_lands_anything_wrong(name: str) -> None:
     kinds = {"append": append(), "remove 1": remove(1), "remove last": remove(-1), "exchange": exchange(2)}
     exact, _ = search(SERVERS[name], 7, kinds, requests=6, most=2)
-    assert exact > 10
+    assert exact > 5
 
 
 @pytest.mark.soak
