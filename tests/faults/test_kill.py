@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.exhaustive
 
-ROUNDS = 8
-SEEDS = range(5)
+ROUNDS = 6
+SEEDS = range(4)
 """Each draws a format and a list of its own; `make soak` plays two thousand rounds more."""
 SOAK_ROUNDS = int(os.environ.get("KORE_KILL_ROUNDS", "2000"))
 FIRST_SEED = int(os.environ.get("KORE_KILL_SEED", "1000"))
