@@ -47,8 +47,8 @@ pages: venv  ## Write what the docs derive from the code anew: the table of erro
 screenshots: venv  ## Take the pictures in docs/images anew, from Airflow's UI in a real browser
 	KORE_TEST_PICTURES=docs/images $(PY) -m pytest tests/browser $(T)
 
-soak: venv ministack  ## Long rounds of random misfortune: thousands of kills and schedules, for an evening
-	$(PY) -m pytest -n $(JOBS) -m soak $(T)
+soak: venv ministack  ## Long rounds of random misfortune: thousands of kills and schedules, whole searches, for an evening
+	KORE_SEARCH=whole $(PY) -m pytest -n $(JOBS) -m "soak or exhaustive" $(T)
 
 test-matrix: ministack  ## The suite on every supported pair of Airflow and Python (SKIP_NEWEST=1: all but the pair of `make test`)
 	@$(PYTHON3) tools/test_matrix.py $(if $(SKIP_NEWEST),--skip-newest) $(if $(T),-- $(T))

@@ -1,7 +1,7 @@
 """How much of a long search is made: a share of it by a seed, or all of it.
 
-``KORE_SEARCH=7`` draws another share than that of seed 0; ``KORE_SEARCH=whole`` makes the whole search, as ``make soak``
-does.
+``KORE_SEARCH=7`` draws another share than that of seed 0, ``KORE_SEARCH=whole`` makes the whole search: so does
+``make soak``.
 """
 
 from __future__ import annotations

@@ -64,9 +64,8 @@ class Run:
 
     def __init__(self, airflow: AirflowProcesses, **conf: str) -> None:
         self._airflow = airflow
-        made = airflow.call("POST", f"/api/v2/dags/{DAG_ID}/dagRuns", {"logical_date": None, "conf": conf})
-        self.made: dict[str, Any] = made
-        self.path = f"/api/v2/dags/{DAG_ID}/dagRuns/{made['dag_run_id']}"
+        self.made = airflow.trigger(DAG_ID, conf=conf)
+        self.path = f"/api/v2/dags/{DAG_ID}/dagRuns/{self.made['dag_run_id']}"
 
     def task(self) -> dict[str, Any]:
         found: dict[str, Any] = self._airflow.get(f"{self.path}/taskInstances/snapshot")

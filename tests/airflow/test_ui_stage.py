@@ -53,8 +53,7 @@ def await_run(airflow: AirflowProcesses, dag_id: str, run_id: str | None = None)
 def trigger(airflow: AirflowProcesses, dag_id: str) -> str:
     """Trigger as the UI does, which unpauses the DAG, too; return the state that the run ends in."""
     airflow.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
-    run = airflow.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})
-    return str(await_run(airflow, dag_id, run["dag_run_id"])["state"])
+    return str(await_run(airflow, dag_id, airflow.trigger(dag_id)["dag_run_id"])["state"])
 
 
 def instances(airflow: AirflowProcesses, dag_id: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from airflow_processes import AirflowProcesses, airflow_environment
@@ -81,8 +81,7 @@ def test_sensors_and_walks_wait_in_a_triggerer_and_outlive_it(
     for list_id in ("cl-2", "cl-3"):
         kore.add_list(list_id, contacts=SNAPSHOT)
     kore.add_fault("too_many_requests", endpoint="contacts", at_offset=100, times=2, retry_after="15")
-    made: dict[str, Any] = airflow.call("POST", f"/api/v2/dags/{DAG_ID}/dagRuns", {"logical_date": None})
-    run = f"/api/v2/dags/{DAG_ID}/dagRuns/{made['dag_run_id']}"
+    run = f"/api/v2/dags/{DAG_ID}/dagRuns/{airflow.trigger(DAG_ID)['dag_run_id']}"
 
     def states() -> dict[str, str]:
         return {task: airflow.get(f"{run}/taskInstances/{task}")["state"] for task in TASKS}

@@ -49,8 +49,7 @@ class WholeAirflow:
 
     def trigger(self, dag_id: str, run_id: str | None = None, **conf: Any) -> str:
         """Trigger a run and return its path."""
-        body: dict[str, Any] = {"logical_date": None, "conf": conf} | ({"dag_run_id": run_id} if run_id else {})
-        made = self.airflow.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
+        made = self.airflow.trigger(dag_id, run_id, conf)
         return f"/api/v2/dags/{dag_id}/dagRuns/{made['dag_run_id']}"
 
     def delete(self, run: str) -> None:

@@ -1,9 +1,8 @@
 """What a walk may believe of a list that changes under it: never wrong, and no walk more than is needed.
 
 A landing is exact if it is the list, id by id and in order, as it was at the last request of the walk. The searches
-here try every placement of an event in the walk over a small list, and a share of those of more (``searches.py``), under
-every silence of the vendor.
-The walk is driven directly, with ``on_drift="fail"``: it is exact, or it refuses.
+here try every placement of an event in the walk over a small list, and a share of those of more (``searches.py``),
+under every silence of the vendor. The walk is driven directly, with ``on_drift="fail"``: it is exact, or it refuses.
 """
 
 from __future__ import annotations
