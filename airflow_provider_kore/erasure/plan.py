@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_kore.erasure.look import partitions
-from airflow_provider_kore.erasure.others import OldVersions
+from airflow_provider_kore.erasure.others import OldVersions, checkpoints
 from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.formats import FORMATS
+from airflow_provider_kore.json_text import cells
 from airflow_provider_kore.parameters import shown
 from airflow_provider_kore.quoting import count, quoted
 
 if TYPE_CHECKING:
-    from airflow_provider_kore.erasure.look import Partition
-    from airflow_provider_kore.erasure.others import Others
-    from airflow_provider_kore.erasure.spec import ErasureSpec
+    from collections.abc import Iterator
+
+    from airflow_provider_kore.erasure.look import Contents, Partition
+    from airflow_provider_kore.erasure.others import Versions
+    from airflow_provider_kore.erasure.work import Work
     from airflow_provider_kore.erasure.worker import Known, Worker
-    from airflow_provider_kore.store.store import ObjectStore
+    from airflow_provider_kore.snapshot.fields import FieldPolicies
+    from airflow_provider_kore.store.store import StoredObject
 
 _SHOWN = 5
 _PASSES = 3
@@ -79,15 +84,14 @@ class Plan:
 
 
 class Planner:
-    """Counts."""
+    """Counts.
 
-    def __init__(
-        self, spec: ErasureSpec, store: ObjectStore, worker: Worker, others: Others, *, versions: bool
-    ) -> None:
-        self._spec = spec
-        self._store = store
+    :param versions: None: they are not looked through.
+    """
+
+    def __init__(self, work: Work, worker: Worker, versions: Versions | None) -> None:
+        self._work = work
         self._worker = worker
-        self._others = others
         self._versions = versions
 
     def plan(self, known: dict[str, Known]) -> Plan:
@@ -95,7 +99,7 @@ class Planner:
 
         :param known: what an earlier try has counted, of objects that may have changed since.
         """
-        persons = self._worker.persons
+        persons = self._work.persons
         plan = Plan()
         for _ in range(_PASSES):
             learned = len(persons.learned)
@@ -104,28 +108,29 @@ class Planner:
                 break
             known = {}
         self._check_there(plan)
-        plan.checkpoints = dict(self._others.checkpoints())
+        plan.checkpoints = dict(checkpoints(self._work))
         return plan
 
     def _check_there(self, plan: Plan) -> None:
         """Raise ParameterError where nothing lies: what is misspelt would pass for erased."""
-        lacking = [each for each in self._spec.contact_list_ids or () if each not in plan.values]
+        lacking = [each for each in self._work.spec.contact_list_ids or () if each not in plan.values]
         if lacking:
+            where = self._work.store.uri(self._work.spec.prefix)
             raise ParameterError(
                 "contact_list_ids",
-                f"has {quoted(repr(lacking[0]))}, of which nothing lies below {self._store.uri(self._spec.prefix)}/",
+                f"has {quoted(repr(lacking[0]))}, of which nothing lies below {where}/",
                 "check its spelling and s3_prefix, or leave it out",
             )
         if not plan.listed:
             raise ParameterError(
-                "s3_prefix", f"is {shown(self._spec.prefix)}, below which nothing lies", "check its spelling"
+                "s3_prefix", f"is {shown(self._work.spec.prefix)}, below which nothing lies", "check its spelling"
             )
 
     def _pass(self, known: dict[str, Known]) -> Plan:
         plan = Plan()
-        for table in self._spec.tables:
-            for partition, objects in partitions(self._store, table):
-                self._worker.stop.check()
+        for table in self._work.spec.tables:
+            for partition, objects in partitions(self._work.store, table):
+                self._work.stop.check()
                 plan.listed += len(objects)
                 plan.size += sum(each.size for each in objects)
                 if partition is None:
@@ -133,18 +138,52 @@ class Planner:
                     continue
                 plan.values.add(partition.value)
                 self._look(partition, objects, known, plan)
-        if self._versions:
-            plan.old = self._others.versions(plan.rewritten)
+        if self._versions is not None:
+            plan.old = self._versions.find(plan.rewritten)
         return plan
 
-    def _look(self, partition: Partition, objects: list[Any], known: dict[str, Known], plan: Plan) -> None:
-        outcome = self._worker.count(partition, objects, known)
-        plan.counted |= outcome.counted
-        plan.strangers += outcome.strangers
-        if outcome.hidden is not None:
-            plan.hidden.append(f"the snapshot of {partition.date} in {quoted(partition.value)} {outcome.hidden}")
-        if outcome.behind or any(each.erased for each in outcome.counted.values()):
+    def _look(self, partition: Partition, objects: list[StoredObject], known: dict[str, Known], plan: Plan) -> None:
+        found = self._worker.count(partition, objects, known)
+        plan.counted |= found.files
+        plan.strangers += [each.key for each in found.contents.strangers]
+        if self._work.persons.phones and (hidden := _hidden(self._work, found.contents)):
+            plan.hidden.append(f"the snapshot of {partition.date} in {quoted(partition.value)} {hidden}")
+        if found.is_work:
             plan.work[partition.prefix] = partition
+
+
+def gone_ids(work: Work, worker: Worker) -> Iterator[str]:
+    """Yield the ids of contacts that the changes of a day say are gone.
+
+    Raises ParameterError where a list has no changes of that day, CorruptSnapshotError.
+    """
+    table = work.spec.tables[-1]
+    told: set[str] = set()
+
+    def gone(contents: Contents) -> list[str] | None:
+        found: list[str] | None = None if contents.manifest is None else []
+        for file in contents.files:
+            with work.fetched(file.key) as (local, digest):
+                worker.check_digest(contents, file, digest)
+                if found is not None and file.entry is not None:
+                    rows = FORMATS[file.format].read_rows(local, compression=file.compression)
+                    found += [identifier for identifier, row in rows if cells(row).get("change") == "gone"]
+        return found
+
+    for partition, objects in partitions(work.store, table):
+        if partition is not None and partition.date == work.spec.gone_on:
+            found = worker.settled(partition, gone, objects)
+            if found is not None:
+                told.add(partition.value)
+                yield from found
+    lacking = [each for each in table.values or () if each not in told]
+    if lacking or not told:
+        which = f"list {quoted(lacking[0])}" if lacking else "any list"
+        raise ParameterError(
+            "gone_on",
+            f"is {work.spec.gone_on}, and there are no changes of {which} on that day",
+            "pass the snapshot_date of changes that have landed, or name the lists that have them",
+        )
 
 
 def check_hidden(plan: Plan) -> None:
@@ -172,8 +211,47 @@ def check_found(missing: list[int], given: int) -> None:
         )
 
 
-def whole(store: ObjectStore, spec: ErasureSpec) -> list[tuple[str, int]]:
-    """List every object that is searched at the end, with its bytes."""
-    prefixes = [prefix for table in spec.tables for prefix in table.prefixes]
-    prefixes += [*spec.staging_prefixes, f"{spec.receipt_prefix}/"]
-    return [(found.key, found.size) for prefix in prefixes for found in store.list(prefix)]
+def _hidden(work: Work, contents: Contents) -> str | None:
+    """Say why a phone number cannot be found in a partition, in words that complete "it …"; None if it can.
+
+    Raises ParameterError if numbers are hashed there, the key is missing or another one, and nothing may be missing.
+    """
+    if not contents.files:
+        return None
+    told = contents.manifest.content.get("fields") if contents.manifest is not None else None
+    if not isinstance(told, dict):
+        return None
+    rules, keep = told.get("policies") or {}, told.get("keep")
+    for name in sorted(work.persons.fields):
+        policy = rules.get(name) if isinstance(rules, dict) else None
+        if policy == "hash" and not _has_key(told.get("hash"), work.policies):
+            if work.spec.on_missing == "fail":
+                raise _without_key(contents, name, work.policies)
+            return f"has {quoted(name)} hashed with another key"
+        if policy in {"mask", "drop"}:
+            return f"has the policy {policy!r} for {quoted(name)}"
+        if isinstance(keep, list) and name not in keep:
+            return f"keeps no {quoted(name)}"
+    return None
+
+
+def _has_key(told: object, policies: FieldPolicies | None) -> bool:
+    """Say whether hashes were made with this key."""
+    ours = policies.describe()["hash"] if policies is not None else None
+    check = told.get("key_check") if isinstance(told, dict) else None
+    return isinstance(ours, dict) and check == ours.get("key_check")
+
+
+def _without_key(contents: Contents, name: str, policies: FieldPolicies | None) -> ParameterError:
+    where = f"the snapshot of {contents.partition.date} in {quoted(contents.partition.value)}"
+    if policies is None:
+        return ParameterError(
+            "hash_conn_id",
+            f"is missing, and {where} has {quoted(name)} hashed, so that no phone number can be found there",
+            "pass the connection with the key that it was hashed with, or ids instead of phone numbers",
+        )
+    return ParameterError(
+        "hash_conn_id",
+        f"names another key than the one that {quoted(name)} in {where} is hashed with",
+        "erase the snapshots of each key in a task of its own, by contact_list_ids, or pass ids",
+    )

@@ -11,7 +11,7 @@ from airflow_provider_kore.exceptions import RequestRefusedError
 from airflow_provider_kore.store.s3 import MAX_KEYS_PER_REQUEST, S3Store
 from airflow_provider_kore.store.s3.answers import Stream
 from airflow_provider_kore.store.s3.locks import in_utc
-from airflow_provider_kore.store.store import AccessRefused, CallUnsupported, Lock
+from airflow_provider_kore.store.store import AccessRefused, CallUnsupported, Lock, StoredObject
 from airflow_provider_kore.store.versions import ObjectVersion, Traits
 
 if TYPE_CHECKING:
@@ -89,20 +89,23 @@ class S3VersionedStore(S3Store):
         return status in {"Enabled", "Suspended"}
 
     def versions(self, prefix: str) -> Iterator[ObjectVersion]:
-        """List all versions and delete markers below a prefix."""
+        """List all versions and delete markers below a prefix; of each page S3 tells the versions, then the markers."""
         following: dict[str, Any] = {}
         while True:
             answer = self._send("ListObjectVersions", prefix, Prefix=prefix, MaxKeys=MAX_KEYS_PER_REQUEST, **following)
-            for name in ("Versions", "DeleteMarkers"):
-                for item in answer.get(name) or ():
-                    if str(item["Key"]).startswith(prefix):
-                        yield ObjectVersion(
-                            key=str(item["Key"]),
-                            version_id=str(item.get("VersionId") or "null"),
-                            size=int(item.get("Size") or 0),
-                            is_current=bool(item.get("IsLatest")),
-                            is_marker=name == "DeleteMarkers",
-                        )
+            found = [
+                ObjectVersion(
+                    key=str(item["Key"]),
+                    version_id=str(item.get("VersionId") or "null"),
+                    size=int(item.get("Size") or 0),
+                    is_current=bool(item.get("IsLatest")),
+                    is_marker=name == "DeleteMarkers",
+                )
+                for name in ("Versions", "DeleteMarkers")
+                for item in answer.get(name) or ()
+                if str(item["Key"]).startswith(prefix)
+            ]
+            yield from sorted(found, key=lambda each: each.key.encode())
             if not answer.get("IsTruncated"):
                 return
             before = following
@@ -125,15 +128,18 @@ class S3VersionedStore(S3Store):
         stream = Stream(answer["Body"], self._call("GetObject", key, version=version_id))
         return cast("AbstractContextManager[BinaryIO]", io.BufferedReader(stream))
 
-    def lock(self, key: str, version_id: str) -> Lock | None:
-        """Return retention or legal hold of a version; HeadObject shows them to a role that may read them."""
-        answer = self._send("HeadObject", key, absent_is_none=True, version=version_id) or {}
-        if answer.get("ObjectLockLegalHoldStatus") == "ON":
-            return Lock(held=True)
+    def head_version(self, key: str, version_id: str) -> tuple[StoredObject, Lock | None] | None:
+        """Describe a version, with its retention or legal hold: HeadObject shows them to a role that may read them."""
+        answer = self._send("HeadObject", key, absent_is_none=True, version=version_id)
+        if answer is None:
+            return None
+        lock = None
         until = answer.get("ObjectLockRetainUntilDate")
-        if isinstance(until, datetime) and until > datetime.now(UTC):
-            return Lock(mode=str(answer.get("ObjectLockMode") or "retention"), until=in_utc(until))
-        return None
+        if answer.get("ObjectLockLegalHoldStatus") == "ON":
+            lock = Lock(held=True)
+        elif isinstance(until, datetime) and until > datetime.now(UTC):
+            lock = Lock(mode=str(answer.get("ObjectLockMode") or "retention"), until=in_utc(until))
+        return self._described(key, answer, "HeadObject"), lock
 
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one version, or a delete marker."""
