@@ -415,6 +415,13 @@ MUTANTS = (
         "erasure/test_erasure.py::test_a_version_that_is_locked_is_named_before_anything_is_changed",
     ),
     Mutant(
+        "forgotten: what is not proven ours is not deleted, whatever it is called",
+        "erasure/others.py",
+        "        if not (what.ours or (is_file and is_ours(described[0]))):",
+        "        if False:",
+        "erasure/test_not_ours.py::test_an_older_version_that_others_have_put_under_a_snapshots_name_stays_and_is_named",
+    ),
+    Mutant(
         "iceberg: what a commit of the table holds is not committed again",
         "iceberg/run.py",
         "if each.partition not in inside",

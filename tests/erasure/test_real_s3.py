@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import s3_servers
+from botocore.exceptions import ClientError
 from tables import DAYS, checkpoint, contact, forget, ids, land, partition, phones, unpacked
 
 from airflow_provider_kore.exceptions import ErasureIncompleteError, StorePermissionError
@@ -137,8 +138,8 @@ def versioned(server: S3Server, **how: Any) -> tuple[Any, str]:
     return client, bucket
 
 
-def test_older_versions_and_markers_go_where_they_are_asked_for(moto_server: S3Server) -> None:
-    client, bucket = versioned(moto_server)
+def test_older_versions_and_markers_go_where_they_are_asked_for(s3_server: S3Server) -> None:
+    client, bucket = versioned(s3_server)
     store = S3VersionedStore(client, bucket)
     land(store, "2025-03-01", rows())
     store.delete(list(bodies(client, bucket)))
@@ -164,8 +165,8 @@ def test_without_being_asked_older_versions_stay(moto_server: S3Server) -> None:
 
 
 @pytest.mark.parametrize("lock", ["GOVERNANCE", "COMPLIANCE", "legal hold"])
-def test_what_object_lock_holds_is_named_and_nothing_is_changed(moto_server: S3Server, lock: str) -> None:
-    client, bucket = versioned(moto_server, ObjectLockEnabledForBucket=True)
+def test_what_object_lock_holds_is_named_and_nothing_is_changed(s3_server: S3Server, lock: str) -> None:
+    client, bucket = versioned(s3_server, ObjectLockEnabledForBucket=True)
     store = S3VersionedStore(client, bucket)
     land(store, DAYS[0], rows())
     if lock == "legal hold":
@@ -177,6 +178,9 @@ def test_what_object_lock_holds_is_named_and_nothing_is_changed(moto_server: S3S
     with pytest.raises(ErasureIncompleteError, match=rf"held by Object Lock, such as s3://{bucket}/{OBJECT}.*: {lock}"):
         forget(store, ids(WHO), versions=True)
     assert bodies(client, bucket) == before
+    version = client.head_object(Bucket=bucket, Key=OBJECT)["VersionId"]
+    with pytest.raises(ClientError, match="AccessDenied"):  # as the server judges it
+        client.delete_object(Bucket=bucket, Key=OBJECT, VersionId=version)
     assert forget(store, ids(WHO))["versions"] == "kept, not searched"
     nowhere(bodies(client, bucket).values())
 
