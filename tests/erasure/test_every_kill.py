@@ -74,7 +74,7 @@ def by_number(store: VersionedMemoryStore) -> list[Given]:
     land(store, DAYS[1], all_of(DAYS[1], phoneNumber="****78"), file_format="parquet", **masked)
     land(store, DAYS[1], all_of(DAYS[1], phoneNumber="+1"), list_id="cl-2", file_format="csv", compression="none")
     land_changes(store, DAYS[1], [{"_id": WHO, "change": "gone", "contact": None, "before": None}])
-    checkpoint(store, all_of(DAYS[1]))
+    checkpoint(store, all_of(DAYS[1], phoneNumber="+1"))
     return phones(GONE)
 
 
