@@ -58,6 +58,7 @@ class Notes:
             content = json.loads(body)
             if content["schema_version"] == VERSION:
                 self.content = content
+                _ = self.stage != "done" or content["searched"]["mentions"]
                 _ = content["erasure"], self.salt, self.learned, self.erased, self.counted, self.deleted, self.missing
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             raise CorruptSnapshotError(

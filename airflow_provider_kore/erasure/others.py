@@ -66,20 +66,20 @@ class Versions:
         self._learned = 0
         """How many ids were known when they were read."""
 
-    def find(self, rewritten: Container[str] = ()) -> OldVersions:
+    def find(self, replaced: Container[str] = ()) -> OldVersions:
         """Look through all of them.
 
-        :param rewritten: keys of objects whose current version will be an older one.
+        :param replaced: keys of objects whose current version will be an older one.
         """
         if self._learned != len(self._work.persons.learned):
             self._idle, self._learned = Names(), len(self._work.persons.learned)
         found = OldVersions()
         for prefix in self._work.spec.prefixes:
             for key, versions in groupby(self._work.store.versions(prefix), lambda each: each.key):
-                self._look(key, list(versions), key in rewritten, found)
+                self._look(key, list(versions), key in replaced, found)
         return found
 
-    def _look(self, key: str, versions: list[ObjectVersion], rewritten: bool, found: OldVersions) -> None:  # noqa: FBT001
+    def _look(self, key: str, versions: list[ObjectVersion], replaced: bool, found: OldVersions) -> None:  # noqa: FBT001
         left = 0
         doomed: list[ObjectVersion] = []
         for version in versions:
@@ -89,7 +89,7 @@ class Versions:
                 doomed.append(version)
                 continue
             left += 1
-            if version.is_current and rewritten:
+            if version.is_current and replaced:
                 described = self._work.store.head_version(key, version.version_id)
                 found.locked += [(version, described[1])] if described is not None and described[1] is not None else []
         found.doomed += doomed
@@ -128,6 +128,8 @@ class Versions:
         if not (what.holds or is_note):
             found.mentions.append(version.key)
             return False
+        if described[1] is not None and is_note:
+            return False  # it names no one, and a bucket may lock whatever is written
         if described[1] is not None:
             found.locked.append((version, described[1]))
         return True
@@ -139,14 +141,19 @@ class Versions:
             self._work.store.delete_version(version.key, version.version_id)
 
 
-def check_locks(work: Work, found: OldVersions) -> None:
-    """Refuse what may not be deleted, before anything is changed. Raises ErasureIncompleteError."""
+def check_locks(work: Work, found: OldVersions, state: str) -> None:
+    """Refuse what may not be deleted, before any of it is.
+
+    :param state: what has been done so far, as a sentence.
+
+    Raises ErasureIncompleteError.
+    """
     if found.locked:
         version, lock = found.locked[0]
         raise ErasureIncompleteError(
             f"{count(len(found.locked), 'version')} that would have to go {'is' if len(found.locked) == 1 else 'are'} "
             f"held by Object Lock, such as {work.store.uri(quoted(version.key, 200))}, version "
-            f"{quoted(version.version_id)}: {lock}. Nothing was changed. Lift the hold, wait for the retention to end, "
+            f"{quoted(version.version_id)}: {lock}. {state} Lift the hold, wait for the retention to end, "
             "or erase the current objects alone (versions=False)."
         )
 

@@ -108,7 +108,6 @@ class Planner:
                 break
             known = {}
         self._check_there(plan)
-        plan.checkpoints = dict(checkpoints(self._work))
         return plan
 
     def _check_there(self, plan: Plan) -> None:
@@ -138,8 +137,9 @@ class Planner:
                     continue
                 plan.values.add(partition.value)
                 self._look(partition, objects, known, plan)
+        plan.checkpoints = dict(checkpoints(self._work))
         if self._versions is not None:
-            plan.old = self._versions.find(plan.rewritten)
+            plan.old = self._versions.find({*plan.rewritten, *plan.checkpoints})
         return plan
 
     def _look(self, partition: Partition, objects: list[StoredObject], known: dict[str, Known], plan: Plan) -> None:

@@ -148,7 +148,7 @@ class _Erasure:
                 check_hidden(plan)
                 check_found(missing, len(self._persons))
         check_conditions(self._work)
-        check_locks(self._work, plan.old)
+        check_locks(self._work, plan.old, "Nothing was changed.")
         own = list(self._erased)
         self._take_down(plan)
         self._deleted["uploads"] += abort_uploads(self._work, own)
@@ -317,7 +317,7 @@ class _Erasure:
                 self._erased[key] += rows - planned
 
     def _delete_versions(self, found: OldVersions) -> None:
-        check_locks(self._work, found)
+        check_locks(self._work, found, "They are of what has landed meanwhile; all else is erased.")
         cast("Versions", self._versions).delete(found)
         self._old = found
         self._deleted["versions"] += sum(not each.key.startswith(self._spec.unfinished) for each in found.doomed)

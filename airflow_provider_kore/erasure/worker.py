@@ -22,11 +22,11 @@ from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
 from airflow_provider_kore.snapshot.reading import ERASED_FROM
 from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.store.capabilities import LAGS
-from airflow_provider_kore.store.store import Condition, ConditionFailed, ConditionUnsupported
+from airflow_provider_kore.store.store import Condition, ConditionFailed, ConditionUnsupported, check_metadata
 from airflow_provider_kore.store.upload import upload_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_kore.erasure.persons import Sifted
     from airflow_provider_kore.erasure.work import Work
@@ -172,6 +172,7 @@ class Worker:
             name = f"kore-{contents.partition.table.file_name}"
             if len(contents.files) == 1 and name in metadata:
                 metadata[name] = str(sifted.rows)
+            self._check_metadata(file.key, metadata)
             uploaded = upload_file(
                 self._store.like(traits),
                 file.key,
@@ -182,6 +183,15 @@ class Worker:
                 stop=self._work.stop,
             )
         return _entry(file, uploaded.stored, sifted.rows, uploaded.sha256, uploaded.evidence), sifted
+
+    def _check_metadata(self, key: str, metadata: Mapping[str, str]) -> None:
+        try:
+            check_metadata(metadata)
+        except ValueError as err:
+            raise RequestRefusedError(
+                f"{self._store.uri(key)} has metadata that cannot be written again: {err} Remove what others have "
+                "added to it, and clear the task; this object was not changed."
+            ) from None
 
     def _write_manifest(self, contents: Contents, entries: dict[str, dict[str, Any]], kinds: Counter[str]) -> None:
         key, manifest = contents.partition.manifest, cast("Manifest", contents.manifest)

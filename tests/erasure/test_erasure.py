@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tracemalloc
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -537,6 +538,44 @@ def test_a_version_that_is_locked_is_named_before_anything_is_changed(mode: str,
         forget(store, ids(WHO), versions=True)
     assert store.bodies() == before
     assert len(store.kept[OBJECT].versions) == (1 if current else 3)
+
+
+def test_a_bucket_that_locks_whatever_is_written_keeps_the_notes_and_names_a_checkpoint_beforehand() -> None:
+    store = VersionedMemoryStore(versioned=True)
+    land(store, DAYS[0], rows())
+    key, keep = checkpoint(store, rows()), store._keep
+
+    def locking(key: str) -> None:
+        keep(key)
+        store.locks[store.kept[key].versions[-1][0]] = Lock(mode="GOVERNANCE", until="2027-01-01T00:00:00Z")
+
+    store._keep = locking  # type: ignore[method-assign]
+    store.locks[store.kept[key].versions[-1][0]] = Lock(held=True)
+    before = store.bodies()
+    with pytest.raises(ErasureIncompleteError, match=r"_staging/.*: legal hold\. Nothing was changed"):
+        forget(store, ids(WHO), versions=True)
+    assert store.bodies() == before
+    store.locks.clear()
+    assert forget(store, ids(WHO), versions=True)["deleted"]["checkpoints"] == 1
+    assert not any(WHO.encode() in unpacked(body) for body in old_bodies(store))
+    assert len(store.kept[spec(versions=True).notes].versions) > 1, "which name no one"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"), [("team_name", "x", ""), ("team", "é", "cannot be written again")]
+)
+def test_what_others_have_added_to_an_objects_metadata_stays_or_is_named(name: str, value: str, message: str) -> None:
+    store = VersionedMemoryStore()
+    land(store, DAYS[0], rows())
+    found = store._state.objects[OBJECT]
+    described = replace(found.described, metadata={**found.described.metadata, name: value})
+    store._state.objects[OBJECT] = replace(found, described=described)
+    if message:
+        with pytest.raises(RequestRefusedError, match=message):
+            forget(store, ids(WHO))
+    else:
+        forget(store, ids(WHO))
+        assert store._state.objects[OBJECT].described.metadata[name] == value
 
 
 # --- Who is told ------------------------------------------------------------------------------------------------------

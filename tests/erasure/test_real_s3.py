@@ -113,6 +113,15 @@ def test_all_that_s3_shows_of_an_object_stays(s3_server: S3Server) -> None:
     nowhere(bodies(client, bucket).values())
 
 
+def test_encryption_that_settings_name_takes_the_place_of_the_objects_own(ministack_server: S3Server) -> None:
+    client, bucket = ministack_server.client(), ministack_server.bucket()
+    land(S3VersionedStore(client, bucket, S3Settings(encryption="aws:kms", kms_key_id="alias/a")), DAYS[0], rows())
+    assert client.head_object(Bucket=bucket, Key=OBJECT)["SSEKMSKeyId"]
+    forget(S3VersionedStore(client, bucket, S3Settings(encryption="AES256")), ids(WHO))
+    found = client.head_object(Bucket=bucket, Key=OBJECT)
+    assert (found["ServerSideEncryption"], found.get("SSEKMSKeyId")) == ("AES256", None)
+
+
 def test_a_large_file_goes_in_parts(ministack_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_kore.store import upload
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.store.s3.settings import S3Settings
 
+_ENCRYPTION: Final = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled")
 _REPEATED: Final = (
     "CacheControl",
     "ContentDisposition",
@@ -29,9 +30,7 @@ _REPEATED: Final = (
     "ContentLanguage",
     "Expires",
     "WebsiteRedirectLocation",
-    "ServerSideEncryption",
-    "SSEKMSKeyId",
-    "BucketKeyEnabled",
+    *_ENCRYPTION,
     "StorageClass",
 )
 """What HeadObject tells, and PutObject and CreateMultipartUpload take by the same names. Source: S3 API reference."""
@@ -78,7 +77,11 @@ class S3VersionedStore(S3Store):
         return S3VersionedStore(self._client, self._bucket, self._settings, written_like=traits.others)
 
     def _made_with(self, content_type: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
-        return {**self._written_like, **super()._made_with(content_type, metadata)}
+        said = super()._made_with(content_type, metadata)
+        like = self._written_like
+        if "ServerSideEncryption" in said:  # or the key of one kind would go with another
+            like = {name: value for name, value in like.items() if name not in _ENCRYPTION}
+        return {**like, **said}
 
     def keeps_versions(self) -> bool | None:
         """Say whether versioning is or was on; None where the role may not ask, or the store doesn't know."""
