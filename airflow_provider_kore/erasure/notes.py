@@ -6,28 +6,35 @@ import base64
 import hashlib
 import json
 import logging
+import secrets
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, Self
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from airflow_provider_kore import __version__
+from airflow_provider_kore.erasure.names import SALT, Pseudonyms
 from airflow_provider_kore.erasure.search import MOST_NOTED
 from airflow_provider_kore.erasure.worker import Known
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError
 from airflow_provider_kore.quoting import count
+from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.store.store import ABSENT, Condition, ConditionFailed, read_at_most
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_kore.erasure.persons import Persons
     from airflow_provider_kore.erasure.plan import Plan
     from airflow_provider_kore.erasure.search import Searched
     from airflow_provider_kore.erasure.spec import ErasureSpec
+    from airflow_provider_kore.erasure.work import Work
     from airflow_provider_kore.store.store import ObjectStore
 
 log = logging.getLogger(__name__)
 
 VERSION: Final = 1
+MOST_NOTES: Final = 100
+"""Of erasures that were cut off, that are looked at."""
 MOST_SHOWN: Final = 1_000
 """Objects that are named in an XCom; the receipt names all."""
 
@@ -137,6 +144,102 @@ class Notes:
             return False
         with opened as stream:
             return read_at_most(stream, MOST_NOTED) == body
+
+
+class Progress:
+    """What all tries of an erasure have come to so far, and what of it the next one is told."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._notes = Notes(work.store, work.spec.notes)
+        self._continued: list[str] = []
+        """Keys of what runs before this one have noted, and left to this one."""
+        self._learned: dict[bytes, bytes] = {}
+        self.stage = "erasing"
+        self.started = instant(work.clock.time())
+        self.counted: dict[str, Known] = {}
+        self.erased: Counter[str] = Counter()
+        self.deleted: Counter[str] = Counter()
+        self.missing = 0
+
+    def read(self) -> None:
+        """Read what this run has noted. Raises CorruptSnapshotError."""
+        self._notes.read()
+
+    def resume(self) -> bool:
+        """Take up what earlier tries have noted that were told the same, and say whether there were any.
+
+        A run's own; where it has none, those of runs that were cut off and given up: a Clear and a new run continue
+        them, all of them, for each may have learned what no other knows.
+        """
+        given = self._work.persons.fingerprint
+        noted = [self._notes] if self._notes.stage else list(self._unfinished())
+        same = [each for each in noted if Pseudonyms(given, each.salt).check == each.content.get("check")]
+        for each in same:
+            self._continued += [each.key] if each is not self._notes else []
+            self.stage = "changes" if "changes" in (self.stage, each.stage) else "erasing"
+            self.started = min(self.started, str(each.content.get("started_at") or self.started))
+            self.counted |= each.counted
+            self.erased |= each.erased  # of each the most
+            self.deleted |= each.deleted
+            self.missing = max(self.missing, each.missing)
+            for salt, kept in each.learned.items():
+                self._learned[salt] = self._learned.get(salt, b"") + kept
+        salt = next(iter(self._learned), same[0].salt if same else secrets.token_bytes(SALT))
+        self._work.persons.pseudonyms = Pseudonyms(given, salt)
+        self._work.persons.earlier = [
+            (Pseudonyms(given, salt), Pseudonyms.all_of(kept)) for salt, kept in self._learned.items()
+        ]
+        if same:
+            log.info("An earlier try has begun to erase the same; it is continued.")
+        return bool(same)
+
+    def _unfinished(self) -> Iterator[Notes]:
+        """Yield what other runs have noted that looked through the same places."""
+        for found in islice(self._work.store.list(self._work.spec.unfinished), MOST_NOTES):
+            try:
+                other = Notes(self._work.store, found.key).read()
+            except CorruptSnapshotError:
+                continue
+            if other.stage and other.content.get("scope") == self._work.spec.scope:
+                yield other
+
+    def forget(self) -> None:
+        """Delete what was noted."""
+        if not (self._notes.stage or self._continued):
+            return
+        self._work.store.delete([self._notes.key, *self._continued])
+
+    def take_down(self, plan: Plan) -> None:
+        """Note what the next try needs, before the first object is changed."""
+        for key, each in plan.rewritten.items():
+            if key not in self.counted or self.counted[key].etag != each.etag:
+                self.erased[key] += each.erased
+        self.counted = plan.counted
+        self.save()
+
+    def save(self) -> None:
+        """Note it. Raises ContentionError."""
+        pseudonyms = cast("Pseudonyms", self._work.persons.pseudonyms)
+        own = self._learned.get(pseudonyms.salt, b"") + self._work.persons.noted
+        self._notes.write(
+            {
+                "stage": self.stage,
+                "erasure": self._work.spec.name,
+                "scope": self._work.spec.scope,
+                "started_at": self.started,
+                "salt": pseudonyms.salt.hex(),
+                "check": pseudonyms.check,
+                "learned": {
+                    salt.hex(): base64.b64encode(kept).decode()
+                    for salt, kept in (self._learned | {pseudonyms.salt: own}).items()
+                },
+                "counted": {key: [each.etag, each.erased, each.size] for key, each in self.counted.items()},
+                "erased": self.erased,
+                "deleted": self.deleted,
+                "not_found": self.missing,
+            }
+        )
 
 
 def told_beforehand(

@@ -6,18 +6,21 @@ is shown.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
-import secrets
-from collections import Counter
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.erasure.look import partition_of, partitions
-from airflow_provider_kore.erasure.names import SALT, Pseudonyms, encoded
-from airflow_provider_kore.erasure.notes import Notes, receipt_of, summary_of, told_beforehand, warn_of_mentions
+from airflow_provider_kore.erasure.names import encoded
+from airflow_provider_kore.erasure.notes import (
+    Notes,
+    Progress,
+    receipt_of,
+    summary_of,
+    told_beforehand,
+    warn_of_mentions,
+)
 from airflow_provider_kore.erasure.others import (
     OldVersions,
     Versions,
@@ -34,7 +37,6 @@ from airflow_provider_kore.erasure.work import Work
 from airflow_provider_kore.erasure.worker import Worker
 from airflow_provider_kore.exceptions import (
     ContentionError,
-    CorruptSnapshotError,
     ErasureIncompleteError,
     ParameterError,
 )
@@ -45,7 +47,7 @@ from airflow_provider_kore.stop import Stop, StoppableClock
 from airflow_provider_kore.store.versions import PatientVersionedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.erasure.given import Given
@@ -56,9 +58,6 @@ if TYPE_CHECKING:
     from airflow_provider_kore.store.versions import VersionedStore
 
 log = logging.getLogger(__name__)
-
-MOST_NOTES: Final = 100
-"""Of erasures that were cut off, that are looked at."""
 
 DELETED: Final = ("checkpoints", "versions", "markers", "uploads")
 
@@ -107,51 +106,40 @@ class _Erasure:
         self._versions = Versions(work) if work.spec.versions else None
         self._old = OldVersions()
         """What was found of older versions last."""
-        self._notes = Notes(work.store, work.spec.notes)
+        self._progress = Progress(work)
         self._receipt = Notes(work.store, work.spec.receipt)
-        # What earlier tries have noted, and this one adds to:
-        self._continued: list[str] = []
-        """Keys of what runs before this one have noted, and left to this one."""
-        self._stage = "erasing"
-        self._started = instant(work.clock.time())
-        self._learned: dict[bytes, bytes] = {}
-        self._counted: dict[str, Known] = {}
-        self._erased: Counter[str] = Counter()
-        self._deleted: Counter[str] = Counter()
-        self._missing = 0
 
     def run(self) -> dict[str, Any]:
         spec = self._spec
-        self._notes.read()
+        self._progress.read()
         self._receipt.read()
         if self._receipt.stage == "done" and spec.generation is not None and not spec.plan_only:
             log.info("This run has erased already: %s.", self._store.uri(spec.receipt))
-            if self._notes.stage:
-                self._delete_notes()
+            self._progress.forget()
             return summary_of(spec, self._store, self._receipt.content, self._receipt.body)
         self._take_given()
-        resumed = self._resume()
+        resumed = self._progress.resume()
         if spec.gone_on is not None:
             for identifier in gone_ids(self._work, self._worker):
                 self._persons.add_id(identifier)
         versions = self._of_versions()
-        if self._stage == "changes" and not spec.plan_only:
+        if self._progress.stage == "changes" and not spec.plan_only:
             return self._end(versions, resumed=True)
         with self._work.teller.phase("looking for what is to be erased"):
-            plan = Planner(self._work, self._worker, self._versions).plan(self._counted)
+            plan = Planner(self._work, self._worker, self._versions).plan(self._progress.counted)
         missing = [] if resumed else self._not_found()
         if spec.plan_only:
             return self._tell(plan, versions, missing)
         if not resumed:
-            self._missing = len(missing)
+            self._progress.missing = len(missing)
             if spec.on_missing == "fail":
                 check_hidden(plan)
                 check_found(missing, len(self._persons))
         check_conditions(self._work)
         check_locks(self._work, plan.old, "Nothing was changed.")
-        own = list(self._erased)
-        self._take_down(plan)
-        self._deleted["uploads"] += abort_uploads(self._work, own)
+        own = list(self._progress.erased)
+        self._progress.take_down(plan)
+        self._progress.deleted["uploads"] += abort_uploads(self._work, own)
         try_to_write(self._work, plan.rewritten)
         self._log_plan(plan)
         self._erase(plan)
@@ -172,47 +160,6 @@ class _Erasure:
                 "names no one, and neither do contact_ids, phone_numbers and gone_on",
                 "say who is to be forgotten",
             )
-
-    def _resume(self) -> bool:
-        """Take up what earlier tries have noted that were told the same, and say whether there were any.
-
-        A run's own; where it has none, those of runs that were cut off and given up: a Clear and a new run continue
-        them, all of them, for each may have learned what no other knows.
-        """
-        given = self._persons.fingerprint
-        noted = [self._notes] if self._notes.stage else list(self._unfinished())
-        same = [each for each in noted if Pseudonyms(given, each.salt).check == each.content.get("check")]
-        for each in same:
-            self._continued += [each.key] if each is not self._notes else []
-            self._stage = "changes" if "changes" in (self._stage, each.stage) else "erasing"
-            self._started = min(self._started, str(each.content.get("started_at") or self._started))
-            self._counted |= each.counted
-            self._erased |= each.erased  # of each the most
-            self._deleted |= each.deleted
-            self._missing = max(self._missing, each.missing)
-            for salt, kept in each.learned.items():
-                self._learned[salt] = self._learned.get(salt, b"") + kept
-        salt = next(iter(self._learned), same[0].salt if same else secrets.token_bytes(SALT))
-        self._persons.pseudonyms = Pseudonyms(given, salt)
-        self._persons.earlier = [
-            (Pseudonyms(given, salt), Pseudonyms.all_of(kept)) for salt, kept in self._learned.items()
-        ]
-        if same:
-            log.info("An earlier try has begun to erase the same; it is continued.")
-        return bool(same)
-
-    def _unfinished(self) -> Iterator[Notes]:
-        """Yield what other runs have noted that looked through the same places."""
-        for found in islice(self._store.list(self._spec.unfinished), MOST_NOTES):
-            try:
-                other = Notes(self._store, found.key).read()
-            except CorruptSnapshotError:
-                continue
-            if other.stage and other.content.get("scope") == self._spec.scope:
-                yield other
-
-    def _delete_notes(self) -> None:
-        self._store.delete([self._notes.key, *self._continued])
 
     def _not_found(self) -> list[int]:
         """Return the numbers of the entries that are nowhere."""
@@ -268,66 +215,38 @@ class _Erasure:
 
     # --- Erasing ------------------------------------------------------------------------------------------------------
 
-    def _take_down(self, plan: Plan) -> None:
-        """Note what the next try needs, before the first object is changed."""
-        for key, each in plan.rewritten.items():
-            if key not in self._counted or self._counted[key].etag != each.etag:
-                self._erased[key] += each.erased
-        self._counted = plan.counted
-        self._save()
-
-    def _save(self) -> None:
-        pseudonyms = cast("Pseudonyms", self._persons.pseudonyms)
-        own = self._learned.get(pseudonyms.salt, b"") + self._persons.noted
-        self._notes.write(
-            {
-                "stage": self._stage,
-                "erasure": self._spec.name,
-                "scope": self._spec.scope,
-                "started_at": self._started,
-                "salt": pseudonyms.salt.hex(),
-                "check": pseudonyms.check,
-                "learned": {
-                    salt.hex(): base64.b64encode(kept).decode()
-                    for salt, kept in (self._learned | {pseudonyms.salt: own}).items()
-                },
-                "counted": {key: [each.etag, each.erased, each.size] for key, each in self._counted.items()},
-                "erased": self._erased,
-                "deleted": self._deleted,
-                "not_found": self._missing,
-            }
-        )
-
     def _erase(self, plan: Plan) -> None:
         if self._versions is not None:
             self._delete_versions(plan.old)
             if plan.old.doomed:
-                self._save()
+                self._progress.save()
         with self._work.teller.phase("erasing", "partitions", len(plan.work)) as phase:
             for number, partition in enumerate(plan.work.values()):
                 phase.reached(number)
                 if not self._spec.tells(partition.manifest):
-                    self._erase_in(partition, self._counted)
+                    self._erase_in(partition, self._progress.counted)
         self._delete_checkpoints(list(plan.checkpoints))
 
     def _erase_in(self, partition: Partition, known: dict[str, Known]) -> None:
         for key, rows in self._worker.erase(partition, known).items():
             planned = known[key].erased if key in known else 0
             if rows > planned:
-                self._erased[key] += rows - planned
+                self._progress.erased[key] += rows - planned
 
     def _delete_versions(self, found: OldVersions) -> None:
         check_locks(self._work, found, "They are of what has landed meanwhile; all else is erased.")
         cast("Versions", self._versions).delete(found)
         self._old = found
-        self._deleted["versions"] += sum(not each.key.startswith(self._spec.unfinished) for each in found.doomed)
-        self._deleted["markers"] += len(found.markers)
+        self._progress.deleted["versions"] += sum(
+            not each.key.startswith(self._spec.unfinished) for each in found.doomed
+        )
+        self._progress.deleted["markers"] += len(found.markers)
 
     def _delete_checkpoints(self, keys: list[str]) -> None:
         delete_checkpoints(self._work, keys)
-        self._deleted["checkpoints"] += len(keys)
+        self._progress.deleted["checkpoints"] += len(keys)
         if keys:
-            self._save()
+            self._progress.save()
 
     # --- The end ------------------------------------------------------------------------------------------------------
 
@@ -336,11 +255,11 @@ class _Erasure:
         spec = self._spec
         searched = self._search_until_clean(sources=spec.gone_on is None)
         if spec.gone_on is not None:
-            self._stage = "changes"
-            self._save()
+            self._progress.stage = "changes"
+            self._progress.save()
             for partition, _ in partitions(self._store, spec.tables[-1]):
                 if partition is not None and spec.tells(partition.manifest):
-                    self._erase_in(partition, self._counted)
+                    self._erase_in(partition, self._progress.counted)
             searched = self._search_until_clean(sources=True)
         if self._versions is not None:
             self._delete_versions(self._versions.find())
@@ -350,13 +269,13 @@ class _Erasure:
         receipt = receipt_of(
             spec,
             self._persons,
-            self._erased,
+            self._progress.erased,
             searched,
-            started_at=self._started,
+            started_at=self._progress.started,
             ended_at=instant(self._work.clock.time()),
             continued=resumed,
-            not_found=self._missing,
-            deleted={kind: self._deleted[kind] for kind in DELETED},
+            not_found=self._progress.missing,
+            deleted={kind: self._progress.deleted[kind] for kind in DELETED},
             versions=versions,
             old_versions_searched=self._old.searched,
         )
@@ -369,7 +288,7 @@ class _Erasure:
                 "is there, and clear the task. All else is erased."
             )
         self._receipt.write(receipt, indent=2)
-        self._delete_notes()
+        self._progress.forget()
         if self._versions is not None:
             self._delete_versions(self._versions.find())
         log.info("Erased %s; the receipt: %s.", count(receipt["rows_erased"], "row"), self._store.uri(spec.receipt))
@@ -378,10 +297,10 @@ class _Erasure:
     def _search_until_clean(self, *, sources: bool) -> Searched:
         """Look through every byte; erase what has landed meanwhile. Raises ContentionError."""
         for _ in range(ROUNDS):
-            searched = search(self._work, self._erased, sources=sources)
+            searched = search(self._work, self._progress.erased, sources=sources)
             if searched.is_clean:
                 return searched
-            self._save()  # what it has learned
+            self._progress.save()  # what it has learned
             tables = self._spec.tables
             dirty = (partition_of(table, key) for key in (*searched.rows, *searched.untrue) for table in tables)
             for partition in dict.fromkeys(each for each in dirty if each is not None):

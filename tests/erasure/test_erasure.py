@@ -619,8 +619,11 @@ def test_a_list_is_read_whatever_its_form(text: str, pack: Callable[[bytes], byt
         (b'{"_id": "\xff"}', "is not UTF-8"),
         (b"\x1f\x8bSecretive", "is damaged, or no gzip"),
         (b'{"_id": "' + b"Secretive" * 100 + b'"}', "more than 256 characters"),
-        (b'{"_id": "' + b"Secretive" * 10_000 + b'"}', "no JSON object in its 1st row"),
-        (b"[" * 100_000, "does not begin with"),
+        (b'{"_id": "' + b"Secretive" * 10_000 + b'"}', "has a row of 65,536 characters or more"),
+        (b"_id,note\ncc-a," + b"Secretive" * 10_000 + b"\n", "has a row of 65,536 characters or more"),
+        (b"name,_id\nSecretive, J,cc-a\n", "has more fields than its header in its 1st row"),
+        (b'{"_id": "cc-a"}\n[]', "has no JSON object in its 2nd row"),
+        (b"[" * 60_000, "does not begin with"),
     ],
 )
 def test_a_hostile_list_is_one_error_that_shows_nothing_of_it(body: bytes, message: str) -> None:
