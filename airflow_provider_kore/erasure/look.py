@@ -40,7 +40,7 @@ Form = tuple[str, str]
 def form_in(spec: ErasureSpec, key: str) -> Form | None:
     """Return what a key claims; None if it is none of this package's."""
     for table in spec.tables:
-        if found := _of_table(table).fullmatch(key):
+        if found := _in_partition(table.prefix, table.key).fullmatch(key):
             form = form_of(table.file_name, found["name"])
             return form[:2] if form is not None else MANIFEST if found["name"] == MANIFEST_NAME else None
     if any(key.startswith(prefix) and _chunk(key.removeprefix(prefix)) for prefix in spec.staging_prefixes):
@@ -50,11 +50,11 @@ def form_in(spec: ErasureSpec, key: str) -> Form | None:
 
 
 @lru_cache(maxsize=8)
-def _of_table(table: Table) -> re.Pattern[str]:
+def _in_partition(prefix: str, key: str) -> re.Pattern[str]:
     """Return the form of a key of a table: in a partition, and there a name without a slash."""
-    base = re.escape(f"{table.prefix}/" if table.prefix else "")
+    base = re.escape(f"{prefix}/" if prefix else "")
     date = r"snapshot_date=(?P<date>\d{4}-\d\d-\d\d)/"
-    return re.compile(rf"(?P<prefix>{base}{table.key}=(?P<value>[^/]+)/{date})(?P<name>[^/]+)", re.ASCII)
+    return re.compile(rf"(?P<prefix>{base}{key}=(?P<value>[^/]+)/{date})(?P<name>[^/]+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def partitions(store: ObjectStore, table: Table) -> Iterator[tuple[Partition | N
 
 def partition_of(table: Table, key: str) -> Partition | None:
     """Return the partition of a table that a key lies in; None: in none of it."""
-    found = _of_table(table).fullmatch(key)
+    found = _in_partition(table.prefix, table.key).fullmatch(key)
     return Partition(table, found["prefix"], found["value"], found["date"]) if found else None
 
 

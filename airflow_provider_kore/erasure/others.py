@@ -128,6 +128,10 @@ class Versions:
         if not (what.holds or is_note):
             found.mentions.append(version.key)
             return False
+        if is_file and what.rows and self._work.persons.phones:  # it may tell ids, as what is proven ours
+            opened = self._work.store.get_version(version.key, version.version_id)
+            if opened is not None:
+                look(self._work, opened, form, is_proven=True)
         if described[1] is not None and is_note:
             return False  # it names no one, and a bucket may lock whatever is written
         if described[1] is not None:

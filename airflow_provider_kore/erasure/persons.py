@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from airflow_provider_kore.erasure.names import Names, Pseudonyms, encoded
 from airflow_provider_kore.formats import FORMATS
+from airflow_provider_kore.formats.columns import text_of
 from airflow_provider_kore.json_text import cells, spans
 from airflow_provider_kore.snapshot.fields import hash_value
 
@@ -142,26 +143,30 @@ class Persons:
             self.found.add(hit)
         return bool(hits)
 
-    def has_row(self, identifier: str, fields: Mapping[str, object], text: str) -> bool:
-        """Say whether a row is of a person, and learn its id from its phone number.
+    def has_row(self, identifier: str, fields: Mapping[str, object], text: str, *, learn: bool = True) -> bool:
+        """Say whether a row is of a person.
 
         :param fields: those that hold phone numbers, and any others.
         :param text: the row as JSON; empty where a file holds none.
+        :param learn: whether to learn its id from its phone number: not where anybody may have written it.
         """
         name = encoded(identifier)
         texts = self._phones_of(fields, text) if self.phones else []
         if not self.has_phone([encoded(each) for each in texts]):
             return self.knows(name)
         self.knows(name)  # notes that a given id was found
-        if name not in self.ids and self._keep(self.learned, name) and self.pseudonyms is not None:
+        if learn and name not in self.ids and self._keep(self.learned, name) and self.pseudonyms is not None:
             self.noted += self.pseudonyms.of(name)
         return True
 
-    def sift(self, file: BinaryIO, into: BinaryIO | None, form: tuple[str, str], stop: Stop) -> Sifted:
+    def sift(
+        self, file: BinaryIO, into: BinaryIO | None, form: tuple[str, str], stop: Stop, *, learn: bool = True
+    ) -> Sifted:
         """Read a file, and copy all rows but theirs into another one.
 
         :param into: None: only count.
         :param form: format and compression.
+        :param learn: as above.
 
         Raises CorruptSnapshotError if it has another form, ParameterError if a library is missing.
         """
@@ -172,7 +177,7 @@ class Persons:
         def keep(identifier: str, fields: Mapping[str, object], text: str) -> bool:
             if (found.rows + found.erased) % _ROWS_AT_ONCE == 0:
                 stop.check()
-            if self.has_row(identifier, fields, text):
+            if self.has_row(identifier, fields, text, learn=learn):
                 found.erased += 1
                 return False
             found.rows += 1
@@ -204,11 +209,12 @@ class Persons:
         for name in self.fields & value.keys():
             there = value[name]
             if text.count(f'"{name}"') > 1:  # in another value, or twice as a name
-                found += [_text_of(text[start:end]) for key, _, start, end in spans(text) if key == name]
+                raw = [text[start:end] for key, _, start, end in spans(text) if key == name]
+                found += [text_of(cells(f'{{"a": {each}}}')["a"]) or "" for each in raw]
             elif isinstance(there, str):
                 found.append(there)
             elif there is not None:
-                found.append(_text_of_cell(cells(text)[name]))
+                found.append(text_of(cells(text)[name]) or "")
         return [each for each in found if each]
 
 
@@ -220,13 +226,3 @@ def hashed(number: str, key: bytes) -> bytes:
 def _spelt(value: object) -> str:
     """Return a value of a column as a number without a fraction was written, or a text."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _text_of(raw: str) -> str:
-    return _text_of_cell(cells(f'{{"a": {raw}}}')["a"])
-
-
-def _text_of_cell(cell: object) -> str:
-    if cell is None:
-        return ""
-    return str(cell).lower() if isinstance(cell, bool) else str(cell)

@@ -261,10 +261,8 @@ class _Erasure:
                 if partition is not None and spec.tells(partition.manifest):
                     self._erase_in(partition, self._progress.counted)
             searched = self._search_until_clean(sources=True)
-        if self._versions is not None:
-            self._delete_versions(self._versions.find())
-            searched.strangers = list(dict.fromkeys([*searched.strangers, *self._old.strangers]))
-            searched.mentions = list(dict.fromkeys([*searched.mentions, *self._old.mentions]))
+        searched.strangers = list(dict.fromkeys([*searched.strangers, *self._old.strangers]))
+        searched.mentions = list(dict.fromkeys([*searched.mentions, *self._old.mentions]))
         warn_of_mentions(searched, self._store)
         receipt = receipt_of(
             spec,
@@ -297,13 +295,19 @@ class _Erasure:
     def _search_until_clean(self, *, sources: bool) -> Searched:
         """Look through every byte; erase what has landed meanwhile. Raises ContentionError."""
         for _ in range(ROUNDS):
+            learned = len(self._persons.learned)
+            if self._versions is not None:
+                self._delete_versions(self._versions.find())
             searched = search(self._work, self._progress.erased, sources=sources)
-            if searched.is_clean:
+            if searched.is_clean and learned == len(self._persons.learned):
                 return searched
-            self._progress.save()  # what it has learned
             tables = self._spec.tables
-            dirty = (partition_of(table, key) for key in (*searched.rows, *searched.untrue) for table in tables)
-            for partition in dict.fromkeys(each for each in dirty if each is not None):
+            found = (partition_of(table, key) for key in (*searched.rows, *searched.untrue) for table in tables)
+            dirty = dict.fromkeys(each for each in found if each is not None)
+            for partition in dirty:
+                self._worker.count(partition, [], {})  # learns from it
+            self._progress.save()
+            for partition in dirty:
                 self._erase_in(partition, {})
             self._delete_checkpoints(searched.checkpoints)
         raise ContentionError(

@@ -62,10 +62,11 @@ class Found:
         return self.rows > 0 or (self.traces > 0 and not self.readable)
 
 
-def look(work: Work, opened: AbstractContextManager[BinaryIO], form: Form | None) -> Found:
+def look(work: Work, opened: AbstractContextManager[BinaryIO], form: Form | None, *, is_proven: bool = False) -> Found:
     """Read an object to its end.
 
     :param form: what its key claims.
+    :param is_proven: whether that is known to be true, so that ids may be learned from a file's rows.
     """
     with temporary() as file:
         size, raw, sha = 0, 0, hashlib.sha256()
@@ -80,12 +81,12 @@ def look(work: Work, opened: AbstractContextManager[BinaryIO], form: Form | None
         with opened as stream:
             raw = sum(map(work.persons.traces, _pieces(blocks(stream))))
         file.seek(0)
-        ours, readable, rows = _rows(work, file, form)
+        ours, readable, rows = _rows(work, file, form, is_proven)
         file.seek(0)
         return Found(ours, readable, rows, max(raw, _packed_traces(work, file)), size, sha.hexdigest())
 
 
-def _rows(work: Work, file: BinaryIO, form: Form | None) -> tuple[bool, bool, int]:
+def _rows(work: Work, file: BinaryIO, form: Form | None, is_proven: bool) -> tuple[bool, bool, int]:  # noqa: FBT001
     """Return whether its bytes prove it ours, whether it is of the form that its key claims, and the persons' rows."""
     if form is None or form == MANIFEST:
         return False, True, 0
@@ -94,7 +95,7 @@ def _rows(work: Work, file: BinaryIO, form: Form | None) -> tuple[bool, bool, in
     if form[0] == NOTE:
         return _is_note(file, form[1]), True, 0
     try:
-        return False, True, work.persons.sift(file, None, form, work.stop).erased
+        return False, True, work.persons.sift(file, None, form, work.stop, learn=is_proven).erased
     except CorruptSnapshotError:
         return False, False, 0
 

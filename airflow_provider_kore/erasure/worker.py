@@ -18,7 +18,7 @@ from airflow_provider_kore.erasure.work import Moved, temporary
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError, RequestRefusedError
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.manifest import Manifest
-from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
+from airflow_provider_kore.snapshot.manifest_checks import COUNTS, MOST_REPLACED
 from airflow_provider_kore.snapshot.reading import ERASED_FROM
 from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.store.capabilities import LAGS
@@ -42,7 +42,6 @@ TURNS: Final = 8
 MOST_ERASURES: Final = 1_000
 """That a manifest tells of: the newest."""
 
-_COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
 _KINDS: Final = ("added", "changed", "gone")
 _ATTEMPT: Final = "kore-attempt"
 _LONGEST_CHAIN: Final = 8
@@ -116,8 +115,7 @@ class Worker:
                 there = known.get(file.key)
                 if there is None or there.etag != file.etag:
                     with self._work.fetched(file.key) as (local, digest):
-                        sifted = self._sifted(file, local, None)
-                    self._check(contents, file, digest, sifted)
+                        sifted = self._sifted(contents, file, digest, local, None)
                     there = Known(file.etag, sifted.erased, file.size)
                 found.files[file.key] = there
             return found
@@ -160,8 +158,7 @@ class Worker:
             raise Moved
         stored = traits.stored
         with self._work.fetched(file.key) as (local, digest), temporary() as other:
-            sifted = self._sifted(file, local, other)
-            self._check(contents, file, digest, sifted)
+            sifted = self._sifted(contents, file, digest, local, other)
             if not sifted.erased:
                 behind = file.status == "behind"  # what an earlier try has written
                 return _entry(file, stored, sifted.rows, digest, "read back") if behind else None, sifted
@@ -207,12 +204,21 @@ class Worker:
             condition=Condition(etag=traits.stored.etag),
         )
 
-    def _sifted(self, file: File, local: BinaryIO, other: BinaryIO | None) -> Sifted:
-        local.seek(0)
-        return self._work.persons.sift(local, other, (file.format, file.compression), self._work.stop)
+    def _sifted(self, contents: Contents, file: File, digest: str, local: BinaryIO, other: BinaryIO | None) -> Sifted:
+        """Sift a file that is what its manifest describes, or explained otherwise.
+
+        Raises CorruptSnapshotError; Moved where something else writes there.
+        """
+        self.check_digest(contents, file, digest)
+        sifted = self._work.persons.sift(local, other, (file.format, file.compression), self._work.stop)
+        rows = sifted.rows + sifted.erased
+        if file.status in {"described", "unknown"} and file.entry is not None and rows != file.entry["rows"]:
+            raise self._damaged(file, f"holds {rows:,} rows, and its manifest says {file.entry['rows']:,}")
+        return sifted
 
     def _verify(self, file: File, other: BinaryIO, sifted: Sifted) -> None:
-        again = self._sifted(file, other, None)
+        other.seek(0)
+        again = self._work.persons.sift(other, None, (file.format, file.compression), self._work.stop)
         if again.erased or again.rows != sifted.rows:
             raise CorruptSnapshotError(
                 f"What was to be stored as {self._store.uri(file.key)} holds {again.rows:,} rows instead of "
@@ -220,18 +226,11 @@ class Worker:
                 "tracker."
             )
 
-    def _check(self, contents: Contents, file: File, digest: str, sifted: Sifted) -> None:
-        """Check that a file is what its manifest describes, or explained otherwise.
-
-        Raises CorruptSnapshotError; Moved where something else writes there.
-        """
-        self.check_digest(contents, file, digest)
-        rows = sifted.rows + sifted.erased
-        if file.status in {"described", "unknown"} and file.entry is not None and rows != file.entry["rows"]:
-            raise self._damaged(file, f"holds {rows:,} rows, and its manifest says {file.entry['rows']:,}")
-
     def check_digest(self, contents: Contents, file: File, digest: str) -> None:
-        """Check the same, but for its rows; what no manifest describes any more becomes ``unclaimed``."""
+        """Check that a file is what its manifest describes; what none describes any more becomes ``unclaimed``.
+
+        Raises as above.
+        """
         told = file.entry.get("sha256") if file.entry is not None else None
         if file.status == "unclaimed":
             self._check_dead(file, contents)
@@ -293,7 +292,7 @@ def erased_content(
     content["files"] = [entries.get(file["key"], file) for file in manifest.files]
     rows = sum(int(file["rows"]) for file in content["files"])
     erased = manifest.rows - rows
-    content |= {name: rows for name in _COUNTS if name in content}
+    content |= {name: rows for name in COUNTS if name in content}
     if "changes" in content:
         content |= {name: kinds[name] for name in _KINDS if name in content}
     before, told, replaces = (content.get(name) for name in ("erased", "erasures", "replaces"))

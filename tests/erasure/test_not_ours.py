@@ -269,3 +269,23 @@ def test_what_each_of_several_runs_has_learned_is_known_to_the_one_that_takes_th
     assert receipt["continued"]
     assert manifest_of(store, DAYS[0], list_id="cl-9")["contacts"] == 0
     assert not store.bodies("kore/_erasures/lists/unfinished")
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+def test_what_others_have_written_tells_no_id_of_anyone_who_is_then_erased(versioned: bool) -> None:
+    store = VersionedMemoryStore(versioned=versioned)
+    there = [contact(4, phoneNumber=GONE), contact(5, phoneNumber=GONE)]
+    key, form = (OBJECT, "jsonl") if versioned else (f"{PLACE}contacts.csv.gz", "csv")
+    store.put(key, packed(*there, file_format=form), **TYPE)
+    land(store, DAYS[0], [contact(3, phoneNumber=GONE), contact(4), contact(5)])
+    with pytest.raises(ErasureIncompleteError, match=key):
+        forget(store, phones(GONE), versions=versioned)
+    assert manifest_of(store, DAYS[0])["contacts"] == 2
+
+
+def test_an_older_version_of_ours_tells_ids() -> None:
+    store = VersionedMemoryStore(versioned=True)
+    land(store, DAYS[0], [contact(3, phoneNumber=GONE), contact(4)])
+    land(store, DAYS[0], [contact(3, phoneNumber="+1"), contact(4)])
+    assert forget(store, phones(GONE), versions=True, on_missing="skip")["rows_erased"] == 1
+    assert manifest_of(store, DAYS[0])["contacts"] == 1
