@@ -12,7 +12,7 @@ from airflow_provider_kore.erasure.work import Moved
 from airflow_provider_kore.exceptions import CorruptSnapshotError
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.layout import CHUNK, MANIFEST_NAME, form_of
-from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest
+from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest, Published
 from airflow_provider_kore.snapshot.reading import is_erased_from
 from airflow_provider_kore.snapshot.rivals import Writer
 from airflow_provider_kore.store.store import read_at_most
@@ -95,10 +95,7 @@ class Contents:
     """What lies in a partition."""
 
     partition: Partition
-    manifest: Manifest | None = None
-    manifest_etag: str = ""
-    manifest_digest: str = ""
-    """SHA-256 of the stored manifest, in hex."""
+    published: Published | None = None
     files: list[File] = field(default_factory=list)
     strangers: list[StoredObject] = field(default_factory=list)
     """What this package did not write."""
@@ -135,9 +132,9 @@ def look_at(store: ObjectStore, partition: Partition, objects: list[StoredObject
     contents = Contents(partition=partition)
     told = listed.pop(partition.manifest, None)
     if told is not None:
-        _read_manifest(store, contents, told)
-    for entry in contents.manifest.files if contents.manifest is not None else ():
-        contents.files.append(_named(store, contents, entry, listed.pop(entry["key"], None)))
+        contents.published = published = _read_manifest(store, partition, told)
+        for entry in published.manifest.files:
+            contents.files.append(_named(store, published, entry, listed.pop(entry["key"], None)))
     for found in listed.values():
         form = form_of(partition.table.file_name, found.key.removeprefix(partition.prefix))
         described = store.head(found.key) if form is not None else None
@@ -167,7 +164,7 @@ def is_ours(found: StoredObject, snapshot: str | None = None) -> bool:
     return bool(writer.run and writer.snapshot) and snapshot in {None, writer.snapshot}
 
 
-def _read_manifest(store: ObjectStore, contents: Contents, told: StoredObject) -> None:
+def _read_manifest(store: ObjectStore, partition: Partition, told: StoredObject) -> Published:
     where = store.uri(told.key)
     opened = store.get(told.key)
     if opened is None:
@@ -175,7 +172,7 @@ def _read_manifest(store: ObjectStore, contents: Contents, told: StoredObject) -
     with opened as stream:
         body = read_at_most(stream, MOST_BYTES)
     manifest = Manifest.from_bytes(body, where)
-    problem = manifest.problem(contents.partition.prefix, contents.partition.table.file_name)
+    problem = manifest.problem(partition.prefix, partition.table.file_name)
     if problem is None and not all(name in manifest.content for name in ("file_format", "compression")):
         problem = "does not say its file_format and compression"
     if problem is not None:
@@ -183,19 +180,19 @@ def _read_manifest(store: ObjectStore, contents: Contents, told: StoredObject) -
             f"{where} is not the manifest of a snapshot of this source and day: it {problem}. Find out what else "
             "writes there, and move it away or take the snapshot again; then erase."
         )
-    contents.manifest, contents.manifest_etag = manifest, told.etag
-    contents.manifest_digest = hashlib.sha256(body).hexdigest()
+    return Published(manifest=manifest, key=told.key, etag=told.etag, sha256=hashlib.sha256(body).hexdigest())
 
 
-def _named(store: ObjectStore, contents: Contents, entry: Mapping[str, Any], listed: StoredObject | None) -> File:
+def _named(store: ObjectStore, published: Published, entry: Mapping[str, Any], listed: StoredObject | None) -> File:
     """Say what a file is that the manifest names."""
-    content = contents.manifest.content if contents.manifest is not None else {}
-    key = str(entry["key"])
+    content, key = published.manifest.content, str(entry["key"])
     found = None
     if listed is None:
         found = store.head(key)
         if found is None:
-            _check_manifest_stands(store, contents)
+            now = store.head(published.key)
+            if now is None or now.etag != published.etag:
+                raise Moved
             raise CorruptSnapshotError(
                 f"{store.uri(quoted(key, 200))} is missing, and its manifest names it. Find out what deleted it, and "
                 "take the snapshot again, or move the manifest away; then erase."
@@ -218,9 +215,3 @@ def _named(store: ObjectStore, contents: Contents, entry: Mapping[str, Any], lis
         entry=entry,
         found=found,
     )
-
-
-def _check_manifest_stands(store: ObjectStore, contents: Contents) -> None:
-    now = store.head(contents.partition.manifest)
-    if now is None or now.etag != contents.manifest_etag:
-        raise Moved

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_kore.erasure.work import Work
     from airflow_provider_kore.erasure.worker import Known, Worker
     from airflow_provider_kore.snapshot.fields import FieldPolicies
-    from airflow_provider_kore.store.store import StoredObject
 
 _SHOWN = 5
 _PASSES = 3
@@ -83,73 +82,62 @@ class Plan:
         }
 
 
-class Planner:
-    """Counts.
+def plan_of(work: Work, worker: Worker, versions: Versions | None, known: dict[str, Known]) -> Plan:
+    """Look through everything; where a phone number tells an id, once more for that.
 
     :param versions: None: they are not looked through.
+    :param known: what an earlier try has counted, of objects that may have changed since.
+
+    Raises ParameterError, CorruptSnapshotError, ContentionError.
     """
+    plan = Plan()
+    for _ in range(_PASSES):
+        learned = len(work.persons.learned)
+        plan = _counted(work, worker, known)
+        plan.checkpoints = dict(checkpoints(work))
+        if versions is not None:
+            plan.old = versions.find({*plan.rewritten, *plan.checkpoints})
+        if len(work.persons.learned) == learned:
+            break
+        known = {}
+    _check_there(work, plan)
+    return plan
 
-    def __init__(self, work: Work, worker: Worker, versions: Versions | None) -> None:
-        self._work = work
-        self._worker = worker
-        self._versions = versions
 
-    def plan(self, known: dict[str, Known]) -> Plan:
-        """Look through everything; where a phone number tells an id, once more for that.
-
-        :param known: what an earlier try has counted, of objects that may have changed since.
-        """
-        persons = self._work.persons
-        plan = Plan()
-        for _ in range(_PASSES):
-            learned = len(persons.learned)
-            plan = self._pass(known)
-            if len(persons.learned) == learned:
-                break
-            known = {}
-        self._check_there(plan)
-        return plan
-
-    def _check_there(self, plan: Plan) -> None:
-        """Raise ParameterError where nothing lies: what is misspelt would pass for erased."""
-        lacking = [each for each in self._work.spec.contact_list_ids or () if each not in plan.values]
-        if lacking:
-            where = self._work.store.uri(self._work.spec.prefix)
-            raise ParameterError(
-                "contact_list_ids",
-                f"has {quoted(repr(lacking[0]))}, of which nothing lies below {where}/",
-                "check its spelling and s3_prefix, or leave it out",
-            )
-        if not plan.listed:
-            raise ParameterError(
-                "s3_prefix", f"is {shown(self._work.spec.prefix)}, below which nothing lies", "check its spelling"
-            )
-
-    def _pass(self, known: dict[str, Known]) -> Plan:
-        plan = Plan()
-        for table in self._work.spec.tables:
-            for partition, objects in partitions(self._work.store, table):
-                self._work.stop.check()
-                plan.listed += len(objects)
-                plan.size += sum(each.size for each in objects)
-                if partition is None:
-                    plan.strangers += [each.key for each in objects]
-                    continue
-                plan.values.add(partition.value)
-                self._look(partition, objects, known, plan)
-        plan.checkpoints = dict(checkpoints(self._work))
-        if self._versions is not None:
-            plan.old = self._versions.find({*plan.rewritten, *plan.checkpoints})
-        return plan
-
-    def _look(self, partition: Partition, objects: list[StoredObject], known: dict[str, Known], plan: Plan) -> None:
-        found = self._worker.count(partition, objects, known)
+def _counted(work: Work, worker: Worker, known: dict[str, Known]) -> Plan:
+    plan = Plan()
+    for partition, objects in (found for table in work.spec.tables for found in partitions(work.store, table)):
+        work.stop.check()
+        plan.listed += len(objects)
+        plan.size += sum(each.size for each in objects)
+        if partition is None:
+            plan.strangers += [each.key for each in objects]
+            continue
+        found = worker.count(partition, objects, known)
+        plan.values.add(partition.value)
         plan.counted |= found.files
         plan.strangers += [each.key for each in found.contents.strangers]
-        if self._work.persons.phones and (hidden := _hidden(self._work, found.contents)):
+        if work.persons.phones and (hidden := _hidden(work, found.contents)):
             plan.hidden.append(f"the snapshot of {partition.date} in {quoted(partition.value)} {hidden}")
         if found.is_work:
             plan.work[partition.prefix] = partition
+    return plan
+
+
+def _check_there(work: Work, plan: Plan) -> None:
+    """Raise ParameterError where nothing lies: what is misspelt would pass for erased."""
+    lacking = [each for each in work.spec.contact_list_ids or () if each not in plan.values]
+    if lacking:
+        where = work.store.uri(work.spec.prefix)
+        raise ParameterError(
+            "contact_list_ids",
+            f"has {quoted(repr(lacking[0]))}, of which nothing lies below {where}/",
+            "check its spelling and s3_prefix, or leave it out",
+        )
+    if not plan.listed:
+        raise ParameterError(
+            "s3_prefix", f"is {shown(work.spec.prefix)}, below which nothing lies", "check its spelling"
+        )
 
 
 def gone_ids(work: Work, worker: Worker) -> Iterator[str]:
@@ -161,7 +149,7 @@ def gone_ids(work: Work, worker: Worker) -> Iterator[str]:
     told: set[str] = set()
 
     def gone(contents: Contents) -> list[str] | None:
-        found: list[str] | None = None if contents.manifest is None else []
+        found: list[str] | None = None if contents.published is None else []
         for file in contents.files:
             with work.fetched(file.key) as (local, digest):
                 worker.check_digest(contents, file, digest)
@@ -189,11 +177,10 @@ def gone_ids(work: Work, worker: Worker) -> Iterator[str]:
 def check_hidden(plan: Plan) -> None:
     """Raise ParameterError where phone numbers were given, and snapshots hide them."""
     if plan.hidden:
-        shown = "; ".join(plan.hidden[:_SHOWN])
-        more = f"; and {len(plan.hidden) - _SHOWN:,} more" if len(plan.hidden) > _SHOWN else ""
         raise ParameterError(
             "phone_numbers",
-            f"cannot be found everywhere, because a field policy hides them: {shown}{more}. Nothing was changed",
+            f"cannot be found everywhere, because a field policy hides them: {_some(plan.hidden, '; ')}. Nothing was "
+            "changed",
             "pass ids as well, and on_missing='skip' for the rest",
         )
 
@@ -201,14 +188,17 @@ def check_hidden(plan: Plan) -> None:
 def check_found(missing: list[int], given: int) -> None:
     """Raise ParameterError where what was given is nowhere; names places in the list, and no person."""
     if missing:
-        shown = ", ".join(f"{number:,}" for number in missing[:_SHOWN])
-        more = f" and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
         raise ParameterError(
             "on_missing",
             f"is 'fail', and {count(len(missing), 'entry', 'entries')} of {given:,} are nowhere in these lists: "
-            f"number {shown}{more}. Nothing was changed",
+            f"number {_some([f'{number:,}' for number in missing], ', ')}. Nothing was changed",
             "correct the list, or pass on_missing='skip' if they may be absent",
         )
+
+
+def _some(all_of_them: list[str], between: str) -> str:
+    more = len(all_of_them) - _SHOWN
+    return between.join(all_of_them[:_SHOWN]) + (f"{between.strip()} and {more:,} more" if more > 0 else "")
 
 
 def _hidden(work: Work, contents: Contents) -> str | None:
@@ -216,9 +206,7 @@ def _hidden(work: Work, contents: Contents) -> str | None:
 
     Raises ParameterError if numbers are hashed there, the key is missing or another one, and nothing may be missing.
     """
-    if not contents.files:
-        return None
-    told = contents.manifest.content.get("fields") if contents.manifest is not None else None
+    told = contents.published.manifest.content.get("fields") if contents.published is not None else None
     if not isinstance(told, dict):
         return None
     rules, keep = told.get("policies") or {}, told.get("keep")

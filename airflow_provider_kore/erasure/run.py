@@ -31,7 +31,7 @@ from airflow_provider_kore.erasure.others import (
     try_to_write,
 )
 from airflow_provider_kore.erasure.persons import Persons, hashed
-from airflow_provider_kore.erasure.plan import Plan, Planner, check_found, check_hidden, gone_ids
+from airflow_provider_kore.erasure.plan import Plan, check_found, check_hidden, gone_ids, plan_of
 from airflow_provider_kore.erasure.search import Searched, look, search
 from airflow_provider_kore.erasure.work import Work
 from airflow_provider_kore.erasure.worker import Worker
@@ -126,7 +126,7 @@ class _Erasure:
         if self._progress.stage == "changes" and not spec.plan_only:
             return self._end(versions, resumed=True)
         with self._work.teller.phase("looking for what is to be erased"):
-            plan = Planner(self._work, self._worker, self._versions).plan(self._progress.counted)
+            plan = plan_of(self._work, self._worker, self._versions, self._progress.counted)
         missing = [] if resumed else self._not_found()
         if spec.plan_only:
             return self._tell(plan, versions, missing)
@@ -148,7 +148,7 @@ class _Erasure:
     # --- Whom ---------------------------------------------------------------------------------------------------------
 
     def _take_given(self) -> None:
-        key = self._work.policies.key if self._work.policies is not None else None
+        key = self._work.key
         for each in self._given:
             if each.kind == "id":
                 self._persons.add_id(each.value)
@@ -163,7 +163,7 @@ class _Erasure:
 
     def _not_found(self) -> list[int]:
         """Return the numbers of the entries that are nowhere."""
-        found, key = self._persons.found, self._work.policies.key if self._work.policies is not None else None
+        found, key = self._persons.found, self._work.key
 
         def is_there(each: Given) -> bool:
             return encoded(each.value) in found or (

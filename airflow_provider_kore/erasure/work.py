@@ -42,6 +42,11 @@ class Work:
     clock: Clock
     teller: Teller
 
+    @property
+    def key(self) -> bytes | None:
+        """That key."""
+        return self.policies.key if self.policies is not None else None
+
     @contextmanager
     def fetched(self, key: str) -> Iterator[tuple[BinaryIO, str]]:
         """Fetch a file into a temporary one; its SHA-256 comes with it. Raises Moved if it is gone."""

@@ -11,7 +11,7 @@ import logging
 import secrets
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from airflow_provider_kore.erasure.look import Contents, File, Partition, is_ours, look_at
 from airflow_provider_kore.erasure.work import Moved, temporary
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.erasure.persons import Sifted
     from airflow_provider_kore.erasure.work import Work
+    from airflow_provider_kore.snapshot.manifest import Published
     from airflow_provider_kore.store.store import StoredObject
 
 T = TypeVar("T")
@@ -148,8 +149,8 @@ class Worker:
                 known[file.key] = Known(entry["etag"], 0, entry["bytes"])
             if entry is not None and file.entry is not None:
                 entries[file.key] = entry
-        if entries and contents.manifest is not None:
-            self._write_manifest(contents, entries, kinds)
+        if entries and contents.published is not None:
+            self._write_manifest(contents.published, entries, kinds)
 
     def _rewrite(self, contents: Contents, file: File) -> tuple[dict[str, Any] | None, Sifted]:
         """Return what the manifest has to say of a file from now on, None if it says so, and what is in it."""
@@ -190,14 +191,13 @@ class Worker:
                 "added to it, and clear the task; this object was not changed."
             ) from None
 
-    def _write_manifest(self, contents: Contents, entries: dict[str, dict[str, Any]], kinds: Counter[str]) -> None:
-        key, manifest = contents.partition.manifest, cast("Manifest", contents.manifest)
-        traits = self._store.traits(key)
-        if traits is None or traits.stored.etag != contents.manifest_etag:
+    def _write_manifest(self, there: Published, entries: dict[str, dict[str, Any]], kinds: Counter[str]) -> None:
+        traits = self._store.traits(there.key)
+        if traits is None or traits.stored.etag != there.etag:
             raise Moved
-        content = erased_content(manifest, entries, kinds, contents.manifest_digest, instant(self._work.clock.time()))
+        content = erased_content(there, entries, kinds, instant(self._work.clock.time()))
         self._store.like(traits).put(
-            key,
+            there.key,
             Manifest(content).to_bytes(),
             content_type=traits.content_type,
             metadata=dict(traits.stored.metadata),
@@ -279,15 +279,16 @@ def _entry(file: File, stored: StoredObject, rows: int, sha256: str, evidence: s
 
 
 def erased_content(
-    manifest: Manifest, entries: dict[str, dict[str, Any]], kinds: Counter[str], digest: str, now: str
+    there: Published, entries: dict[str, dict[str, Any]], kinds: Counter[str], now: str
 ) -> dict[str, Any]:
     """Return a manifest that says what lies there after an erasure; without a seal, which only a landing can set.
 
+    :param there: the one that stood there.
     :param entries: of the files that are other ones now, by key.
     :param kinds: of a table of changes, how many rows of each kind are left.
-    :param digest: of the manifest that stood there.
     :param now: ISO 8601.
     """
+    manifest, digest = there.manifest, there.sha256
     content = {name: value for name, value in manifest.content.items() if name != "seal"}
     content["files"] = [entries.get(file["key"], file) for file in manifest.files]
     rows = sum(int(file["rows"]) for file in content["files"])

@@ -112,8 +112,7 @@ def _kept(file: BinaryIO, fields: Collection[str], keep: Keep, *, whole: bool) -
 
     with parquet.ParquetFile(Borrowed(file), page_checksum_verification=True) as table:
         schema = table.schema_arrow
-        if schema.names[:1] != [ID]:
-            raise ValueError(f"its first column isn't {ID}")
+        _check_schema(schema)
         yield schema
         shown = [name for name in schema.names if name in fields]
         columns = None if whole else [ID, *shown]
