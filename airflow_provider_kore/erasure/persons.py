@@ -146,13 +146,12 @@ class Persons:
     def has_row(self, identifier: str, fields: Mapping[str, object], text: str, *, learn: bool = True) -> bool:
         """Say whether a row is of a person.
 
-        :param fields: those that hold phone numbers, and any others.
+        :param fields: those that hold phone numbers; with a text, any others, too.
         :param text: the row as JSON; empty where a file holds none.
         :param learn: whether to learn its id from its phone number: not where anybody may have written it.
         """
         name = encoded(identifier)
-        texts = self._phones_of(fields, text) if self.phones else []
-        if not self.has_phone([encoded(each) for each in texts]):
+        if not self.phones or not self.has_phone([encoded(each) for each in self._phones_of(fields, text)]):
             return self.knows(name)
         self.knows(name)  # notes that a given id was found
         if learn and name not in self.ids and self._keep(self.learned, name) and self.pseudonyms is not None:
@@ -175,7 +174,7 @@ class Persons:
         found = Sifted()
 
         def keep(identifier: str, fields: Mapping[str, object], text: str) -> bool:
-            if (found.rows + found.erased) % _ROWS_AT_ONCE == 0:
+            if not found.rows % _ROWS_AT_ONCE:
                 stop.check()
             if self.has_row(identifier, fields, text, learn=learn):
                 found.erased += 1
@@ -195,7 +194,7 @@ class Persons:
         Of a number in JSON its digits count, of a name that stands twice both values.
         """
         if not text:
-            return [_spelt(fields[name]) for name in self.fields & fields.keys() if fields[name] not in (None, "")]
+            return [_spelt(value) for value in fields.values() if value is not None and value != ""]
         found = self._of_object(fields, text)
         if "change" in fields:
             for name, _, start, end in spans(text):

@@ -162,17 +162,18 @@ def _blocks(work: Work, read: Callable[[int], bytes]) -> Iterator[bytes]:
 
 def _pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield all of a text in pieces that overlap, so that each name is whole in one, and none begins or ends in one."""
-    text, first = b"", True
+    text, start = b"", 0
     for block in blocks:
         text += block
         if len(text) < _SHORTEST_PIECE:
             continue
-        end = len(text.rstrip(CHARACTERS))
-        if len(text) - end > _LONGEST_RUN:  # that is no name
-            end = len(text)
-        yield text[:end] if first else text[:end].lstrip(CHARACTERS)
-        text, first = text[end - _OVERLAP :], False
-    yield text if first else text.lstrip(CHARACTERS)
+        edge = text[-_OVERLAP:]
+        cut = _OVERLAP - len(edge.rstrip(CHARACTERS))
+        end = len(text) - (cut if cut <= _LONGEST_RUN else 0)  # what is longer is no name
+        yield text[start:end]
+        text = text[end - _OVERLAP :]
+        start = len(text) - len(text.lstrip(CHARACTERS))
+    yield text[start:]
 
 
 def _columns(work: Work, file: BinaryIO) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from airflow_provider_kore.formats.columns import ID, ColumnSet, id_of, printable
 from airflow_provider_kore.formats.compression import CompressedText, compressed, decompressed, lines
 from airflow_provider_kore.formats.layout import FileInfo, naming_damage
-from airflow_provider_kore.json_text import cells, encode, parse, scan_value
+from airflow_provider_kore.json_text import cells, encode, scan_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -59,9 +59,9 @@ class Jsonl(CompressedText):
 
 def parsed(row: str) -> tuple[str, Mapping[str, object]]:
     """Return the ``_id`` of a row, and its members. Raises ValueError."""
-    members = parse(row)
-    if not isinstance(members, dict):
-        raise ValueError("a row is no JSON object")  # noqa: TRY004  # what is damaged is no mistake of a caller
+    members, end = scan_value(row, 0)
+    if not isinstance(members, dict) or end != len(row):
+        raise ValueError("a row is no JSON object")
     found = members.get(ID)
     return printable(found) if found and isinstance(found, str) else id_of(cells(row)), members
 

@@ -120,7 +120,7 @@ def _kept(file: BinaryIO, fields: Collection[str], keep: Keep, *, whole: bool) -
         for group in range(table.num_row_groups):
             for batch in table.iter_batches(ROWS_PER_GROUP, row_groups=[group], columns=columns, use_threads=False):
                 cells = zip(*(batch.column(name).to_pylist() for name in (ID, *shown)), strict=True)
-                stays = [keep(id_of({ID: first}), dict(zip(shown, rest, strict=True)), "") for first, *rest in cells]
+                stays = [keep(id_of({ID: row[0]}), dict(zip(shown, row[1:], strict=True)), "") for row in cells]
                 yield batch if all(stays) else batch.filter(pa.array(stays, pa.bool_()))
 
 
