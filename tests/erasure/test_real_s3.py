@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -216,3 +217,22 @@ def test_a_role_that_may_not_is_told_which_permission_it_lacks(ministack_server:
         assert WHO not in str(caught.value)
         assert {key: body for key, body in bodies(client, bucket).items() if "_erasures" not in key} == before
         assert WHO not in json.dumps([str(body) for key, body in bodies(client, bucket).items() if "_erasures" in key])
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_versions_and_markers_of_a_key_come_together_however_they_are_paged(
+    s3_server: S3Server, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_kore.store.s3 import versions
+
+    monkeypatch.setattr(versions, "MAX_KEYS_PER_REQUEST", page)
+    client, bucket = versioned(s3_server)
+    for key in ("a/1", "a/é", "a/2 x", "a/1"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"x")
+        client.delete_object(Bucket=bucket, Key=key)
+        client.put_object(Bucket=bucket, Key=key, Body=b"y")
+    client.delete_object(Bucket=bucket, Key="a/2 x")
+    found = list(S3VersionedStore(client, bucket).versions("a/"))
+    assert [key for key, _ in itertools.groupby(each.key for each in found)] == ["a/1", "a/2 x", "a/é"]
+    assert len({each.version_id for each in found}) == len(found) == 13
+    assert [each.key for each in found if each.is_current and each.is_marker] == ["a/2 x"]
