@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import json
 import tracemalloc
 from dataclasses import replace
@@ -44,11 +45,13 @@ from airflow_provider_kore.exceptions import (
     ParameterError,
     RequestRefusedError,
     StoppedError,
+    StoreUnavailableError,
 )
 from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.store import Lock
+from airflow_provider_kore.store.versions import PatientVersionedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -559,6 +562,23 @@ def test_a_bucket_that_locks_whatever_is_written_keeps_the_notes_and_names_a_che
     assert forget(store, ids(WHO), versions=True)["deleted"]["checkpoints"] == 1
     assert not any(WHO.encode() in unpacked(body) for body in old_bodies(store))
     assert len(store.kept[spec(versions=True).notes].versions) > 1, "which name no one"
+
+
+def test_a_listing_of_versions_goes_on_after_an_outage_with_what_was_not_told_yet() -> None:
+    store = VersionedMemoryStore(versioned=True)
+    for number in range(12):
+        store.put(f"a/{number % 4}", b"%d" % number, content_type="x/y")
+    listed, outages = list(store.versions("a/")), iter((5, 5, 7, 0, 11))
+    versions = store.versions
+
+    def breaking(prefix: str) -> Any:
+        end = next(outages, len(listed))
+        yield from itertools.islice(versions(prefix), end)
+        if end < len(listed):
+            raise StoreUnavailableError("The store is away.")
+
+    store.versions = breaking  # type: ignore[method-assign]
+    assert list(PatientVersionedStore(store, FakeClock(), Stop()).versions("a/")) == listed
 
 
 @pytest.mark.parametrize(
