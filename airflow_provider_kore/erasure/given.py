@@ -11,11 +11,13 @@ import gzip
 import io
 import json
 import re
-import tempfile
+import shutil
 import zlib
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple, cast
 
+from airflow_provider_kore.erasure.work import temporary
 from airflow_provider_kore.exceptions import ParameterError
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ class ErasureList:
     def __init__(self, body: BinaryIO, where: str, phones: Iterable[str]) -> None:
         self._body = body
         self._where = where
-        self._phones = tuple(phones)
+        self._names = {ID, *phones}
 
     def __iter__(self) -> Iterator[Given]:
         """Yield all that it says, in order; as often as wanted. Raises ParameterError."""
@@ -127,55 +129,49 @@ class ErasureList:
 
     def _read(self, source: _Bounded) -> Iterator[Given]:
         text = io.TextIOWrapper(io.BufferedReader(source), "utf-8-sig", newline="")
-        first = ""
-        lines = iter(lambda: text.readline(_LONGEST_ROW), "")
-        for first in lines:
-            if first.strip():
-                break
-        if not first.strip():
+        lines = self._lines(text)
+        first = next(lines, "")
+        if not first:
             return
-        rows = self._jsonl(first, lines) if first.lstrip().startswith("{") else self._csv(first, lines)
+        rows = self._jsonl(chain([first], lines)) if first.lstrip().startswith("{") else self._csv(first, lines)
         for number, row in enumerate(rows, start=1):
             if number > MOST_ROWS:
                 raise self._refused(f"has more than {MOST_ROWS:,} rows")
-            found = [
-                Given("id" if name == ID else "phone", self._checked(value, name, number), number)
-                for name, value in row
-            ]
-            if not found:
+            told = [(name, value) for name, value in row if name in self._names and value not in {None, ""}]
+            if not told:
                 raise self._refused(f"says neither {ID} nor a phone number in its {_th(number)} row")
-            yield from found
+            for name, value in told:
+                kind: Literal["id", "phone"] = "id" if name == ID else "phone"
+                yield Given(kind, _checked(self.parameter, value, kind, number), number)
 
-    def _checked(self, value: str, name: str, number: int) -> str:
-        return _checked(self.parameter, value, "id" if name == ID else "phone", number)
+    def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+        while line := text.readline(_LONGEST_ROW):
+            if len(line) == _LONGEST_ROW:  # what follows would pass for another row
+                raise self._refused(f"has a row of {_LONGEST_ROW:,} characters or more")
+            if line.strip():
+                yield line
 
-    def _jsonl(self, first: str, lines: Iterator[str]) -> Iterator[list[tuple[str, str]]]:
-        for number, line in enumerate(self._each(first, lines), start=1):
+    def _jsonl(self, lines: Iterable[str]) -> Iterator[list[tuple[str, str]]]:
+        for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
                 row = None
             if not isinstance(row, dict):
                 raise self._refused(f"has no JSON object in its {_th(number)} row")
-            told = (
-                [(name, row[name]) for name in (ID, *self._phones) if row.get(name) not in {None, ""}]
-                if not any(isinstance(row.get(name), (dict, list)) for name in (ID, *self._phones))
-                else []
-            )
-            yield [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in told]
+            told = {name: row[name] for name in self._names if row.get(name) is not None}
+            if any(isinstance(value, (dict, list)) for value in told.values()):
+                told = {}
+            yield [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in told.items()]
 
-    def _csv(self, first: str, lines: Iterator[str]) -> Iterator[list[tuple[str, str]]]:
-        header = next(csv.reader([first]), [])
-        columns = [(at, name.strip()) for at, name in enumerate(header) if name.strip() in {ID, *self._phones}]
-        if not columns:
+    def _csv(self, first: str, lines: Iterable[str]) -> Iterator[list[tuple[str, str]]]:
+        header = [name.strip() for name in next(csv.reader([first]), [])]
+        if not self._names.intersection(header):
             raise self._refused("does not begin with a JSON object, nor with a header that names a column to read")
-        for row in csv.reader(line for line in lines if line.strip()):
-            yield [(name, row[at]) for at, name in columns if at < len(row) and row[at].strip()]
-
-    @staticmethod
-    def _each(first: str, lines: Iterator[str]) -> Iterator[str]:
-        yield first
-        yield from (line for line in lines if line.strip())
+        for number, row in enumerate(csv.reader(lines), start=1):
+            if any(row[len(header) :]):  # a comma without quotes moves all that follow it
+                raise self._refused(f"has more fields than its header in its {_th(number)} row")
+            yield [(name, value.strip()) for name, value in zip(header, row, strict=False)]
 
     def _refused(self, problem: str) -> ParameterError:
         return ParameterError(self.parameter, f"{self._where} {problem}", _ADVICE)
@@ -209,12 +205,7 @@ def fetched_list(store: ObjectStore, key: str, phones: Sequence[str]) -> Iterato
     opened = store.get(key)
     if opened is None:
         raise ParameterError("erasure_list", f"{where} does not exist", "put the list there first")
-    with tempfile.SpooledTemporaryFile(max_size=1 << 20, prefix="kore-") as spool:
-        size = 0
+    with temporary() as local:
         with opened as stream:
-            while block := stream.read(1 << 20):
-                size += len(block)
-                if size > MOST_BYTES:
-                    raise ParameterError("erasure_list", f"{where} is larger than {MOST_BYTES >> 20} MiB", "split it")
-                spool.write(block)
-        yield ErasureList(cast("BinaryIO", spool), where, phones)
+            shutil.copyfileobj(_Bounded(stream), local)
+        yield ErasureList(local, where, phones)

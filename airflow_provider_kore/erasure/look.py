@@ -1,17 +1,18 @@
-"""What lies in a partition: the manifest, the files that it names, and what no manifest names."""
+"""What lies where: of a key, what its name claims; of a partition, the manifest, its files, and what is not ours."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
+from airflow_provider_kore.erasure.work import Moved
+from airflow_provider_kore.exceptions import CorruptSnapshotError
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.chunks import LARGEST_CHUNK
 from airflow_provider_kore.snapshot.layout import CHUNK, MANIFEST_NAME, form_of
-from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest
+from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest, Published
 from airflow_provider_kore.snapshot.reading import is_erased_from
 from airflow_provider_kore.snapshot.rivals import Writer
 from airflow_provider_kore.store.store import read_at_most
@@ -19,8 +20,7 @@ from airflow_provider_kore.store.store import read_at_most
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from airflow_provider_kore.erasure.spec import Table
-    from airflow_provider_kore.snapshot.fields import FieldPolicies
+    from airflow_provider_kore.erasure.spec import ErasureSpec, Table
     from airflow_provider_kore.store.store import ObjectStore, StoredObject
 
 Status = Literal["described", "behind", "unclaimed", "unknown"]
@@ -28,11 +28,33 @@ Status = Literal["described", "behind", "unclaimed", "unknown"]
 what lies there. ``unknown``: its bytes have to tell."""
 
 _chunk = re.compile(rf"(?:[^/]+/){{2}}[0-9a-f]{{16}}-[0-9a-f]{{16}}/{CHUNK}").fullmatch
-_LARGEST_CHUNK: Final = LARGEST_CHUNK
+CHECKPOINT: Final = ("checkpoint", "")
+NOTE: Final = "note"
+MANIFEST: Final = ("manifest", "")
+
+Form = tuple[str, str]
+"""What a key claims of an object: a published file's format and compression, :data:`CHECKPOINT`, :data:`MANIFEST`, or
+:data:`NOTE` and the name of an erasure. What lies there may be anybody's."""
 
 
-class Moved(Exception):  # noqa: N818  # an outcome: something else wrote here, so look again
-    """What lies in a partition changed while it was looked at."""
+def form_in(spec: ErasureSpec, key: str) -> Form | None:
+    """Return what a key claims; None if it is none of this package's."""
+    for table in spec.tables:
+        if found := _in_partition(table.prefix, table.key).fullmatch(key):
+            form = form_of(table.file_name, found["name"])
+            return form[:2] if form is not None else MANIFEST if found["name"] == MANIFEST_NAME else None
+    if any(key.startswith(prefix) and _chunk(key.removeprefix(prefix)) for prefix in spec.staging_prefixes):
+        return CHECKPOINT
+    note = re.fullmatch(rf"{re.escape(spec.receipt_prefix)}/(?:unfinished/)?([0-9a-f]+)\.json", key)
+    return (NOTE, note[1]) if note else None
+
+
+@lru_cache(maxsize=8)
+def _in_partition(prefix: str, key: str) -> re.Pattern[str]:
+    """Return the form of a key of a table: in a partition, and there a name without a slash."""
+    base = re.escape(f"{prefix}/" if prefix else "")
+    date = r"snapshot_date=(?P<date>\d{4}-\d\d-\d\d)/"
+    return re.compile(rf"(?P<prefix>{base}{key}=(?P<value>[^/]+)/{date})(?P<name>[^/]+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +95,7 @@ class Contents:
     """What lies in a partition."""
 
     partition: Partition
-    manifest: Manifest | None = None
-    manifest_etag: str = ""
-    manifest_digest: str = ""
-    """SHA-256 of the stored manifest, in hex."""
+    published: Published | None = None
     files: list[File] = field(default_factory=list)
     strangers: list[StoredObject] = field(default_factory=list)
     """What this package did not write."""
@@ -84,17 +103,11 @@ class Contents:
 
 def partitions(store: ObjectStore, table: Table) -> Iterator[tuple[Partition | None, list[StoredObject]]]:
     """List a table by partition; what lies in none comes with None."""
-    named = re.compile(
-        rf"(?P<prefix>{re.escape(table.prefix + '/' if table.prefix else '')}{table.key}=(?P<value>[^/]+)/"
-        r"snapshot_date=(?P<date>\d{4}-\d\d-\d\d)/)[^/]+",
-        re.ASCII,
-    ).fullmatch
     for prefix in table.prefixes:
         here: Partition | None = None
         objects: list[StoredObject] = []
         for found in store.list(prefix):
-            match = named(found.key)
-            there = Partition(table, match["prefix"], match["value"], match["date"]) if match else None
+            there = partition_of(table, found.key)
             if there != here and objects:
                 yield here, objects
                 objects = []
@@ -102,6 +115,12 @@ def partitions(store: ObjectStore, table: Table) -> Iterator[tuple[Partition | N
             objects.append(found)
         if objects:
             yield here, objects
+
+
+def partition_of(table: Table, key: str) -> Partition | None:
+    """Return the partition of a table that a key lies in; None: in none of it."""
+    found = _in_partition(table.prefix, table.key).fullmatch(key)
+    return Partition(table, found["prefix"], found["value"], found["date"]) if found else None
 
 
 def look_at(store: ObjectStore, partition: Partition, objects: list[StoredObject]) -> Contents:
@@ -113,13 +132,13 @@ def look_at(store: ObjectStore, partition: Partition, objects: list[StoredObject
     contents = Contents(partition=partition)
     told = listed.pop(partition.manifest, None)
     if told is not None:
-        _read_manifest(store, contents, told)
-    for entry in contents.manifest.files if contents.manifest is not None else ():
-        contents.files.append(_named(store, contents, entry, listed.pop(entry["key"], None)))
+        contents.published = published = _read_manifest(store, partition, told)
+        for entry in published.manifest.files:
+            contents.files.append(_named(store, published, entry, listed.pop(entry["key"], None)))
     for found in listed.values():
         form = form_of(partition.table.file_name, found.key.removeprefix(partition.prefix))
         described = store.head(found.key) if form is not None else None
-        if form is None or described is None or not _is_ours(described, form[2]):
+        if form is None or described is None or not is_ours(described, form[2]):
             contents.strangers.append(found)
             continue
         contents.files.append(
@@ -136,12 +155,16 @@ def look_at(store: ObjectStore, partition: Partition, objects: list[StoredObject
     return contents
 
 
-def _is_ours(found: StoredObject, snapshot: str | None) -> bool:
+def is_ours(found: StoredObject, snapshot: str | None = None) -> bool:
+    """Say whether an object's metadata proves that this package has written it.
+
+    :param snapshot: the one that its name tells; None: it tells none.
+    """
     writer = Writer.of_object(found)
     return bool(writer.run and writer.snapshot) and snapshot in {None, writer.snapshot}
 
 
-def _read_manifest(store: ObjectStore, contents: Contents, told: StoredObject) -> None:
+def _read_manifest(store: ObjectStore, partition: Partition, told: StoredObject) -> Published:
     where = store.uri(told.key)
     opened = store.get(told.key)
     if opened is None:
@@ -149,7 +172,7 @@ def _read_manifest(store: ObjectStore, contents: Contents, told: StoredObject) -
     with opened as stream:
         body = read_at_most(stream, MOST_BYTES)
     manifest = Manifest.from_bytes(body, where)
-    problem = manifest.problem(contents.partition.prefix, contents.partition.table.file_name)
+    problem = manifest.problem(partition.prefix, partition.table.file_name)
     if problem is None and not all(name in manifest.content for name in ("file_format", "compression")):
         problem = "does not say its file_format and compression"
     if problem is not None:
@@ -157,19 +180,19 @@ def _read_manifest(store: ObjectStore, contents: Contents, told: StoredObject) -
             f"{where} is not the manifest of a snapshot of this source and day: it {problem}. Find out what else "
             "writes there, and move it away or take the snapshot again; then erase."
         )
-    contents.manifest, contents.manifest_etag = manifest, told.etag
-    contents.manifest_digest = hashlib.sha256(body).hexdigest()
+    return Published(manifest=manifest, key=told.key, etag=told.etag, sha256=hashlib.sha256(body).hexdigest())
 
 
-def _named(store: ObjectStore, contents: Contents, entry: Mapping[str, Any], listed: StoredObject | None) -> File:
+def _named(store: ObjectStore, published: Published, entry: Mapping[str, Any], listed: StoredObject | None) -> File:
     """Say what a file is that the manifest names."""
-    content = contents.manifest.content if contents.manifest is not None else {}
-    key = str(entry["key"])
+    content, key = published.manifest.content, str(entry["key"])
     found = None
     if listed is None:
         found = store.head(key)
         if found is None:
-            _check_manifest_stands(store, contents)
+            now = store.head(published.key)
+            if now is None or now.etag != published.etag:
+                raise Moved
             raise CorruptSnapshotError(
                 f"{store.uri(quoted(key, 200))} is missing, and its manifest names it. Find out what deleted it, and "
                 "take the snapshot again, or move the manifest away; then erase."
@@ -192,64 +215,3 @@ def _named(store: ObjectStore, contents: Contents, entry: Mapping[str, Any], lis
         entry=entry,
         found=found,
     )
-
-
-def _check_manifest_stands(store: ObjectStore, contents: Contents) -> None:
-    now = store.head(contents.partition.manifest)
-    if now is None or now.etag != contents.manifest_etag:
-        raise Moved
-
-
-def hidden_phones(
-    contents: Contents, fields: frozenset[str], policies: FieldPolicies | None, *, strict: bool
-) -> str | None:
-    """Say why a phone number cannot be found in a partition, in words that complete "it …"; None if it can.
-
-    :param fields: that hold phone numbers.
-    :param policies: with the key for hashes.
-    :param strict: whether a missing or another key is an error.
-
-    Raises ParameterError if numbers are hashed there, and the key is missing or another one.
-    """
-    told = contents.manifest.content.get("fields") if contents.manifest is not None else None
-    if not isinstance(told, dict):
-        return None
-    rules, keep = told.get("policies") or {}, told.get("keep")
-    for name in sorted(fields):
-        policy = rules.get(name) if isinstance(rules, dict) else None
-        if policy == "hash" and not _has_key(told.get("hash"), policies):
-            if strict:
-                raise _without_key(contents, name, policies)
-            return f"has {quoted(name)} hashed with another key"
-        if policy in {"mask", "drop"}:
-            return f"has the policy {policy!r} for {quoted(name)}"
-        if isinstance(keep, list) and name not in keep:
-            return f"keeps no {quoted(name)}"
-    return None
-
-
-def _has_key(told: object, policies: FieldPolicies | None) -> bool:
-    """Say whether hashes were made with this key."""
-    ours = policies.describe()["hash"] if policies is not None else None
-    check = told.get("key_check") if isinstance(told, dict) else None
-    return isinstance(ours, dict) and check == ours.get("key_check")
-
-
-def _without_key(contents: Contents, name: str, policies: FieldPolicies | None) -> ParameterError:
-    where = f"the snapshot of {contents.partition.date} in {quoted(contents.partition.value)}"
-    if policies is None:
-        return ParameterError(
-            "hash_conn_id",
-            f"is missing, and {where} has {quoted(name)} hashed, so that no phone number can be found there",
-            "pass the connection with the key that it was hashed with, or ids instead of phone numbers",
-        )
-    return ParameterError(
-        "hash_conn_id",
-        f"names another key than the one that {quoted(name)} in {where} is hashed with",
-        "erase the snapshots of each key in a task of its own, by contact_list_ids, or pass ids",
-    )
-
-
-def is_checkpoint(key: str, prefix: str) -> bool:
-    """Say whether a key below a staging prefix has the form of a checkpoint."""
-    return _chunk(key.removeprefix(prefix)) is not None

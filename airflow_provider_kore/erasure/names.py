@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from typing import TYPE_CHECKING, Final
@@ -16,6 +15,9 @@ _FEW: Final = 50_000
 _SIZE: Final = 16
 """Bytes of a digest, and of a pseudonym: two of a billion names share one with a probability of 1 in 10^20."""
 
+SALT: Final = 16
+"""Bytes of it."""
+
 COST: Final = 1 << 14
 """Of a guess at who is meant: 50 ms and 16 MiB, as scrypt counts."""
 
@@ -24,8 +26,8 @@ FINGERPRINT: Final = 32
 
 
 def encoded(name: str) -> bytes:
-    """Return a name as bytes; a lone surrogate as three of them, as hashes have it."""
-    return name.encode("utf-8", "surrogatepass")
+    r"""Return a name as bytes; a lone surrogate as the six characters of ``\ud800``, as every format lands it."""
+    return name.encode("utf-8", "backslashreplace")
 
 
 class Names:
@@ -116,10 +118,10 @@ class Pseudonyms:
         """Return the pseudonym of a name: 16 bytes."""
         return hmac.digest(self._key, name, "sha256")[:_SIZE]
 
-    def all_of(self, kept: str) -> Names:
-        """Return pseudonyms that were kept in base64."""
-        raw = base64.b64decode(kept)
-        return Names(raw[at : at + _SIZE] for at in range(0, len(raw), _SIZE))
+    @staticmethod
+    def all_of(kept: bytes) -> Names:
+        """Return pseudonyms that were kept one after the other."""
+        return Names(kept[at : at + _SIZE] for at in range(0, len(kept), _SIZE))
 
     @property
     def check(self) -> str:

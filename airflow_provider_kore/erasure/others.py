@@ -1,27 +1,38 @@
-"""What holds contacts beside published files: checkpoints of walks, and older versions of any of them.
+"""What holds contacts beside published files: checkpoints of walks, older versions of any of them, unfinished uploads.
 
 A checkpoint is sealed with the connection's secret, so it cannot be rewritten; one that holds a person is deleted, and
-its walk reads those pages again. Of an older version nothing but the whole can be deleted, and nothing reads it.
+its walk reads those pages again. Of an older version nothing but the whole can be deleted, and nothing reads it. What
+is not proven to be this package's stays, and is named: a key's form proves nothing.
 """
 
 from __future__ import annotations
 
-import re
+import logging
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_kore.erasure.look import is_checkpoint
-from airflow_provider_kore.exceptions import ErasureIncompleteError
+from airflow_provider_kore.erasure.look import CHECKPOINT, MANIFEST, form_in, is_ours
+from airflow_provider_kore.erasure.names import Names, encoded
+from airflow_provider_kore.erasure.search import look
+from airflow_provider_kore.exceptions import ErasureIncompleteError, RequestRefusedError
+from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.quoting import count, quoted
-from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, form_of
+from airflow_provider_kore.store.capabilities import SWAP, honoured_by
+from airflow_provider_kore.store.store import AccessRefused, CallUnsupported
+from airflow_provider_kore.store.upload import abort_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
-    from airflow_provider_kore.erasure.search import Searcher
-    from airflow_provider_kore.erasure.spec import ErasureSpec, Table
-    from airflow_provider_kore.stop import Stop
-    from airflow_provider_kore.store.versions import ObjectVersion, VersionedStore
+    from airflow_provider_kore.erasure.look import Form
+    from airflow_provider_kore.erasure.search import Found
+    from airflow_provider_kore.erasure.work import Work
+    from airflow_provider_kore.store.store import Lock, Upload
+    from airflow_provider_kore.store.versions import ObjectVersion
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 1_000
 
@@ -31,129 +42,187 @@ class OldVersions:
     """Versions that nothing reads any more."""
 
     doomed: list[ObjectVersion] = field(default_factory=list)
-    """Those that hold a person, and are of this package's own form."""
+    """Those that hold a person, and are this package's."""
+    locked: list[tuple[ObjectVersion, Lock]] = field(default_factory=list)
+    """Those of them, and current ones that would become older ones, that Object Lock holds."""
     markers: list[ObjectVersion] = field(default_factory=list)
     """Delete markers that would hide nothing any more."""
+    mentions: list[str] = field(default_factory=list)
+    """Keys of those in which one of them stands outside of a row of theirs."""
     strangers: list[str] = field(default_factory=list)
     """Keys of others that hold a trace of one."""
-    current: dict[str, str] = field(default_factory=dict)
-    """Ids of the versions that will be old ones, by key."""
     searched: int = 0
     size: int = 0
     """Bytes of those that were read."""
 
 
-def form_in(table: Table, key: str) -> tuple[str, str] | None:
-    """Return format and compression of a published file of a table; None of any other key."""
-    base = f"{table.prefix}/" if table.prefix else ""
-    found = re.fullmatch(rf"{re.escape(base)}{table.key}=[^/]+/snapshot_date=\d{{4}}-\d\d-\d\d/([^/]+)", key, re.ASCII)
-    form = form_of(table.file_name, found[1]) if found else None
-    return (form[0], form[1]) if form is not None else None
+class Versions:
+    """Finds and deletes them. What holds no person is read once: a version never changes."""
 
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._idle = Names()
+        """Versions of which nothing is to be said."""
+        self._learned = 0
+        """How many ids were known when they were read."""
 
-def form_in_any(spec: ErasureSpec, key: str) -> tuple[str, str] | None:
-    """Return the same for any of the tables that are looked through."""
-    return next((form for table in spec.tables if (form := form_in(table, key)) is not None), None)
+    def find(self, replaced: Container[str] = ()) -> OldVersions:
+        """Look through all of them.
 
-
-class Others:
-    """Finds and deletes them."""
-
-    def __init__(self, spec: ErasureSpec, store: VersionedStore, searcher: Searcher, stop: Stop) -> None:
-        self._spec = spec
-        self._store = store
-        self._searcher = searcher
-        self._stop = stop
-
-    def checkpoints(self) -> Iterator[tuple[str, int]]:
-        """Yield keys and bytes of the checkpoints that hold a person."""
-        for prefix in self._spec.staging_prefixes:
-            for found in self._store.list(prefix):
-                self._stop.check()
-                if is_checkpoint(found.key, prefix):
-                    opened = self._store.get(found.key)
-                    if opened is not None and self._searcher.look(opened, None).traces:
-                        yield found.key, found.size
-
-    def delete(self, keys: list[str]) -> None:
-        """Delete checkpoints. Their names hold their seal, so what lies under one is never anything else."""
-        for start in range(0, len(keys), _AT_ONCE):
-            self._stop.check()
-            self._store.delete(keys[start : start + _AT_ONCE])
-
-    def versions(self, rewritten: Container[str] = ()) -> OldVersions:
-        """Look through all older versions.
-
-        :param rewritten: keys of objects whose current version will be an older one.
+        :param replaced: keys of objects whose current version will be an older one.
         """
+        if self._learned != len(self._work.persons.learned):
+            self._idle, self._learned = Names(), len(self._work.persons.learned)
         found = OldVersions()
-        places: list[tuple[Table | None, str]] = [
-            (table, prefix) for table in self._spec.tables for prefix in table.prefixes
-        ]
-        places += [(None, prefix) for prefix in (*self._spec.staging_prefixes, self._spec.unfinished)]
-        for table, prefix in places:
-            self._of_keys(table, prefix, found, rewritten)
+        for prefix in self._work.spec.prefixes:
+            for key, versions in groupby(self._work.store.versions(prefix), lambda each: each.key):
+                self._look(key, list(versions), key in replaced, found)
         return found
 
-    def _of_keys(self, table: Table | None, prefix: str, found: OldVersions, rewritten: Container[str]) -> None:
-        """Look at the versions below a prefix, one key after the other."""
-        by_key: dict[str, list[ObjectVersion]] = {}  # a page tells its versions, then its markers
-        for version in self._store.versions(prefix):
-            by_key.setdefault(version.key, []).append(version)
-            if version.is_current and version.key in rewritten:
-                found.current[version.key] = version.version_id
-        for each in by_key.values():
-            self._of_one(table, prefix, each, found)
-
-    def _of_one(self, table: Table | None, prefix: str, of_key: list[ObjectVersion], found: OldVersions) -> None:
-        key = of_key[0].key
-        form = form_in(table, key) if table is not None else None
-        is_note = table is None and key.startswith(self._spec.unfinished)
-        ours = form is not None or is_note or (table is None and is_checkpoint(key, prefix))
+    def _look(self, key: str, versions: list[ObjectVersion], replaced: bool, found: OldVersions) -> None:  # noqa: FBT001
         left = 0
         doomed: list[ObjectVersion] = []
-        for version in of_key:
+        for version in versions:
             if version.is_marker:
                 continue
-            if version.is_current:
-                left += 1
-                continue
-            self._stop.check()
-            opened = self._store.get_version(key, version.version_id)
-            if opened is None:
-                continue
-            what = self._searcher.look(opened, form)
-            found.searched += 1
-            found.size += what.size
-            if (what.rows or what.traces) and not ours and not key.endswith(f"/{MANIFEST_NAME}"):
-                found.strangers.append(key)
-            if (ours and (what.rows or what.traces)) or is_note:
+            if not version.is_current and self._has_to_go(version, found):
                 doomed.append(version)
-            else:
-                left += 1
+                continue
+            left += 1
+            if version.is_current and replaced:
+                described = self._work.store.head_version(key, version.version_id)
+                found.locked += [(version, described[1])] if described is not None and described[1] is not None else []
         found.doomed += doomed
         if doomed and not left:
-            found.markers += [each for each in of_key if each.is_marker]
+            found.markers += [each for each in versions if each.is_marker]
 
-    def check_locks(self, versions: list[tuple[str, str]]) -> None:
-        """Refuse, before anything is changed, what may not be deleted. Raises ErasureIncompleteError."""
-        locked = []
-        for key, version_id in versions:
-            self._stop.check()
-            lock = self._store.lock(key, version_id)
-            if lock is not None:
-                locked.append((key, version_id, lock))
-        if locked:
-            key, version_id, lock = locked[0]
-            raise ErasureIncompleteError(
-                f"{count(len(locked), 'version')} that would have to go {'is' if len(locked) == 1 else 'are'} held by "
-                f"Object Lock, such as {self._store.uri(quoted(key, 200))}, version {quoted(version_id)}: {lock}. "
-                "Nothing was changed. Lift the hold, wait for the retention to end, or erase the current objects alone "
-                "(versions=False)."
-            )
+    def _has_to_go(self, version: ObjectVersion, found: OldVersions) -> bool:
+        self._work.stop.check()
+        found.searched += 1
+        name = encoded(f"{version.version_id} {version.key}")
+        if name in self._idle:
+            return False
+        opened = self._work.store.get_version(version.key, version.version_id)
+        if opened is None:
+            return False
+        form = form_in(self._work.spec, version.key)
+        what = look(self._work, opened, form)
+        found.size += what.size
+        is_note = what.ours and version.key.startswith(self._work.spec.unfinished)
+        if form == MANIFEST or not (what.rows or what.traces or is_note):
+            self._idle.add(name)
+            return False
+        return self._is_doomed(version, form, what, found, is_note=is_note)
 
-    def delete_versions(self, found: OldVersions) -> None:
+    def _is_doomed(
+        self, version: ObjectVersion, form: Form | None, what: Found, found: OldVersions, *, is_note: bool
+    ) -> bool:
+        """Say whether what names a person may go, and has to; note what it is otherwise, and what locks it."""
+        described = self._work.store.head_version(version.key, version.version_id)
+        if described is None:
+            return False
+        is_file = form is not None and form[0] in FORMATS
+        if not (what.ours or (is_file and is_ours(described[0]))):
+            found.strangers.append(version.key)
+            return False
+        if not (what.holds or is_note):
+            found.mentions.append(version.key)
+            return False
+        if is_file and what.rows and self._work.persons.phones:  # it may tell ids, as what is proven ours
+            opened = self._work.store.get_version(version.key, version.version_id)
+            if opened is not None:
+                look(self._work, opened, form, is_proven=True)
+        if described[1] is not None and is_note:
+            return False  # it names no one, and a bucket may lock whatever is written
+        if described[1] is not None:
+            found.locked.append((version, described[1]))
+        return True
+
+    def delete(self, found: OldVersions) -> None:
         """Delete versions for good, then the markers that hide nothing any more."""
         for version in (*found.doomed, *found.markers):
-            self._stop.check()
-            self._store.delete_version(version.key, version.version_id)
+            self._work.stop.check()
+            self._work.store.delete_version(version.key, version.version_id)
+
+
+def check_locks(work: Work, found: OldVersions, state: str) -> None:
+    """Refuse what may not be deleted, before any of it is.
+
+    :param state: what has been done so far, as a sentence.
+
+    Raises ErasureIncompleteError.
+    """
+    if found.locked:
+        version, lock = found.locked[0]
+        raise ErasureIncompleteError(
+            f"{count(len(found.locked), 'version')} that would have to go {'is' if len(found.locked) == 1 else 'are'} "
+            f"held by Object Lock, such as {work.store.uri(quoted(version.key, 200))}, version "
+            f"{quoted(version.version_id)}: {lock}. {state} Lift the hold, wait for the retention to end, "
+            "or erase the current objects alone (versions=False)."
+        )
+
+
+def check_conditions(work: Work) -> None:
+    """Refuse a store that ignores conditional writes. Raises RequestRefusedError."""
+    honoured = honoured_by(work.store, f"{work.spec.receipt_prefix}/")
+    if SWAP in honoured.ignored or not honoured.usable:
+        raise RequestRefusedError(
+            f"{work.store.uri(work.spec.prefix)}: the store does not honour conditional writes, so an erasure could "
+            "overwrite a snapshot that lands meanwhile. Nothing was changed; docs/s3.md says which stores do."
+        )
+
+
+def checkpoints(work: Work) -> Iterator[tuple[str, int]]:
+    """Yield keys and bytes of the checkpoints that hold a person."""
+    for prefix in work.spec.staging_prefixes:
+        for found in work.store.list(prefix):
+            work.stop.check()
+            if form_in(work.spec, found.key) == CHECKPOINT and (opened := work.store.get(found.key)) is not None:
+                what = look(work, opened, CHECKPOINT)
+                if what.ours and what.holds:
+                    yield found.key, found.size
+
+
+def delete_checkpoints(work: Work, keys: list[str]) -> None:
+    """Delete checkpoints. Their names hold their seal, so what lies under one is never anything else."""
+    for start in range(0, len(keys), _AT_ONCE):
+        work.stop.check()
+        work.store.delete(keys[start : start + _AT_ONCE])
+
+
+def try_to_write(work: Work, keys: Iterable[str]) -> None:
+    """Begin an upload to each list as a file of it was written, and abort it: what is refused is refused beforehand.
+
+    :param keys: of the files that will be rewritten.
+    """
+    for key in {key.rpartition("/snapshot_date=")[0]: key for key in keys}.values():
+        traits = work.store.traits(key)
+        if traits is None:
+            continue
+        store = work.store.like(traits)
+        try:
+            store.abort_upload(store.create_upload(key, content_type=traits.content_type))
+        except CallUnsupported:
+            return
+
+
+def abort_uploads(work: Work, own: Iterable[str]) -> int:
+    """Abort uploads that dead tasks have left, for their parts may hold a contact; return how many.
+
+    :param own: keys to which an earlier try may have left one, be it young.
+    """
+    before = datetime.fromtimestamp(work.clock.time() - work.spec.staging_expiry, UTC)
+    aborted: list[Upload] = []
+
+    def is_published(key: str) -> bool:
+        form = form_in(work.spec, key)
+        return form is not None and form[0] in FORMATS
+
+    try:
+        for prefix in work.spec.table_prefixes:
+            aborted += abort_leftovers(work.store, prefix, is_published, started_before=before)
+        for key in own:
+            aborted += abort_leftovers(work.store, key, key.__eq__)
+    except (AccessRefused, RequestRefusedError) as err:
+        log.warning("Unfinished uploads of dead tasks are not looked for, and may hold contacts: %s", err)
+    return len(aborted)

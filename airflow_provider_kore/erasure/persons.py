@@ -1,24 +1,48 @@
-"""Who is to be forgotten, as given; and which row of a table is theirs."""
+"""Who is to be forgotten, as given; which row of a table is theirs; and where else they are mentioned."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from airflow_provider_kore.erasure.names import Names, Pseudonyms, encoded
+from airflow_provider_kore.formats import FORMATS
+from airflow_provider_kore.formats.columns import text_of
 from airflow_provider_kore.json_text import cells, spans
 from airflow_provider_kore.snapshot.fields import hash_value
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_kore.stop import Stop
+
 ID: Final = "_id"
+CHARACTERS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_+-"
+"""Ids, phone numbers and hashes are runs of these; of any other name, the pieces between its other characters are."""
 TOKEN: Final = re.compile(rb"[0-9A-Za-z_+\-]{6,256}")
-"""A piece of text that may be an id, a phone number or a hash: shorter ones stand everywhere."""
-_MOST_ODD: Final = 1_000
-_escape = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
-"""How JSON may spell a character of ASCII."""
+_run = re.compile(rb"[0-9A-Za-z_+\-]+")
+_inside_run = re.compile(rb"[0-9A-Za-z_+\-]{2}").match
+_escapes = re.compile(rb'(?:\\u[0-9a-fA-F]{4})+|\\["\\/bfnrt]')
+"""How JSON may spell a character."""
+_MOST_RUNLESS: Final = 1_000
 _SIDES: Final = ("contact", "before")
 """Members of a change that hold a contact."""
+_ROWS_AT_ONCE: Final = 1_000
+
+
+@dataclass(slots=True)
+class Sifted:
+    """What a file holds."""
+
+    rows: int = 0
+    """That stay."""
+    erased: int = 0
+    """That are of a person."""
+    changes: Counter[str] = field(default_factory=Counter)
+    """Of a table of changes, how many of the rows that stay are added, changed and gone."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,12 +61,18 @@ class Persons:
     """Those given that were found, phone numbers as they landed."""
     noted: bytearray = field(default_factory=bytearray, repr=False)
     """Pseudonyms of the ids that were learned."""
-    earlier: Names = field(default_factory=Names, repr=False)
-    """Those that an earlier try has learned."""
+    earlier: list[tuple[Pseudonyms, Names]] = field(default_factory=list, repr=False)
+    """Those that earlier tries have learned."""
     pseudonyms: Pseudonyms | None = field(default=None, repr=False)
 
-    odd: list[bytes] = field(default_factory=list, repr=False)
-    """Those given that are no :data:`TOKEN`: the first thousand."""
+    _odd: Names = field(default_factory=Names, repr=False)
+    """Names that are no :data:`TOKEN`, as plain text, JSON and CSV spell them."""
+    _starts: Names = field(default_factory=Names, repr=False)
+    """The first run of each of these."""
+    _shapes: set[tuple[int, int]] = field(default_factory=set, repr=False)
+    """Where that run stands in it, and how long it is."""
+    _runless: list[bytes] = field(default_factory=list, repr=False)
+    """The first thousand of those without any."""
 
     def __len__(self) -> int:
         return len(self.ids) + len(self.phones)
@@ -60,17 +90,39 @@ class Persons:
         if key is not None:
             self.hashes.add(hashed(number, key))
 
-    def _keep(self, names: Names, name: bytes) -> None:
-        if names.add(name) and not TOKEN.fullmatch(name) and len(self.odd) < _MOST_ODD:
-            self.odd.append(name)
+    def _keep(self, names: Names, name: bytes) -> bool:
+        if not names.add(name):
+            return False
+        if not TOKEN.fullmatch(name):
+            for spelt in {name, name.replace(b'"', b'""')}:
+                if run := _run.search(spelt):
+                    self._odd.add(spelt)
+                    self._starts.add(run[0])
+                    self._shapes.add((run.start(), len(spelt)))
+                elif len(self._runless) < _MOST_RUNLESS:
+                    self._runless.append(spelt)
+        return True
 
     def traces(self, text: bytes) -> int:
-        """Count how often one of them stands somewhere in a text, whatever it is."""
-        if b"\\u00" in text:
-            text = _escape.sub(lambda found: bytes([int(found[1], 16)]), text)
+        """Count how often one of them stands somewhere in a text, whatever it is; never as a part of a longer name."""
+        found = self._count(text)
+        if b"\\" in text:
+            plain = _escapes.sub(lambda escape: encoded(json.loads(b'"%b"' % escape[0])), text)
+            found = max(found, self._count(plain))
+        return found
+
+    def _count(self, text: bytes) -> int:
         tokens = TOKEN.findall(text)
         known = (self.ids, self.phones, self.hashes, self.learned)
-        return sum(names.count(tokens) for names in known if names) + sum(text.count(each) for each in self.odd)
+        found = sum(names.count(tokens) for names in known if names)
+        for run in _run.finditer(text) if self._starts else ():
+            if run[0] in self._starts:
+                places = ((run.start() - lead, length) for lead, length in self._shapes if run.start() >= lead)
+                found += sum(
+                    text[at : at + length] in self._odd and not _inside_run(text, at + length - 1)
+                    for at, length in places
+                )
+        return found + sum(text.count(each) for each in self._runless)
 
     @property
     def fingerprint(self) -> bytes:
@@ -82,9 +134,7 @@ class Persons:
         if identifier in self.ids:
             self.found.add(identifier)
             return True
-        if identifier in self.learned:
-            return True
-        return len(self.earlier) > 0 and self.pseudonyms is not None and self.pseudonyms.of(identifier) in self.earlier
+        return identifier in self.learned or any(each.of(identifier) in names for each, names in self.earlier)
 
     def has_phone(self, texts: list[bytes]) -> bool:
         """Say whether a row's phone numbers, as they landed, hold one that was given."""
@@ -93,42 +143,77 @@ class Persons:
             self.found.add(hit)
         return bool(hits)
 
-    def is_row(self, identifier: str, texts: list[str]) -> bool:
-        """Say whether a row is of a person, and learn its id from its phone number."""
-        name = encoded(identifier)
-        if self.phones and texts and self.has_phone([encoded(text) for text in texts]):
-            self.knows(name)  # notes that a given id was found
-            if name not in self.ids and self.learned.add(name) and self.pseudonyms is not None:
-                self.noted += self.pseudonyms.of(name)
-            return True
-        return self.knows(name)
+    def has_row(self, identifier: str, fields: Mapping[str, object], text: str, *, learn: bool = True) -> bool:
+        """Say whether a row is of a person.
 
-    def phones_of(self, row: dict[str, Any], text: str) -> list[str]:
-        """Return the phone numbers of a row in JSON, of a change those of both its sides.
-
-        :param row: parsed.
-        :param text: as it was written: of a number its digits count, of a name that stands twice both values.
+        :param fields: those that hold phone numbers; with a text, any others, too.
+        :param text: the row as JSON; empty where a file holds none.
+        :param learn: whether to learn its id from its phone number: not where anybody may have written it.
         """
-        if not self.phones:
-            return []
-        found = self._of_object(row, text)
-        if "change" in row:
-            raw = {name: text[start:end] for name, _, start, end in spans(text) if name in _SIDES}
-            for name, side in raw.items():
-                value = row.get(name)
-                if isinstance(value, dict):
-                    found += self._of_object(value, side)
+        name = encoded(identifier)
+        if not self.phones or not self.has_phone([encoded(each) for each in self._phones_of(fields, text)]):
+            return self.knows(name)
+        self.knows(name)  # notes that a given id was found
+        if learn and name not in self.ids and self._keep(self.learned, name) and self.pseudonyms is not None:
+            self.noted += self.pseudonyms.of(name)
+        return True
+
+    def sift(
+        self, file: BinaryIO, into: BinaryIO | None, form: tuple[str, str], stop: Stop, *, learn: bool = True
+    ) -> Sifted:
+        """Read a file, and copy all rows but theirs into another one.
+
+        :param into: None: only count.
+        :param form: format and compression.
+        :param learn: as above.
+
+        Raises CorruptSnapshotError if it has another form, ParameterError if a library is missing.
+        """
+        name, compression = form
+        FORMATS[name].require(compression)
+        found = Sifted()
+
+        def keep(identifier: str, fields: Mapping[str, object], text: str) -> bool:
+            if not found.rows % _ROWS_AT_ONCE:
+                stop.check()
+            if self.has_row(identifier, fields, text, learn=learn):
+                found.erased += 1
+                return False
+            found.rows += 1
+            if "change" in fields:
+                found.changes[str(fields["change"])] += 1
+            return True
+
+        shown = self.fields if self.phones else frozenset()
+        FORMATS[name].sift(file, into, compression=compression, fields=shown, keep=keep)
         return found
 
-    def _of_object(self, value: dict[str, Any], text: str) -> list[str]:
+    def _phones_of(self, fields: Mapping[str, object], text: str) -> list[str]:
+        """Return the phone numbers of a row, of a change those of both its sides.
+
+        Of a number in JSON its digits count, of a name that stands twice both values.
+        """
+        if not text:
+            return [_spelt(value) for value in fields.values() if value is not None and value != ""]
+        found = self._of_object(fields, text)
+        if "change" in fields:
+            for name, _, start, end in spans(text):
+                side = fields.get(name)
+                if name in _SIDES and isinstance(side, dict):
+                    found += self._of_object(side, text[start:end])
+        return found
+
+    def _of_object(self, value: Mapping[str, object], text: str) -> list[str]:
         found: list[str] = []
         for name in self.fields & value.keys():
+            there = value[name]
             if text.count(f'"{name}"') > 1:  # in another value, or twice as a name
-                found += [_text_of(text[start:end]) for key, _, start, end in spans(text) if key == name]
-            elif isinstance(value[name], str):
-                found.append(value[name])
-            elif value[name] is not None:
-                found.append(_text_of_cell(cells(text)[name]))
+                raw = [text[start:end] for key, _, start, end in spans(text) if key == name]
+                found += [text_of(cells(f'{{"a": {each}}}')["a"]) or "" for each in raw]
+            elif isinstance(there, str):
+                found.append(there)
+            elif there is not None:
+                found.append(text_of(cells(text)[name]) or "")
         return [each for each in found if each]
 
 
@@ -137,11 +222,6 @@ def hashed(number: str, key: bytes) -> bytes:
     return hash_value(json.dumps(number), key).strip('"').encode()
 
 
-def _text_of(raw: str) -> str:
-    return _text_of_cell(cells(f'{{"a": {raw}}}')["a"])
-
-
-def _text_of_cell(cell: object) -> str:
-    if cell is None:
-        return ""
-    return str(cell).lower() if isinstance(cell, bool) else str(cell)
+def _spelt(value: object) -> str:
+    """Return a value of a column as a number without a fraction was written, or a text."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

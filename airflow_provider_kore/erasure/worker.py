@@ -7,48 +7,43 @@ finishes the manifest.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
-import tempfile
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
-from airflow_provider_kore.erasure.look import Contents, File, Moved, Partition, hidden_phones, look_at
-from airflow_provider_kore.erasure.manifests import erased_content
-from airflow_provider_kore.erasure.sift import Sifted, sift
-from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError
-from airflow_provider_kore.formats import FORMATS
+from airflow_provider_kore.erasure.look import Contents, File, Partition, is_ours, look_at
+from airflow_provider_kore.erasure.work import Moved, temporary
+from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError, RequestRefusedError
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.manifest import Manifest
+from airflow_provider_kore.snapshot.manifest_checks import COUNTS, MOST_REPLACED
 from airflow_provider_kore.snapshot.reading import ERASED_FROM
-from airflow_provider_kore.snapshot.rivals import Writer, instant
+from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.store.capabilities import LAGS
-from airflow_provider_kore.store.store import Condition, ConditionFailed, ConditionUnsupported
+from airflow_provider_kore.store.store import Condition, ConditionFailed, ConditionUnsupported, check_metadata
 from airflow_provider_kore.store.upload import upload_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Mapping
 
-    from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.erasure.persons import Persons
-    from airflow_provider_kore.erasure.spec import ErasureSpec
-    from airflow_provider_kore.snapshot.fields import FieldPolicies
-    from airflow_provider_kore.snapshot.phases import Teller
-    from airflow_provider_kore.stop import Stop
-    from airflow_provider_kore.store.store import ObjectStore
-    from airflow_provider_kore.store.versions import VersionedStore
+    from airflow_provider_kore.erasure.persons import Sifted
+    from airflow_provider_kore.erasure.work import Work
+    from airflow_provider_kore.snapshot.manifest import Published
+    from airflow_provider_kore.store.store import StoredObject
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 TURNS: Final = 8
 """How often a partition is looked at anew, because something else writes there, before it is given up."""
 
-_MEMORY: Final = 1 << 20
+MOST_ERASURES: Final = 1_000
+"""That a manifest tells of: the newest."""
+
+_KINDS: Final = ("added", "changed", "gone")
 _ATTEMPT: Final = "kore-attempt"
 _LONGEST_CHAIN: Final = 8
 """Digests of files that a manifest may still describe, because that many erasures went on at once, or were cut off."""
@@ -64,101 +59,110 @@ class Known:
 
 
 @dataclass(slots=True, kw_only=True)
-class Outcome:
-    """What a look at a partition, or its rewriting, has come to."""
+class Counted:
+    """What a look at a partition has come to."""
 
-    counted: dict[str, Known] = field(default_factory=dict)
-    """Rows of persons by key: that are there, or were."""
-    behind: bool = False
-    """Whether a manifest does not say yet what an earlier try has erased."""
-    strangers: list[str] = field(default_factory=list)
-    hidden: str | None = None
-    """Why phone numbers cannot be found here."""
-    written: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By key, what the receipt says of an object that was rewritten."""
+    contents: Contents
+    files: dict[str, Known] = field(default_factory=dict)
+    """Rows of persons, by key."""
+
+    @property
+    def is_work(self) -> bool:
+        """Whether something is to be done: a person erased, or a manifest that an earlier try has left untrue."""
+        return any(each.erased for each in self.files.values()) or any(
+            each.status == "behind" for each in self.contents.files
+        )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
     """Counts and rewrites."""
 
-    spec: ErasureSpec
-    store: VersionedStore
-    persons: Persons
-    policies: FieldPolicies | None
-    stop: Stop
-    clock: Clock
-    teller: Teller
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._store = work.store
 
-    def count(self, partition: Partition, objects: list[Any], known: dict[str, Known]) -> Outcome:
-        """Count the persons' rows; read nothing that is known. Raises CorruptSnapshotError, ParameterError."""
+    def settled(self, partition: Partition, do: Callable[[Contents], T], listed: list[StoredObject] | None = None) -> T:
+        """Do something about what lies in a partition, from the beginning where something else writes there meanwhile.
+
+        :param listed: what lies there, if that is known.
+
+        Raises ContentionError, CorruptSnapshotError, and what is raised by what is done.
+        """
         for turn in range(TURNS):
             try:
-                return self._count(partition, objects, known)
-            except Moved:
-                self._wait(turn)
-                objects = list(self.store.list(partition.prefix))
-        raise self._contended(partition)
-
-    def _count(self, partition: Partition, objects: list[Any], known: dict[str, Known]) -> Outcome:
-        contents = look_at(cast("ObjectStore", self.store), partition, objects)
-        outcome = self._outcome(contents)
-        for file in contents.files:
-            there = known.get(file.key)
-            if there is not None and there.etag == file.etag:
-                outcome.counted[file.key] = there
-                outcome.behind |= file.status == "behind"
-                continue
-            with self.fetched(file) as (local, digest):
-                sifted = self._sifted(file, local, None)
-            self._check(contents, file, digest, sifted)
-            outcome.counted[file.key] = Known(file.etag, sifted.erased, file.size)
-            outcome.behind |= file.status == "behind"
-        return outcome
-
-    def erase(self, partition: Partition, known: dict[str, Known]) -> Outcome:
-        """Rewrite the files that hold a person's row, then the manifest. Raises ContentionError."""
-        done = Outcome()
-        for turn in range(TURNS):
-            try:
-                return self._erase(partition, known, done)
+                return do(look_at(self._store, partition, listed or list(self._store.list(partition.prefix))))
             except (Moved, ConditionFailed):
-                self._wait(turn)
+                listed = None
+                self._work.stop.check()
+                self._work.clock.sleep(LAGS[min(turn, len(LAGS) - 1)])
             except ConditionUnsupported:
-                raise _unconditional(self.store.uri(partition.prefix)) from None
-        raise self._contended(partition)
+                raise RequestRefusedError(
+                    f"{self._store.uri(partition.prefix)}: the store refuses conditional writes, without which an "
+                    "erasure could overwrite a snapshot that lands meanwhile. Erase while nothing lands, with other "
+                    "tools, or on a store that has them: docs/s3.md."
+                ) from None
+        raise ContentionError(
+            f"A snapshot is landing in {self._store.uri(partition.prefix)}, or one was left there unfinished: its "
+            "files are not what a manifest names. The next try looks again; if no task lands there, run the one that "
+            "did, or wait until staging_expiry is over."
+        )
 
-    def _erase(self, partition: Partition, known: dict[str, Known], done: Outcome) -> Outcome:
-        contents = look_at(cast("ObjectStore", self.store), partition, list(self.store.list(partition.prefix)))
-        done.strangers = [each.key for each in contents.strangers]
+    def count(self, partition: Partition, listed: list[StoredObject], known: dict[str, Known]) -> Counted:
+        """Count the persons' rows; read nothing that is known. Raises CorruptSnapshotError, ContentionError."""
+
+        def look(contents: Contents) -> Counted:
+            found = Counted(contents=contents)
+            for file in contents.files:
+                there = known.get(file.key)
+                if there is None or there.etag != file.etag:
+                    with self._work.fetched(file.key) as (local, digest):
+                        sifted = self._sifted(contents, file, digest, local, None)
+                    there = Known(file.etag, sifted.erased, file.size)
+                found.files[file.key] = there
+            return found
+
+        return self.settled(partition, look, listed)
+
+    def erase(self, partition: Partition, known: dict[str, Known]) -> dict[str, int]:
+        """Rewrite the files that hold a person's row, then the manifest; return how many rows went, by key.
+
+        Raises ContentionError, CorruptSnapshotError.
+        """
+        erased: Counter[str] = Counter()
+        known = dict(known)
+        self.settled(partition, lambda contents: self._erase(contents, known, erased))
+        return erased
+
+    def _erase(self, contents: Contents, known: dict[str, Known], erased: Counter[str]) -> None:
         entries: dict[str, dict[str, Any]] = {}
         kinds: Counter[str] = Counter()
         for file in contents.files:
-            self.stop.check()
+            self._work.stop.check()
             there = known.get(file.key)
             idle = there is not None and (there.etag, there.erased) == (file.etag, 0)
-            if idle and file.status == "described" and partition.table.file_name != "changes":
+            if idle and file.status == "described" and contents.partition.table.file_name != "changes":
                 continue
-            entry, sifted = self._rewrite(contents, file, done)
+            entry, sifted = self._rewrite(contents, file)
+            erased[file.key] += sifted.erased
             kinds += sifted.changes
+            if entry is not None and sifted.erased:
+                known[file.key] = Known(entry["etag"], 0, entry["bytes"])
             if entry is not None and file.entry is not None:
                 entries[file.key] = entry
-        if entries and contents.manifest is not None:
-            self._write_manifest(contents, entries, kinds)
-        return done
+        if entries and contents.published is not None:
+            self._write_manifest(contents.published, entries, kinds)
 
-    def _rewrite(self, contents: Contents, file: File, done: Outcome) -> tuple[dict[str, Any] | None, Sifted]:
+    def _rewrite(self, contents: Contents, file: File) -> tuple[dict[str, Any] | None, Sifted]:
         """Return what the manifest has to say of a file from now on, None if it says so, and what is in it."""
-        traits = self.store.traits(file.key)
+        traits = self._store.traits(file.key)
         if traits is None or traits.stored.etag != file.etag:
             raise Moved
         stored = traits.stored
-        with self.fetched(file) as (local, digest), self._temporary() as other:
-            sifted = self._sifted(file, local, other)
-            self._check(contents, file, digest, sifted)
+        with self._work.fetched(file.key) as (local, digest), temporary() as other:
+            sifted = self._sifted(contents, file, digest, local, other)
             if not sifted.erased:
-                entry = self._described(file, stored, digest, sifted.rows) if file.status == "behind" else None
-                return entry, sifted
+                behind = file.status == "behind"  # what an earlier try has written
+                return _entry(file, stored, sifted.rows, digest, "read back") if behind else None, sifted
             self._verify(file, other, sifted)
             before = stored.metadata.get(ERASED_FROM, "").split(",") if file.status == "behind" else []
             chain = ",".join([digest, *before][:_LONGEST_CHAIN])
@@ -166,163 +170,138 @@ class Worker:
             name = f"kore-{contents.partition.table.file_name}"
             if len(contents.files) == 1 and name in metadata:
                 metadata[name] = str(sifted.rows)
-            other.seek(0)
+            self._check_metadata(file.key, metadata)
             uploaded = upload_file(
-                self.store.like(traits),
+                self._store.like(traits),
                 file.key,
                 other,
                 content_type=traits.content_type,
                 metadata=metadata,
                 condition=Condition(etag=stored.etag),
-                stop=self.stop,
+                stop=self._work.stop,
             )
-        entry = {
-            **(file.entry or {"key": file.key}),
-            "bytes": uploaded.stored.size,
-            "rows": sifted.rows,
-            "etag": uploaded.stored.etag,
-            "checksum": uploaded.stored.checksum,
-            "sha256": uploaded.sha256,
-            "evidence": uploaded.evidence,
-        }
-        erased = done.written.get(file.key, {}).get("erased", 0)
-        done.written[file.key] = {"erased": erased + sifted.erased, "rows": sifted.rows, "sha256": uploaded.sha256}
-        done.counted[file.key] = Known(uploaded.stored.etag, 0, uploaded.stored.size)
-        return entry, sifted
+        return _entry(file, uploaded.stored, sifted.rows, uploaded.sha256, uploaded.evidence), sifted
 
-    def _described(self, file: File, stored: Any, digest: str, rows: int) -> dict[str, Any]:
-        """Describe what an earlier try has written."""
-        return {
-            **(file.entry or {}),
-            "bytes": stored.size,
-            "rows": rows,
-            "etag": stored.etag,
-            "checksum": stored.checksum,
-            "sha256": digest,
-            "evidence": "read back",
-        }
+    def _check_metadata(self, key: str, metadata: Mapping[str, str]) -> None:
+        try:
+            check_metadata(metadata)
+        except ValueError as err:
+            raise RequestRefusedError(
+                f"{self._store.uri(key)} has metadata that cannot be written again: {err} Remove what others have "
+                "added to it, and clear the task; this object was not changed."
+            ) from None
 
-    def _write_manifest(self, contents: Contents, entries: dict[str, dict[str, Any]], kinds: Counter[str]) -> None:
-        key, manifest = contents.partition.manifest, cast("Manifest", contents.manifest)
-        traits = self.store.traits(key)
-        if traits is None or traits.stored.etag != contents.manifest_etag:
+    def _write_manifest(self, there: Published, entries: dict[str, dict[str, Any]], kinds: Counter[str]) -> None:
+        traits = self._store.traits(there.key)
+        if traits is None or traits.stored.etag != there.etag:
             raise Moved
-        content = erased_content(manifest, entries, kinds, contents.manifest_digest, instant(self.clock.time()))
-        self.store.like(traits).put(
-            key,
+        content = erased_content(there, entries, kinds, instant(self._work.clock.time()))
+        self._store.like(traits).put(
+            there.key,
             Manifest(content).to_bytes(),
             content_type=traits.content_type,
             metadata=dict(traits.stored.metadata),
             condition=Condition(etag=traits.stored.etag),
         )
 
-    def _outcome(self, contents: Contents) -> Outcome:
-        hidden = None
-        if self.persons.phones and contents.files:
-            strict = self.spec.on_missing == "fail"
-            hidden = hidden_phones(contents, self.persons.fields, self.policies, strict=strict)
-        return Outcome(strangers=[each.key for each in contents.strangers], hidden=hidden)
+    def _sifted(self, contents: Contents, file: File, digest: str, local: BinaryIO, other: BinaryIO | None) -> Sifted:
+        """Sift a file that is what its manifest describes, or explained otherwise.
 
-    @contextmanager
-    def fetched(self, file: File) -> Iterator[tuple[BinaryIO, str]]:
-        """Fetch a file into a temporary one; its digest comes with it. Raises Moved if it is gone."""
-        opened = self.store.get(file.key)
-        if opened is None:
-            raise Moved
-        with self._temporary() as local:
-            sha = hashlib.sha256()
-            with opened as stream:
-                while block := stream.read(_MEMORY):
-                    self.stop.check()
-                    sha.update(block)
-                    local.write(block)
-            local.seek(0)
-            yield local, sha.hexdigest()
-
-    @contextmanager
-    def _temporary(self) -> Iterator[BinaryIO]:
-        with temp_space(), tempfile.SpooledTemporaryFile(max_size=_MEMORY, prefix="kore-") as spool:
-            yield cast("BinaryIO", spool)
-
-    def _sifted(self, file: File, local: BinaryIO, other: BinaryIO | None) -> Sifted:
-        FORMATS[file.format].require(file.compression)
-        local.seek(0)
-        return sift(local, other, name=file.format, compression=file.compression, persons=self.persons, stop=self.stop)
+        Raises CorruptSnapshotError; Moved where something else writes there.
+        """
+        self.check_digest(contents, file, digest)
+        sifted = self._work.persons.sift(local, other, (file.format, file.compression), self._work.stop)
+        rows = sifted.rows + sifted.erased
+        if file.status in {"described", "unknown"} and file.entry is not None and rows != file.entry["rows"]:
+            raise self._damaged(file, f"holds {rows:,} rows, and its manifest says {file.entry['rows']:,}")
+        return sifted
 
     def _verify(self, file: File, other: BinaryIO, sifted: Sifted) -> None:
-        again = self._sifted(file, other, None)
+        other.seek(0)
+        again = self._work.persons.sift(other, None, (file.format, file.compression), self._work.stop)
         if again.erased or again.rows != sifted.rows:
             raise CorruptSnapshotError(
-                f"What was to be stored as {self.store.uri(file.key)} holds {again.rows:,} rows instead of "
+                f"What was to be stored as {self._store.uri(file.key)} holds {again.rows:,} rows instead of "
                 f"{sifted.rows:,}, or a row that was to be erased. It was not stored; report it at the project's issue "
                 "tracker."
             )
 
-    def _check(self, contents: Contents, file: File, digest: str, sifted: Sifted) -> None:
-        """Check that a file is what its manifest describes, or explained otherwise.
+    def check_digest(self, contents: Contents, file: File, digest: str) -> None:
+        """Check that a file is what its manifest describes; what none describes any more becomes ``unclaimed``.
 
-        Raises CorruptSnapshotError; Moved and ContentionError where something else writes there.
+        Raises as above.
         """
-        entry = file.entry or {}
-        told = entry.get("sha256")
+        told = file.entry.get("sha256") if file.entry is not None else None
         if file.status == "unclaimed":
             self._check_dead(file, contents)
+        if file.status in {"unclaimed", "behind"} or told == digest:
             return
-        if file.status == "behind":
-            return
-        if told is not None and told != digest:
-            now = self.store.head(file.key)
-            if now is None or now.etag != file.etag:
-                raise Moved
-            if file.status == "unknown" and Writer.of_object(now).run and _attempts_differ(contents, now):
-                self._check_dead(file, contents)
-                file.status = "unclaimed"
-                file.entry = None
-                return
+        now = self._store.head(file.key)
+        if now is None or now.etag != file.etag:
+            raise Moved
+        if told is None and not is_ours(now):
+            raise self._damaged(file, "may be anybody's: its manifest says no digest of it, nor does its metadata")
+        if told is not None and (file.status != "unknown" or not is_ours(now)):
             raise self._damaged(file, "is not the file that its manifest describes")
-        rows = sifted.rows + sifted.erased
-        if rows != entry.get("rows"):
-            raise self._damaged(file, f"holds {rows:,} rows, and its manifest says {entry.get('rows'):,}")
+        if told is not None:
+            self._check_dead(file, contents)
+            file.status, file.entry = "unclaimed", None
 
     def _check_dead(self, file: File, contents: Contents) -> None:
         """Raise Moved where no manifest names a file because a snapshot is just landing, for all that is known."""
-        found = file.found or self.store.head(file.key)
+        found = file.found or self._store.head(file.key)
         if found is not None and ERASED_FROM in found.metadata:
             return  # no landing writes that: an earlier erasure has taken it for dead
-        modified = found.modified if found is not None else None
-        age = self.clock.time() - (modified.timestamp() if isinstance(modified, datetime) else self.clock.time())
-        if age < self.spec.staging_expiry:
-            log.info("A snapshot is landing in %s.", self.store.uri(contents.partition.prefix))
+        now = self._work.clock.time()
+        modified = found.modified.timestamp() if found is not None and found.modified is not None else now
+        if now - modified < self._work.spec.staging_expiry:
+            log.info("A snapshot is landing in %s.", self._store.uri(contents.partition.prefix))
             raise Moved
 
     def _damaged(self, file: File, problem: str) -> CorruptSnapshotError:
         return CorruptSnapshotError(
-            f"{self.store.uri(quoted(file.key, 200))} {problem}. Find out what else writes there, and take the "
+            f"{self._store.uri(quoted(file.key, 200))} {problem}. Find out what else writes there, and take the "
             "snapshot again; then erase."
         )
 
-    def _wait(self, turn: int) -> None:
-        self.stop.check()
-        self.clock.sleep(LAGS[min(turn, len(LAGS) - 1)])
 
-    def _contended(self, partition: Partition) -> ContentionError:
-        return ContentionError(
-            f"A snapshot is landing in {self.store.uri(partition.prefix)}, or one was left there unfinished: its files "
-            "are not what a manifest names. The next try looks again; if no task lands there, run the one that did, or "
-            "wait until staging_expiry is over."
-        )
-
-
-def _attempts_differ(contents: Contents, now: Any) -> bool:
-    """Say whether an object tells of another writer than the manifest: it was published, and its manifest was not."""
-    manifest = contents.manifest
-    return manifest is not None and bool(Writer.of_object(now).snapshot)
+def _entry(file: File, stored: StoredObject, rows: int, sha256: str, evidence: str) -> dict[str, Any]:
+    """Return what a manifest says of a file that was rewritten."""
+    return {
+        **(file.entry or {"key": file.key}),
+        "bytes": stored.size,
+        "rows": rows,
+        "etag": stored.etag,
+        "checksum": stored.checksum,
+        "sha256": sha256,
+        "evidence": evidence,
+    }
 
 
-def _unconditional(where: str) -> Exception:
-    from airflow_provider_kore.exceptions import RequestRefusedError
+def erased_content(
+    there: Published, entries: dict[str, dict[str, Any]], kinds: Counter[str], now: str
+) -> dict[str, Any]:
+    """Return a manifest that says what lies there after an erasure; without a seal, which only a landing can set.
 
-    return RequestRefusedError(
-        f"{where}: the store refuses conditional writes, without which an erasure could overwrite a snapshot that "
-        "lands meanwhile. Erase while nothing lands, with other tools, or on a store that has them: docs/s3.md."
-    )
+    :param there: the one that stood there.
+    :param entries: of the files that are other ones now, by key.
+    :param kinds: of a table of changes, how many rows of each kind are left.
+    :param now: ISO 8601.
+    """
+    manifest, digest = there.manifest, there.sha256
+    content = {name: value for name, value in manifest.content.items() if name != "seal"}
+    content["files"] = [entries.get(file["key"], file) for file in manifest.files]
+    rows = sum(int(file["rows"]) for file in content["files"])
+    erased = manifest.rows - rows
+    content |= {name: rows for name in COUNTS if name in content}
+    if "changes" in content:
+        content |= {name: kinds[name] for name in _KINDS if name in content}
+    before, told, replaces = (content.get(name) for name in ("erased", "erasures", "replaces"))
+    # a later run of this day keeps what the manifest replaces, and not what it says of erasures
+    content["replaces"] = [digest, *(replaces if isinstance(replaces, list) else [])][:MOST_REPLACED]
+    content["erased"] = (before if isinstance(before, int) else 0) + erased
+    content["erasures"] = [
+        *(told if isinstance(told, list) else []),
+        {"erased_at": now, "rows": erased, "manifest_sha256": digest},
+    ][-MOST_ERASURES:]
+    return content

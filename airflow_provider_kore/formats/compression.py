@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.formats.layout import naming_damage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+
+    from airflow_provider_kore.formats.layout import Keep
 
 NONE, GZIP, ZSTD, SNAPPY = "none", "gzip", "zstd", "snappy"
 
@@ -43,7 +47,7 @@ class Source(Protocol):
         ...
 
 
-class CompressedText:
+class CompressedText(ABC):
     """What formats have in common whose file is one text, compressed as a whole."""
 
     name: str
@@ -63,6 +67,27 @@ class CompressedText:
         """Raise ParameterError if zstd is asked for without pyarrow."""
         if compression == ZSTD:
             require_pyarrow("compression", ZSTD, f'"{GZIP}"')
+
+    def sift(
+        self, file: BinaryIO, into: BinaryIO | None, *, compression: str, fields: Collection[str], keep: Keep
+    ) -> None:
+        """Copy line by line; see :class:`~airflow_provider_kore.formats.Format`."""
+        with nullcontext() if into is None else compressed(into, compression) as sink:
+            block = bytearray()
+            for line in naming_damage(self.name, self._kept(decompressed(file, compression), fields, keep)):
+                if sink is None:
+                    continue
+                block += line
+                block += b"\n"
+                if len(block) >= _BLOCK:
+                    sink.write(bytes(block))
+                    block.clear()
+            if sink is not None:
+                sink.write(bytes(block))
+
+    @abstractmethod
+    def _kept(self, source: Source, fields: Collection[str], keep: Keep) -> Iterator[bytes]:
+        """Yield the header, if there is one, and each row that stays, as it stands, without its last line feed."""
 
 
 class Borrowed:

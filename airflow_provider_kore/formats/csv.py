@@ -21,9 +21,10 @@ from airflow_provider_kore.formats.layout import FileInfo, naming_damage
 from airflow_provider_kore.json_text import Cell, Nested, Number, cells, encode, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from airflow_provider_kore.formats.compression import Source
+    from airflow_provider_kore.formats.layout import Keep
 
 _ROWS_AT_ONCE = 500
 _LONGEST_FIELD = LONGEST_LINE
@@ -69,6 +70,26 @@ class Csv(CompressedText):
     def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:
         """Read every line with what the csv module cannot tell: what is quoted is a string, all else is none."""
         return naming_damage(self.name, _read_rows(file, compression))
+
+    def _kept(self, source: Source, fields: Collection[str], keep: Keep) -> Iterator[bytes]:
+        _allow_long_fields()
+        table = records(source)
+        header = next(table, b"")
+        names = _values(header)
+        if names[:1] != [ID]:
+            raise ValueError(f"its header doesn't begin with {ID}")
+        yield header
+        shown = [(at, name) for at, name in enumerate(names) if name in fields]
+        for record in table:
+            row = _values(record)
+            if len(row) != len(names):
+                raise ValueError("a row has more or fewer fields than the header")
+            if keep(id_of({ID: row[0]}), {name: row[at] for at, name in shown}, ""):
+                yield record
+
+
+def _values(record: bytes) -> list[str]:
+    return next(csv.reader([record.decode("utf-8").removesuffix("\r")], strict=True), [])
 
 
 def _read_rows(file: BinaryIO, compression: str) -> Iterator[tuple[str, str]]:
@@ -116,8 +137,7 @@ def _fields(record: str) -> list[str]:
 
 
 def _read_ids(file: BinaryIO, compression: str) -> Iterator[str]:
-    if csv.field_size_limit() < _LONGEST_FIELD:
-        csv.field_size_limit(_LONGEST_FIELD)
+    _allow_long_fields()
     text = _Text(decompressed(file, compression))
     table = csv.reader(text, strict=True)
     header = next(table, [])
@@ -128,6 +148,11 @@ def _read_ids(file: BinaryIO, compression: str) -> Iterator[str]:
         if len(row) != len(header):
             raise ValueError("a row has more or fewer fields than the header")
         yield id_of({ID: row[0]})
+
+
+def _allow_long_fields() -> None:
+    if csv.field_size_limit() < _LONGEST_FIELD:
+        csv.field_size_limit(_LONGEST_FIELD)
 
 
 class _Text(Iterator[str]):

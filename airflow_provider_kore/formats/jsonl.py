@@ -11,7 +11,10 @@ from airflow_provider_kore.formats.layout import FileInfo, naming_damage
 from airflow_provider_kore.json_text import cells, encode, scan_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from airflow_provider_kore.formats.compression import Source
+    from airflow_provider_kore.formats.layout import Keep
 
 _ROWS_AT_ONCE = 500
 
@@ -46,6 +49,21 @@ class Jsonl(CompressedText):
         """Read every line as JSON and return its ``_id`` and itself."""
         rows = (line.decode("utf-8") for line in lines(decompressed(file, compression)))
         return naming_damage(self.name, ((_id(row), row) for row in rows))
+
+    def _kept(self, source: Source, fields: Collection[str], keep: Keep) -> Iterator[bytes]:  # noqa: ARG002  # shows all
+        for line in lines(source):
+            text = line.decode("utf-8")
+            if keep(*parsed(text), text):
+                yield line
+
+
+def parsed(row: str) -> tuple[str, Mapping[str, object]]:
+    """Return the ``_id`` of a row, and its members. Raises ValueError."""
+    members, end = scan_value(row, 0)
+    if not isinstance(members, dict) or end != len(row):
+        raise ValueError("a row is no JSON object")
+    found = members.get(ID)
+    return printable(found) if found and isinstance(found, str) else id_of(cells(row)), members
 
 
 def _id(row: str) -> str:

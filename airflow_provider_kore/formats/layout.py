@@ -6,16 +6,19 @@ import csv
 import gzip
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, TypeVar
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, KoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from airflow_provider_kore.formats.columns import Column, ColumnSet
 
 T = TypeVar("T")
+
+Keep: TypeAlias = "Callable[[str, Mapping[str, object], str], bool]"
+"""Says of a row whether it stays: by its id, its fields, and its JSON text, which is empty where a file holds none."""
 
 _UNREADABLE = (
     ValueError,
@@ -109,6 +112,20 @@ class Format(Protocol):
         :param file: as above.
 
         Raises as :meth:`read_ids` does.
+        """
+        ...
+
+    def sift(
+        self, file: BinaryIO, into: BinaryIO | None, *, compression: str, fields: Collection[str], keep: Keep
+    ) -> None:
+        """Copy a file without some of its rows. All others stay as they are: in jsonl and csv byte for byte.
+
+        :param file: as above.
+        :param into: None: copy nothing, only ask about each row.
+        :param fields: names of the columns that are shown of a row; jsonl shows all of it.
+        :param keep: asked in the order of the rows.
+
+        Raises as :meth:`read_ids` does; and what ``keep`` raises, if that is of this package.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,9 +21,11 @@ from airflow_provider_kore.formats.row_groups import ROWS_PER_GROUP, RowGroups, 
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     import pyarrow as pa
+
+    from airflow_provider_kore.formats.layout import Keep
 
 CELLS_READ_AT_ONCE = 1_000_000
 """Of a group that has more, some columns are decoded after the others."""
@@ -54,18 +57,9 @@ class Parquet:
 
     def write(self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet) -> FileInfo:
         """Write the rows in groups; a file without rows still has its schema."""
-        from pyarrow import parquet
-
         table = RowGroups(columns)
         written = 0
-        with parquet.ParquetWriter(
-            Borrowed(file),
-            table.schema,
-            version="2.6",
-            compression=compression,
-            compression_level=GZIP_LEVEL if compression == GZIP else None,
-            write_page_checksum=True,
-        ) as writer:
+        with _writer(file, table.schema, compression) as writer:
             for group in table.groups(rows):
                 writer.write_batch(group)
                 written += group.num_rows
@@ -80,6 +74,54 @@ class Parquet:
     def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:  # noqa: ARG002  # the file knows
         """Decode every column of every group; see :class:`~airflow_provider_kore.formats.Format`."""
         return naming_damage(self.name, _read_rows(file))
+
+    def sift(
+        self, file: BinaryIO, into: BinaryIO | None, *, compression: str, fields: Collection[str], keep: Keep
+    ) -> None:
+        """Copy group by group, under the same schema; see :class:`~airflow_provider_kore.formats.Format`."""
+        kept = naming_damage(self.name, _kept(file, fields, keep, whole=into is not None))
+        schema = next(kept)
+        with nullcontext() if into is None else _writer(into, schema, compression) as writer:
+            for group in kept:
+                if writer is not None and group.num_rows:
+                    writer.write_batch(group)
+                del group  # or the next one is read beside it
+                _give_back()
+
+
+def _writer(file: BinaryIO, schema: pa.Schema, compression: str) -> Any:
+    from pyarrow import parquet
+
+    return parquet.ParquetWriter(
+        Borrowed(file),
+        schema,
+        version="2.6",
+        compression=compression,
+        compression_level=GZIP_LEVEL if compression == GZIP else None,
+        write_page_checksum=True,
+    )
+
+
+def _kept(file: BinaryIO, fields: Collection[str], keep: Keep, *, whole: bool) -> Iterator[Any]:
+    """Yield the schema, then the rows that stay, batch by batch.
+
+    :param whole: False: no more of them than what ``keep`` is shown.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(Borrowed(file), page_checksum_verification=True) as table:
+        schema = table.schema_arrow
+        _check_schema(schema)
+        yield schema
+        shown = [name for name in schema.names if name in fields]
+        columns = None if whole else [ID, *shown]
+        # One group after the other: over all of them, Arrow keeps what it has read of each until the end.
+        for group in range(table.num_row_groups):
+            for batch in table.iter_batches(ROWS_PER_GROUP, row_groups=[group], columns=columns, use_threads=False):
+                cells = zip(*(batch.column(name).to_pylist() for name in (ID, *shown)), strict=True)
+                stays = [keep(id_of({ID: row[0]}), dict(zip(shown, row[1:], strict=True)), "") for row in cells]
+                yield batch if all(stays) else batch.filter(pa.array(stays, pa.bool_()))
 
 
 def _read_ids(file: BinaryIO) -> Iterator[str]:

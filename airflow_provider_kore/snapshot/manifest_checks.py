@@ -24,7 +24,7 @@ _LONGEST: Final = 1024
 """Characters of a key, which S3 allows, and of any id."""
 
 _MOST_ROWS: Final = 2**53
-_COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
+COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
 """What a manifest calls its rows, each after the kind of its snapshot."""
 
 
@@ -141,7 +141,7 @@ _CHECKS: Final[_Checks] = {
     "replaces": (False, _are_digests),
     **dict.fromkeys(("account_id", "stream_id", "contact_list_id", "campaign_id"), (False, _is_text_or_none)),
     **dict.fromkeys(("contact_list_name", "campaign_name", "campaign_type"), (False, _is_text_or_none)),
-    **dict.fromkeys((*_COUNTS, "added", "changed", "gone", "unchanged"), (False, _is_count)),
+    **dict.fromkeys((*COUNTS, "added", "changed", "gone", "unchanged"), (False, _is_count)),
 }
 _RUN: Final[_Checks] = {
     "digest": (True, _is_text),
@@ -218,6 +218,6 @@ def _wrong_files(content: Mapping[str, object]) -> str | None:
     if len({file["key"] for file in files}) != len(files):
         return "names a file twice"
     rows = sum(file["rows"] for file in files)
-    if any(content[name] != rows for name in _COUNTS if name in content):
+    if any(content[name] != rows for name in COUNTS if name in content):
         return "counts other rows than its files hold"
     return None

@@ -6,6 +6,7 @@ Every method is one request, so that a test can end the world before and after e
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 MAX_METADATA_BYTES = 2048
 """User metadata of one object, names and values together. Source: S3 user guide, "Working with object metadata"."""
+
+
+_is_metadata_name = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+").fullmatch
+"""What a header may be called. Source: RFC 9110, section 5.6.2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,8 +268,8 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
     Raises ValueError without the value.
     """
     for name, value in metadata.items():
-        if name != name.lower() or not name.isascii() or not name.replace("-", "").isalnum():
-            raise ValueError(f"Metadata name {name!r} is not lower-case letters, digits and hyphens.")
+        if not _is_metadata_name(name):
+            raise ValueError(f"Metadata name {name!r} is not lower-case letters, digits, hyphens and the like.")
         if not (value.isascii() and value.isprintable() and value == value.strip()):
             raise ValueError(f"The value of metadata {name!r} is not printable ASCII without outer spaces.")
     if sum(len(name) + len(value) for name, value in metadata.items()) > MAX_METADATA_BYTES:

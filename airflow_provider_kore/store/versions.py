@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+from airflow_provider_kore.exceptions import StoreUnavailableError
 from airflow_provider_kore.store.patient import PatientStore
 from airflow_provider_kore.store.store import Lock, ObjectStore, StoredObject
 
@@ -57,15 +58,15 @@ class VersionedStore(ObjectStore, Protocol):
         ...
 
     def versions(self, prefix: str) -> Iterator[ObjectVersion]:
-        """List all versions and delete markers below a prefix, by key (one request per thousand)."""
+        """List all versions and delete markers below a prefix, key by key, in order (one request per thousand)."""
         ...
 
     def get_version(self, key: str, version_id: str) -> AbstractContextManager[BinaryIO] | None:
         """Open one version for reading; None if it is gone."""
         ...
 
-    def lock(self, key: str, version_id: str) -> Lock | None:
-        """Return what keeps a version from being deleted; None: nothing."""
+    def head_version(self, key: str, version_id: str) -> tuple[StoredObject, Lock | None] | None:
+        """Describe one version, and what keeps it from being deleted; None if it is gone."""
         ...
 
     def delete_version(self, key: str, version_id: str) -> None:
@@ -93,16 +94,36 @@ class PatientVersionedStore(PatientStore):
         return self._retried(self._versioned.keeps_versions)
 
     def versions(self, prefix: str) -> Iterator[ObjectVersion]:
-        """List all, from the beginning after an interruption."""
-        yield from self._retried(lambda: list(self._versioned.versions(prefix)))
+        """List all; after an interruption from the beginning, without those that were told already."""
+        listing: Iterator[ObjectVersion] | None = None
+        key, told = "", set[str]()  # of the key at hand
+
+        def following() -> ObjectVersion | None:
+            nonlocal listing
+            if listing is None:
+                listing = iter(self._versioned.versions(prefix))
+            try:
+                for found in listing:
+                    if found.key.encode() > key.encode() or (found.key == key and found.version_id not in told):
+                        return found
+            except StoreUnavailableError:
+                listing = None  # a generator that has raised is at its end
+                raise
+            return None
+
+        while (found := self._retried(following)) is not None:
+            if found.key != key:
+                key, told = found.key, set()
+            told.add(found.version_id)
+            yield found
 
     def get_version(self, key: str, version_id: str) -> AbstractContextManager[BinaryIO] | None:
         """Open one version."""
         return self._retried(lambda: self._versioned.get_version(key, version_id))
 
-    def lock(self, key: str, version_id: str) -> Lock | None:
-        """Ask."""
-        return self._retried(lambda: self._versioned.lock(key, version_id))
+    def head_version(self, key: str, version_id: str) -> tuple[StoredObject, Lock | None] | None:
+        """Describe one version."""
+        return self._retried(lambda: self._versioned.head_version(key, version_id))
 
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one version."""

@@ -37,6 +37,8 @@ class VersionedMemoryStore(MemoryStore):
         self.kept: dict[str, _Kept] = {}
         self.locks: dict[str, Lock] = {}
         """By version id."""
+        self.described: dict[str, StoredObject] = {}
+        """By version id, as a HEAD described it when it was written."""
         self.given = given
         self._like: Mapping[str, Any] = {}
         self._number = [0]
@@ -56,7 +58,7 @@ class VersionedMemoryStore(MemoryStore):
 
     def _share(self, other: VersionedMemoryStore) -> None:
         self._state, self.others, self.kept = other._state, other.others, other.kept
-        self.locks, self._number = other.locks, other._number
+        self.locks, self.described, self._number = other.locks, other.described, other._number
 
     # --- the protocol ---
 
@@ -100,9 +102,10 @@ class VersionedMemoryStore(MemoryStore):
             body = dict(self.kept[key].versions).get(version_id) if key in self.kept else None
             return None if body is None else io.BytesIO(body)
 
-    def lock(self, key: str, version_id: str) -> Lock | None:
-        with self._effect("lock", key):
-            return self.locks.get(version_id)
+    def head_version(self, key: str, version_id: str) -> tuple[StoredObject, Lock | None] | None:
+        with self._effect("head_version", key):
+            found = self.described.get(version_id)
+            return None if found is None else (found, self.locks.get(version_id))
 
     def delete_version(self, key: str, version_id: str) -> None:
         with self._effect("delete_version", key, writes=True):
@@ -155,6 +158,8 @@ class VersionedMemoryStore(MemoryStore):
             if body is None:
                 return
         versions.append((f"v{self._number[0]}", body))
+        if found is not None:
+            self.described[f"v{self._number[0]}"] = found.described
 
 
 def old_bodies(store: VersionedMemoryStore) -> Iterator[bytes]:

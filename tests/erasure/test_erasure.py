@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import json
 import tracemalloc
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,11 +45,13 @@ from airflow_provider_kore.exceptions import (
     ParameterError,
     RequestRefusedError,
     StoppedError,
+    StoreUnavailableError,
 )
 from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.store import Lock
+from airflow_provider_kore.store.versions import PatientVersionedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -503,7 +507,7 @@ def test_older_versions_stay_unless_they_are_asked_for_and_the_receipt_says_so()
     assert any(WHO.encode() in unpacked(body) for body in old_bodies(store))
     again = forget(store, ids(WHO), versions=True, on_missing="skip", generation="other")
     assert again["versions"] == "searched"
-    assert again["deleted"]["versions"] == 2  # with what the first erasure had noted
+    assert again["deleted"]["versions"] == 1
     assert not any(WHO.encode() in unpacked(body) for body in old_bodies(store))
 
 
@@ -537,6 +541,61 @@ def test_a_version_that_is_locked_is_named_before_anything_is_changed(mode: str,
         forget(store, ids(WHO), versions=True)
     assert store.bodies() == before
     assert len(store.kept[OBJECT].versions) == (1 if current else 3)
+
+
+def test_a_bucket_that_locks_whatever_is_written_keeps_the_notes_and_names_a_checkpoint_beforehand() -> None:
+    store = VersionedMemoryStore(versioned=True)
+    land(store, DAYS[0], rows())
+    key, keep = checkpoint(store, rows()), store._keep
+
+    def locking(key: str) -> None:
+        keep(key)
+        store.locks[store.kept[key].versions[-1][0]] = Lock(mode="GOVERNANCE", until="2027-01-01T00:00:00Z")
+
+    store._keep = locking  # type: ignore[method-assign]
+    store.locks[store.kept[key].versions[-1][0]] = Lock(held=True)
+    before = store.bodies()
+    with pytest.raises(ErasureIncompleteError, match=r"_staging/.*: legal hold\. Nothing was changed"):
+        forget(store, ids(WHO), versions=True)
+    assert store.bodies() == before
+    store.locks.clear()
+    assert forget(store, ids(WHO), versions=True)["deleted"]["checkpoints"] == 1
+    assert not any(WHO.encode() in unpacked(body) for body in old_bodies(store))
+    assert len(store.kept[spec(versions=True).notes].versions) > 1, "which name no one"
+
+
+def test_a_listing_of_versions_goes_on_after_an_outage_with_what_was_not_told_yet() -> None:
+    store = VersionedMemoryStore(versioned=True)
+    for number in range(12):
+        store.put(f"a/{number % 4}", b"%d" % number, content_type="x/y")
+    listed, outages = list(store.versions("a/")), iter((5, 5, 7, 0, 11))
+    versions = store.versions
+
+    def breaking(prefix: str) -> Any:
+        end = next(outages, len(listed))
+        yield from itertools.islice(versions(prefix), end)
+        if end < len(listed):
+            raise StoreUnavailableError("The store is away.")
+
+    store.versions = breaking  # type: ignore[method-assign]
+    assert list(PatientVersionedStore(store, FakeClock(), Stop()).versions("a/")) == listed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"), [("team_name", "x", ""), ("team", "é", "cannot be written again")]
+)
+def test_what_others_have_added_to_an_objects_metadata_stays_or_is_named(name: str, value: str, message: str) -> None:
+    store = VersionedMemoryStore()
+    land(store, DAYS[0], rows())
+    found = store._state.objects[OBJECT]
+    described = replace(found.described, metadata={**found.described.metadata, name: value})
+    store._state.objects[OBJECT] = replace(found, described=described)
+    if message:
+        with pytest.raises(RequestRefusedError, match=message):
+            forget(store, ids(WHO))
+    else:
+        forget(store, ids(WHO))
+        assert store._state.objects[OBJECT].described.metadata[name] == value
 
 
 # --- Who is told ------------------------------------------------------------------------------------------------------
@@ -580,8 +639,11 @@ def test_a_list_is_read_whatever_its_form(text: str, pack: Callable[[bytes], byt
         (b'{"_id": "\xff"}', "is not UTF-8"),
         (b"\x1f\x8bSecretive", "is damaged, or no gzip"),
         (b'{"_id": "' + b"Secretive" * 100 + b'"}', "more than 256 characters"),
-        (b'{"_id": "' + b"Secretive" * 10_000 + b'"}', "no JSON object in its 1st row"),
-        (b"[" * 100_000, "does not begin with"),
+        (b'{"_id": "' + b"Secretive" * 10_000 + b'"}', "has a row of 65,536 characters or more"),
+        (b"_id,note\ncc-a," + b"Secretive" * 10_000 + b"\n", "has a row of 65,536 characters or more"),
+        (b"name,_id\nSecretive, J,cc-a\n", "has more fields than its header in its 1st row"),
+        (b'{"_id": "cc-a"}\n[]', "has no JSON object in its 2nd row"),
+        (b"[" * 60_000, "does not begin with"),
     ],
 )
 def test_a_hostile_list_is_one_error_that_shows_nothing_of_it(body: bytes, message: str) -> None:

@@ -6,7 +6,8 @@ All points, not a sample; between any two of them a reader sees whole files, and
 from __future__ import annotations
 
 import io
-from contextlib import suppress
+import itertools
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,10 +33,11 @@ from tables import (
 )
 
 from airflow_provider_kore.erasure.run import erase
+from airflow_provider_kore.exceptions import ContentionError
 from airflow_provider_kore.formats import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_provider_kore.erasure.given import Given
 
@@ -74,7 +76,7 @@ def by_number(store: VersionedMemoryStore) -> list[Given]:
     land(store, DAYS[1], all_of(DAYS[1], phoneNumber="****78"), file_format="parquet", **masked)
     land(store, DAYS[1], all_of(DAYS[1], phoneNumber="+1"), list_id="cl-2", file_format="csv", compression="none")
     land_changes(store, DAYS[1], [{"_id": WHO, "change": "gone", "contact": None, "before": None}])
-    checkpoint(store, all_of(DAYS[1]))
+    checkpoint(store, all_of(DAYS[1], phoneNumber="+1"))
     return phones(GONE)
 
 
@@ -230,3 +232,43 @@ def test_an_erasure_that_was_cut_off_is_explained_by_the_next_one_of_anybody() -
     forget(store.reopen(), given, **parameters)
     hold_true(store, manifest_of(store, DAYS[0]))
     nowhere(store, GONE, OTHERS[0]["_id"])
+
+
+class Interrupted(VersionedMemoryStore):
+    """A bucket in which something else happens before one of its effects."""
+
+    at = number = 0
+    meanwhile: Callable[[], object]
+
+    @contextmanager
+    def _effect(self, name: str, key: str, *, writes: bool = False) -> Iterator[None]:
+        self.number += 1
+        if self.number == self.at:
+            self.meanwhile()
+        with super()._effect(name, key, writes=writes):
+            yield
+
+
+@pytest.mark.parametrize("generation", ["g", "of another run"])
+def test_of_two_erasures_at_once_that_are_told_the_same_one_is_done_and_the_other_ends_alike_or_is_refused(
+    generation: str,
+) -> None:
+    first, given, parameters = world("by number")
+    others = [row for row in text_of_rows(first) if WHO not in row]
+    done = refused = 0
+    for at in itertools.count(1, 2):
+        store = Interrupted()
+        store._share(first.clone())
+        store.at = at
+        store.meanwhile = lambda store=store: forget(store.reopen(), given, **parameters, generation=generation)
+        try:
+            forget(store, given, **parameters)
+            done += 1
+        except ContentionError:
+            refused += 1
+            forget(store.reopen(), given, **parameters)
+        hold(store, others, str(at))
+        if store.number < at:
+            break
+    assert done
+    assert refused

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import s3_servers
+from botocore.exceptions import ClientError
 from tables import DAYS, checkpoint, contact, forget, ids, land, partition, phones, unpacked
 
 from airflow_provider_kore.exceptions import ErasureIncompleteError, StorePermissionError
@@ -112,6 +114,15 @@ def test_all_that_s3_shows_of_an_object_stays(s3_server: S3Server) -> None:
     nowhere(bodies(client, bucket).values())
 
 
+def test_encryption_that_settings_name_takes_the_place_of_the_objects_own(ministack_server: S3Server) -> None:
+    client, bucket = ministack_server.client(), ministack_server.bucket()
+    land(S3VersionedStore(client, bucket, S3Settings(encryption="aws:kms", kms_key_id="alias/a")), DAYS[0], rows())
+    assert client.head_object(Bucket=bucket, Key=OBJECT)["SSEKMSKeyId"]
+    forget(S3VersionedStore(client, bucket, S3Settings(encryption="AES256")), ids(WHO))
+    found = client.head_object(Bucket=bucket, Key=OBJECT)
+    assert (found["ServerSideEncryption"], found.get("SSEKMSKeyId")) == ("AES256", None)
+
+
 def test_a_large_file_goes_in_parts(ministack_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_kore.store import upload
 
@@ -137,8 +148,8 @@ def versioned(server: S3Server, **how: Any) -> tuple[Any, str]:
     return client, bucket
 
 
-def test_older_versions_and_markers_go_where_they_are_asked_for(moto_server: S3Server) -> None:
-    client, bucket = versioned(moto_server)
+def test_older_versions_and_markers_go_where_they_are_asked_for(s3_server: S3Server) -> None:
+    client, bucket = versioned(s3_server)
     store = S3VersionedStore(client, bucket)
     land(store, "2025-03-01", rows())
     store.delete(list(bodies(client, bucket)))
@@ -164,8 +175,8 @@ def test_without_being_asked_older_versions_stay(moto_server: S3Server) -> None:
 
 
 @pytest.mark.parametrize("lock", ["GOVERNANCE", "COMPLIANCE", "legal hold"])
-def test_what_object_lock_holds_is_named_and_nothing_is_changed(moto_server: S3Server, lock: str) -> None:
-    client, bucket = versioned(moto_server, ObjectLockEnabledForBucket=True)
+def test_what_object_lock_holds_is_named_and_nothing_is_changed(s3_server: S3Server, lock: str) -> None:
+    client, bucket = versioned(s3_server, ObjectLockEnabledForBucket=True)
     store = S3VersionedStore(client, bucket)
     land(store, DAYS[0], rows())
     if lock == "legal hold":
@@ -177,6 +188,9 @@ def test_what_object_lock_holds_is_named_and_nothing_is_changed(moto_server: S3S
     with pytest.raises(ErasureIncompleteError, match=rf"held by Object Lock, such as s3://{bucket}/{OBJECT}.*: {lock}"):
         forget(store, ids(WHO), versions=True)
     assert bodies(client, bucket) == before
+    version = client.head_object(Bucket=bucket, Key=OBJECT)["VersionId"]
+    with pytest.raises(ClientError, match="AccessDenied"):  # as the server judges it
+        client.delete_object(Bucket=bucket, Key=OBJECT, VersionId=version)
     assert forget(store, ids(WHO))["versions"] == "kept, not searched"
     nowhere(bodies(client, bucket).values())
 
@@ -203,3 +217,22 @@ def test_a_role_that_may_not_is_told_which_permission_it_lacks(ministack_server:
         assert WHO not in str(caught.value)
         assert {key: body for key, body in bodies(client, bucket).items() if "_erasures" not in key} == before
         assert WHO not in json.dumps([str(body) for key, body in bodies(client, bucket).items() if "_erasures" in key])
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_versions_and_markers_of_a_key_come_together_however_they_are_paged(
+    s3_server: S3Server, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_kore.store.s3 import versions
+
+    monkeypatch.setattr(versions, "MAX_KEYS_PER_REQUEST", page)
+    client, bucket = versioned(s3_server)
+    for key in ("a/1", "a/é", "a/2 x", "a/1"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"x")
+        client.delete_object(Bucket=bucket, Key=key)
+        client.put_object(Bucket=bucket, Key=key, Body=b"y")
+    client.delete_object(Bucket=bucket, Key="a/2 x")
+    found = list(S3VersionedStore(client, bucket).versions("a/"))
+    assert [key for key, _ in itertools.groupby(each.key for each in found)] == ["a/1", "a/2 x", "a/é"]
+    assert len({each.version_id for each in found}) == len(found) == 13
+    assert [each.key for each in found if each.is_current and each.is_marker] == ["a/2 x"]

@@ -11,7 +11,7 @@ from airflow_provider_kore.exceptions import RequestRefusedError
 from airflow_provider_kore.store.s3 import MAX_KEYS_PER_REQUEST, S3Store
 from airflow_provider_kore.store.s3.answers import Stream
 from airflow_provider_kore.store.s3.locks import in_utc
-from airflow_provider_kore.store.store import AccessRefused, CallUnsupported, Lock
+from airflow_provider_kore.store.store import AccessRefused, CallUnsupported, Lock, StoredObject
 from airflow_provider_kore.store.versions import ObjectVersion, Traits
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.store.s3.settings import S3Settings
 
+_ENCRYPTION: Final = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled")
 _REPEATED: Final = (
     "CacheControl",
     "ContentDisposition",
@@ -29,9 +30,7 @@ _REPEATED: Final = (
     "ContentLanguage",
     "Expires",
     "WebsiteRedirectLocation",
-    "ServerSideEncryption",
-    "SSEKMSKeyId",
-    "BucketKeyEnabled",
+    *_ENCRYPTION,
     "StorageClass",
 )
 """What HeadObject tells, and PutObject and CreateMultipartUpload take by the same names. Source: S3 API reference."""
@@ -78,7 +77,11 @@ class S3VersionedStore(S3Store):
         return S3VersionedStore(self._client, self._bucket, self._settings, written_like=traits.others)
 
     def _made_with(self, content_type: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
-        return {**self._written_like, **super()._made_with(content_type, metadata)}
+        said = super()._made_with(content_type, metadata)
+        like = self._written_like
+        if "ServerSideEncryption" in said:  # or the key of one kind would go with another
+            like = {name: value for name, value in like.items() if name not in _ENCRYPTION}
+        return {**like, **said}
 
     def keeps_versions(self) -> bool | None:
         """Say whether versioning is or was on; None where the role may not ask, or the store doesn't know."""
@@ -89,20 +92,23 @@ class S3VersionedStore(S3Store):
         return status in {"Enabled", "Suspended"}
 
     def versions(self, prefix: str) -> Iterator[ObjectVersion]:
-        """List all versions and delete markers below a prefix."""
+        """List all versions and delete markers below a prefix; of each page S3 tells the versions, then the markers."""
         following: dict[str, Any] = {}
         while True:
             answer = self._send("ListObjectVersions", prefix, Prefix=prefix, MaxKeys=MAX_KEYS_PER_REQUEST, **following)
-            for name in ("Versions", "DeleteMarkers"):
-                for item in answer.get(name) or ():
-                    if str(item["Key"]).startswith(prefix):
-                        yield ObjectVersion(
-                            key=str(item["Key"]),
-                            version_id=str(item.get("VersionId") or "null"),
-                            size=int(item.get("Size") or 0),
-                            is_current=bool(item.get("IsLatest")),
-                            is_marker=name == "DeleteMarkers",
-                        )
+            found = [
+                ObjectVersion(
+                    key=str(item["Key"]),
+                    version_id=str(item.get("VersionId") or "null"),
+                    size=int(item.get("Size") or 0),
+                    is_current=bool(item.get("IsLatest")),
+                    is_marker=name == "DeleteMarkers",
+                )
+                for name in ("Versions", "DeleteMarkers")
+                for item in answer.get(name) or ()
+                if str(item["Key"]).startswith(prefix)
+            ]
+            yield from sorted(found, key=lambda each: each.key.encode())
             if not answer.get("IsTruncated"):
                 return
             before = following
@@ -125,15 +131,18 @@ class S3VersionedStore(S3Store):
         stream = Stream(answer["Body"], self._call("GetObject", key, version=version_id))
         return cast("AbstractContextManager[BinaryIO]", io.BufferedReader(stream))
 
-    def lock(self, key: str, version_id: str) -> Lock | None:
-        """Return retention or legal hold of a version; HeadObject shows them to a role that may read them."""
-        answer = self._send("HeadObject", key, absent_is_none=True, version=version_id) or {}
-        if answer.get("ObjectLockLegalHoldStatus") == "ON":
-            return Lock(held=True)
+    def head_version(self, key: str, version_id: str) -> tuple[StoredObject, Lock | None] | None:
+        """Describe a version, with its retention or legal hold: HeadObject shows them to a role that may read them."""
+        answer = self._send("HeadObject", key, absent_is_none=True, version=version_id)
+        if answer is None:
+            return None
+        lock = None
         until = answer.get("ObjectLockRetainUntilDate")
-        if isinstance(until, datetime) and until > datetime.now(UTC):
-            return Lock(mode=str(answer.get("ObjectLockMode") or "retention"), until=in_utc(until))
-        return None
+        if answer.get("ObjectLockLegalHoldStatus") == "ON":
+            lock = Lock(held=True)
+        elif isinstance(until, datetime) and until > datetime.now(UTC):
+            lock = Lock(mode=str(answer.get("ObjectLockMode") or "retention"), until=in_utc(until))
+        return self._described(key, answer, "HeadObject"), lock
 
     def delete_version(self, key: str, version_id: str) -> None:
         """Delete one version, or a delete marker."""
