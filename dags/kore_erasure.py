@@ -41,7 +41,7 @@ with DAG(
         s3_settings={"expected_bucket_owner": OWNER},
         s3_prefix="kore/contact_lists",
         erasure_list="{{ params.erasure_list }}",
-        plan_only="{{ params.plan_only }}",  # type: ignore[arg-type]
+        plan_only="{{ params.plan_only }}",
     )
     verify = SnapshotVerificationOperator(
         task_id="verify", s3_bucket="{{ params.s3_bucket }}", s3_prefix="kore/contact_lists"

@@ -127,7 +127,7 @@ class _Audit:
         if self._locks.refused:
             said = f"Object Lock was not looked at: {self._locks.refused}"
             report.findings.add([Finding("locks_not_looked_at", report.address, said)])
-        if not report.tables and not report.findings.kept:
+        if not report.snapshots and report.findings.status == "fine":
             others = f"{count(listing.elsewhere, 'object lies', 'objects lie')} there." if listing.elsewhere else ""
             said = f"There is no snapshot. {others}".rstrip()
             report.findings.add([Finding("nothing_found", report.address, said)])

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from audited import (
     CONTACTS,
@@ -29,6 +30,7 @@ from audited import (
     write_unchecked,
 )
 from model_store import MemoryStore
+from pyarrow import parquet
 
 from airflow_provider_kore.audit import files
 from airflow_provider_kore.audit.findings import KINDS, MOST_FINDINGS
@@ -146,18 +148,18 @@ def test_days_that_name_each_other_end_and_are_whole_if_each_has_replaced_what_t
 
 def test_of_large_manifests_no_more_than_one_is_held() -> None:
     store = lake(days=1)
-    content, long = manifest(store, 1), "x" * 3_000_000
-    for number in range(16):
+    content, long = manifest(store, 1), "x" * 1_500_000
+    for number in range(10):
         told = json.loads(json.dumps(content).replace("2026-01-01/", f"2026-02-{number + 1:02d}/"))
         told |= {"snapshot_date": f"2026-02-{number + 1:02d}", "previous": {**link_to(store, 1), "more": long}}
         if number % 2:
             told["incremental"] = {"based_on": {"snapshot_date": "2026-01-01", "snapshot_id": long}}
         write_unchecked(store, f"{LIST}snapshot_date={told['snapshot_date']}/_manifest.json", told)
     tracemalloc.start()
-    assert audit(store).findings.numbers["wrong"] == 16 + 8
+    assert audit(store).findings.numbers["wrong"] == 10 + 5
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 60_000_000
+    assert peak < 25_000_000, peak
 
 
 def test_a_folder_that_is_like_a_days_does_not_part_a_table_in_two() -> None:
@@ -208,6 +210,35 @@ def test_what_a_small_file_unpacks_to_is_bounded_and_shows_nothing_of_it(text: b
     (found,) = histories(store, LIST, progress=Progress(str))
     assert found.status == "wrong"
     assert "+49" not in history_as_text([found])
+
+
+PARQUET: dict[str, tuple[int, str, dict[str, list[str]]]] = {
+    "one long id": (1, "file_unreadable", {"_id": ["x" * (30 << 20)]}),
+    "the same long id": (100, "id_repeated", {"_id": ["x" * (1 << 20)] * 100}),
+    "the same long text": (100, "", {"_id": [f"ct-{number}" for number in range(100)], "x": ["x" * (1 << 20)] * 100}),
+    "many rows": (3, "rows_differ", {"_id": ["x"] * 2_000_000}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bomb", PARQUET)
+def test_what_a_small_file_of_parquet_unpacks_to_is_bounded(bomb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_kore.formats.parquet.MOST_BYTES_OF_GROUP", 20 << 20)
+    rows, kind, columns = PARQUET[bomb]
+    body = io.BytesIO()
+    parquet.write_table(pa.table(columns), body, compression="zstd", row_group_size=1 << 30)
+    store = lake(days=1, file_format="parquet")
+    replaced(store, body.getvalue(), rows)
+    assert len(body.getvalue()) < 40_000
+    arrow, counted = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(counted)
+    tracemalloc.start()
+    report = audit(store)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    pa.set_memory_pool(arrow)
+    assert kinds(report)[:1] == [kind][: bool(kind)]
+    assert peak + counted.max_memory() < 20_000_000
 
 
 def test_no_more_ids_are_held_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,6 +300,9 @@ def test_a_snapshot_that_expires_while_it_is_read_is_not_called_damaged() -> Non
     report = audit(eventful(store, expire))
     assert kinds(report, notes=True) == ["chain_begins"]
     assert [one.date for one in report.tables[0].snapshots] == ["2026-01-02", "2026-01-03"]
+    store = lake(days=1)
+    store.put(f"{partition(1)}x", b"", content_type="x/y")
+    assert kinds(audit(eventful(store, expire))) == ["nothing_found"]
 
 
 def test_files_without_a_manifest_are_wrong_unless_they_may_be_landing_right_now() -> None:
