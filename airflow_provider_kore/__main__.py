@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -31,4 +32,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"  # 3.3 writes to standard output without ``logging``
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does: a terminal may not know all letters
     sys.exit(main())

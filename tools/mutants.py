@@ -431,8 +431,8 @@ MUTANTS = (
     Mutant(
         "iceberg: a snapshot of another manifest is another",
         "iceberg/marks.py",
-        'f"{landed.manifest.snapshot_id} {landed.manifest_sha256}"',
-        "landed.manifest.snapshot_id",
+        'f"{landed.snapshot_id} {landed.manifest_sha256}"',
+        "landed.snapshot_id",
         "iceberg/test_commit.py::test_a_manifest_that_changed_is_another_snapshot_although_its_id_is_the_same",
     ),
     Mutant(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airflow_provider_kore.audit.findings import Finding
 from airflow_provider_kore.quoting import count, quoted
@@ -20,10 +20,20 @@ if TYPE_CHECKING:
 
 _DAYS_SHOWN: Final = 5
 
+_MOST_ERASURES: Final = 1_000
+"""Of one snapshot of which the digests are kept, the oldest ones, which later snapshots are most likely to name."""
+
+
+class Told(NamedTuple):
+    """What a manifest says of another snapshot; no more of it is held."""
+
+    snapshot_date: str
+    snapshot_id: str
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a snapshot's manifest contributes to the chain; of one that cannot be read, its digest alone."""
+    """What a snapshot's manifest contributes to the chain; of one that its schema refuses, its digest alone."""
 
     date: str
     where: str
@@ -33,8 +43,10 @@ class Link:
     snapshot_id: str
     earlier: frozenset[bytes]
     """Digests of the manifests that stood here before: replaced, or rewritten when contacts were erased."""
-    previous: Mapping[str, Any] | None
-    based_on: Mapping[str, Any] | None
+    previous: Told | None
+    previous_manifest: str
+    previous_sha256: bytes
+    based_on: Told | None
     chained: bool
     """Whether it was written by a version that chains, as far as it can be read."""
     digested: bool
@@ -42,21 +54,22 @@ class Link:
 
     @classmethod
     def of(cls, read: Read, where: str) -> Link:
-        """Read it; what has another form than it should, the JSON Schema has refused already."""
-        content: Mapping[str, Any] = read.manifest.content if read.manifest else {}
-        incremental = content.get("incremental")
-        incremental = incremental if isinstance(incremental, dict) else {}
-        erasures = [one.get("manifest_sha256") for one in _list(content.get("erasures")) if isinstance(one, dict)]
+        """Read it; members are of the form that the JSON Schema says."""
+        content: Mapping[str, Any] = read.manifest.content if read.manifest and read.fits_schema else {}
+        previous = content.get("previous") or {}
+        erasures = [one["manifest_sha256"] for one in content.get("erasures", ())[:_MOST_ERASURES]]
         return cls(
             date=read.partition.date,
             where=where,
             key=read.partition.manifest,
             sha256=bytes.fromhex(read.sha256),
-            snapshot_id=str(content.get("snapshot_id") or ""),
-            earlier=frozenset(map(_bytes, [*_list(content.get("replaces")), *erasures])),
-            previous=_named(content.get("previous"), "manifest", "manifest_sha256"),
-            based_on=_named(incremental.get("based_on")),
-            chained=read.manifest is None or "previous" in content,
+            snapshot_id=content.get("snapshot_id", ""),
+            earlier=frozenset(map(bytes.fromhex, [*content.get("replaces", ()), *erasures])),
+            previous=_told(previous),
+            previous_manifest=previous.get("manifest", ""),
+            previous_sha256=bytes.fromhex(previous.get("manifest_sha256", "")),
+            based_on=_told(content.get("incremental", {}).get("based_on")),
+            chained=not content or "previous" in content,
             digested=read.digested,
         )
 
@@ -83,7 +96,7 @@ def check_chain(
     for link in links.values():
         if link.previous is not None:
             yield from _check_previous(link, link.previous, find, oldest)
-        if link.based_on is not None and not _same(link.previous, link.based_on):
+        if link.based_on is not None and link.based_on != link.previous:
             yield from _check_basis(link, link.based_on, find, oldest)
     table = next(iter(links.values())).where.rpartition("snapshot_date=")[0] if links else ""
     for kind, dates, said in (
@@ -95,9 +108,9 @@ def check_chain(
             yield Finding(kind, table, f"{what}, without {said}.")
 
 
-def _check_previous(link: Link, told: Mapping[str, Any], find: _Find, oldest: Callable[[], str]) -> Iterator[Finding]:
-    day, sha256 = told["snapshot_date"], _bytes(told["manifest_sha256"])
-    if told["manifest"] != link.key.replace(f"snapshot_date={link.date}/", f"snapshot_date={day}/"):
+def _check_previous(link: Link, told: Told, find: _Find, oldest: Callable[[], str]) -> Iterator[Finding]:
+    day, sha256 = told.snapshot_date, link.previous_sha256
+    if link.previous_manifest != link.key.replace(f"snapshot_date={link.date}/", f"snapshot_date={day}/"):
         yield Finding("link_broken", link.where, "It names a predecessor that is not of this table.")
         return
     before = find(day, lambda each: each.has_been(sha256))
@@ -116,8 +129,8 @@ def _check_previous(link: Link, told: Mapping[str, Any], find: _Find, oldest: Ca
         )
 
 
-def _check_basis(link: Link, told: Mapping[str, Any], find: _Find, oldest: Callable[[], str]) -> Iterator[Finding]:
-    day, identifier = told["snapshot_date"], told["snapshot_id"]
+def _check_basis(link: Link, told: Told, find: _Find, oldest: Callable[[], str]) -> Iterator[Finding]:
+    day, identifier = told
     basis = link if day == link.date else find(day, lambda each: each.snapshot_id == identifier)
     if basis is None:
         yield from _missing(link, day, oldest, "It is built on")
@@ -171,22 +184,5 @@ def _dates(dates: Sequence[str]) -> str:
     return ", ".join(dates[:_DAYS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _same(previous: Mapping[str, Any] | None, basis: Mapping[str, Any]) -> bool:
-    return previous is not None and all(previous[name] == basis[name] for name in ("snapshot_date", "snapshot_id"))
-
-
-def _named(value: object, *more: str) -> Mapping[str, Any] | None:
-    names = ("snapshot_date", "snapshot_id", *more)
-    named = isinstance(value, dict) and all(isinstance(value.get(name), str) for name in names)
-    return value if named else None  # type: ignore[return-value]
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _bytes(sha256: object) -> bytes:
-    try:
-        return bytes.fromhex(str(sha256))
-    except ValueError:
-        return b""
+def _told(of: Mapping[str, Any] | None) -> Told | None:
+    return Told(of["snapshot_date"], of["snapshot_id"]) if of else None

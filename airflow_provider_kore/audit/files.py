@@ -132,15 +132,9 @@ class Files:
         """Read a file back, and count; ids are compared with those of the snapshot's other files."""
         rows, repeated, told = 0, 0, file["rows"]
         try:
-            chosen = parse_format(manifest.content.get("file_format"), manifest.content.get("compression"))
-            chosen.format.require(chosen.compression)
-            if told <= MOST_IDS:
-                seen.expect(len(seen) + told)
-            identifiers = chosen.format.read_ids(local, compression=chosen.compression)
-            while rows <= told and (some := list(islice(identifiers, _ROWS_AT_ONCE))):
-                self.stop.check()
+            seen.expect(len(seen) + told)
+            for some in self.identifiers(manifest, file, local):
                 rows += len(some)
-                self.progress.at(file["key"], len(some))
                 if len(seen) + len(some) <= MOST_IDS:
                     repeated += len(seen.add_all(some))
         except CorruptSnapshotError as err:
@@ -157,6 +151,21 @@ class Files:
             yield Finding("id_repeated", where, f"{repeated:,} of its rows have an _id that came before.")
         if len(seen) + _ROWS_AT_ONCE > MOST_IDS:
             yield Finding("too_many_ids", where, f"No more than {MOST_IDS:,} ids are compared with each other.")
+
+    def identifiers(self, manifest: Manifest, file: dict[str, Any], local: BinaryIO) -> Iterator[list[str]]:
+        """Read the ids of a file that was fetched, some at once; of a bomb not many more than it should have.
+
+        Raises CorruptSnapshotError, ParameterError (without pyarrow), StoppedError.
+        """
+        chosen = parse_format(manifest.content.get("file_format"), manifest.content.get("compression"))
+        chosen.format.require(chosen.compression)
+        identifiers = chosen.format.read_ids(local, compression=chosen.compression)
+        rows = 0
+        while rows <= file["rows"] and (some := list(islice(identifiers, _ROWS_AT_ONCE))):
+            self.stop.check()
+            rows += len(some)
+            self.progress.at(file["key"], len(some))
+            yield some
 
 
 class _Gone(Exception):  # noqa: N818 - an outcome

@@ -5,19 +5,19 @@ Added and gone are counted by ids, which are read once and held in 12 to 27 byte
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.audit import manifests
-from airflow_provider_kore.audit.files import MOST_IDS, UNSEEN
+from airflow_provider_kore.audit.files import MOST_IDS, UNSEEN, Files
 from airflow_provider_kore.audit.findings import UNSEEN as LEVEL_UNSEEN
 from airflow_provider_kore.audit.findings import WRONG
 from airflow_provider_kore.audit.partitions import Listing
 from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, ParameterError
-from airflow_provider_kore.formats import parse_format
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.reading import fetched
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk.ids import IdSet
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_kore.audit.progress import Progress
     from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.store.store import ObjectStore
-
-_ROWS_AT_ONCE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +103,8 @@ def histories(
 class _Reader:
     def __init__(self, store: ObjectStore, progress: Progress, stop: Stop, *, ids: bool) -> None:
         self._store = store
-        self._progress = progress
         self._stop = stop
+        self._files = Files(store, stop, progress)
         self._ids = ids
 
     def manifest(self, partition: Partition) -> Read | Day | None:
@@ -140,16 +138,11 @@ class _Reader:
 
     def _read(self, manifest: Manifest, before: IdSet | None) -> tuple[IdSet, int]:
         """Return the ids of a snapshot, and how many of them the one before did not have."""
-        chosen = parse_format(manifest.content["file_format"], manifest.content["compression"])
-        chosen.format.require(chosen.compression)
         now, added = IdSet(), 0
         now.expect(manifest.rows)
         for file in manifest.files:
-            with fetched(self._store, manifest, file, self._stop) as local:
-                identifiers = chosen.format.read_ids(local, compression=chosen.compression)
-                while len(now) <= manifest.rows and (some := list(islice(identifiers, _ROWS_AT_ONCE))):
-                    self._stop.check()
-                    self._progress.at(file["key"], len(some))
+            with temp_space(), fetched(self._store, manifest, file, self._stop) as local:
+                for some in self._files.identifiers(manifest, file, local):
                     now.add_all(some)
                     added += sum(each not in before for each in some) if before is not None else 0
         if len(now) != manifest.rows:
@@ -159,20 +152,17 @@ class _Reader:
 
 def _told(date: str, manifest: Manifest) -> dict[str, Any]:
     content, walk = manifest.content, manifest.content["walk"]
-    incremental = content.get("incremental") or {}
     seconds = None
-    try:
+    with suppress(ValueError, TypeError):  # no time at all, or one without an offset
         ended = datetime.fromisoformat(str(walk.get("ended_at")))
         seconds = round((ended - datetime.fromisoformat(walk["started_at"])).total_seconds(), 3)
-    except (ValueError, TypeError, OverflowError):
-        pass
     return {
         "date": date,
         "snapshot_id": manifest.snapshot_id,
         "rows": manifest.rows,
         "consistent": manifest.consistent,
-        "whole": incremental.get("based_on") is None,
+        "whole": content.get("incremental", {}).get("based_on") is None,
         "requests": walk.get("requests"),
         "seconds": seconds,
-        "erased": content.get("erased") or 0,
+        "erased": content.get("erased", 0),
     }

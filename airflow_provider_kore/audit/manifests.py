@@ -38,6 +38,11 @@ class Read:
     """Whether it holds a digest of itself, as far as it can be read."""
 
     @property
+    def fits_schema(self) -> bool:
+        """Whether its members are of the form that the JSON Schema says."""
+        return self.manifest is not None and all(one.kind != "manifest_schema" for one in self.findings)
+
+    @property
     def kind(self) -> str:
         """What its rows are."""
         content = self.manifest.content if self.manifest else {}
@@ -59,12 +64,12 @@ def read(store: ObjectStore, partition: Partition) -> Read | None:
         said = str(err).partition(": it ")[2].partition(". Move it away")[0]
         return Read(partition, sha256, None, (Finding("manifest_unreadable", where, f"It {said}."),))
     written = manifest.is_written_as(body)
-    found = tuple(_check(manifest, body, partition, where, changed=written is False))
+    found = tuple(_check(manifest, partition, where, changed=written is False))
     return Read(partition, sha256, manifest, found, digested=written is not None)
 
 
-def _check(manifest: Manifest, body: bytes, partition: Partition, where: str, *, changed: bool) -> Iterable[Finding]:
-    problem = against_schema(json.loads(body))
+def _check(manifest: Manifest, partition: Partition, where: str, *, changed: bool) -> Iterable[Finding]:
+    problem = against_schema(manifest.content)
     if problem is not None:
         yield Finding("manifest_schema", where, f"It is not as its JSON Schema says: {problem}.")
     if changed:
@@ -96,7 +101,15 @@ def against_schema(content: object) -> str | None:
     what = f"the rule '{error.validator}'"
     if error.validator == "required":
         what = f"{quoted(next(name for name in error.validator_value if name not in error.instance))} is missing"
+    _part(error)
     return f"{quoted(place.removeprefix('.')) or 'the whole'}: {what}"
+
+
+def _part(error: Any) -> None:
+    """Let errors no longer refer to each other in a circle, which would hold a manifest of any size for long."""
+    for inner in error.context:
+        inner.parent = None
+        _part(inner)
 
 
 @cache

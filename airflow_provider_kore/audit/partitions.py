@@ -13,9 +13,10 @@ from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_kore.store.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore, StoredObject
 
-_dated = re.compile(r"((?:.*?/)?)snapshot_date=([0-9]{4}-[0-9]{2}-[0-9]{2})/", re.DOTALL).match
+_dated = re.compile(r"((?:.*?/)?)snapshot_date=([^/]*)/", re.DOTALL).match
+_date = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,12 @@ class Partition:
 
 
 def partition_of(key: str) -> Partition | None:
-    """Return the partition that a key lies in: the outermost one, as readers of Hive tables see it."""
+    """Return the partition that a key lies in: the outermost one, as readers of Hive tables see it.
+
+    What lies in a folder ``snapshot_date=`` of no date is in none, so that a table's keys are one run of a listing.
+    """
     found = _dated(key)
-    if found is None:
+    if found is None or not _date(found[2]):
         return None
     try:
         date.fromisoformat(found[2])
@@ -61,22 +65,22 @@ class Listing:
         self.elsewhere = 0
         """Objects so far that lie in no partition."""
 
-    def tables(self) -> Iterator[tuple[str, Iterator[tuple[Partition, Iterator[str]]]]]:
-        """Yield each table, with its partitions by date, and these with their keys. To be read in this order."""
+    def tables(self) -> Iterator[tuple[str, Iterator[tuple[Partition, Iterator[StoredObject]]]]]:
+        """Yield each table, with its partitions by date, and these with their objects. To be read in this order."""
         for table, found in groupby(self._dated(), key=lambda one: one[0].table):
             yield table, self._partitions(found)
 
     @staticmethod
     def _partitions(
-        found: Iterator[tuple[Partition, str]],
-    ) -> Iterator[tuple[Partition, Iterator[str]]]:
+        found: Iterator[tuple[Partition, StoredObject]],
+    ) -> Iterator[tuple[Partition, Iterator[StoredObject]]]:
         for partition, inside in groupby(found, key=lambda one: one[0]):
-            yield partition, (key for _, key in inside)
+            yield partition, (each for _, each in inside)
 
-    def _dated(self) -> Iterator[tuple[Partition, str]]:
+    def _dated(self) -> Iterator[tuple[Partition, StoredObject]]:
         for each in self._store.list(self._prefix):
             partition = partition_of(each.key)
             if partition is None:
                 self.elsewhere += 1
             else:
-                yield partition, each.key
+                yield partition, each

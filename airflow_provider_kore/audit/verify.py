@@ -6,6 +6,7 @@ snapshot.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -27,12 +28,15 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.audit.manifests import Read
     from airflow_provider_kore.audit.progress import Progress
-    from airflow_provider_kore.store.store import ObjectStore
+    from airflow_provider_kore.store.store import ObjectStore, StoredObject
 
 _TRIES: Final = 3
 """How often a partition is looked at that is replaced meanwhile."""
 
 _NAMES_SHOWN: Final = 3
+
+_LANDING: Final = 3_600.0
+"""Seconds for which files without a manifest may be those of a snapshot that is being published."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,18 +127,18 @@ class _Audit:
         if self._locks.refused:
             said = f"Object Lock was not looked at: {self._locks.refused}"
             report.findings.add([Finding("locks_not_looked_at", report.address, said)])
-        if not report.tables and not report.findings.kept:
+        if not report.snapshots and report.findings.status == "fine":
             others = f"{count(listing.elsewhere, 'object lies', 'objects lie')} there." if listing.elsewhere else ""
             said = f"There is no snapshot. {others}".rstrip()
             report.findings.add([Finding("nothing_found", report.address, said)])
 
-    def _table(self, prefix: str, partitions: Iterable[tuple[Partition, Iterator[str]]]) -> None:
+    def _table(self, prefix: str, partitions: Iterable[tuple[Partition, Iterator[StoredObject]]]) -> None:
         where = self._where(prefix)
         table = Table(where)
         links: dict[str, Link] = {}
-        for partition, keys in partitions:
+        for partition, objects in partitions:
             self._stop.check()
-            found, read = self._partition(partition, keys, table)
+            found, read = self._partition(partition, objects, table)
             if read is not None:
                 links[partition.date] = Link.of(read, self._where(partition.manifest))
             self._report.findings.add(found)
@@ -143,7 +147,7 @@ class _Audit:
         if not links and not table.snapshots:
             return
         self._report.tables.append(table)
-        alone = prefix != self._prefix and partition_of(self._prefix) is not None
+        alone = partition_of(self._prefix) is not None
 
         @cache
         def fetch(day: str) -> Link | None:
@@ -154,8 +158,8 @@ class _Audit:
         def oldest() -> str:
             if not alone:
                 return min(links)
-            first = next((found for one in self._store.list(prefix) if (found := partition_of(one.key))), None)
-            return first.date if first is not None else ""
+            keys = (one.key for one in self._store.list(f"{prefix}snapshot_date="))
+            return next((found.date for key in keys if (found := partition_of(key)) and key == found.manifest), "")
 
         try:
             found = list(check_chain(links, fetch, oldest))
@@ -163,18 +167,20 @@ class _Audit:
             found = [not_looked_at(where, err)]
         self._report.findings.add([*found, *gaps([*links], where)])
 
-    def _partition(self, partition: Partition, keys: Iterator[str], table: Table) -> tuple[list[Finding], Read | None]:
+    def _partition(
+        self, partition: Partition, objects: Iterator[StoredObject], table: Table
+    ) -> tuple[list[Finding], Read | None]:
         """Look at one snapshot; once more, if it was replaced meanwhile."""
         where = self._where(partition.prefix)
         try:
             read = manifests.read(self._store, partition)
-            aside = self._leftovers(partition, keys, read)
+            aside = self._leftovers(partition, objects, read)
             for _ in range(_TRIES):
                 if read is None:
                     return aside, None
                 found, snapshot = self._snapshot(read, table)
                 again = manifests.read(self._store, partition) if _worst(found) != "fine" else read
-                if again is None or again.sha256 == read.sha256:
+                if again is not None and again.sha256 == read.sha256:
                     break
                 read = again
             else:
@@ -213,16 +219,18 @@ class _Audit:
             status=_worst(found),
         )
 
-    def _leftovers(self, partition: Partition, keys: Iterator[str], read: Read | None) -> list[Finding]:
+    def _leftovers(self, partition: Partition, objects: Iterator[StoredObject], read: Read | None) -> list[Finding]:
         """Tell of objects in the partition that its manifest does not name."""
         named = {partition.manifest, *(read.manifest.keys if read and read.manifest else ())}
         shown: list[str] = []
         seen = hidden = 0
-        for key in keys:
-            name = key.removeprefix(partition.prefix)
-            if key in named or not name:  # a folder's marker
+        newest = 0.0
+        for each in objects:
+            name = each.key.removeprefix(partition.prefix)
+            if each.key in named or not name:  # a folder's marker
                 continue
             seen, hidden = seen + 1, hidden + (name[0] in "_.")
+            newest = max(newest, each.modified.timestamp() if each.modified else 0.0)
             if len(shown) < _NAMES_SHOWN:
                 shown.append(f"'{quoted(name)}'")
         if not seen:
@@ -232,6 +240,9 @@ class _Audit:
         if read is None:
             if seen == hidden:
                 return []
+            if time.time() - newest < _LANDING:
+                said = f"There is no {MANIFEST_NAME} beside {names} yet: a snapshot may be landing."
+                return [Finding("keeps_changing", where, said, retry=True)]
             return [Finding("manifest_missing", where, f"There is no {MANIFEST_NAME} beside {names}.")]
         what = f"{count(seen, 'object')} beside the snapshot: {names}. Its manifest names none of them."
         if seen > hidden:

@@ -6,15 +6,14 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.commands.bucket import open_place
+from airflow_provider_kore.commands.bucket import STATUS, answer, say
 from airflow_provider_kore.commands.bucket import options as bucket_options
 
 if TYPE_CHECKING:
     import argparse
 
     from airflow_provider_kore.commands import Commands
-
-_CANNOT_SAY = 2
+    from airflow_provider_kore.commands.bucket import Place
 
 
 def add_parser(commands: Commands) -> None:
@@ -33,26 +32,17 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the statement on standard output, notes or one line of what is wrong on standard error."""
-    from airflow_provider_kore.exceptions import KoreError, ParameterError
+    """Print the statement on standard output, notes on standard error."""
+    return answer(options, lambda place: _print(place, options))
+
+
+def _print(place: Place, options: argparse.Namespace) -> int:
     from airflow_provider_kore.readers.athena import create_table
     from airflow_provider_kore.readers.table import find_table
 
-    try:
-        place = open_place(options)
-        table = find_table(place.store, place.prefix, today=datetime.now(UTC).date())
-        statement = create_table(table, name=options.table, database=options.database)
-    except ParameterError as err:
-        parameter, problem, advice = err.args
-        return _cannot_say(f"{parameter}: {problem}; {advice}.")
-    except KoreError as err:
-        return _cannot_say(str(err))
+    table = find_table(place.store, place.prefix, today=datetime.now(UTC).date())
+    statement = create_table(table, name=options.table, database=options.database)
     for note in table.notes:
-        sys.stderr.write(f"{note}\n")
+        say(note)
     sys.stdout.write(f"{statement}\n")
-    return 0
-
-
-def _cannot_say(sentence: str) -> int:
-    sys.stderr.write(f"{' '.join(sentence.split())}\n")
-    return _CANNOT_SAY
+    return STATUS["fine"]

@@ -6,14 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.commands.bucket import open_place
+from airflow_provider_kore.commands.bucket import STATUS, answer, say
 from airflow_provider_kore.commands.bucket import options as bucket_options
-from airflow_provider_kore.commands.verify import STATUS, say
+from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
     import argparse
 
     from airflow_provider_kore.commands import Commands
+    from airflow_provider_kore.commands.bucket import Place
 
 
 def add_parser(commands: Commands) -> None:
@@ -34,35 +35,33 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the history on standard output; how far it is, and why there is none, on standard error."""
+    """Print the history on standard output, or draw it; how far it is on standard error."""
+    return answer(options, lambda place: _show(place, options))
+
+
+def _show(place: Place, options: argparse.Namespace) -> int:
     from airflow_provider_kore.audit.history import histories
     from airflow_provider_kore.audit.plot import svg
     from airflow_provider_kore.audit.progress import Progress
     from airflow_provider_kore.audit.report import history_as_json, history_as_text
     from airflow_provider_kore.audit.verify import scope
-    from airflow_provider_kore.exceptions import KoreError
 
-    try:
-        place = open_place(options)
-        found = histories(place.store, scope(place.prefix), progress=Progress(say), ids=not options.manifests_only)
-        if not found:
-            say(f"{place.store.uri(scope(place.prefix))}: there is no snapshot. Check the address.")
-            return STATUS["unseen"]
-        if options.plot is None:
-            sys.stdout.write(history_as_json(found) if options.json else history_as_text(found))
-        elif len(found) > 1:
-            say(f"--plot draws one list, and there are {len(found):,}: name one.")
-            return STATUS["unseen"]
-        else:
+    prefix = scope(place.prefix)
+    found = histories(place.store, prefix, progress=Progress(say), ids=not options.manifests_only)
+    problem = ""
+    if not found:
+        problem = f"{place.store.uri(quoted(prefix, 300))}: there is no snapshot. Check the address."
+    elif options.plot is None:
+        sys.stdout.write(history_as_json(found) if options.json else history_as_text(found))
+    elif len(found) > 1:
+        problem = f"--plot draws one list, and there are {len(found):,}: name one."
+    else:
+        try:
             options.plot.write_text(svg(found[0]), encoding="utf-8")
-    except KoreError as err:
-        say(" ".join(str(err).split()))
-        return STATUS["unseen"]
-    except OSError as err:
-        say(f"--plot: {options.plot} cannot be written ({err.strerror}).")
-        return STATUS["unseen"]
-    except Exception as err:  # noqa: BLE001 - whose text may hold a contact
-        say(f"An error that was not foreseen ended this: {type(err).__name__}.")
+        except OSError as err:
+            problem = f"--plot: {options.plot} cannot be written ({err.strerror})."
+    if problem:
+        say(problem)
         return STATUS["unseen"]
     statuses = {history.status for history in found}
     return next((STATUS[status] for status in ("wrong", "unseen") if status in statuses), STATUS["fine"])

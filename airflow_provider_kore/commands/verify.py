@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from airflow_provider_kore.commands.bucket import open_place
+from airflow_provider_kore.commands.bucket import STATUS, answer, say
 from airflow_provider_kore.commands.bucket import options as bucket_options
 
 if TYPE_CHECKING:
     import argparse
 
     from airflow_provider_kore.commands import Commands
-
-STATUS: Final = {"fine": 0, "wrong": 1, "unseen": 2}
-"""Exit statuses."""
+    from airflow_provider_kore.commands.bucket import Place
 
 
 def add_parser(commands: Commands) -> None:
@@ -33,25 +31,15 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what was found on standard output; how far it is, and why it could not begin, on standard error."""
+    """Print what was found on standard output, how far it is on standard error."""
+    return answer(options, lambda place: _print(place, as_json=options.json))
+
+
+def _print(place: Place, *, as_json: bool) -> int:
+    from airflow_provider_kore.audit import report
     from airflow_provider_kore.audit.progress import Progress
-    from airflow_provider_kore.audit.report import as_json, as_text
     from airflow_provider_kore.audit.verify import verify
-    from airflow_provider_kore.exceptions import KoreError
 
-    try:
-        place = open_place(options)
-        report = verify(place.store, place.prefix, progress=Progress(say))
-    except KoreError as err:
-        say(" ".join(str(err).split()))
-        return STATUS["unseen"]
-    except Exception as err:  # noqa: BLE001 - whose text may hold a contact
-        say(f"An error that was not foreseen ended this: {type(err).__name__}.")
-        return STATUS["unseen"]
-    sys.stdout.write(as_json(report) if options.json else as_text(report))
-    return STATUS[report.findings.status]
-
-
-def say(line: str) -> None:
-    """Write a line on standard error."""
-    sys.stderr.write(f"{line}\n")
+    found = verify(place.store, place.prefix, progress=Progress(say))
+    sys.stdout.write(report.as_json(found) if as_json else report.as_text(found))
+    return STATUS[found.findings.status]

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 CELLS_READ_AT_ONCE = 1_000_000
 """Of a group that has more, some columns are decoded after the others."""
 
+MOST_BYTES_OF_GROUP = 256 * 1024 * 1024
+"""Before it is decoded; what is written here has a tenth of that, and a bomb may claim any number."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(hours=23, minutes=59)
 """The largest offset that a time may have."""
@@ -126,7 +129,7 @@ def _kept(file: BinaryIO, fields: Collection[str], keep: Keep, *, whole: bool) -
 
 def _read_ids(file: BinaryIO) -> Iterator[str]:
     for portions in _blocks(file):
-        first = next(portions).column(0).to_pylist()
+        first = _values(next(portions).column(0))
         for _ in portions:
             pass
         for found in first:
@@ -139,7 +142,7 @@ def _read_rows(file: BinaryIO) -> Iterator[tuple[str, str]]:
         rows: list[list[str]] = []
         for batch in portions:
             if not rows:
-                identifiers = batch.column(0).to_pylist()
+                identifiers = _values(batch.column(0))
                 rows = [[] for _ in identifiers]
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 _add_members(rows, json.dumps(name), column)
@@ -153,12 +156,24 @@ def _add_members(rows: list[list[str]], name: str, column: pa.Array) -> None:
 
     if column.null_count == len(column):
         return
+    if pa.types.is_dictionary(column.type):
+        told = [f"{name}: {_spell(value)}" for value in column.dictionary.to_pylist()]
+        for members, number in zip(rows, column.indices.to_pylist(), strict=True):
+            if number is not None:
+                members.append(told[number])
+        return
     is_time = pa.types.is_timestamp(column.type)
     values = (column.cast(pa.int64()) if is_time else column).to_pylist()
     spell = _spell_instant if is_time else _spell
     for members, value in zip(rows, values, strict=True):
         if value is not None:
             members.append(f"{name}: {spell(value)}")
+
+
+def _values(texts: pa.Array) -> list[str | None]:
+    """Return texts that were read as a dictionary: each is made once, however often it stands there."""
+    known = texts.dictionary.to_pylist()
+    return [None if number is None else known[number] for number in texts.indices.to_pylist()]
 
 
 def _spell(value: object) -> str:
@@ -183,15 +198,25 @@ def _spell_instant(milliseconds: int) -> str:
 
 
 def _blocks(file: BinaryIO) -> Iterator[Iterator[pa.RecordBatch]]:
-    """Decode a file, some rows after the others; of each some columns after the others, where all would be too much."""
+    """Decode a file, some rows after the others; of each some columns after the others, where all would be too much.
+
+    Texts come as dictionaries, as they are stored: a file of 20 KB may hold a text of 1 MB thousands of times.
+    """
+    import pyarrow as pa
     from pyarrow import parquet
 
-    with parquet.ParquetFile(Borrowed(file), page_checksum_verification=True) as table:
-        schema = table.schema_arrow
-        _check_schema(schema)
+    metadata = parquet.read_metadata(Borrowed(file))
+    schema = metadata.schema.to_arrow_schema()
+    _check_schema(schema)
+    texts = [field.name for field in schema if field.type == pa.string()]
+    with parquet.ParquetFile(
+        Borrowed(file), metadata=metadata, read_dictionary=texts, page_checksum_verification=True
+    ) as table:
         # One group after the other: over all of them, Arrow keeps what it has read of each until the end.
         for group in range(table.num_row_groups):
-            height = table.metadata.row_group(group).num_rows
+            height = metadata.row_group(group).num_rows
+            if metadata.row_group(group).total_byte_size > MOST_BYTES_OF_GROUP:
+                raise ValueError(f"a group of its rows has more than {MOST_BYTES_OF_GROUP:,} bytes")
             if height > ROWS_PER_GROUP or height * len(schema) <= CELLS_READ_AT_ONCE:
                 for batch in table.iter_batches(ROWS_PER_GROUP, row_groups=[group], use_threads=False):
                     yield iter([batch])

@@ -11,6 +11,8 @@ from airflow_provider_kore.hooks.connections import find_connection
 from airflow_provider_kore.iceberg.errors import iceberg_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from airflow.sdk import Connection
     from pyiceberg.catalog import Catalog
 
@@ -47,7 +49,7 @@ def open_catalog(iceberg_conn_id: str, table: str) -> Catalog:
     """
     require_pyiceberg()
     properties = catalog_properties(find_connection(iceberg_conn_id))
-    for secret in _secrets(properties):
+    for secret in filter(None, _secrets(properties)):
         mask_secret(secret)
     from pyiceberg.catalog import load_catalog
 
@@ -76,11 +78,15 @@ def catalog_properties(connection: Connection) -> dict[str, Any]:
     return found
 
 
-def _secrets(properties: dict[str, Any]) -> list[str]:
-    """Return what must not stand in a log."""
-    found = [str(value) for name, value in properties.items() if _SECRET.search(name)]
-    found.extend(inside["password"] for value in properties.values() if (inside := _URI_PASSWORD.match(str(value))))
-    return [secret for secret in found if secret]
+def _secrets(properties: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what must not stand in a log."""
+    for name, value in properties.items():
+        if isinstance(value, dict):  # as of ``auth``
+            yield from _secrets(value)
+        elif _SECRET.search(name):
+            yield str(value)
+        elif inside := _URI_PASSWORD.match(str(value)):
+            yield inside["password"]
 
 
 def _spelt(value: object) -> object:

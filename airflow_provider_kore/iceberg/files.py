@@ -40,8 +40,8 @@ BYTES_PER_FILE: Final = 256 * 1024 * 1024
 class Written:
     """What a task has written for a table, and no commit has taken in."""
 
-    fields: dict[tuple[str, str], list[tuple[str, int, str]]] = field(default_factory=dict)
-    """By partition, the columns' names, ids and types that its files were written with."""
+    layouts: dict[tuple[str, str], tuple[int, list[tuple[str, int, str]]]] = field(default_factory=dict)
+    """By partition, the partitioning that its files were written for, and their columns' names, ids and types."""
     files: dict[tuple[str, str], list[DataFile]] = field(default_factory=dict)
     paths: dict[str, None] = field(default_factory=dict)
     """Of all objects, those that were only begun too."""
@@ -49,9 +49,9 @@ class Written:
     in_doubt: bool = False
     """Whether a commit may have taken them in, or may still do so."""
 
-    def fits(self, landed: Landed, schema: Schema) -> bool:
-        """Say whether the files of a snapshot are there, and as a table of this schema wants them."""
-        return self.fields.get(landed.partition) == _fields(schema, landed)
+    def fits(self, landed: Landed, metadata: TableMetadata) -> bool:
+        """Say whether the files of a snapshot are there, and as a table with this metadata wants them."""
+        return self.layouts.get(landed.partition) == _layout(metadata, landed)
 
     def keep(self, paths: Iterable[str]) -> None:
         """Note that a commit has taken these in."""
@@ -98,9 +98,9 @@ class Writer:
         Raises CorruptSnapshotError, DriftError, TableMismatchError, what the table's storage raises.
         """
         schema = self.metadata.schema()
-        chosen = _fields(schema, landed)
+        layout = _, chosen = _layout(self.metadata, landed)
         _check(chosen, schema, self.name)
-        written.fields.pop(landed.partition, None)
+        written.layouts.pop(landed.partition, None)
         written.files[landed.partition] = files = []
         part = _Schema.of(schema, chosen, self.name)
         source = batches(self._rows(landed), part.columns, landed)
@@ -112,17 +112,17 @@ class Writer:
                     batch = None  # or the next one is built beside it
                     batch = next(source, None)
             files.append(sink.data_file(path, self._partition(landed)))
-        written.fields[landed.partition] = chosen
+        written.layouts[landed.partition] = layout
 
     def _rows(self, landed: Landed) -> Iterator[str]:
         """Read the files of a snapshot as their manifest describes them."""
-        seen = IdSet()
-        seen.expect(landed.manifest.rows)
+        manifest, seen = landed.manifest(), IdSet()
+        seen.expect(landed.rows)
         what = f"committing {quoted(landed.contact_list_id)} of {landed.snapshot_date}"
-        with self.teller.phase(what, "contacts", landed.manifest.rows) as phase:
-            for file in landed.manifest.files:
+        with self.teller.phase(what, "contacts", landed.rows) as phase:
+            for file in manifest.files:
                 before = len(seen)
-                for identifier, row in read_rows(landed.store, landed.manifest, file, self.stop):
+                for identifier, row in read_rows(landed.store, manifest, file, self.stop):
                     if not seen.add(identifier):
                         raise _not_as_described(landed, file, "holds an _id twice, or that of another file")
                     if len(seen) % 10_000 == 0:
@@ -138,7 +138,7 @@ class Writer:
         from pyiceberg.table.locations import load_location_provider
 
         places = load_location_provider(self.metadata.location, self.metadata.properties)
-        name = f"kore-{landed.manifest.snapshot_id}-{uuid.uuid4().hex}.parquet"
+        name = f"kore-{landed.snapshot_id}-{uuid.uuid4().hex}.parquet"
         path = places.new_data_location(name, self._partition(landed))
         paths[path] = None
         output = self.io.new_output(path)
@@ -248,9 +248,11 @@ class _Sink:
         )
 
 
-def _fields(schema: Schema, landed: Landed) -> list[tuple[str, int, str]]:
-    wanted = {*PARTITION, ID, *landed.columns}
-    return [(each.name, each.field_id, str(each.field_type)) for each in schema.fields if each.name in wanted]
+def _layout(metadata: TableMetadata, landed: Landed) -> tuple[int, list[tuple[str, int, str]]]:
+    """Return the partitioning and the columns of the data files of a snapshot."""
+    wanted = {*PARTITION, ID, *landed.columns.types}
+    fields = [each for each in metadata.schema().fields if each.name in wanted]
+    return metadata.default_spec_id, [(each.name, each.field_id, str(each.field_type)) for each in fields]
 
 
 def _check(chosen: list[tuple[str, int, str]], schema: Schema, name: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
+from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, ParameterError
 from airflow_provider_kore.iceberg.spec import EACH
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
@@ -24,17 +24,43 @@ if TYPE_CHECKING:
 _FILE_NAME: Final = "contacts"
 
 
+class Columns(NamedTuple):
+    """What a manifest says of a snapshot's columns; snapshots that say the same share it."""
+
+    types: Mapping[str, str | None]
+    """By their names, in the table's order; None where nothing is known of one.
+
+    What csv says of its columns is that they are text, and its values say more: ``"1"`` is text, ``1`` a number.
+    """
+    spelling: Mapping[str, str]
+    """The names of columns by the fields of its rows, where they differ."""
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Columns:
+        """Read them."""
+        columns, file_format = _columns(manifest), manifest.content["file_format"]
+        if file_format == "csv":
+            return cls(dict.fromkeys(each["name"] for each in columns), {})
+        known = {each["name"]: each.get("type") for each in manifest.files[0].get("columns") or ()}
+        types = {each["name"]: each.get("type") or known.get(each["name"]) for each in columns}
+        spelt = {each["field"]: each["name"] for each in columns if "field" in each}
+        return cls(types, spelt if file_format == "jsonl" else {})  # rows of others have the names of their columns
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landed:
-    """One list on one day."""
+    """One list on one day: little enough to hold tens of thousands."""
 
     contact_list_id: str
     snapshot_date: str
-    manifest: Manifest
+    snapshot_id: str
     manifest_sha256: str
     """Of the manifest's bytes as they are stored."""
+    rows: int
+    consistent: bool
+    columns: Columns
     store: ObjectStore
-    address: str
+    key: str
     """Of the manifest."""
 
     @property
@@ -43,22 +69,16 @@ class Landed:
         return self.contact_list_id, self.snapshot_date
 
     @property
-    def columns(self) -> Mapping[str, str | None]:
-        """The types of its columns by their names, in the table's order; None where nothing is known of one.
+    def address(self) -> str:
+        """Of the manifest, made fit to be shown."""
+        return self.store.uri(quoted(self.key, 200))
 
-        What csv says of its columns is that they are text, and its values say more: ``"1"`` is text, ``1`` a number.
-        """
-        if self.manifest.content.get("file_format") == "csv":
-            return dict.fromkeys(each["name"] for each in _columns(self.manifest))
-        known = _of_file(self.manifest)
-        return {each["name"]: each.get("type") or known.get(each["name"]) for each in _columns(self.manifest)}
-
-    @property
-    def spelling(self) -> Mapping[str, str]:
-        """The names of columns by the fields of its rows, where they differ."""
-        if self.manifest.content.get("file_format") != "jsonl":
-            return {}  # its rows have the names of its columns
-        return {each["field"]: each["name"] for each in _columns(self.manifest) if "field" in each}
+    def manifest(self) -> Manifest:
+        """Read it again: of many, only one is held. Raises DriftError if another one is there now."""
+        found = read_manifest(self.store, self.key)
+        if found is None or found.sha256 != self.manifest_sha256:
+            raise DriftError(f"The snapshot of {self.address} was replaced while others were read. Try again.")
+        return found.manifest
 
 
 def find_landed(
@@ -71,6 +91,7 @@ def find_landed(
     Raises ParameterError where none has landed, or two are of the same list and day; CorruptSnapshotError.
     """
     stores: dict[str, ObjectStore] = {}
+    shared: dict[str, Columns] = {}
     found: dict[tuple[str, str], Landed] = {}
     with teller.phase("reading manifests", "of them") as phase:
         for each in wanted:
@@ -78,7 +99,7 @@ def find_landed(
             keys = list(_keys(store, each))
             for key in keys:
                 stop.check()
-                landed = _read(store, key)
+                landed = _read(store, key, shared)
                 before = found.setdefault(landed.partition, landed)
                 if before.address != landed.address:
                     raise ParameterError(
@@ -97,7 +118,7 @@ def merged_columns(landed: Iterable[Landed]) -> dict[str, str]:
     """Return the types of all columns that some of these snapshots have: where they differ, one that holds both."""
     found: dict[str, str | None] = {}
     for each in landed:
-        for name, type_ in each.columns.items():
+        for name, type_ in each.columns.types.items():
             before = found.setdefault(name, type_)
             if before != type_ and type_ is not None:
                 found[name] = type_ if before is None else _either(before, type_)
@@ -124,7 +145,7 @@ def _keys(store: ObjectStore, wanted: Wanted) -> Iterator[str]:
     yield from (each.key for each in store.list(listed) if named(each.key))
 
 
-def _read(store: ObjectStore, key: str) -> Landed:
+def _read(store: ObjectStore, key: str, shared: dict[str, Columns]) -> Landed:
     where = store.uri(quoted(key, 200))
     found = read_manifest(store, key)
     if found is None:
@@ -142,20 +163,24 @@ def _read(store: ObjectStore, key: str) -> Landed:
             f"{where} is not the manifest of a snapshot of this list and day: it {problem}. Take the snapshot again, "
             "and find out what else writes there. The table is as it was."
         )
+    columns = Columns.of(manifest)
     return Landed(
         contact_list_id=list_id,
         snapshot_date=date,
-        manifest=manifest,
+        snapshot_id=manifest.snapshot_id,
         manifest_sha256=found.sha256,
+        rows=manifest.rows,
+        consistent=manifest.consistent,
+        columns=shared.setdefault(repr(columns), columns),
         store=store,
-        address=where,
+        key=key,
     )
 
 
 def _incomplete(manifest: Manifest) -> str | None:
     """Return what a manifest lacks to be committed, in words that complete "it …"."""
     content = manifest.content
-    for name in ("contact_list_id", "file_format", "compression"):
+    for name in ("contact_list_id", "snapshot_date", "file_format", "compression"):
         if content.get(name) is None:
             return f"does not say its {name}"
     if not all(file.get("sha256") for file in manifest.files):
@@ -167,10 +192,6 @@ def _columns(manifest: Manifest) -> list[dict[str, Any]]:
     """Return the columns that a manifest names: those of its table, or else those of its first file."""
     schema = manifest.content.get("schema")
     return list(schema["columns"] if schema else manifest.files[0].get("columns") or ())
-
-
-def _of_file(manifest: Manifest) -> dict[str, str | None]:
-    return {each["name"]: each.get("type") for each in manifest.files[0].get("columns") or ()}
 
 
 def _say_missing(wanted: Wanted, number: int) -> None:

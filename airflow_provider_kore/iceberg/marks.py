@@ -91,7 +91,7 @@ def _parsed(text: object) -> dict[str, Any]:
 
 
 def _named(landed: Landed) -> str:
-    return f"{landed.manifest.snapshot_id} {landed.manifest_sha256}"
+    return f"{landed.snapshot_id} {landed.manifest_sha256}"
 
 
 def _which(landed: Landed) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from airflow_provider_kore.exceptions import TableMismatchError
+from airflow_provider_kore.iceberg.table import PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -60,28 +61,29 @@ class Proposal:
 
     def files_of(self, partitions: Collection[tuple[str, str]], name: str) -> list[DataFile]:
         """Return the data files of these partitions (list, date). Raises TableMismatchError."""
-        from pyiceberg.expressions import And, EqualTo, In, Or
+        from pyiceberg.expressions import And, GreaterThanOrEqual, In, LessThanOrEqual
 
         if self.is_new or self.table.current_snapshot() is None:
             return []
-        by_date: dict[str, list[str]] = {}
-        for list_id, day in partitions:
-            by_date.setdefault(day, []).append(list_id)
-        equal: Any = EqualTo  # as they are called, which mypy cannot see
-        among: Any = In
-        days = [And(equal("snapshot_date", day), among("contact_list_id", ids)) for day, ids in by_date.items()]
-        chosen = Or(*days) if len(days) > 1 else days[0]
-        schema, spec = self.table.schema(), self.table.spec()
-        order = [schema.find_column_name(each.source_id) for each in spec.fields]
+        ids, days = ({*each} for each in zip(*partitions, strict=True))
+        among, least, most = cast("Any", (In, GreaterThanOrEqual, LessThanOrEqual))  # as mypy cannot see them called
+        # A term for each day would be looked at for each file; so this takes in more, and what is more is left below.
+        chosen = And(among("contact_list_id", ids), least("snapshot_date", min(days)), most("snapshot_date", max(days)))
+        schema, specs = self.table.schema(), self.table.specs()
         found = []
         for task in self.table.scan(row_filter=chosen, selected_fields=("contact_list_id",)).plan_files():
-            if task.file.spec_id != spec.spec_id:
+            fields = enumerate(specs[task.file.spec_id].fields)
+            values: dict[Any, Any] = {
+                schema.find_column_name(each.source_id): task.file.partition[at]
+                for at, each in fields
+                if str(each.transform) == "identity"
+            }
+            if not values.keys() >= PARTITION.keys():
                 raise TableMismatchError(
                     f"The Iceberg table {name} has data files of an earlier partitioning, which may hold more than one "
                     "list and day, so a snapshot cannot replace its own alone. The table is as it was; rewrite its "
                     "data files first (rewrite_data_files in Spark)."
                 )
-            values: dict[Any, Any] = {column: task.file.partition[at] for at, column in enumerate(order)}
             if (values["contact_list_id"], _day(values["snapshot_date"])) in partitions:
                 found.append(task.file)
         return found

@@ -22,6 +22,7 @@ from airflow_provider_kore.formats.columns import (
     printable,
     text_of,
 )
+from airflow_provider_kore.formats.row_groups import CHARACTERS_PER_GROUP, rows_per_group
 from airflow_provider_kore.json_text import Cell, Nested, cells
 from airflow_provider_kore.quoting import quoted
 
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_provider_kore.iceberg.landed import Landed
-
-ROWS_PER_BATCH: Final = 10_000
-CHARACTERS_PER_BATCH: Final = 16 * 1024 * 1024
-"""A batch is held in memory until it is whole: it ends with its 10,000th row, or earlier after so much JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +48,14 @@ class FileColumns:
 
 
 def batches(rows: Iterable[str], columns: FileColumns, landed: Landed) -> Iterator[pa.RecordBatch]:
-    """Turn rows (raw JSON objects) into batches, of which never more than one is held.
+    """Turn rows (raw JSON objects) into batches, as large as a snapshot's row groups; never more than one is held.
 
     Raises TableMismatchError if a value does not fit its column.
     """
     group: dict[str, _Cells] = {column: _Cells(column, type_) for column, type_ in columns.types.items()}
     by_field: dict[str, _Cells] = {}
-    height = characters = 0
+    height = characters = written = 0
+    most = rows_per_group(len(columns.schema), written)
     for row in rows:
         for name, cell in cells(row).items():
             if cell is None:
@@ -69,29 +67,32 @@ def batches(rows: Iterable[str], columns: FileColumns, landed: Landed) -> Iterat
                 raise _conflict(landed, column, columns.table)
         height += 1
         characters += len(row)
-        if height == ROWS_PER_BATCH or characters >= CHARACTERS_PER_BATCH:
+        if height == most or characters >= CHARACTERS_PER_GROUP:
             yield _batch(group, height, columns, landed)
+            written += height
             height = characters = 0
+            most = rows_per_group(len(columns.schema), written)
     if height:
         yield _batch(group, height, columns, landed)
 
 
 class _Cells:
-    """What was found in a column of one batch."""
+    """What was found in a column of one batch. Rows without it take no place: a table may have many such columns."""
 
-    __slots__ = ("convert", "is_text", "name", "type", "values")
+    __slots__ = ("convert", "is_text", "name", "rows", "type", "values")
 
     def __init__(self, name: str, type_: str) -> None:
         self.name, self.type = name, type_
         self.convert = _CONVERT[type_]
         self.is_text = type_ == "string"
+        self.rows: list[int] = []
+        """The number of the row of each value."""
         self.values: list[Any] = []
 
-    def put(self, cell: Cell, height: int) -> bool:
-        """Take in the cell of a row after so many; say whether it fits."""
-        values = self.values
-        if len(values) != height:
-            values.extend([None] * (height - len(values)))  # rows without this field came before
+    def put(self, cell: Cell, row: int) -> bool:
+        """Take in the cell of a row; say whether it fits."""
+        if self.rows and self.rows[-1] == row:
+            return False  # two fields of a row are spelt alike
         if self.is_text and cell.__class__ is str:
             value: object = cell
         else:
@@ -99,13 +100,25 @@ class _Cells:
                 value = self.convert(cell)
             except (ValueError, OverflowError):
                 return False
-        values.append(value)
-        return value is not None and len(values) == height + 1  # else two fields of a row are spelt alike
+        self.rows.append(row)
+        self.values.append(value)
+        return value is not None
+
+    def take(self, height: int) -> list[Any]:
+        """Return a value for each of so many rows, and begin anew."""
+        rows, values = self.rows, self.values
+        self.rows, self.values = [], []
+        if len(values) == height:
+            return values
+        found: list[Any] = [None] * height
+        for row, value in zip(rows, values, strict=True):
+            found[row] = value
+        return found
 
 
 def _column_of(field: str, group: Mapping[str, _Cells], landed: Landed) -> _Cells:
     """Return the column of a field as rows spell it. Raises TableMismatchError."""
-    name = landed.spelling.get(field) or printable(field)
+    name = landed.columns.spelling.get(field) or printable(field)
     if name not in group:
         raise _unknown(landed, name)
     return group[name]
@@ -126,17 +139,13 @@ def _batch(group: Mapping[str, _Cells], height: int, columns: FileColumns, lande
             arrays.append(pa.repeat(pa.scalar(constant[field.name], field.type), height))
             continue
         column = of_file[field.name]
-        arrays.append(_array(column.values, height, field.type))
-        column.values = []
+        arrays.append(_array(column.take(height), field.type) if column.values else pa.nulls(height, field.type))
     return pa.record_batch(arrays, schema=schema)
 
 
-def _array(values: list[Any], height: int, type_: pa.DataType) -> pa.Array:
+def _array(values: list[Any], type_: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
-    if not values:
-        return pa.nulls(height, type_)
-    values.extend([None] * (height - len(values)))
     try:
         return pa.array(values, type_)
     except UnicodeEncodeError:
@@ -173,7 +182,7 @@ WRITABLE: Final = frozenset(_CONVERT)
 
 
 def _conflict(landed: Landed, column: _Cells, table: str) -> TableMismatchError:
-    here = landed.columns.get(column.name) or "text"
+    here = landed.columns.types.get(column.name) or "text"
     return TableMismatchError(
         f"A value of the column {quoted(column.name)!r} in the snapshot of {landed.address} does not fit the Iceberg "
         f"table {table}: there the column is {column.type}, here {quoted(here)}. The table is as it was. Iceberg "

@@ -100,7 +100,7 @@ def commit_snapshots(
     patient = StoppableClock(clock or SystemClock(), stop)
     landed = find_landed(wanted, lambda bucket: PatientStore(open_store(bucket), patient, stop), stop, teller)
     for each in landed:
-        if not each.manifest.consistent:
+        if not each.consistent:
             log.warning("The snapshot of %s is not proven consistent, and is committed as it landed.", each.address)
     run = _Run(
         catalog=catalog,
@@ -117,7 +117,7 @@ def commit_snapshots(
         name,
         len(outcome.landed),
         len(outcome.new),
-        f"{sum(each.manifest.rows for each in outcome.new):,}",
+        f"{sum(each.rows for each in outcome.new):,}",
     )
     return outcome
 
@@ -187,7 +187,7 @@ class _Run:
         self.written.io = proposal.io
         writer = Writer(proposal.metadata, proposal.io, self.name, self.stop, self.teller)
         for each in missing:
-            if not self.written.fits(each, proposal.metadata.schema()):
+            if not self.written.fits(each, proposal.metadata):
                 writer.write(each, self.written)
         tags = sorted({f"{TAG}{each.snapshot_date}" for each in missing}) if self.tags else []
         check_tags(proposal.metadata, tags, self.name)

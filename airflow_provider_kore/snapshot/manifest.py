@@ -170,7 +170,7 @@ class Manifest:
         problem: str | None = "is no JSON"
         content: Any = None
         with suppress(ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, integers of more than 4,300 digits
-            content = json.loads(body)
+            content = json.loads(body, parse_constant=int)  # int refuses NaN and Infinity, as JSON does
             problem = problem_of(content)
         if problem is not None:
             raise _unreadable(where, problem)
@@ -209,7 +209,7 @@ def read_manifest(store: ObjectStore, key: str) -> Published | None:
     found = store.head(key)
     if found is None:
         return None
-    where = store.uri(key)
+    where = store.uri(quoted(key, 300))
     if found.size > MOST_BYTES:
         raise _unreadable(where, _TOO_LARGE)
     opened = store.get(key)

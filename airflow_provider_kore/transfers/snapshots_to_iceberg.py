@@ -122,7 +122,7 @@ class SnapshotsToIcebergOperator(Declared, BaseOperator):
             "table": table,
             "iceberg_snapshot_id": None if outcome.snapshot_id is None else str(outcome.snapshot_id),
             "contact_lists": len({each.contact_list_id for each in outcome.landed}),
-            "contacts": sum(each.manifest.rows for each in outcome.landed),
+            "contacts": sum(each.rows for each in outcome.landed),
             "snapshot_dates": sorted({each.snapshot_date for each in outcome.landed}),
             "new_snapshots": len(outcome.new),
             "tags": list(outcome.tags),

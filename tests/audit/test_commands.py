@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -78,9 +80,6 @@ def test_what_is_wrong_ends_with_one_and_what_cannot_be_seen_with_two(
     assert status == 2
     assert "There is no snapshot." in said
     assert "Check the address" in said
-    status, said, _ = verify(s3_server, "s3://kore-no-such-bucket/kore")
-    assert status == 2
-    assert "no such bucket" in said
 
 
 def test_who_may_not_look_is_told_what_it_takes(ministack_server: S3Server, ministack_bucket: str, verify: Any) -> None:
@@ -104,10 +103,92 @@ def test_who_may_not_look_is_told_what_it_takes(ministack_server: S3Server, mini
     assert "secret access key" in said
 
 
-def test_a_server_that_does_not_answer_ends_with_two(moto_server: S3Server, verify: Any) -> None:
-    status, said, _ = verify(moto_server, "s3://lake/", AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1")
+class Answer(http.server.BaseHTTPRequestHandler):
+    """What AWS, or something else that is no S3, says to everything; no server here can be made to."""
+
+    status, code, told = 200, "", ("X-Nothing", "")
+
+    def do_GET(self) -> None:
+        body = f"<Error><Code>{self.code}</Code><Message>of somebody</Message></Error>" if self.code else "<html>Hello"
+        self.send_response(self.status)
+        self.send_header(*self.told)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body.encode())
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
+    "another region": (
+        {"status": 301, "code": "PermanentRedirect", "told": ("x-amz-bucket-region", "ap-south-1")},
+        "the bucket is in region 'ap-south-1'",
+    ),
+    "a region that is not told": ({"status": 400, "code": "AuthorizationHeaderMalformed"}, "is in another region"),
+    "an expired token": ({"status": 400, "code": "ExpiredToken"}, "the AWS session token has expired"),
+    "an unknown key": ({"status": 403, "code": "InvalidAccessKeyId"}, "does not know the access key id"),
+    "no permission": ({"status": 403, "code": "AccessDenied"}, "It takes s3:ListBucket on the bucket"),
+    "no such bucket": ({"status": 404, "code": "NoSuchBucket"}, "no such bucket at this endpoint"),
+    "a web site": ({}, "S3 says 500"),
+    "a web site that leads elsewhere": (
+        {"status": 302, "told": ("Location", "https://login.example")},
+        "RecursionError",
+    ),
+}
+
+
+def said_once(verify: Any, command: str, server: S3Server, address: str, **environment: str) -> str:
+    """Run a command that cannot look; return the one sentence that it says."""
+    status, said, aside = verify(server, address, command=command, AWS_MAX_ATTEMPTS="1", **environment)
     assert status == 2
-    assert "no answer from S3" in said
+    lines = (said + aside).splitlines()
+    assert all(line.isprintable() for line in lines)
+    if len(lines) > 1:  # of the report of what could not be looked at
+        assert [lines[0][:10], lines[2], len(lines)] == ["NOT SEEN: ", "Nothing was verified.", 3]
+    return lines[len(lines) // 2]
+
+
+@pytest.mark.parametrize("command", ["verify", "history", "ddl"])
+def test_what_cannot_be_looked_at_is_one_sentence_and_exit_status_two(
+    moto_server: S3Server, verify: Any, command: str
+) -> None:
+    assert "no such bucket" in said_once(verify, command, moto_server, "s3://kore-no-such-bucket/kore/")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    here = f"http://127.0.0.1:{server.server_port}"
+    for members, expected in ANSWERS.values():
+        server.RequestHandlerClass = type("Told", (Answer,), members)
+        found = said_once(verify, command, moto_server, "s3://lake/kore/", AWS_ENDPOINT_URL=here)
+        assert expected in found
+        assert "somebody" not in found
+    server.shutdown()
+    server.server_close()
+    for name, value, expected in (
+        ("AWS_ENDPOINT_URL", here, "no answer from S3"),
+        ("AWS_ENDPOINT_URL", "localhost:9000", "endpoint_url (https://host:port"),
+        ("AWS_DEFAULT_REGION", "eu central", "'region_name': is missing, or no region"),
+        ("AWS_PROFILE", "nobody", "'profile_name': names a profile that this worker does not have"),
+    ):
+        assert expected in said_once(verify, command, moto_server, "s3://lake/kore/", **{name: value})
+
+
+def test_a_key_that_is_hostile_and_may_not_be_read_is_shown_in_printable_words(
+    ministack_server: S3Server, ministack_bucket: str, verify: Any
+) -> None:
+    key = "kore/\x1b]0;x\x07/snapshot_date=2026-01-01/_manifest.json"
+    ministack_server.client().put_object(Bucket=ministack_bucket, Key=key, Body=b"{}")
+    login, password = ministack_server.user("s3:ListBucket")
+    secrets = {"AWS_ACCESS_KEY_ID": login, "AWS_SECRET_ACCESS_KEY": password}
+    for command in ("verify", "history", "ddl"):
+        address = f"s3://{ministack_bucket}/kore/" + ("\x1b]0;x\x07/" if command == "ddl" else "")
+        status, said, aside = verify(ministack_server, address, command=command, **secrets)
+        assert status == 2
+        assert "s3:GetObject" in said + aside
+        assert all(line.isprintable() for line in (said + aside).splitlines())
 
 
 @pytest.mark.parametrize("address", ["", "lake/prefix", "s3://", "s3:///x", "https://lake/x"])
@@ -193,15 +274,22 @@ def test_no_contact_is_in_any_output(moto_server: S3Server, moto_bucket: str, ve
 
 
 def test_it_runs_where_airflow_is_not_set_up(moto_server: S3Server, moto_bucket: str, tmp_path: Any) -> None:
-    """In a process of its own, with a home that is none, and without a line of Airflow's on either output."""
+    """In a process of its own, with a home that is none, and without a line of Airflow's on either output.
+
+    Its terminal knows no letters but those of ASCII.
+    """
     fill(moto_server, moto_bucket)
+    moto_server.client().put_object(Bucket=moto_bucket, Key=f"{partition(1)}ü", Body=b"")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS"))}
     environment |= {"AWS_ENDPOINT_URL": moto_server.url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
     environment |= {
         "AIRFLOW_HOME": str(tmp_path / "none"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite:////nowhere/x",
+        "PYTHONIOENCODING": "ascii",
     }
-    command = [sys.executable, "-m", "airflow_provider_kore", "verify", f"s3://{moto_bucket}/kore", "--json"]
+    command = [sys.executable, "-m", "airflow_provider_kore", "verify", f"s3://{moto_bucket}/kore"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["status"] == "fine"
+    assert done.stdout.startswith(f"s3://{moto_bucket}/{LIST}\n")
+    assert "1 object beside the snapshot: '\\xfc'." in done.stdout
+    assert done.stdout.endswith("every byte is what its manifest says.\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from airflow_provider_kore.audit.history import histories
 from airflow_provider_kore.audit.plot import svg
 from airflow_provider_kore.audit.progress import Progress
 from airflow_provider_kore.audit.report import history_as_json, history_as_text
+from airflow_provider_kore.exceptions import TempSpaceError
+from airflow_provider_kore.snapshot import reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,13 +102,20 @@ def test_a_damaged_snapshot_is_said_and_the_others_are_counted() -> None:
     assert "WRONG: 2026-01-02: " in history_as_text([found])
 
 
+def test_a_full_disk_is_called_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MEMORY", 10)
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(TempSpaceError, match="TMPDIR"):
+        history(lake())
+
+
 @pytest.mark.parametrize("days", [0, 1, 2, 400])
 def test_the_picture_is_well_formed_whatever_there_is_to_show(days: int) -> None:
     store = lake(days=2)
     found = history(store)
     first, second = found.days
     found.days = [first, *([second] * (days - 1))][:days]
-    found.address = 's3://memory/<&">'
+    found.address = "s3://memory/<&\"'>]]></svg><script>"
     root = ET.fromstring(svg(found))  # noqa: S314 - our own
     assert root.tag.endswith("svg")
     texts = [each.text for each in root.iter() if each.tag.endswith("}text")]

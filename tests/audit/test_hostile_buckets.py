@@ -5,15 +5,20 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import tracemalloc
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from audited import (
     CONTACTS,
     LIST,
     audit,
     change,
+    copy,
     kinds,
     lake,
     link_to,
@@ -22,13 +27,16 @@ from audited import (
     overwrite,
     partition,
     write,
+    write_unchecked,
 )
 from model_store import MemoryStore
+from pyarrow import parquet
 
 from airflow_provider_kore.audit import files
 from airflow_provider_kore.audit.findings import KINDS, MOST_FINDINGS
+from airflow_provider_kore.audit.history import histories
 from airflow_provider_kore.audit.progress import EVERY, Progress
-from airflow_provider_kore.audit.report import as_json, as_text
+from airflow_provider_kore.audit.report import as_json, as_text, history_as_json, history_as_text
 from airflow_provider_kore.audit.verify import verify
 from airflow_provider_kore.exceptions import CredentialsError, StoppedError, StoreUnavailableError
 from airflow_provider_kore.snapshot.manifest import MOST_BYTES
@@ -87,6 +95,83 @@ def test_a_thousand_damaged_days_are_counted_and_a_bounded_number_is_shown() -> 
     assert (len(report.findings.kept), report.findings.left_out) == (MOST_FINDINGS, 5)
 
 
+HOSTILE: dict[str, dict[str, Any]] = {
+    "a basis of a strange day": {"incremental": {"based_on": {"snapshot_date": "\x1b[31m2020", "snapshot_id": "x"}}},
+    "a basis above the folder": {"incremental": {"based_on": {"snapshot_date": "../../x", "snapshot_id": "x"}}},
+    "a basis that is none": {"incremental": {"based_on": ["2026-01-01"]}},
+    "a predecessor in pieces": {"previous": {"snapshot_date": "2026-01-01"}},
+    "erasures that are none": {"erasures": [7, {"manifest_sha256": "\x1b]0;x\x07"}]},
+    "numbers as text": {"erased": "1", "walk": {"started_at": "2026-01-01T00:00:00Z", "requests": "\x1b[2J"}},
+    "rows as text": {"contacts": "12"},
+    "a version as text": {"schema_version": "1"},
+    "a number that is none": {"list_record_count": float("nan")},
+    "a name with a terminal's sequence": {"contact_list_id": "\x1b]0;x\x07cl-1"},
+    "a file above the folder": {"files": [{"key": "../../\x1b[31m", "rows": 12}]},
+    "an incremental that is a list": {"incremental": []},
+}
+
+
+@pytest.mark.parametrize("members", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_manifest_is_called_wrong_in_printable_words_and_nothing_else_is_read(
+    members: dict[str, Any],
+) -> None:
+    store = lake()
+    write_unchecked(store, manifest_key(2), manifest(store, 2) | members)
+    before = len(store.effects)
+    report = audit(store)
+    (found,) = histories(store, LIST, progress=Progress(str))
+    assert report.findings.kept[0].kind.startswith("manifest_")
+    assert all(one.where.endswith(manifest_key(2)) for one in report.findings.kept if one.level == "wrong")
+    assert found.status == "wrong"
+    assert all(each.key.startswith(LIST) and ".." not in each.key for each in store.effects[before:])
+    for said in (as_text(report), as_json(report), history_as_text([found]), history_as_json([found])):
+        assert all(line.isprintable() for line in said.splitlines())
+
+
+def test_a_member_that_stands_twice_in_a_manifest_is_found_also_where_the_digest_fits() -> None:
+    store = lake(days=1)
+    _, _, *lines = store.bodies()[manifest_key(1)].split(b"\n")
+    body = b"\n".join([b"{", b'  "contacts": 99,', *lines])
+    digest = hashlib.sha256(body).hexdigest().encode()
+    overwrite(store, manifest_key(1), b'{\n  "content_sha256": "' + digest + b'",' + body[1:])
+    assert kinds(audit(store)) == ["manifest_changed"]
+
+
+def test_days_that_name_each_other_end_and_are_whole_if_each_has_replaced_what_the_other_names() -> None:
+    store = lake(days=2)
+    first, second = link_to(store, 1), link_to(store, 2)
+    change(store, 1, previous=second, replaces=[first["manifest_sha256"]])
+    assert kinds(audit(store)) == []
+    change(store, 2, previous=link_to(store, 1), replaces=["a" * 64])
+    assert kinds(audit(store)) == ["link_broken"]
+
+
+def test_of_large_manifests_no_more_than_one_is_held() -> None:
+    store = lake(days=1)
+    content, long = manifest(store, 1), "x" * 1_500_000
+    for number in range(10):
+        told = json.loads(json.dumps(content).replace("2026-01-01/", f"2026-02-{number + 1:02d}/"))
+        told |= {"snapshot_date": f"2026-02-{number + 1:02d}", "previous": {**link_to(store, 1), "more": long}}
+        if number % 2:
+            told["incremental"] = {"based_on": {"snapshot_date": "2026-01-01", "snapshot_id": long}}
+        write_unchecked(store, f"{LIST}snapshot_date={told['snapshot_date']}/_manifest.json", told)
+    tracemalloc.start()
+    assert audit(store).findings.numbers["wrong"] == 10 + 5
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 25_000_000, peak
+
+
+def test_a_folder_that_is_like_a_days_does_not_part_a_table_in_two() -> None:
+    store = lake(days=4)
+    copy(store, partition(2), f"{LIST}snapshot_date=2026-01-02-old/snapshot_date=2026-01-02/")
+    store.delete(list(store.bodies(partition(2))))
+    report = audit(store)
+    assert kinds(report) == ["link_missing"]
+    assert (len(report.tables), report.elsewhere) == (1, 2)
+    assert len(histories(store, LIST, progress=Progress(str))) == 1
+
+
 def replaced(store: MemoryStore, body: bytes, rows: int) -> None:
     """Put bytes in the place of a snapshot's file, with a manifest that describes them."""
     content = manifest(store, 1)
@@ -122,6 +207,38 @@ def test_what_a_small_file_unpacks_to_is_bounded_and_shows_nothing_of_it(text: b
     assert kinds(report)[0] == kind
     assert peak < 200_000_000
     assert "+49" not in as_text(report)
+    (found,) = histories(store, LIST, progress=Progress(str))
+    assert found.status == "wrong"
+    assert "+49" not in history_as_text([found])
+
+
+PARQUET: dict[str, tuple[int, str, dict[str, list[str]]]] = {
+    "one long id": (1, "file_unreadable", {"_id": ["x" * (30 << 20)]}),
+    "the same long id": (100, "id_repeated", {"_id": ["x" * (1 << 20)] * 100}),
+    "the same long text": (100, "", {"_id": [f"ct-{number}" for number in range(100)], "x": ["x" * (1 << 20)] * 100}),
+    "many rows": (3, "rows_differ", {"_id": ["x"] * 2_000_000}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bomb", PARQUET)
+def test_what_a_small_file_of_parquet_unpacks_to_is_bounded(bomb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_kore.formats.parquet.MOST_BYTES_OF_GROUP", 20 << 20)
+    rows, kind, columns = PARQUET[bomb]
+    body = io.BytesIO()
+    parquet.write_table(pa.table(columns), body, compression="zstd", row_group_size=1 << 30)
+    store = lake(days=1, file_format="parquet")
+    replaced(store, body.getvalue(), rows)
+    assert len(body.getvalue()) < 40_000
+    arrow, counted = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(counted)
+    tracemalloc.start()
+    report = audit(store)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    pa.set_memory_pool(arrow)
+    assert kinds(report)[:1] == [kind][: bool(kind)]
+    assert peak + counted.max_memory() < 20_000_000
 
 
 def test_no_more_ids_are_held_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +288,37 @@ def test_a_snapshot_that_is_replaced_while_it_is_read_is_read_again() -> None:
     assert done
     assert kinds(report) == []
     assert report.tables[0].snapshots[1].files == 3
+
+
+def test_a_snapshot_that_expires_while_it_is_read_is_not_called_damaged() -> None:
+    store = lake()
+
+    def expire(key: str) -> None:
+        if key.startswith(partition(1)) and key.endswith(".gz"):
+            store.delete(list(store.bodies(partition(1))))
+
+    report = audit(eventful(store, expire))
+    assert kinds(report, notes=True) == ["chain_begins"]
+    assert [one.date for one in report.tables[0].snapshots] == ["2026-01-02", "2026-01-03"]
+    store = lake(days=1)
+    store.put(f"{partition(1)}x", b"", content_type="x/y")
+    assert kinds(audit(eventful(store, expire))) == ["nothing_found"]
+
+
+def test_files_without_a_manifest_are_wrong_unless_they_may_be_landing_right_now() -> None:
+    store = lake(days=1)
+    store.delete([manifest_key(1)])
+    assert kinds(audit(store)) == ["manifest_missing"]
+
+    class Landing(MemoryStore):
+        def list(self, prefix: str) -> Iterator[StoredObject]:
+            return (replace(each, modified=datetime.now(UTC) - timedelta(minutes=5)) for each in super().list(prefix))
+
+    landing = Landing()
+    landing._state = store._state
+    report = audit(landing)
+    assert (kinds(report), report.findings.status) == (["keeps_changing"], "unseen")
+    assert report.findings.kept[0].retry
 
 
 def test_a_predecessor_that_is_replaced_after_it_was_looked_at_is_looked_at_again() -> None:

@@ -220,6 +220,10 @@ def test_a_snapshot_that_vanished_from_the_middle_is_missed_and_expired_ones_are
     assert kinds(audit(middle, partition(3))) == ["link_missing"]
     for day in (1, 2):
         oldest.delete(list(oldest.bodies(partition(day))))
+    oldest.put(f"{LIST}a/snapshot_date=2020-01-01/_manifest.json", b"", content_type="x/y")  # of another table
+    oldest.put(f"{partition(1)}contacts.jsonl.gz", b"", content_type="x/y")  # without a manifest
+    assert kinds(audit(oldest, partition(3)), notes=True) == ["chain_begins"]
+    oldest.delete([*oldest.bodies(f"{LIST}a/"), *oldest.bodies(partition(1))])
     for prefix in (LIST, partition(3)):
         report = audit(oldest, prefix)
         assert (kinds(report), kinds(report, notes=True)) == ([], ["chain_begins"])

@@ -8,10 +8,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lake import DAY, contacts
+from lake import DAY, TABLE, contacts
 
-from airflow_provider_kore.exceptions import CorruptSnapshotError
+from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError
 from airflow_provider_kore.formats import FORMATS
+from airflow_provider_kore.iceberg.run import commit_snapshots
+from airflow_provider_kore.iceberg.spec import parse_snapshots
+from airflow_provider_kore.store.s3 import S3Store
+from airflow_provider_kore.store.s3.settings import parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +98,39 @@ BY_HAND: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda it: it.update(contacts=9), "counts other rows"),
     (lambda it: it.clear(), "schema_version"),
 ]
+
+
+def test_a_day_that_is_none_is_refused_although_its_manifest_says_nothing_of_it(lake: Lake, before: Any) -> None:
+    address = lake.land(contacts(1), day="2026-13-45", walk={"started_at": f"{DAY}T08:00:00+00:00"}, snapshot_date=None)
+    for each in (address.replace("2026-13-45", "*"), address.replace("cl-1", "*").replace("2026-13-45", "*")):
+        with pytest.raises(CorruptSnapshotError, match=r"2026-13-45/_manifest\.json is no"):
+            lake.commit(each)
+    key = f"{address.removeprefix(f's3://{lake.bucket}/')}_manifest.json"
+    content = json.loads(lake.client.get_object(Bucket=lake.bucket, Key=key)["Body"].read())
+    del content["snapshot_date"]
+    lake.client.put_object(Bucket=lake.bucket, Key=key, Body=json.dumps(content).encode())
+    with pytest.raises(CorruptSnapshotError, match="does not say its snapshot_date"):
+        lake.commit(address.replace("2026-13-45", "*"))
+    assert (lake.objects(), lake.table().metadata) == before
+
+
+def test_a_snapshot_that_is_replaced_after_its_manifest_was_read_is_not_committed_under_the_old_ones_name(
+    lake: Lake, before: Any
+) -> None:
+    address = lake.land(contacts(1))
+
+    class Late(S3Store):
+        def get(self, key: str) -> Any:
+            if "/contact_list_id=cl-3/" in key:  # the last manifest
+                lake.land(contacts(2))
+            return super().get(key)
+
+    other = lake.land(contacts(3), contact_list_id="cl-3")
+    snapshots = parse_snapshots("snapshots", [address, other])
+    late = Late(lake.client, lake.bucket, parse_settings(None))
+    with pytest.raises(DriftError, match="was replaced while others were read"):
+        commit_snapshots(snapshots, lambda _: late, lake.reader, TABLE)
+    assert (lake.objects(), lake.table().metadata) == before
 
 
 def test_a_manifest_by_hand_is_refused_by_what_is_wrong_with_it(lake: Lake, before: Any) -> None:

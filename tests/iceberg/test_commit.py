@@ -90,7 +90,7 @@ def test_the_summary_names_snapshots_and_manifests(lake: Lake) -> None:
     outcome = lake.commit(lake.land(contacts(1)))
     [landed] = outcome.landed
     said = json.loads(summary(lake)[marks.SNAPSHOTS])
-    assert said == {DAY: {"cl-1": f"{landed.manifest.snapshot_id} {landed.manifest_sha256}"}}
+    assert said == {DAY: {"cl-1": f"{landed.snapshot_id} {landed.manifest_sha256}"}}
 
 
 def test_what_was_landed_again_is_committed_again_and_the_rest_is_left(lake: Lake) -> None:
@@ -119,7 +119,7 @@ def test_a_snapshot_that_was_replaced_and_came_back_is_committed_again(lake: Lak
 def test_a_manifest_that_changed_is_another_snapshot_although_its_id_is_the_same(lake: Lake) -> None:
     address = lake.land(contacts(1, 2))
     [landed] = lake.commit(address).landed
-    lake.land(contacts(1), snapshot_id=landed.manifest.snapshot_id)  # as after an erasure
+    lake.land(contacts(1), snapshot_id=landed.snapshot_id)  # as after an erasure
     assert len(lake.commit(address).new) == 1
     assert lake.ids() == [("cl-1", DAY, "ct-1")]
 

@@ -223,10 +223,11 @@ def test_secrets_of_the_connection_are_masked(monkeypatch: pytest.MonkeyPatch) -
     masked: list[str] = []
     monkeypatch.setattr(iceberg, "mask_secret", masked.append)
     extra = {"token": "one", "s3.secret-access-key": "two", "type": "in-memory", "s3.access-key-id": "four"}
+    extra |= {"auth": {"type": "basic", "basic": {"username": "me", "password": "five"}}}
     connect(monkeypatch, {**extra, "uri": "postgresql+psycopg2://me:three@db/c", "s3.region": "r"})
     with pytest.raises(Exception):  # noqa: B017, PT011  # whatever it says: such a catalog has no such server
         open_catalog("iceberg_default", TABLE).load_table(TABLE)
-    assert {"one", "two", "three"} <= set(masked)
+    assert {"one", "two", "three", "five"} <= set(masked)
 
 
 def test_without_pyiceberg_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

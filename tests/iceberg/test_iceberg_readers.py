@@ -6,12 +6,18 @@ import json
 import subprocess
 import textwrap
 import threading
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from environment import make_environment, newest_python
-from lake import DAY, NEXT, TABLE, LocalLake, contacts
+from lake import DAY, NEXT, PREFIX, TABLE, LocalLake, contacts
+from test_table import same
+
+from airflow_provider_kore.exceptions import TableMismatchError
+from airflow_provider_kore.formats import FORMATS
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 TAGS = (f"kore-{DAY}", f"kore-{NEXT}")
 LISTS = ("cl-1", "cl-2", "cl-3")
+ORDER = ("contact_list_id", "snapshot_date", "_id")
 
 
 def test_readers_beside_commits_see_each_day_whole_and_never_a_moment_without_it(tmp_path: Path) -> None:
@@ -91,6 +98,15 @@ print(json.dumps([connection.sql(each).fetchall() for each in questions]))
 """
 
 
+def duckdb_reads(questions: list[str]) -> Any:
+    """Return the rows of each query, by DuckDB's own reader of Iceberg in a process of its own."""
+    python = make_environment(ROOT / ".cache" / "duckdb", ["duckdb"], newest_python(), project=False)
+    told = subprocess.run(
+        [python, "-c", READ], input=json.dumps(questions), check=True, capture_output=True, text=True, timeout=120
+    )
+    return json.loads(told.stdout)
+
+
 @pytest.mark.slow
 def test_duckdbs_own_reader_of_iceberg_sees_the_same_table_and_the_same_tags(tmp_path: Path) -> None:
     lake = LocalLake(tmp_path)
@@ -106,14 +122,82 @@ def test_duckdbs_own_reader_of_iceberg_sees_the_same_table_and_the_same_tags(tmp
         *(f"select {columns} from iceberg_scan({each}) order by all" for each in (source, *at)),  # noqa: S608
         f"""select "a b", "a_x20b", score, createdAt::varchar from iceberg_scan({at[1]}) where _id = 'ct-2'""",  # noqa: S608
     ]
-    python = make_environment(ROOT / ".cache" / "duckdb", ["duckdb"], newest_python(), project=False)
-    told = subprocess.run(
-        [python, "-c", READ], input=json.dumps(questions), check=True, capture_output=True, text=True, timeout=120
-    )
-    now, *of_tags, [values] = json.loads(told.stdout)
+    now, *of_tags, [values] = duckdb_reads(questions)
     assert [tuple(row) for row in now] == lake.ids()
     assert [[tuple(row) for row in each] for each in of_tags] == [lake.ids(name) for name in TAGS]
     assert values == [1, 2, 2, "2026-11-01 08:00:00+00"]
+
+
+VALUES: dict[str, list[Any]] = {
+    "score": [1, -7, 2**60, 1.5, "12", None],
+    "vip": [True, False, None, "yes"],
+    "ratio": [0.5, 3, 2**53 + 1, None],
+    "createdAt": ["2026-11-01T08:00:00.000Z", "2026-11-01T10:00:00+02:00", "yesterday"],
+    "tags": [["a", 1], {"b": None}, "none"],
+    "a.b": [1, 2],
+    "a": ["x"],
+    "B": ["y", 4],
+    "Ünïcødé 🙂": ["z"],
+}
+
+
+def random_days(lake: LocalLake, table: str, random: Random) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Commit random days of two lists, in which fields come, go and change; return what the table should hold."""
+    held: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for _ in range(6):
+        landed = {}
+        for name, day in random.sample([(name, day) for name in LISTS[:2] for day in (DAY, NEXT)], 2):
+            fields = random.sample(sorted(VALUES), 5)
+            rows = [
+                {"_id": f"ct-{number}", **{field: random.choice(VALUES[field]) for field in fields}}
+                for number in range(random.randrange(4))
+            ]
+            landed[name, day] = rows
+            lake.land(rows, contact_list_id=name, day=day, file_format=random.choice(sorted(FORMATS)))
+        addresses = [
+            f"s3://lake/{PREFIX}/contact_list_id={name}/snapshot_date={day}/"
+            for name, day in random.sample(sorted(landed), 2)
+        ]
+        before = lake.table(table).metadata if held else None
+        try:
+            lake.commit(addresses, table=table)
+        except TableMismatchError:
+            assert held or not lake.reader.table_exists(table)
+            assert before is None or lake.table(table).metadata == before
+        else:
+            held |= landed
+    return held
+
+
+@pytest.mark.slow
+def test_over_random_days_duckdb_reads_what_the_contacts_said_or_nothing_was_committed(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    held = {f"crm.t{seed}": random_days(lake, f"crm.t{seed}", Random(seed)) for seed in range(6)}  # noqa: S311
+    assert sum(len(rows) for partitions in held.values() for rows in partitions.values()) > 20
+    questions = [
+        f"select to_json(t)::varchar from iceberg_scan('{lake.table(name).metadata_location[7:]}') t"  # noqa: S608
+        for name in held
+    ]
+    for (name, partitions), found in zip(held.items(), duckdb_reads(questions), strict=True):
+        rows = sorted((json.loads(row) for [row] in found), key=lambda row: (*map(row.get, ORDER),))
+        mine = [json.loads(json.dumps(row, default=_as_duckdb_writes)) for row in lake.rows(table=name)]
+        assert rows == mine
+        expected = {(*partition, row["_id"]): row for partition, rows_ in partitions.items() for row in rows_}
+        assert [tuple(map(row.get, ORDER)) for row in rows] == sorted(expected)
+        for row in lake.rows(table=name):
+            said = expected[row["contact_list_id"], row["snapshot_date"].isoformat(), row["_id"]]
+            assert all(_told(row, field, value) for field, value in said.items()), (name, row, said)
+
+
+def _told(row: dict[str, Any], field: str, value: Any) -> bool:
+    """Say whether a row holds what a contact said; a snapshot in Parquet says of an instant only which one it is."""
+    if field == "createdAt" and isinstance(row[field], str) and row[field] != value:
+        return datetime.fromisoformat(row[field]) == datetime.fromisoformat(value)
+    return same(row[field], value)
+
+
+def _as_duckdb_writes(value: Any) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S+00}" if isinstance(value, datetime) else str(value)
 
 
 def test_what_was_replaced_is_out_of_reach_once_tags_are_moved_and_snapshots_expired(tmp_path: Path) -> None:

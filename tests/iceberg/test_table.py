@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+import tracemalloc
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyiceberg.table
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lake import DAY, NEXT, TABLE, LocalLake, contacts
+from lake import DAY, NEXT, PREFIX, TABLE, LocalLake, contacts
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import DayTransform, IdentityTransform
@@ -25,7 +28,12 @@ from pyiceberg.types import (
 
 from airflow_provider_kore.exceptions import TableMismatchError
 from airflow_provider_kore.formats import FORMATS
+from airflow_provider_kore.iceberg.landed import find_landed
+from airflow_provider_kore.iceberg.rows import FileColumns, batches
+from airflow_provider_kore.iceberg.spec import parse_snapshots
 from airflow_provider_kore.iceberg.table import OURS
+from airflow_provider_kore.snapshot.phases import Teller
+from airflow_provider_kore.stop import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +52,7 @@ def types(lake: LocalLake) -> dict[str, str]:
     return {field.name: str(field.field_type) for field in lake.table().schema().fields}
 
 
+ADDRESS = f"s3://lake/{PREFIX}/contact_list_id=cl-1/snapshot_date={DAY}/"
 FIRST = (
     NestedField(1, "contact_list_id", StringType(), required=True),
     NestedField(2, "snapshot_date", DateType(), required=True),
@@ -109,19 +118,88 @@ def test_a_namespace_that_does_not_exist_is_named(lake: LocalLake) -> None:
         lake.commit(lake.land(contacts(1)), table="nowhere.contacts")
 
 
-def test_files_of_an_earlier_partitioning_are_refused(lake: LocalLake) -> None:
-    lake.commit(lake.land(contacts(1)))
-    table = lake.table()
-    with table.update_spec() as update:
-        update.remove_field("snapshot_date")
-    with table.update_spec() as update:
+def partitioned_anew(lake: LocalLake, column: str) -> None:
+    """Take a column out of the partitioning and put it back, at its end."""
+    with lake.table().update_spec() as update:
+        update.remove_field(column)
+    with lake.table().update_spec() as update:
+        update.add_identity(column)
+
+
+def test_files_of_an_earlier_partitioning_are_replaced_if_each_is_of_one_list_and_day(lake: LocalLake) -> None:
+    lake.commit(lake.land(contacts(1)), lake.land(contacts(7), contact_list_id="cl-2"))
+    partitioned_anew(lake, "contact_list_id")
+    assert lake.table().spec().spec_id
+    lake.commit(lake.land(contacts(2)))
+    assert lake.ids() == [("cl-1", DAY, "ct-2"), ("cl-2", DAY, "ct-7")]
+
+
+def test_files_of_an_earlier_partitioning_are_refused_if_they_may_hold_other_days(lake: LocalLake) -> None:
+    by_others(lake, spec=PartitionSpec(SPEC.fields[0]))
+    rows = pa.Table.from_pylist(
+        [{"contact_list_id": "cl-1", "snapshot_date": date.fromisoformat(day), "_id": "ct-1"} for day in (DAY, NEXT)],
+        schema=lake.table().schema().as_arrow(),
+    )
+    lake.table().append(rows)
+    with lake.table().update_spec() as update:
         update.add_identity("snapshot_date")
-    address = lake.land(contacts(2))
-    if lake.table().spec().spec_id == 0:  # pyiceberg took the old one again
-        lake.commit(address)
-        return
+    address, before = lake.land(contacts(2)), lake.table().metadata
     with pytest.raises(TableMismatchError, match="data files of an earlier partitioning"):
         lake.commit(address)
+    assert lake.table().metadata == before
+    lake.commit(lake.land(contacts(2), contact_list_id="cl-2"))
+    assert len(lake.ids()) == 3
+
+
+def test_many_days_are_looked_for_by_few_terms_and_only_these_are_replaced(
+    lake: LocalLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [f"2026-10-{number:02d}" for number in range(1, 10)]
+    lake.commit([lake.land(contacts(1), contact_list_id=name, day=day) for day in days for name in ("cl-1", "cl-2")])
+    terms: list[str] = []
+    scan = pyiceberg.table.Table.scan
+    monkeypatch.setattr(
+        pyiceberg.table.Table, "scan", lambda self, **given: (terms.append(repr(given)), scan(self, **given))[1]
+    )
+    changed = [("cl-1", days[0]), ("cl-2", days[4]), ("cl-1", days[8])]
+    lake.commit([lake.land(contacts(2), contact_list_id=name, day=day) for name, day in changed])
+    assert terms[0].count("snapshot_date") == 2  # a term for each would be looked at for each file
+    monkeypatch.undo()
+    assert [row[:2] for row in lake.ids() if row[2] == "ct-2"] == sorted(changed)
+    assert len(lake.ids()) == 18
+
+
+def test_of_many_manifests_little_is_held(lake: LocalLake) -> None:
+    fields = {f"field {number}": number for number in range(100)}
+    for number in range(30):
+        lake.land(contacts(number, **fields), contact_list_id=f"cl-{number}", file_format="jsonl")
+    wanted = parse_snapshots("snapshots", f"s3://lake/{PREFIX}/contact_list_id=*/snapshot_date={DAY}/")
+    tracemalloc.start()
+    landed = find_landed(wanted, lake.store, Stop(), Teller())
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(landed) == 30
+    assert held < 30 * 3_000 + 100_000
+
+
+def test_a_batch_holds_what_its_rows_have_however_many_columns_there_are(lake: LocalLake) -> None:
+    names = ["_id", *(f"f{number}" for number in range(1_900))]
+    everything = json.dumps(dict.fromkeys(names, "y"))
+    rows = [
+        *(json.dumps({"_id": f"ct-{number}", names[1 + number % 1_900]: "x"}) for number in range(8_000)),
+        everything,
+    ]
+    schema = pa.schema(
+        [("contact_list_id", pa.string()), ("snapshot_date", pa.date32()), *((name, pa.string()) for name in names)]
+    )
+    columns = FileColumns(schema, {name: name for name in schema.names}, dict.fromkeys(names, "string"), TABLE)
+    lake.land(contacts(1))
+    [landed] = find_landed(parse_snapshots("snapshots", ADDRESS), lake.store, Stop(), Teller())
+    tracemalloc.start()
+    assert sum(batch.num_rows for batch in batches(rows, columns, landed)) == len(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8_000_000, peak
 
 
 def test_fields_that_no_column_can_be_named_after_are_refused(lake: LocalLake) -> None:

@@ -69,10 +69,3 @@ def test_what_cannot_be_said_is_one_line_and_exit_status_two(  # noqa: PLR0917
     assert told.err.count("\n") == 1
     assert told.err.rstrip("\n").isprintable()
     assert "CREATE" not in told.out
-
-
-def test_a_bucket_that_is_not_there_and_a_key_that_may_not_look_are_named(
-    moto_server: S3Server, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["ddl", "s3://kore-nowhere/a/"]) == 2
-    assert "kore-nowhere" in capsys.readouterr().err

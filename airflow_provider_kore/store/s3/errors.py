@@ -136,7 +136,7 @@ class Call:
 
     def __str__(self) -> str:
         """Return how a message names this call."""
-        where = f"s3://{self.bucket}/{self.key}" if self.key else f"bucket {self.bucket}"
+        where = f"s3://{self.bucket}/{quoted(self.key, 1_100)}" if self.key else f"bucket {self.bucket}"
         return f"{self.operation} on {where}{' in version ' + quoted(self.version) if self.version else ''}"
 
 
