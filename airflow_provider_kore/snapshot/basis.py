@@ -116,21 +116,20 @@ class Basis:
         """Return how many of its rows have each field that the author named."""
         return FieldCounts(contacts=self.known.rows, found=dict(self.history.found))
 
-    def check_fit(self, columns: ColumnSet) -> None:
-        """Raise DriftError if its rows and new ones can't be in one file as a walk over all of them would write it.
+    def misfit(self, columns: ColumnSet) -> str | None:
+        """Say why its rows and new ones can't be in one file as a walk over all of them would write it; None: they can.
 
         :param columns: of all of them, as they will be written.
         """
         if not self._format.needs_columns:
-            return
+            return None
         known = dict(self._columns)
         for column in columns.columns() if self._format.has_types else ():
             before = known.get(column.name, column.type)
             if before != column.type:
-                raise DriftError(f"The column '{quoted(column.name)}' was {before} and would be {column.type}.")
+                return f"the column '{quoted(column.name)}' was {before} and would be {column.type}"
         strange = set(columns.keys()) - known.keys()
-        if not all(map(str.isprintable, strange)):
-            raise DriftError("A new field has a name that is spelt otherwise as a column.")
+        return None if all(map(str.isprintable, strange)) else "a new field is spelt otherwise as the name of a column"
 
     def describe(self) -> dict[str, Any]:
         """Return what the manifest of a snapshot that builds on this one says of it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError, KoreError, StoreUnavailableError
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.build import BuiltFile, build
+from airflow_provider_kore.snapshot.manifest import Published, read_manifest
 from airflow_provider_kore.store.capabilities import LAGS
 from airflow_provider_kore.store.store import ABSENT, AccessRefused, Condition, ObjectStore, StoredObject, find
 from airflow_provider_kore.store.upload import Uploaded, upload_file
@@ -144,6 +145,18 @@ class Commit:
             return find(self.store, key)
         except AccessRefused:
             return next((found for found in self.store.list(key) if found.key == key), None)
+
+    def published(self) -> Published | None:
+        """Return the manifest that stands there by now; None if there is none, or what was put there is none.
+
+        A run that finds that before its first request refuses it. After hours of reading it is replaced: nothing that
+        was read is lost for it.
+        """
+        try:
+            return read_manifest(self.store, self.layout.manifest)
+        except CorruptSnapshotError as err:
+            log.warning("It is replaced: %s", err)
+            return None
 
     def wait(self, turn: int) -> None:
         """Wait for a store that does not show yet what stands in the way."""

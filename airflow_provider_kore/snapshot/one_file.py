@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.exceptions import ContentionError, KoreError, StoreUnavailableError, SupersededError
 from airflow_provider_kore.snapshot.commit import TURNS, Commit, Rows, etag
-from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
 from airflow_provider_kore.snapshot.rivals import Writer
 from airflow_provider_kore.store.capabilities import LAGS
 from airflow_provider_kore.store.store import AccessRefused, ConditionFailed, ConditionUnsupported, UploadGone
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import BinaryIO
 
+    from airflow_provider_kore.snapshot.manifest import Manifest, Published
     from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.store.store import StoredObject
     from airflow_provider_kore.store.upload import Uploaded
@@ -65,7 +65,7 @@ class OneFile:
                 moved = etag(found) != etag(there)
                 there = found
                 if there is not None and not Writer.of_object(there).run:
-                    manifest = self._manifest()
+                    manifest = _of(commit.published())
         raise commit.gave_up(key, moved=moved)
 
     def check(self, target: Target, found: StoredObject | None) -> None:  # noqa: ARG002  # whose object it is decides
@@ -103,7 +103,7 @@ class OneFile:
 
     def _replaced_by(self, current: StoredObject, where: str) -> KoreError:
         """Say who has replaced what was just written: a newer try, or any other."""
-        if self._commit.rivals.fulfils(Writer.of(current, self._manifest())):
+        if self._commit.rivals.fulfils(Writer.of(current, _of(self._commit.published()))):
             return SupersededError(
                 f"{where} was replaced by another writer right after this one. Its newer snapshot stays; there is "
                 "nothing to do here."
@@ -113,9 +113,9 @@ class OneFile:
             "there; the next try publishes again."
         )
 
-    def _manifest(self) -> Manifest | None:
-        found = read_manifest(self._commit.store, self._commit.layout.manifest)
-        return found.manifest if found else None
+
+def _of(published: Published | None) -> Manifest | None:
+    return published.manifest if published else None
 
 
 def _attempt(found: StoredObject | None) -> str:

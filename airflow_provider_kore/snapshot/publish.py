@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.exceptions import (
     CheckpointLostError,
     ContentionError,
     CorruptSnapshotError,
+    ParameterError,
     SnapshotExistsError,
     SupersededError,
 )
 from airflow_provider_kore.snapshot.commit import TURNS, Commit, Conditions, Rows, etag
-from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_manifest
+from airflow_provider_kore.snapshot.manifest import Manifest, Published
 from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
 from airflow_provider_kore.snapshot.one_file import OneFile
 from airflow_provider_kore.snapshot.rivals import Rivals, Writer
@@ -41,6 +42,17 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.store.store import ObjectStore, StoredObject
+
+
+_UNPUBLISHED: Final = (
+    CheckpointLostError,
+    ContentionError,
+    CorruptSnapshotError,
+    ParameterError,
+    SnapshotExistsError,
+    SupersededError,
+)
+"""What no store raises, but we do before a manifest is written: none will ever name the files of this attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +97,7 @@ class Publisher:
             }
             with self.teller.phase("writing the manifest"):
                 manifest = self._write_manifest(commit, strategy, described, target)
-        except (SupersededError, ContentionError, SnapshotExistsError, CheckpointLostError):
+        except _UNPUBLISHED:
             strategy.withdraw()
             raise
         tell_changes(described["schema"], self.layout.list_prefix)
@@ -165,10 +177,7 @@ def _replaced(commit: Commit, found: StoredObject | None, known: Published | Non
     if found is None:
         return []
     if known is None or known.etag != found.etag:
-        try:
-            known = read_manifest(commit.store, commit.layout.manifest)
-        except CorruptSnapshotError:  # written there meanwhile, and replaced as what is no manifest of ours
-            known = None
+        known = commit.published()
     if known is None or foreign(known.manifest, commit.layout) is not None:
         return []
     return [known.sha256, *known.manifest.content.get("replaces", [])][:MOST_REPLACED]

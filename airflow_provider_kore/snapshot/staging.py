@@ -21,6 +21,7 @@ from airflow_provider_kore.exceptions import (
     CorruptSnapshotError,
     DriftError,
     KoreError,
+    StoppedError,
     SupersededError,
 )
 from airflow_provider_kore.formats import Table
@@ -152,6 +153,8 @@ class Staging:
             elif error is not None and not isinstance(error, DriftError):
                 self._ended = type(error).__name__
                 cuts = self._cuts
+                with suppress(StoppedError):  # it waited for the store, and is written once more
+                    self._settle()
                 self.checkpoint()
                 self.kept_until = self.stored_until
                 if self._chain and self._cuts == cuts and not isinstance(error, (*STORE_FAILS, GeneratorExit)):
@@ -196,7 +199,7 @@ class Staging:
         for chunks in walks.values():
             chain = self._usable(furthest(chunks, {_on(None), _on(self._basis)}), oldest)
             self._stale += [chunk.name for chunk in chunks]
-            longest = max(longest, chain, key=lambda each: each[-1].end if each else 0)
+            longest = max(chain, longest, key=lambda each: each[-1].end if each else -1)  # an empty list ends at 0
         if not longest:
             return None
         kept = {chunk.name for chunk in longest}

@@ -117,7 +117,9 @@ class Walking:
             with staging.aside():
                 yield True
         if staging.on_basis and self.basis is not None:
-            self.basis.check_fit(self.table.settle(staging.columns))
+            misfit = self.basis.misfit(self.table.settle(staging.columns))
+            if misfit is not None:
+                return (yield from self._walk(resumable=False, whole_because=misfit))
         elif resumed and self.basis is not None:
             whole_because = whole_because or "an earlier try of this run had begun to walk all of it"
         return walk.verdict(), whole_because

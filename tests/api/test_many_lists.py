@@ -549,8 +549,9 @@ def test_a_try_that_dies_anywhere_is_continued_and_reads_little_again(task: Task
 
 
 def test_lists_that_waited_for_their_look_when_a_try_died_cost_the_next_one_nothing_but_that_look(task: Task) -> None:
-    names = add(task, 6, contacts=70)
-    task.happenings = {15: die}  # the look at the end: all lists have been read
+    names = [*add(task, 6, contacts=70), "cl-empty"]
+    task.kore.add_list("cl-empty", contacts=0)
+    task.happenings = {16: die}  # the look at the end: all lists have been read
     with pytest.raises(Died):
         task.take()
     assert task.stands == set()

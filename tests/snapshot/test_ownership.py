@@ -286,3 +286,16 @@ def test_an_endless_list_ends_with_both_numbers() -> None:
     world = World(contacts=10, events={at: [append(10)] for at in range(2, 500)}, parameters={"max_rows": 100})
     with pytest.raises(OversizedError):
         world.process().run()
+
+
+@pytest.mark.parametrize("form", [{}, {"rows_per_file": 5}], ids=str)
+def test_what_is_put_in_the_place_of_the_manifest_meanwhile_costs_nothing_that_was_read(form: dict[str, Any]) -> None:
+    world = unwatched(World(contacts=40, parameters=form))
+
+    def litter(process: Any, number: int) -> None:
+        if process.asked and world.layout.manifest not in world.bucket.bodies():
+            world.bucket.put(world.layout.manifest, b"garbage", content_type="x/y")
+
+    process = world.process(on_effect=litter)
+    process.run()
+    world.hold(process)
