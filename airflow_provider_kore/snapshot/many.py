@@ -277,7 +277,7 @@ def take_snapshots(
 
     Raises ShrunkError, and what every source would fail of: PausedError, StoppedError, CredentialsError, …
     """
-    store = PatientStore(store, clock, stop)
+    patient, staging = (PatientStore(each, clock, stop) for each in (store, staging_store))
     progress = OverallProgress(
         base.dataset, client, clock, teller=teller, location=store.uri(base.prefix), on_checkpoint=on_checkpoint
     )
@@ -299,7 +299,7 @@ def take_snapshots(
         stop.check()
         spec = base.of(source)
         steps = snapshot_in_steps(
-            spec, client, store, clock, stop, staging_store=staging_store, teller=teller, shared=shared
+            spec, client, patient, clock, stop, staging_store=staging, teller=teller, shared=shared
         )
         return _Started(spec, steps)
 

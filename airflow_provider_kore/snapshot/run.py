@@ -69,8 +69,17 @@ def take_snapshot(
 
     Raises RetryableError if the same call may succeed later, FatalError if a person has to change something.
     """
+    stop = stop or Stop()
+    store = PatientStore(store, clock, stop)
     steps = snapshot_in_steps(
-        spec, client, store, clock, stop, staging_store=staging_store, on_checkpoint=on_checkpoint, teller=teller
+        spec,
+        client,
+        store,
+        clock,
+        stop,
+        staging_store=store if staging_store is None else PatientStore(staging_store, clock, stop),
+        on_checkpoint=on_checkpoint,
+        teller=teller or Teller(clock),
     )
     while True:  # a source that is looked at alone has one step
         try:
@@ -95,13 +104,13 @@ class Shared:
 def snapshot_in_steps(
     spec: SnapshotSpec,
     client: Reader,
-    store: ObjectStore,
+    store: PatientStore,
     clock: Clock,
-    stop: Stop | None = None,
+    stop: Stop,
     *,
-    staging_store: ObjectStore | None = None,
+    staging_store: PatientStore,
     on_checkpoint: Callable[[Checkpoint], None] | None = None,
-    teller: Teller | None = None,
+    teller: Teller,
     shared: Shared | None = None,
 ) -> Generator[bool, None, Manifest]:
     """Do what :func:`take_snapshot` does, and stop now and then.
@@ -109,12 +118,9 @@ def snapshot_in_steps(
     Yields True where the source has to be looked at together with others. Everything is in a checkpoint then: closed
     there, it leaves to the next try to look. Yields False where others may go first; it ends by an error there.
     """
-    stop, teller = stop or Stop(), teller or Teller(clock)
     layout = Layout(spec, client.config.source)
     layout.check_keys()
     check_temp_space()
-    store = PatientStore(store, clock, stop)
-    staging_store = store if staging_store is None else PatientStore(staging_store, clock, stop)
     with teller.phase("looking at what the bucket holds"):
         target = look(store, layout, clock)
     published = check_target(spec, layout, target, store.uri(layout.partition))
