@@ -47,10 +47,14 @@ class OneFile:
         """Upload the file in the place of what is there; return it, and what it replaced."""
         commit, key = self._commit, self._commit.layout.object
         there, manifest = target.object, target.own
+        if not commit.capabilities.fenced:  # else the condition tells what has happened since
+            there = commit.look_at(key)
+            manifest = manifest if etag(there) == etag(target.object) else _of(commit.published())
         moved = True
         for turn in range(TURNS):
             if there is not None and moved:
-                commit.rivals.check(Writer.of(there, manifest), commit.store.uri(key), appeared=turn > 0)
+                appeared = etag(there) != etag(target.object)
+                commit.rivals.check(Writer.of(there, manifest), commit.store.uri(key), appeared=appeared)
             try:
                 return commit.upload(key, file, metadata, commit.conditions.to_replace(there)), there
             except ConditionUnsupported:

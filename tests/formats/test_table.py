@@ -28,22 +28,8 @@ from airflow_provider_kore.json_text import members as json_members
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FIELDS = (
-    "a",
-    "A",
-    "_ID",
-    "select",
-    "d e",
-    "d\ne",
-    "d\r\ne_",
-    '"',
-    "\u00e9",
-    "e\u0301",
-    "x" * 200,
-    "",
-    "a.b",
-    "createdAt",
-)
+LINES = ("d e", "d\ne", "d\r\ne_")
+FIELDS = ("a", "A", "_ID", "select", *LINES, '"', "\u00e9", "e\u0301", "x" * 200, "", "a.b", "createdAt")
 """Odd ones among them: alike but for capitals, accents or line breaks, words of SQL, and no name at all."""
 VALUES = {
     "null": ["null"],

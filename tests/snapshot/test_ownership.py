@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from model_vendor import LIST_ID, append
 from model_world import CONFIG, OTHER_RUN, RUN, World
 
-from airflow_provider_kore.exceptions import CorruptSnapshotError, OversizedError, ParameterError, SnapshotExistsError
+from airflow_provider_kore.exceptions import (
+    CorruptSnapshotError,
+    OversizedError,
+    ParameterError,
+    SnapshotExistsError,
+    SupersededError,
+)
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.layout import Layout
 
@@ -299,3 +305,25 @@ def test_what_is_put_in_the_place_of_the_manifest_meanwhile_costs_nothing_that_w
     process = world.process(on_effect=litter)
     process.run()
     world.hold(process)
+
+
+@pytest.mark.parametrize("conditions", ["honoured", "refused", "ignored"])
+@pytest.mark.parametrize("form", [{}, {"rows_per_file": 5}], ids=str)
+def test_a_walk_that_began_earlier_never_replaces_a_later_one_that_landed_while_it_went_on(
+    conditions: str, form: dict[str, Any]
+) -> None:
+    """Where nothing fences off two writers of one moment, the hours of a walk are no such moment."""
+    ignored = ["put_create", "put_swap", "complete_create", "complete_swap"] if conditions == "ignored" else []
+    honours = {"honoured": True, "refused": False, "ignored": None}[conditions]
+    world = World(contacts=40, honours_conditions=honours, ignored=frozenset(ignored), parameters=form)
+    others: list[Any] = []
+
+    def land_another(process: Any, number: int) -> None:  # noqa: ARG001
+        if len(process.asked) > 4 and not others:
+            world.clock.now += 60
+            others.append(world.process(run=OTHER_RUN, try_number=1))
+            others[0].run()
+
+    with pytest.raises(SupersededError):
+        world.process(on_effect=land_another).run()
+    world.hold(others[0])
