@@ -277,7 +277,8 @@ def take_snapshots(
 
     Raises ShrunkError, and what every source would fail of: PausedError, StoppedError, CredentialsError, …
     """
-    patient, staging = (PatientStore(each, clock, stop) for each in (store, staging_store))
+    patient = PatientStore(store, clock, stop)
+    staging = patient.beside(staging_store)
     progress = OverallProgress(
         base.dataset, client, clock, teller=teller, location=store.uri(base.prefix), on_checkpoint=on_checkpoint
     )

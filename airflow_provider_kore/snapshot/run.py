@@ -77,7 +77,7 @@ def take_snapshot(
         store,
         clock,
         stop,
-        staging_store=store if staging_store is None else PatientStore(staging_store, clock, stop),
+        staging_store=store if staging_store is None else store.beside(staging_store),
         on_checkpoint=on_checkpoint,
         teller=teller or Teller(clock),
     )
