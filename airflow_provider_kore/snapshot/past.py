@@ -16,9 +16,7 @@ from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_ma
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_kore.snapshot.layout import Layout
-    from airflow_provider_kore.snapshot.phases import Teller
-    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.snapshot.work import Work
     from airflow_provider_kore.store.store import ObjectStore
     from airflow_provider_kore.walk.source import Source, SourceState
 
@@ -105,13 +103,14 @@ class Past:
         return found
 
 
-def find_past(spec: SnapshotSpec, layout: Layout, store: ObjectStore, teller: Teller) -> Past | None:
+def find_past(work: Work) -> Past | None:
     """Find what stands already, to go on from, to learn from or to build on; None where that can't be read.
 
     Raises RequestRefusedError, StorePermissionError if a guard needs it, and StoreUnavailableError.
     """
+    spec, layout, store = work.spec, work.layout, work.store
     try:
-        with teller.phase("looking at the last good snapshot"):
+        with work.teller.phase("looking at the last good snapshot"):
             past = Past(store, layout.list_prefix, spec.source)
             past.before(layout.manifest)
             past.good()

@@ -27,21 +27,17 @@ from airflow_provider_kore.snapshot.rivals import Rivals, Writer
 from airflow_provider_kore.snapshot.schema import describe_previous, describe_schema, tell_changes
 from airflow_provider_kore.snapshot.several_files import SeveralFiles
 from airflow_provider_kore.snapshot.target import foreign
+from airflow_provider_kore.snapshot.work import Work
 from airflow_provider_kore.store.capabilities import Capabilities
 from airflow_provider_kore.store.store import ConditionFailed, ConditionUnsupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.past import Past
-    from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.snapshot.seal import Seal
-    from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.target import Target
-    from airflow_provider_kore.stop import Stop
-    from airflow_provider_kore.store.store import ObjectStore, StoredObject
+    from airflow_provider_kore.store.store import StoredObject
 
 
 _UNPUBLISHED: Final = (
@@ -56,15 +52,9 @@ _UNPUBLISHED: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Publisher:
+class Publisher(Work):
     """Publishes what one run has made."""
 
-    spec: SnapshotSpec
-    layout: Layout
-    store: ObjectStore
-    stop: Stop
-    clock: Clock
-    teller: Teller
     past: Past | None = None
     """What stands already; None: it can't be had."""
     seal: Seal | None = None
@@ -152,12 +142,7 @@ class Publisher:
             attempt=secrets.token_hex(4),
         )
         return Commit(
-            spec=self.spec,
-            layout=self.layout,
-            store=self.store,
-            stop=self.stop,
-            clock=self.clock,
-            teller=self.teller,
+            **self.parts(),
             capabilities=capabilities,
             conditions=Conditions(sent=capabilities.conditional),
             rivals=Rivals(me=me, replace=self.spec.replace, now=self.clock.time()),
