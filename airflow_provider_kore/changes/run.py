@@ -31,6 +31,7 @@ from airflow_provider_kore.snapshot.publish import Publisher
 from airflow_provider_kore.snapshot.reading import MEMORY
 from airflow_provider_kore.snapshot.spec import digest
 from airflow_provider_kore.snapshot.target import check_target, look
+from airflow_provider_kore.snapshot.work import Work
 from airflow_provider_kore.stop import Stop, StoppableClock
 from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
@@ -120,9 +121,8 @@ def find_changes(
                     for row in compare(rows_of(before), rows_of(after), found.counts, loose=loose, before=spec.before):
                         spool.write(encode(row + "\n"))
         content = _describe(spec, older, newer, found.counts, layout)
-        past = find_past(output, layout, store, teller)
-        publisher = Publisher(spec=output, layout=layout, store=store, stop=stop, clock=clock, teller=teller, past=past)
-        manifest = publisher.publish(target, found, content, capabilities)
+        work = Work(spec=output, store=store, clock=clock, stop=stop, teller=teller)
+        manifest = Publisher(**work.parts(), past=find_past(work)).publish(target, found, content, capabilities)
     counts = found.counts
     log.info(
         "Contact list %s from %s to %s: %s added, %s changed, %s gone, %s unchanged; in %s.",

@@ -11,12 +11,10 @@ from airflow_provider_kore.parameters import (
     as_given,
     check_boolean,
     check_date,
-    check_prefix,
-    checked,
     parameter,
     unless_missing,
 )
-from airflow_provider_kore.snapshot.layout import default_changes_prefix
+from airflow_provider_kore.snapshot.layout import Tables
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 
 if TYPE_CHECKING:
@@ -33,19 +31,10 @@ class ContactListChanges(ContactListSource):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangesSpec:
+class ChangesSpec(Tables):
     """One comparison, checked. What an operator passes on is declared here, and in the operator's signature."""
 
     contact_list_id: str = parameter(as_given, templated=True, doc="id of the list, ``cl-…``")
-    prefix: str = parameter(
-        check_prefix, "kore/contact_lists", name="s3_prefix", templated=True, doc="location of the table of snapshots"
-    )
-    changes_prefix: str = parameter(
-        unless_missing(check_prefix),
-        None,
-        templated=True,
-        doc="location of the table of changes; None: ``{s3_prefix}_changes``",
-    )
     snapshot_date: str = parameter(
         check_date,
         templated=True,
@@ -85,11 +74,11 @@ class ChangesSpec:
 
         Raises ParameterError, which names the parameter.
         """
-        values = checked(cls, given)
+        values = cls.places(given)
         contact_list_id, prefix, date, since = (
             values[name] for name in ("contact_list_id", "prefix", "snapshot_date", "since")
         )
-        values["changes_prefix"] = target = values["changes_prefix"] or default_changes_prefix(prefix)
+        target = values["changes_prefix"]
         if prefix and (target == prefix or target.startswith(f"{prefix}/")):
             raise ParameterError(
                 "changes_prefix",

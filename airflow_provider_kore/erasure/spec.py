@@ -13,13 +13,12 @@ from airflow_provider_kore.parameters import (
     check_date,
     check_number,
     check_prefix,
-    checked,
     parameter,
     shown,
     structure,
     unless_missing,
 )
-from airflow_provider_kore.snapshot.layout import default_changes_prefix
+from airflow_provider_kore.snapshot.layout import Tables
 from airflow_provider_kore.snapshot.spec import RunKey, default_staging_prefix, digest
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ErasureSpec:
+class ErasureSpec(Tables):
     """What an operator passes on is declared here, and in the operator's signature."""
 
     contact_list_ids: tuple[str, ...] | None = parameter(
@@ -78,15 +77,6 @@ class ErasureSpec:
         templated=True,
         is_json=True,
         doc="ids of the lists, ``cl-…``; None: all below the prefixes",
-    )
-    prefix: str = parameter(
-        check_prefix, "kore/contact_lists", name="s3_prefix", templated=True, doc="location of the table of snapshots"
-    )
-    changes_prefix: str = parameter(
-        unless_missing(check_prefix),
-        None,
-        templated=True,
-        doc="location of the table of changes; None: ``{s3_prefix}_changes``",
     )
     call_results_prefix: str | None = parameter(
         unless_missing(check_prefix),
@@ -200,9 +190,8 @@ class ErasureSpec:
     @classmethod
     def parse(cls, *, run: RunKey, generation: object = None, **given: object) -> Self:
         """Check every parameter as a DAG's author wrote it, or a template rendered it. Raises ParameterError."""
-        values = checked(cls, given)
+        values = cls.places(given)
         prefix = values["prefix"]
-        values["changes_prefix"] = values["changes_prefix"] or default_changes_prefix(prefix)
         values["staging_prefix"] = values["staging_prefix"] or default_staging_prefix(prefix)
         values["receipt_prefix"] = values["receipt_prefix"] or _beside(prefix)
         spec = cls(run=run, generation=None if generation is None else str(generation), **values)

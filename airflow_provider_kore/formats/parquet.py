@@ -181,7 +181,7 @@ def _spell(value: object) -> str:
     if isinstance(value, float):
         if not isfinite(value):
             raise ValueError("a number is not finite")
-        if value.is_integer() and abs(value) <= 2**53:
+        if value.is_integer() and abs(value) <= 2**53 and str(value) != "-0.0":
             return str(int(value))
     return json.dumps(value)
 

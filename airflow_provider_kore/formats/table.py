@@ -57,7 +57,10 @@ class Table:
         """The types that are settled before a row is seen, by field."""
         if not self.typed:
             return {}
-        known = {**self.columns, **{name: type_ for name, type_ in self.fixed.items() if type_ is not None}}
+        known = dict(self.columns)
+        for name, type_ in self.fixed.items():
+            if type_ is not None and not (self.on_change == "text" and known.get(name) == "string"):
+                known[name] = type_
         return {name: type_ for name, type_ in known.items() if type_ is not None and name != ID}
 
     @property

@@ -216,16 +216,11 @@ class ContactErasureOperator(Declared, BaseOperator):
         conn_id = self._checked("hash_conn_id")
         if conn_id is None:
             return None
-        from airflow_provider_kore.hooks.airflow_versions import mask_secret
-        from airflow_provider_kore.hooks.connections import find_connection
+        from airflow_provider_kore.hooks.connections import hash_key
         from airflow_provider_kore.snapshot.fields import FieldPolicies
 
-        connection = find_connection(conn_id)
-        key = connection.password or ""
-        if key:
-            mask_secret(key)
         policies = FieldPolicies.parse(None, dict.fromkeys(spec.phone_fields, "hash"))
-        return policies.with_key(key.encode(), connection.login or conn_id)
+        return policies.with_key(*hash_key(conn_id))
 
 
 class _Both:

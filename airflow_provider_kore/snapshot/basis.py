@@ -34,13 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_kore.formats import Table
-    from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.manifest import Manifest
-    from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.target import Target
-    from airflow_provider_kore.stop import Stop
-    from airflow_provider_kore.store.store import ObjectStore
+    from airflow_provider_kore.snapshot.work import Work
     from airflow_provider_kore.walk.reader import Connection
 
 _ROWS_AT_ONCE: Final = 1_000
@@ -52,31 +49,20 @@ class Basis:
     :param history: what its manifest says of how it came about.
     """
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        history: History,
-        spec: SnapshotSpec,
-        *,
-        store: ObjectStore,
-        stop: Stop,
-        teller: Teller,
-    ) -> None:
+    def __init__(self, manifest: Manifest, history: History, work: Work) -> None:
         self.manifest = manifest
         self.history = history
-        self._store = store
-        self._stop = stop
-        self._teller = teller
+        self._work = work
         self.known = Known(
             snapshot_id=manifest.snapshot_id,
             rows=manifest.rows,
             mark=str(manifest.content.get("list_updated_at") or ""),
             last_created=history.last_created,
             page_rows=max(1, history.page_rows),
-            probes=spec.probes,
+            probes=work.spec.probes,
         )
         self.seal = str(manifest.content["seal"])
-        self._format = spec.file_format
+        self._format = work.spec.file_format
         self._columns = [(name, type_ or "string") for name, type_ in columns_of(manifest).items()]
         self._json = frozenset(name for name, type_ in self._columns if type_ == "json" and self._format.has_types)
 
@@ -89,15 +75,15 @@ class Basis:
         return (self._unnested(row) if self._json else row for _, row in self._read())
 
     def _read(self) -> Iterator[tuple[str, str]]:
-        manifest = self.manifest
+        manifest, work = self.manifest, self._work
         try:
             for file in manifest.files:
                 with (
                     temp_space(),
-                    self._teller.phase(f"reading the snapshot of {manifest.snapshot_date}", "rows") as phase,
+                    work.teller.phase(f"reading the snapshot of {manifest.snapshot_date}", "rows") as phase,
                 ):
-                    rows = phase.counted(read_rows(self._store, manifest, file, self._stop))
-                    yield from self._stop.guard(rows, every=_ROWS_AT_ONCE)
+                    rows = phase.counted(read_rows(work.store, manifest, file, work.stop))
+                    yield from work.stop.guard(rows, every=_ROWS_AT_ONCE)
         except (CorruptSnapshotError, DriftError, RequestRefusedError, StorePermissionError) as err:
             raise CheckpointLostError(
                 f"The last snapshot ({manifest.snapshot_date}) cannot be read, and is not built on: {err}"
@@ -116,21 +102,20 @@ class Basis:
         """Return how many of its rows have each field that the author named."""
         return FieldCounts(contacts=self.known.rows, found=dict(self.history.found))
 
-    def check_fit(self, columns: ColumnSet) -> None:
-        """Raise DriftError if its rows and new ones can't be in one file as a walk over all of them would write it.
+    def misfit(self, columns: ColumnSet) -> str | None:
+        """Say why its rows and new ones can't be in one file as a walk over all of them would write it; None: they can.
 
         :param columns: of all of them, as they will be written.
         """
         if not self._format.needs_columns:
-            return
+            return None
         known = dict(self._columns)
         for column in columns.columns() if self._format.has_types else ():
             before = known.get(column.name, column.type)
             if before != column.type:
-                raise DriftError(f"The column '{quoted(column.name)}' was {before} and would be {column.type}.")
+                return f"the column '{quoted(column.name)}' was {before} and would be {column.type}"
         strange = set(columns.keys()) - known.keys()
-        if not all(map(str.isprintable, strange)):
-            raise DriftError("A new field has a name that is spelt otherwise as a column.")
+        return None if all(map(str.isprintable, strange)) else "a new field is spelt otherwise as the name of a column"
 
     def describe(self) -> dict[str, Any]:
         """Return what the manifest of a snapshot that builds on this one says of it."""
@@ -149,39 +134,29 @@ class Basis:
 
 
 def find_basis(
-    spec: SnapshotSpec,
-    layout: Layout,
-    manifest: Manifest | None,
-    table: Table,
-    *,
-    store: ObjectStore,
-    connection: Connection,
-    target: Target,
-    now: float,
-    stop: Stop,
-    teller: Teller,
+    work: Work, connection: Connection, manifest: Manifest | None, table: Table, target: Target
 ) -> tuple[Basis | None, str | None]:
     """Say whether the last snapshot may be built on, if the author wants that.
 
     :param manifest: of the last good one; None: there is none.
     :param table: the columns that the new one will have.
     :param target: what the partition of this run holds.
-    :param now: seconds since the epoch.
 
     Returns it, None if there is none to compare with; and why the list has to be read as a whole, None if it need not.
     """
+    spec = work.spec
     if not spec.incremental or not spec.dataset.grows_at_end:
         return None, None
     if manifest is None:
         return None, "there is no consistent snapshot of it yet"
-    strange = _another_kind(manifest, spec, connection, Seal(connection, layout.list_prefix))
+    strange = _another_kind(manifest, spec, connection, Seal(connection, work.layout.list_prefix))
     strange = strange or _another_table(manifest, spec, table)
     history = History.of(manifest) if strange is None else None
     if history is None:
         strange = strange or "says nothing that a walk can build on"
         return None, f"the last snapshot ({manifest.snapshot_date}) {strange}"
-    basis = Basis(manifest, history, spec, store=store, stop=stop, teller=teller)
-    return basis, _cleared(spec, target) or _doubt(manifest, basis.known, history, spec, now)
+    basis = Basis(manifest, history, work)
+    return basis, _cleared(spec, target) or _doubt(manifest, basis.known, history, spec, work.clock.time())
 
 
 def _another_kind(manifest: Manifest, spec: SnapshotSpec, connection: Connection, seal: Seal) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import re
 import zlib
 from dataclasses import asdict, dataclass, field
@@ -24,10 +25,12 @@ from airflow_provider_kore.walk.page_size import Learned
 from airflow_provider_kore.walk.state import Continued, WalkState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from airflow_provider_kore.snapshot.chunks import ChunkStore
     from airflow_provider_kore.snapshot.seal import Seal
+
+log = logging.getLogger(__name__)
 
 _NAME = re.compile(CHUNK)
 _SCHEMA_VERSION: Final = 1
@@ -144,6 +147,33 @@ class Checkpoints:
         rows = iter(self._read(chunk))
         next(rows)
         return rows
+
+    def longest(
+        self, chunks: Iterable[Chunk], foundations: Collection[tuple[int, str]], *, oldest: float, youngest: float
+    ) -> list[Chunk]:
+        """Return the beginning of a walk that reaches furthest; empty if there is none.
+
+        :param foundations: where one may begin; see :func:`furthest`.
+        :param oldest: seconds since the epoch; a walk that started before is no beginning, nor one that started after
+            ``youngest``.
+        """
+        walks: dict[str, list[Chunk]] = {}
+        for chunk in chunks:
+            walks.setdefault(chunk.walk, []).append(chunk)
+        chains = [self._whole(furthest(each, foundations), oldest, youngest) for each in walks.values()]
+        return max(chains, key=lambda chain: chain[-1].end if chain else -1, default=[])  # an empty list ends at 0
+
+    def _whole(self, chain: list[Chunk], oldest: float, youngest: float) -> list[Chunk]:
+        """Return the chain up to its newest chunk that is whole; an empty one if the walk is too old."""
+        while chain:
+            try:
+                state = self.head(chain[-1]).state
+            except CheckpointLostError as err:
+                log.warning("%s It is passed over.", err)
+                chain = chain[:-1]
+                continue
+            return chain if oldest <= state.started <= youngest else []
+        return []
 
     def _read(self, chunk: Chunk) -> list[str]:
         body = self.chunks.read(chunk.name)

@@ -11,20 +11,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError, KoreError, StoreUnavailableError
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.build import BuiltFile, build
+from airflow_provider_kore.snapshot.manifest import Published, read_manifest
+from airflow_provider_kore.snapshot.work import Work
 from airflow_provider_kore.store.capabilities import LAGS
-from airflow_provider_kore.store.store import ABSENT, AccessRefused, Condition, ObjectStore, StoredObject, find
+from airflow_provider_kore.store.store import ABSENT, AccessRefused, Condition, StoredObject, find
 from airflow_provider_kore.store.upload import Uploaded, upload_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.formats import ColumnSet
-    from airflow_provider_kore.snapshot.layout import Layout
-    from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.snapshot.rivals import Rivals
-    from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.store.capabilities import Capabilities
     from airflow_provider_kore.walk.ids import IdSet
 
@@ -73,15 +70,9 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commit:
+class Commit(Work):
     """One snapshot on its way into the bucket, and what it is written with."""
 
-    spec: SnapshotSpec
-    layout: Layout
-    store: ObjectStore
-    stop: Stop
-    clock: Clock
-    teller: Teller
     capabilities: Capabilities
     conditions: Conditions
     rivals: Rivals
@@ -144,6 +135,18 @@ class Commit:
             return find(self.store, key)
         except AccessRefused:
             return next((found for found in self.store.list(key) if found.key == key), None)
+
+    def published(self) -> Published | None:
+        """Return the manifest that stands there by now; None if there is none, or what was put there is none.
+
+        A run that finds that before its first request refuses it. After hours of reading it is replaced: nothing that
+        was read is lost for it.
+        """
+        try:
+            return read_manifest(self.store, self.layout.manifest)
+        except CorruptSnapshotError as err:
+            log.warning("It is replaced: %s", err)
+            return None
 
     def wait(self, turn: int) -> None:
         """Wait for a store that does not show yet what stands in the way."""

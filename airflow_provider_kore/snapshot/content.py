@@ -15,10 +15,9 @@ from airflow_provider_kore.snapshot.rivals import instant
 if TYPE_CHECKING:
     from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.basis import Basis
-    from airflow_provider_kore.snapshot.layout import Layout
-    from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.staging import Staging
     from airflow_provider_kore.snapshot.walking import Ended
+    from airflow_provider_kore.snapshot.work import Work
     from airflow_provider_kore.walk.page_size import Learned
     from airflow_provider_kore.walk.reader import Reader
 
@@ -26,8 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def describe(
-    spec: SnapshotSpec,
-    layout: Layout,
+    work: Work,
     client: Reader,
     staging: Staging,
     ended: Ended,
@@ -36,15 +34,14 @@ def describe(
     past_told: bool,
     basis: Basis | None,
     remembered: Learned,
-    at: float,
 ) -> dict[str, Any]:
     """Return the manifest without its files.
 
     :param columns: as they are written.
     :param past_told: whether what stands already could be read.
     :param remembered: what was known of the size of pages before.
-    :param at: when the walk ended, in seconds since the epoch.
     """
+    spec, at = work.spec, work.clock.time()
     walked, learned = ended.walked, ended.walked.state.progress.learned.with_earlier(remembered)
     history = describe_history(spec, staging, ended, basis) if spec.dataset.grows_at_end else None
     dataset, state, spent, evidence = spec.dataset, walked.state, staging.spent, walked.evidence
@@ -88,7 +85,7 @@ def describe(
         "duplicates_removed": evidence.duplicates,
         "appended_while_reading": walked.appended,
         **walked.source_state.facts,
-        "run": layout.describe_run(),
+        "run": work.layout.describe_run(),
         "walk": {
             "started_at": instant(state.started),
             "ended_at": instant(at),

@@ -13,9 +13,12 @@ from urllib.parse import quote
 
 from airflow_provider_kore.exceptions import ParameterError
 from airflow_provider_kore.formats import FORMATS
+from airflow_provider_kore.parameters import check_prefix, checked, parameter, unless_missing
 from airflow_provider_kore.snapshot.spec import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.walk.source import Source
 
@@ -142,14 +145,14 @@ class Layout:
 
     def check_keys(self) -> None:
         """Raise ParameterError if a key would be longer than S3 takes."""
-        for parameter, key, more in (
+        for name, key, more in (
             ("s3_prefix", self.part("0" * 16 + "-" + "0" * 8, 0), 0),
             ("staging_prefix", self.staging, _LONGEST_CHUNK),
         ):
             length = len(key.encode()) + more
             if length > LONGEST_KEY:
                 raise ParameterError(
-                    parameter,
+                    name,
                     f"leads to keys of {length:,} bytes, and S3 takes {LONGEST_KEY:,}",
                     "use a shorter prefix, or shorter DAG and task ids",
                 )
@@ -157,6 +160,28 @@ class Layout:
     @property
     def _suffix(self) -> str:
         return self.spec.file_format.suffix(self.spec.compression)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """A table of contact lists and the one of its changes, as what works on both is told where they are."""
+
+    prefix: str = parameter(
+        check_prefix, "kore/contact_lists", name="s3_prefix", templated=True, doc="location of the table of snapshots"
+    )
+    changes_prefix: str = parameter(
+        unless_missing(check_prefix),
+        None,
+        templated=True,
+        doc="location of the table of changes; None: ``{s3_prefix}_changes``",
+    )
+
+    @classmethod
+    def places(cls, given: Mapping[str, object]) -> dict[str, Any]:
+        """Return the attributes that a class declares, as :func:`checked` does. Raises ParameterError."""
+        values = checked(cls, given)
+        values["changes_prefix"] = values["changes_prefix"] or default_changes_prefix(values["prefix"])
+        return values
 
 
 def default_changes_prefix(prefix: str) -> str:

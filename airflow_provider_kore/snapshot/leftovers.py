@@ -12,23 +12,21 @@ from airflow_provider_kore.store.store import AccessRefused
 from airflow_provider_kore.store.upload import abort_leftovers
 
 if TYPE_CHECKING:
-    from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.layout import Layout
-    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.snapshot.work import Work
     from airflow_provider_kore.store.store import ObjectStore, StoredObject
 
 log = logging.getLogger(__name__)
 
 
-def remove_leftovers(
-    spec: SnapshotSpec, layout: Layout, store: ObjectStore, clock: Clock, *, uploads: bool, others: bool = True
-) -> None:
+def remove_leftovers(work: Work, *, uploads: bool, others: bool) -> None:
     """Clean up after runs of this task that never came back, and after own uploads that were cut off.
 
     :param uploads: whether the store lists them.
     :param others: whether to look for what other runs have staged; False: this task has done so.
     """
-    before = datetime.fromtimestamp(clock.time() - spec.staging_expiry, UTC)
+    layout, store = work.layout, work.store
+    before = datetime.fromtimestamp(work.clock.time() - work.spec.staging_expiry, UTC)
     try:
         removed = _delete_expired(store, layout, before=before) if others else 0
         if removed:

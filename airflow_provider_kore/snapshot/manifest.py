@@ -11,6 +11,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ParameterError
@@ -34,6 +35,9 @@ MOST_VALUES: Final = 2_000_000
 CONTENT_SHA256: Final = "content_sha256"
 """The first member: the SHA-256 of the manifest's bytes without the line that says it. A flipped byte shows; a proof
 against a person who writes manifests it is not."""
+
+_FIRST_KEYS: Final = ("contact_list_id", "campaign_id", "stream_id")
+"""The partition keys of which each table has one right below its prefix."""
 
 _TOO_LARGE: Final = f"is larger than {MOST_BYTES:,} bytes"
 
@@ -98,6 +102,16 @@ class Manifest:
         return str(self.content["walk"]["started_at"])
 
     @property
+    def started(self) -> float:
+        """The same in seconds since the epoch."""
+        return datetime.fromisoformat(self.started_at).timestamp()
+
+    @property
+    def erased(self) -> bool:
+        """Whether contacts were erased from the snapshot since it landed."""
+        return bool(self.content.get("erasures"))
+
+    @property
     def keys(self) -> list[str]:
         """The keys of the snapshot's files."""
         return [str(file["key"]) for file in self.content["files"]]
@@ -110,7 +124,7 @@ class Manifest:
         """
         for name, value in _values_of(partition).items():
             told = self.content.get(name)
-            if told is not None and told != value:
+            if isinstance(told, str) and told != value:
                 return f"says {name} {quoted(told)!r}, and lies in {quoted(name)}={quoted(value)}"
         own = _own_name(self.content, file_name)
         for key in self.keys:
@@ -242,8 +256,15 @@ def _too_large(body: bytes) -> bool:
 
 
 def _values_of(partition: str) -> dict[str, str]:
-    """Return the partition keys with their values, those of the innermost folders if a name comes twice."""
-    return {name: value for name, is_key, value in (part.partition("=") for part in partition.split("/")) if is_key}
+    """Return the partition keys with their values, and none of what its author's prefix has of that form."""
+    found: dict[str, str] = {}
+    for folder in reversed(partition.split("/")):
+        name, is_key, value = folder.partition("=")
+        if is_key:
+            found.setdefault(name, value)
+        if name in _FIRST_KEYS:
+            break
+    return found
 
 
 def _own_name(content: Mapping[str, Any], file_name: str) -> Callable[[str], object]:

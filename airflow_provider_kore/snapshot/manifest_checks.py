@@ -63,11 +63,13 @@ def _is(kind: type) -> Callable[[object], bool]:
 
 def _are_columns(value: object) -> bool:
     return isinstance(value, list) and all(
-        isinstance(column, dict)
-        and isinstance(column.get("name"), str)
-        and (column.get("type") is None or isinstance(column["type"], str))
+        isinstance(column, dict) and isinstance(column.get("name"), str) and _is_type(column.get("type"))
         for column in value
     )
+
+
+def _is_type(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value in TYPES)
 
 
 def _is_digest(value: object) -> bool:
@@ -78,10 +80,6 @@ def _are_digests(value: object) -> bool:
     return isinstance(value, list) and len(value) <= MOST_REPLACED and all(map(_is_digest, value))
 
 
-def _is_type(value: object) -> bool:
-    return value is None or (isinstance(value, str) and value in TYPES)
-
-
 def _are_schema_columns(value: object) -> bool:
     """Say whether these may be a table's columns: names and fields once each, and no more than a table may have."""
     if not isinstance(value, list) or not 0 < len(value) <= MAX_COLUMNS or not _are_columns(value):
@@ -89,7 +87,6 @@ def _are_schema_columns(value: object) -> bool:
     fields = [column.get("field", column["name"]) for column in value]
     return (
         all(isinstance(field, str) for field in fields)
-        and all(_is_type(column.get("type")) for column in value)
         and len(set(fields)) == len({column["name"] for column in value}) == len(value)
         and sum(map(len, fields)) <= MAX_NAMES
     )

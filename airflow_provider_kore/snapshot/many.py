@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.exceptions import (
@@ -43,6 +43,7 @@ from airflow_provider_kore.exceptions import (
 from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.snapshot.overall import OverallProgress
 from airflow_provider_kore.snapshot.run import Shared, snapshot_in_steps
+from airflow_provider_kore.snapshot.work import Work
 from airflow_provider_kore.store.patient import PatientStore
 
 if TYPE_CHECKING:
@@ -277,7 +278,9 @@ def take_snapshots(
 
     Raises ShrunkError, and what every source would fail of: PausedError, StoppedError, CredentialsError, …
     """
-    store = PatientStore(store, clock, stop)
+    patient = PatientStore(store, clock, stop)
+    staged = patient.beside(staging_store)
+    work = Work(spec=base, source=client.config.source, store=patient, clock=clock, stop=stop, teller=teller)
     progress = OverallProgress(
         base.dataset, client, clock, teller=teller, location=store.uri(base.prefix), on_checkpoint=on_checkpoint
     )
@@ -298,9 +301,6 @@ def take_snapshots(
         # last snapshot could be carried forward.
         stop.check()
         spec = base.of(source)
-        steps = snapshot_in_steps(
-            spec, client, store, clock, stop, staging_store=staging_store, teller=teller, shared=shared
-        )
-        return _Started(spec, steps)
+        return _Started(spec, snapshot_in_steps(replace(work, spec=spec), client, staged, shared=shared))
 
     task.run(begin)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.exceptions import ContentionError, KoreError, StoreUnavailableError, SupersededError
 from airflow_provider_kore.snapshot.commit import TURNS, Commit, Rows, etag
-from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
 from airflow_provider_kore.snapshot.rivals import Writer
 from airflow_provider_kore.store.capabilities import LAGS
 from airflow_provider_kore.store.store import AccessRefused, ConditionFailed, ConditionUnsupported, UploadGone
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import BinaryIO
 
+    from airflow_provider_kore.snapshot.manifest import Manifest, Published
     from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.store.store import StoredObject
     from airflow_provider_kore.store.upload import Uploaded
@@ -47,10 +47,14 @@ class OneFile:
         """Upload the file in the place of what is there; return it, and what it replaced."""
         commit, key = self._commit, self._commit.layout.object
         there, manifest = target.object, target.own
+        if not commit.capabilities.fenced:  # else the condition tells what has happened since
+            there = commit.look_at(key)
+            manifest = manifest if etag(there) == etag(target.object) else _of(commit.published())
         moved = True
         for turn in range(TURNS):
             if there is not None and moved:
-                commit.rivals.check(Writer.of(there, manifest), commit.store.uri(key), appeared=turn > 0)
+                appeared = etag(there) != etag(target.object)
+                commit.rivals.check(Writer.of(there, manifest), commit.store.uri(key), appeared=appeared)
             try:
                 return commit.upload(key, file, metadata, commit.conditions.to_replace(there)), there
             except ConditionUnsupported:
@@ -65,7 +69,7 @@ class OneFile:
                 moved = etag(found) != etag(there)
                 there = found
                 if there is not None and not Writer.of_object(there).run:
-                    manifest = self._manifest()
+                    manifest = _of(commit.published())
         raise commit.gave_up(key, moved=moved)
 
     def check(self, target: Target, found: StoredObject | None) -> None:  # noqa: ARG002  # whose object it is decides
@@ -103,7 +107,7 @@ class OneFile:
 
     def _replaced_by(self, current: StoredObject, where: str) -> KoreError:
         """Say who has replaced what was just written: a newer try, or any other."""
-        if self._commit.rivals.fulfils(Writer.of(current, self._manifest())):
+        if self._commit.rivals.fulfils(Writer.of(current, _of(self._commit.published()))):
             return SupersededError(
                 f"{where} was replaced by another writer right after this one. Its newer snapshot stays; there is "
                 "nothing to do here."
@@ -113,9 +117,9 @@ class OneFile:
             "there; the next try publishes again."
         )
 
-    def _manifest(self) -> Manifest | None:
-        found = read_manifest(self._commit.store, self._commit.layout.manifest)
-        return found.manifest if found else None
+
+def _of(published: Published | None) -> Manifest | None:
+    return published.manifest if published else None
 
 
 def _attempt(found: StoredObject | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 import logging
 import re
+from bisect import insort
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, RequestRefusedError, StorePermissionError
@@ -14,9 +16,7 @@ from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_ma
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_kore.snapshot.layout import Layout
-    from airflow_provider_kore.snapshot.phases import Teller
-    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.snapshot.work import Work
     from airflow_provider_kore.store.store import ObjectStore
     from airflow_provider_kore.walk.source import Source, SourceState
 
@@ -30,7 +30,8 @@ class Past:
     """The newest snapshots of one source, of any date; each manifest is read once, and only if it is asked for.
 
     Passed over is what is damaged, tells of another source, or names files that are not of its own folder. No more than
-    :data:`LOOKED_AT` manifests are read.
+    twice :data:`LOOKED_AT` manifests are read. They are as new as the bucket says, but for those that an erasure has
+    written since: these are as new as the snapshot, and not to miss what is newer, the latest dates are looked at, too.
 
     :param prefix: below which all its snapshots are: ``Layout.list_prefix``.
 
@@ -39,27 +40,31 @@ class Past:
 
     def __init__(self, store: ObjectStore, prefix: str, source: Source) -> None:
         named = re.compile(rf"{re.escape(prefix)}snapshot_date=\d{{4}}-\d\d-\d\d/{MANIFEST_NAME}", re.ASCII).fullmatch
-        newest = heapq.nlargest(
-            LOOKED_AT,
-            (each for each in store.list(prefix) if named(each.key)),
-            key=lambda each: (each.modified is not None and each.modified.timestamp(), each.key),
-        )
-        self.found = len(newest)
+        found = (each for each in store.list(prefix) if named(each.key))
+        written = [(each.modified.timestamp() if each.modified else 0.0, each.key) for each in found]
+        looked_at = {*heapq.nlargest(LOOKED_AT, written), *heapq.nlargest(LOOKED_AT, written, key=itemgetter(1))}
+        self.found = len(looked_at)
         """How many manifests there are to look at."""
         self._store = store
         self._source = source
-        self._unread = [each.key for each in reversed(newest)]
+        self._left: list[tuple[float, str, Published | None]] = [(*each, None) for each in sorted(looked_at)]
+        """When each was written, in order; those that were read already because an erasure has written them."""
         self._read: list[Published] = []
 
     def __iter__(self) -> Iterator[Published]:
         """Yield what was published, newest first."""
         yield from self._read
-        while self._unread:
-            found = self._believed(self._unread[-1])
-            self._unread.pop()
-            if found is not None:
-                self._read.append(found)
-                yield found
+        while self._left:
+            _, key, read = self._left[-1]
+            found = read or self._believed(key)
+            self._left.pop()
+            if found is None:
+                continue
+            if read is None and found.manifest.erased:
+                insort(self._left, (found.manifest.started, key, found), key=itemgetter(0, 1))
+                continue
+            self._read.append(found)
+            yield found
 
     @property
     def last(self) -> Published | None:
@@ -98,13 +103,14 @@ class Past:
         return found
 
 
-def find_past(spec: SnapshotSpec, layout: Layout, store: ObjectStore, teller: Teller) -> Past | None:
+def find_past(work: Work) -> Past | None:
     """Find what stands already, to go on from, to learn from or to build on; None where that can't be read.
 
     Raises RequestRefusedError, StorePermissionError if a guard needs it, and StoreUnavailableError.
     """
+    spec, layout, store = work.spec, work.layout, work.store
     try:
-        with teller.phase("looking at the last good snapshot"):
+        with work.teller.phase("looking at the last good snapshot"):
             past = Past(store, layout.list_prefix, spec.source)
             past.before(layout.manifest)
             past.good()

@@ -9,50 +9,52 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.exceptions import (
     CheckpointLostError,
     ContentionError,
     CorruptSnapshotError,
+    ParameterError,
     SnapshotExistsError,
     SupersededError,
 )
 from airflow_provider_kore.snapshot.commit import TURNS, Commit, Conditions, Rows, etag
-from airflow_provider_kore.snapshot.manifest import Manifest, Published, read_manifest
+from airflow_provider_kore.snapshot.manifest import Manifest, Published
 from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
 from airflow_provider_kore.snapshot.one_file import OneFile
 from airflow_provider_kore.snapshot.rivals import Rivals, Writer
 from airflow_provider_kore.snapshot.schema import describe_previous, describe_schema, tell_changes
 from airflow_provider_kore.snapshot.several_files import SeveralFiles
 from airflow_provider_kore.snapshot.target import foreign
+from airflow_provider_kore.snapshot.work import Work
 from airflow_provider_kore.store.capabilities import Capabilities
 from airflow_provider_kore.store.store import ConditionFailed, ConditionUnsupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.snapshot.layout import Layout
     from airflow_provider_kore.snapshot.past import Past
-    from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.snapshot.seal import Seal
-    from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.target import Target
-    from airflow_provider_kore.stop import Stop
-    from airflow_provider_kore.store.store import ObjectStore, StoredObject
+    from airflow_provider_kore.store.store import StoredObject
+
+
+_UNPUBLISHED: Final = (
+    CheckpointLostError,
+    ContentionError,
+    CorruptSnapshotError,
+    ParameterError,
+    SnapshotExistsError,
+    SupersededError,
+)
+"""What no store raises, but we do before a manifest is written: none will ever name the files of this attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Publisher:
+class Publisher(Work):
     """Publishes what one run has made."""
 
-    spec: SnapshotSpec
-    layout: Layout
-    store: ObjectStore
-    stop: Stop
-    clock: Clock
-    teller: Teller
     past: Past | None = None
     """What stands already; None: it can't be had."""
     seal: Seal | None = None
@@ -85,7 +87,7 @@ class Publisher:
             }
             with self.teller.phase("writing the manifest"):
                 manifest = self._write_manifest(commit, strategy, described, target)
-        except (SupersededError, ContentionError, SnapshotExistsError, CheckpointLostError):
+        except _UNPUBLISHED:
             strategy.withdraw()
             raise
         tell_changes(described["schema"], self.layout.list_prefix)
@@ -140,12 +142,7 @@ class Publisher:
             attempt=secrets.token_hex(4),
         )
         return Commit(
-            spec=self.spec,
-            layout=self.layout,
-            store=self.store,
-            stop=self.stop,
-            clock=self.clock,
-            teller=self.teller,
+            **self.parts(),
             capabilities=capabilities,
             conditions=Conditions(sent=capabilities.conditional),
             rivals=Rivals(me=me, replace=self.spec.replace, now=self.clock.time()),
@@ -165,10 +162,7 @@ def _replaced(commit: Commit, found: StoredObject | None, known: Published | Non
     if found is None:
         return []
     if known is None or known.etag != found.etag:
-        try:
-            known = read_manifest(commit.store, commit.layout.manifest)
-        except CorruptSnapshotError:  # written there meanwhile, and replaced as what is no manifest of ours
-            known = None
+        known = commit.published()
     if known is None or foreign(known.manifest, commit.layout) is not None:
         return []
     return [known.sha256, *known.manifest.content.get("replaces", [])][:MOST_REPLACED]

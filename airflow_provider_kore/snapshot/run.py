@@ -17,7 +17,6 @@ from airflow_provider_kore.snapshot.basis import Basis, find_basis
 from airflow_provider_kore.snapshot.chunks import ChunkStore, LocalChunks, StoredChunks, check_temp_space
 from airflow_provider_kore.snapshot.content import describe
 from airflow_provider_kore.snapshot.guards import check_guards
-from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.leftovers import remove_leftovers
 from airflow_provider_kore.snapshot.past import find_past
 from airflow_provider_kore.snapshot.phases import Teller
@@ -28,6 +27,7 @@ from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
 from airflow_provider_kore.snapshot.target import check_target, look
 from airflow_provider_kore.snapshot.walking import Walking
+from airflow_provider_kore.snapshot.work import Work
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.store.capabilities import find_out
 from airflow_provider_kore.store.patient import PatientStore
@@ -69,9 +69,12 @@ def take_snapshot(
 
     Raises RetryableError if the same call may succeed later, FatalError if a person has to change something.
     """
-    steps = snapshot_in_steps(
-        spec, client, store, clock, stop, staging_store=staging_store, on_checkpoint=on_checkpoint, teller=teller
-    )
+    stop = stop or Stop()
+    patient = PatientStore(store, clock, stop)
+    teller = teller or Teller(clock)
+    work = Work(spec=spec, source=client.config.source, store=patient, clock=clock, stop=stop, teller=teller)
+    staged = patient if staging_store is None else patient.beside(staging_store)
+    steps = snapshot_in_steps(work, client, staged, on_checkpoint=on_checkpoint)
     while True:  # a source that is looked at alone has one step
         try:
             next(steps)
@@ -93,33 +96,28 @@ class Shared:
 
 
 def snapshot_in_steps(
-    spec: SnapshotSpec,
+    work: Work,
     client: Reader,
-    store: ObjectStore,
-    clock: Clock,
-    stop: Stop | None = None,
+    staging_store: ObjectStore,
     *,
-    staging_store: ObjectStore | None = None,
     on_checkpoint: Callable[[Checkpoint], None] | None = None,
-    teller: Teller | None = None,
     shared: Shared | None = None,
 ) -> Generator[bool, None, Manifest]:
     """Do what :func:`take_snapshot` does, and stop now and then.
 
+    :param work: its store waits for itself, and so does ``staging_store``.
+
     Yields True where the source has to be looked at together with others. Everything is in a checkpoint then: closed
     there, it leaves to the next try to look. Yields False where others may go first; it ends by an error there.
     """
-    stop, teller = stop or Stop(), teller or Teller(clock)
-    layout = Layout(spec, client.config.source)
+    spec, layout, store, clock, teller = work.spec, work.layout, work.store, work.clock, work.teller
     layout.check_keys()
     check_temp_space()
-    store = PatientStore(store, clock, stop)
-    staging_store = store if staging_store is None else PatientStore(staging_store, clock, stop)
     with teller.phase("looking at what the bucket holds"):
         target = look(store, layout, clock)
     published = check_target(spec, layout, target, store.uri(layout.partition))
     seal = Seal(client.config, layout.list_prefix) if spec.dataset.grows_at_end else None
-    publisher = Publisher(spec=spec, layout=layout, store=store, stop=stop, clock=clock, teller=teller, seal=seal)
+    publisher = Publisher(**work.parts(), seal=seal)
     if published is not None:
         log.log(
             logging.INFO if shared is None else logging.DEBUG,
@@ -127,7 +125,7 @@ def snapshot_in_steps(
             spec.dataset.count(published.rows),
         )
         with teller.phase("cleaning up what this run has left"):
-            _clean_up(spec, client, staging_store, clock, stop, teller=teller)
+            _clean_up(work, client, staging_store)
         publisher.tidy(published, target)
         return published
     own = target.own
@@ -147,37 +145,21 @@ def snapshot_in_steps(
     if own is not None and spec.dataset.forgets:
         spec.source.check_replaced(own.content, spec.source.look(client))
     with teller.phase("cleaning up what earlier runs have left"):
-        remove_leftovers(spec, layout, store, clock, uploads=capabilities.lists_uploads, others=known is None)
+        remove_leftovers(work, uploads=capabilities.lists_uploads, others=known is None)
     shown = ShownCheckpoints(on_checkpoint if spec.durable else None, store.uri(layout.staging))
     progress = ProgressLog(spec.dataset, client, clock, teller) if shared is None else shared.progress(spec.dataset)
-    past = find_past(spec, layout, store, teller)
+    past = find_past(work)
     last = past.good() if past is not None and not spec.dataset.whole else None
     remembered = Learned.of(last.content["walk"]) if last is not None and spec.page_size is None else NOTHING
     table = table_of(spec, past)
-    basis, whole_because = find_basis(
-        spec,
-        layout,
-        last,
-        table,
-        store=store,
-        connection=client.config,
-        target=target,
-        now=clock.time(),
-        stop=stop,
-        teller=teller,
-    )
-    with _staging(
-        spec, client, staging_store, clock, stop, shown=shown, teller=teller, table=table, basis=basis
-    ) as staging:
+    basis, whole_because = find_basis(work, client.config, last, table, target)
+    with _staging(work, client, staging_store, shown=shown, table=table, basis=basis) as staging:
         ended = yield from Walking(
-            spec=spec,
+            **work.parts(),
             client=client,
             staging=staging,
-            clock=clock,
-            stop=stop,
             shown=shown,
             progress=progress,
-            teller=teller,
             table=table,
             breaks=None if shared is None else shared.breaks,
             remembered=remembered,
@@ -186,8 +168,7 @@ def snapshot_in_steps(
         ).read()
         rows, walked = Settled(table.settle(staging.columns), staging.rows), ended.walked
         content = describe(
-            spec,
-            layout,
+            work,
             client,
             staging,
             ended,
@@ -195,7 +176,6 @@ def snapshot_in_steps(
             past_told=past is not None,
             basis=basis,
             remembered=remembered,
-            at=clock.time(),
         )
         if own is not None:
             spec.source.check_replaced(own.content, walked.source_state)
@@ -213,35 +193,32 @@ def snapshot_in_steps(
         spec.dataset.name,
         store.uri(layout.partition),
     )
-    stop.check()
+    work.stop.check()
     return manifest
 
 
 @contextmanager
 def _staging(
-    spec: SnapshotSpec,
+    work: Work,
     client: Reader,
     store: ObjectStore,
-    clock: Clock,
-    stop: Stop,
     *,
     shown: ShownCheckpoints | None = None,
-    teller: Teller,
     table: Table | None = None,
     basis: Basis | None = None,
 ) -> Iterator[Staging]:
-    prefix = Layout(spec, client.config.source).staging
+    spec, prefix = work.spec, work.layout.staging
     chunks: ChunkStore = StoredChunks(store, prefix) if spec.durable else LocalChunks()
     staging = Staging(
         chunks,
-        clock,
+        work.clock,
         spec.policies,
         Seal(client.config, prefix),
         typed_columns=spec.file_format.needs_columns,
         table=table,
         meter=client,
-        stop=stop,
-        teller=teller,
+        stop=work.stop,
+        teller=work.teller,
         try_number=spec.try_number,
         basis=basis,
     )
@@ -270,10 +247,8 @@ def _who_continues(spec: SnapshotSpec, error: BaseException) -> str:
     return "a retry continues there"
 
 
-def _clean_up(
-    spec: SnapshotSpec, client: Reader, store: ObjectStore, clock: Clock, stop: Stop, *, teller: Teller
-) -> None:
-    with _staging(spec, client, store, clock, stop, teller=teller) as staging:
+def _clean_up(work: Work, client: Reader, store: ObjectStore) -> None:
+    with _staging(work, client, store) as staging:
         staging.find(oldest=0.0)
         _remove_staging(staging)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow_provider_kore.formats import FORMATS, MAX_COLUMNS, Table
 from airflow_provider_kore.quoting import quoted
@@ -33,10 +33,14 @@ class Settled:
 
 def table_of(spec: SnapshotSpec, past: Past | None) -> Table:
     """Return the columns that the table has already, by its last snapshot, and those that its author wants."""
-    last = past.last if past is not None else None
-    columns = columns_of(last.manifest) if last is not None else {}
-    if last is not None and not _has_columns(last.manifest):  # it only names fields: those that are left out need none
+    stand = (each.manifest for each in past or ())
+    last = next(stand, None)
+    columns = columns_of(last) if last is not None else {}
+    if last is not None and not _has(last, "columns"):  # it only names fields: those that are left out need none
         columns = {name: None for name in columns if not spec.policies.leaves_out(name)}
+    if last is not None and spec.file_format.has_types and not _has(last, "types"):  # one before may have had some
+        types = next((columns_of(each) for each in stand if _has(each, "types")), {})
+        columns = {name: types.get(name) for name in columns}
     return Table(
         columns=columns,
         fixed=dict(spec.columns),
@@ -53,15 +57,16 @@ def columns_of(manifest: Manifest) -> dict[str, str | None]:
     """
     schema = manifest.content.get("schema")
     columns = schema["columns"] if schema else manifest.files[0].get("columns") or []
-    name = manifest.content.get("file_format")
-    typed = name is not None and FORMATS[name].has_types
+    typed = _has(manifest, "types")
     found = {str(each.get("field", each["name"])): each.get("type") if typed else None for each in columns}
     return found if len(found) == len(columns) <= MAX_COLUMNS else {}
 
 
-def _has_columns(manifest: Manifest) -> bool:
+def _has(manifest: Manifest, what: Literal["columns", "types"]) -> bool:
     name = manifest.content.get("file_format")
-    return name is not None and FORMATS[name].needs_columns
+    if name is None:
+        return False
+    return FORMATS[name].has_types if what == "types" else FORMATS[name].needs_columns
 
 
 def describe_schema(

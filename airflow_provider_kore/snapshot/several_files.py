@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kore.exceptions import ContentionError, KoreError, RequestRefusedError
 from airflow_provider_kore.formats import parts
 from airflow_provider_kore.snapshot.commit import TURNS, Commit, Rows
-from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
 from airflow_provider_kore.snapshot.rivals import Writer
 from airflow_provider_kore.snapshot.target import foreign
 from airflow_provider_kore.store.store import AccessRefused, UploadGone
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import BinaryIO
 
+    from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.store.store import StoredObject
     from airflow_provider_kore.store.upload import Uploaded
@@ -70,7 +70,7 @@ class SeveralFiles:
     def check(self, target: Target, found: StoredObject | None) -> None:
         """Give way to the manifest of a newer snapshot."""
         commit = self._commit
-        published = read_manifest(commit.store, commit.layout.manifest) if found is not None else None
+        published = commit.published() if found is not None else None
         if published is None:
             return
         known = target.manifest.etag if target.manifest else None

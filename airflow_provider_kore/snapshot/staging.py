@@ -21,11 +21,12 @@ from airflow_provider_kore.exceptions import (
     CorruptSnapshotError,
     DriftError,
     KoreError,
+    StoppedError,
     SupersededError,
 )
 from airflow_provider_kore.formats import Table
 from airflow_provider_kore.quoting import count
-from airflow_provider_kore.snapshot.checkpoints import Checkpoints, Chunk, Head, Note, furthest
+from airflow_provider_kore.snapshot.checkpoints import Checkpoints, Chunk, Head, Note
 from airflow_provider_kore.snapshot.chunks import STORE_FAILS
 from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.intake import Intake
@@ -152,6 +153,8 @@ class Staging:
             elif error is not None and not isinstance(error, DriftError):
                 self._ended = type(error).__name__
                 cuts = self._cuts
+                with suppress(StoppedError):  # it waited for the store, and is written once more
+                    self._settle()
                 self.checkpoint()
                 self.kept_until = self.stored_until
                 if self._chain and self._cuts == cuts and not isinstance(error, (*STORE_FAILS, GeneratorExit)):
@@ -189,23 +192,19 @@ class Staging:
 
         :param oldest: seconds since the epoch; a walk that started before is no beginning of this one.
         """
-        walks: dict[str, list[Chunk]] = {}
-        for chunk in self._checkpoints:
-            walks.setdefault(chunk.walk, []).append(chunk)
-        longest: list[Chunk] = []
-        for chunks in walks.values():
-            chain = self._usable(furthest(chunks, {_on(None), _on(self._basis)}), oldest)
-            self._stale += [chunk.name for chunk in chunks]
-            longest = max(longest, chain, key=lambda each: each[-1].end if each else 0)
+        there = list(self._checkpoints)
+        youngest = self._clock.time() + TOLERATED_FUTURE
+        longest = self._checkpoints.longest(there, {_on(None), _on(self._basis)}, oldest=oldest, youngest=youngest)
+        # Of the same walk, what lies beside the chain is an orphan's; it is cleaned up with the rest at the end.
+        self._stale += [chunk.name for chunk in there if chunk not in longest]
         if not longest:
             return None
-        kept = {chunk.name for chunk in longest}
-        # Of the same walk, what lies beside the chain is an orphan's; it is cleaned up with the rest at the end.
-        self._stale = [name for name in self._stale if name not in kept]
         self._chain = longest
         self.on_basis = longest[0].start > 0
         head = self._checkpoints.head(longest[-1])
-        self._take(head)
+        self._state, self.fields = head.state, head.fields
+        self._unbilled = self._meter.spent - head.note.spent
+        self.columns = self._intake.columns_again(head.columns, self.rows())
         return head
 
     def ids(self) -> Iterator[str]:
@@ -360,24 +359,6 @@ class Staging:
         if self._chain or self._stale:
             self._stale = [chunk.name for chunk in self._checkpoints if chunk not in self._chain]
         self.discard()
-
-    def _usable(self, chain: list[Chunk], oldest: float) -> list[Chunk]:
-        """Return the chain up to its newest chunk that is whole; an empty one if the walk is too old."""
-        youngest = self._clock.time() + TOLERATED_FUTURE
-        while chain:
-            try:
-                state = self._checkpoints.head(chain[-1]).state
-            except CheckpointLostError as err:
-                log.warning("%s It is passed over.", err)
-                chain = chain[:-1]
-                continue
-            return chain if oldest <= state.started <= youngest else []
-        return []
-
-    def _take(self, head: Head) -> None:
-        self._state, self.columns, self.fields = head.state, head.columns, head.fields
-        self._unbilled = self._meter.spent - head.note.spent
-        self.columns = self._intake.columns_again(head.columns, self.rows())
 
 
 def _on(basis: Basis | None) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from airflow_provider_kore.exceptions import (
     PaginationError,
     TempSpaceError,
 )
+from airflow_provider_kore.snapshot.work import Work
 from airflow_provider_kore.walk.page_size import NOTHING, Learned
 from airflow_provider_kore.walk.source import LookLater
 from airflow_provider_kore.walk.walk import Walk
@@ -23,14 +24,10 @@ from airflow_provider_kore.walk.walk import Walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.formats import Table
     from airflow_provider_kore.snapshot.basis import Basis
-    from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.snapshot.progress import Progress, ShownCheckpoints
-    from airflow_provider_kore.snapshot.spec import SnapshotSpec
     from airflow_provider_kore.snapshot.staging import Staging
-    from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.walk.proof import Walked
     from airflow_provider_kore.walk.reader import Reader
 
@@ -52,7 +49,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Walking:
+class Walking(Work):
     """Reads one list into staging.
 
     :param breaks: whether to stop after a page, for others that wait; None: there are no others.
@@ -62,14 +59,10 @@ class Walking:
     :param whole_because: why all of the list has to be read; None: it need not be, if there is a basis.
     """
 
-    spec: SnapshotSpec
     client: Reader
     staging: Staging
-    clock: Clock
-    stop: Stop
     shown: ShownCheckpoints
     progress: Progress
-    teller: Teller
     table: Table
     breaks: Callable[[], bool] | None = None
     remembered: Learned = NOTHING
@@ -117,7 +110,9 @@ class Walking:
             with staging.aside():
                 yield True
         if staging.on_basis and self.basis is not None:
-            self.basis.check_fit(self.table.settle(staging.columns))
+            misfit = self.basis.misfit(self.table.settle(staging.columns))
+            if misfit is not None:
+                return (yield from self._walk(resumable=False, whole_because=misfit))
         elif resumed and self.basis is not None:
             whole_because = whole_because or "an earlier try of this run had begun to walk all of it"
         return walk.verdict(), whole_because

@@ -88,6 +88,11 @@ class Capabilities:
         """Whether conditions are sent with writes."""
         return self.conditions is None or self.conditions.usable
 
+    @property
+    def fenced(self) -> bool:
+        """Whether each condition is known to be honoured."""
+        return self.conditions is not None and self.conditions.usable and not self.conditions.ignored
+
     def __str__(self) -> str:
         """Return it in one line."""
         conditions = self.conditions

@@ -11,6 +11,7 @@ import io
 import logging
 import random
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
 
 from airflow_provider_kore.exceptions import KoreError, StoreUnavailableError
@@ -47,6 +48,15 @@ READ_AHEAD: Final = 4 << 20
 """Bytes of an object that are fetched, again if need be, before its reader gets any: checkpoints are smaller."""
 
 
+@dataclass(slots=True)
+class _Outage:
+    """What the stores around one bucket know of how it answers."""
+
+    answered: bool = False
+    given_up: bool = False
+    """Waited for as long as that may be, and no answer since: then a call is sent once."""
+
+
 class PatientStore:
     """An :class:`~airflow_provider_kore.store.store.ObjectStore` around another one.
 
@@ -58,7 +68,13 @@ class PatientStore:
         self._store = store
         self._clock = clock
         self._stop = stop
-        self._answered = False
+        self._outage = _Outage()
+
+    def beside(self, store: ObjectStore) -> PatientStore:
+        """Return one around the same bucket with other settings: what has been waited for is not waited for again."""
+        other = PatientStore(store, self._clock, self._stop)
+        other._outage = self._outage
+        return other
 
     @property
     def bucket(self) -> str:
@@ -198,14 +214,15 @@ class PatientStore:
             else:
                 if failures:
                     log.info("S3 answers again after %.0f s.", self._clock.monotonic() - begun)
-                self._answered = True
+                self._outage.answered, self._outage.given_up = True, False
                 return result
 
     def _wait(self, error: StoreUnavailableError, failures: int, so_far: float) -> None:
-        longest = LONGEST_OUTAGE if self._answered else LONGEST_FIRST_OUTAGE
+        longest = LONGEST_OUTAGE if self._outage.answered else LONGEST_FIRST_OUTAGE
         backoff = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 10))
         delay = max(random.uniform(backoff / 2, backoff), error.retry_after or 0.0)  # noqa: S311 - jitter, no secret
-        if self._stop.requested or so_far + delay > longest:
+        self._outage.given_up = self._outage.given_up or so_far + delay > longest
+        if self._stop.requested or self._outage.given_up:
             raise error
         log.warning(
             "Waiting for S3, for %.0f s of at most %.0f so far: %s Trying again in %.1f s; nothing that was read is "

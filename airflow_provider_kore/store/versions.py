@@ -87,7 +87,7 @@ class PatientVersionedStore(PatientStore):
 
     def like(self, traits: Traits) -> ObjectStore:
         """Wait for its answers, too."""
-        return PatientStore(self._versioned.like(traits), self._clock, self._stop)
+        return self.beside(self._versioned.like(traits))
 
     def keeps_versions(self) -> bool | None:
         """Ask."""

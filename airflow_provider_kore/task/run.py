@@ -118,9 +118,9 @@ class LandingOperator(Declared, AssetOperator, ABC):
         from airflow_provider_kore.exceptions import PausedError
         from airflow_provider_kore.stop import Stop
 
-        push_links(self, context["ti"], {})  # none, until they are known
         self._stop = stop = Stop()
         try:
+            push_links(self, context["ti"], {})  # none, until they are known
             with task_errors(self.doing):
                 self._refuse_templates()
                 try:

@@ -348,11 +348,6 @@ class SnapshotToS3Operator(LandingOperator, ABC):
         conn_id = self._checked("hash_conn_id")
         if not policies.needs_key or conn_id is None:
             return policies.with_key(None, None)
-        from airflow_provider_kore.hooks.airflow_versions import mask_secret
-        from airflow_provider_kore.hooks.connections import find_connection
+        from airflow_provider_kore.hooks.connections import hash_key
 
-        connection = find_connection(conn_id)
-        key = connection.password or ""
-        if key:
-            mask_secret(key)
-        return policies.with_key(key.encode(), connection.login or conn_id)
+        return policies.with_key(*hash_key(conn_id))

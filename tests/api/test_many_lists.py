@@ -28,6 +28,7 @@ from airflow_provider_kore.exceptions import (
     ListsRefusedError,
     ParameterError,
     ShrunkError,
+    StoreUnavailableError,
     SupersededError,
 )
 from airflow_provider_kore.snapshot import many
@@ -36,6 +37,7 @@ from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.run import take_snapshot
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 from airflow_provider_kore.stop import Stop
+from airflow_provider_kore.store.patient import LONGEST_DELAY, LONGEST_OUTAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -509,6 +511,24 @@ def test_what_every_list_would_fail_of_ends_the_task_at_once(task: Task) -> None
     assert task.asked["contacts"] < 10
 
 
+def test_an_outage_of_the_store_is_waited_for_as_long_as_where_there_is_one_list(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(task, 3)
+    put = task.store.put
+
+    def fail(key: str, *args: Any, **kwargs: Any) -> Any:
+        if key.startswith(f"{TABLE}contact_list_id=cl-0001") and "contacts" in key:
+            raise StoreUnavailableError("down")
+        return put(key, *args, **kwargs)
+
+    monkeypatch.setattr(task.store, "put", fail)
+    with pytest.raises(StoreUnavailableError):
+        task.take()
+    assert task.stands == {"cl-0000"}
+    assert LONGEST_OUTAGE - LONGEST_DELAY <= sum(task.clock.slept) <= LONGEST_OUTAGE + 60
+
+
 def test_a_server_that_fails_whichever_list_it_is_asked_for_is_not_asked_for_all(task: Task) -> None:
     add(task, 50)
     with (
@@ -549,8 +569,9 @@ def test_a_try_that_dies_anywhere_is_continued_and_reads_little_again(task: Task
 
 
 def test_lists_that_waited_for_their_look_when_a_try_died_cost_the_next_one_nothing_but_that_look(task: Task) -> None:
-    names = add(task, 6, contacts=70)
-    task.happenings = {15: die}  # the look at the end: all lists have been read
+    names = [*add(task, 6, contacts=70), "cl-empty"]
+    task.kore.add_list("cl-empty", contacts=0)
+    task.happenings = {16: die}  # the look at the end: all lists have been read
     with pytest.raises(Died):
         task.take()
     assert task.stands == set()

@@ -150,6 +150,7 @@ def test_what_lands_is_to_the_byte_what_a_walk_over_all_of_the_list_lands(form: 
         "12345678901234567890",
         '"\\u20ac \\ud83d\\ude00"',
         "1.10",
+        "-0.0",
         "true",
         '""',
     ]
@@ -354,6 +355,17 @@ def test_a_snapshot_that_was_made_otherwise_is_not_built_on(name: str) -> None:
     days = Days()
     days.land()
     check_walked(days.land(**changes), because)
+
+
+def test_new_contacts_that_make_another_table_are_read_once_before_all_of_the_list_is() -> None:
+    days = Days(file_format="parquet", on_schema_change="text")
+    extend(days.vendor, ["17"])
+    days.land()
+    days.vendor.append(2)
+    extend(days.vendor, ['"n/a"'])
+    second = days.land()
+    check_walked(second, "the column 'custom 0' was int64 and would be string")
+    assert second.asked.count(CONTACTS) == 2, "by each of the two walks"
 
 
 def test_compression_and_splitting_may_differ() -> None:

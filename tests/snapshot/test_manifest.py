@@ -317,6 +317,22 @@ def test_the_last_good_snapshot_is_never_a_foreign_or_damaged_one() -> None:
     assert found.snapshot_id == "good"
 
 
+@pytest.mark.parametrize("dates", [range(1, 3), range(1, 25), range(20, 25)], ids=str)
+def test_what_an_erasure_has_written_since_is_as_old_as_its_snapshot(dates: range) -> None:
+    """However many it were, and be it that the contacts were in the oldest alone."""
+    store = MemoryStore()
+    for day in range(1, 26):
+        walk = {"started_at": f"2026-01-01T00:00:{day - 1:02d}.000Z"}
+        put(store, f"2026-01-{day:02d}", snapshot_id=f"{day:02d}", walk=walk)
+    for day in dates:
+        walk = {"started_at": f"2026-01-01T00:00:{day - 1:02d}.000Z"}
+        put(store, f"2026-01-{day:02d}", snapshot_id=f"{day:02d}", walk=walk, erasures=[{"rows": 1}])
+    found = [each.manifest.snapshot_id for each in Past(store, TABLE, SOURCE)]
+    assert found[:2] == ["25", "24"]
+    assert len(found) <= 2 * LOOKED_AT
+    assert sorted(set(found)) == sorted(found)
+
+
 def test_no_more_than_ten_manifests_are_read_in_search_of_a_good_one() -> None:
     store = MemoryStore()
     put(store, "2026-01-01")
@@ -324,4 +340,4 @@ def test_no_more_than_ten_manifests_are_read_in_search_of_a_good_one() -> None:
         put(store, f"2026-01-{day:02d}", b"{}")
     before = len([each for each in store.effects if each.name == "get"])
     assert Past(store, TABLE, SOURCE).good() is None
-    assert len([each for each in store.effects if each.name == "get"]) - before <= LOOKED_AT
+    assert len([each for each in store.effects if each.name == "get"]) - before <= LOOKED_AT, "dates are as new"

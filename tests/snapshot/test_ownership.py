@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from model_vendor import LIST_ID, append
 from model_world import CONFIG, OTHER_RUN, RUN, World
 
-from airflow_provider_kore.exceptions import CorruptSnapshotError, OversizedError, ParameterError, SnapshotExistsError
+from airflow_provider_kore.exceptions import (
+    CorruptSnapshotError,
+    OversizedError,
+    ParameterError,
+    SnapshotExistsError,
+    SupersededError,
+)
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.layout import Layout
 
@@ -286,3 +292,38 @@ def test_an_endless_list_ends_with_both_numbers() -> None:
     world = World(contacts=10, events={at: [append(10)] for at in range(2, 500)}, parameters={"max_rows": 100})
     with pytest.raises(OversizedError):
         world.process().run()
+
+
+@pytest.mark.parametrize("form", [{}, {"rows_per_file": 5}], ids=str)
+def test_what_is_put_in_the_place_of_the_manifest_meanwhile_costs_nothing_that_was_read(form: dict[str, Any]) -> None:
+    world = unwatched(World(contacts=40, parameters=form))
+
+    def litter(process: Any, number: int) -> None:
+        if process.asked and world.layout.manifest not in world.bucket.bodies():
+            world.bucket.put(world.layout.manifest, b"garbage", content_type="x/y")
+
+    process = world.process(on_effect=litter)
+    process.run()
+    world.hold(process)
+
+
+@pytest.mark.parametrize("conditions", ["honoured", "refused", "ignored"])
+@pytest.mark.parametrize("form", [{}, {"rows_per_file": 5}], ids=str)
+def test_a_walk_that_began_earlier_never_replaces_a_later_one_that_landed_while_it_went_on(
+    conditions: str, form: dict[str, Any]
+) -> None:
+    """Where nothing fences off two writers of one moment, the hours of a walk are no such moment."""
+    ignored = ["put_create", "put_swap", "complete_create", "complete_swap"] if conditions == "ignored" else []
+    honours = {"honoured": True, "refused": False, "ignored": None}[conditions]
+    world = World(contacts=40, honours_conditions=honours, ignored=frozenset(ignored), parameters=form)
+    others: list[Any] = []
+
+    def land_another(process: Any, number: int) -> None:  # noqa: ARG001
+        if len(process.asked) > 4 and not others:
+            world.clock.now += 60
+            others.append(world.process(run=OTHER_RUN, try_number=1))
+            others[0].run()
+
+    with pytest.raises(SupersededError):
+        world.process(on_effect=land_another).run()
+    world.hold(others[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import threading
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -96,9 +97,28 @@ def test_an_outage_that_lasts_is_an_error_and_the_next_try_continues() -> None:
     begun = here.clock.now
     with pytest.raises(StoreUnavailableError, match="ConnectTimeoutError"):
         process.run()
-    assert patient.LONGEST_OUTAGE / 2 < here.clock.now - begun < 4 * patient.LONGEST_OUTAGE
+    assert patient.LONGEST_OUTAGE / 2 < here.clock.now - begun < 1.2 * patient.LONGEST_OUTAGE, "waited for once"
     here.clock.now += 5_000
     here.hold(here.finish())
+
+
+def test_what_was_waited_for_in_vain_is_not_waited_for_again_before_there_was_an_answer() -> None:
+    clock, down = FakeClock(), [True]
+
+    class Down(MemoryStore):
+        def head(self, key: str) -> Any:
+            if down[0]:
+                raise StoreUnavailableError("HeadObject: no answer from S3.")
+            return super().head(key)
+
+    store = PatientStore(Down(), clock, Stop())
+    waited = []
+    for each, gone in ((store, True), (store, True), (store.beside(Down()), True), (store, False), (store, True)):
+        down[0], begun = gone, clock.now
+        with suppress(StoreUnavailableError):
+            each.head("k")
+        waited.append(round(clock.now - begun, -2))
+    assert waited == [100, 0, 0, 0, 600]
 
 
 @pytest.mark.parametrize("number", range(1, 40, 3))

@@ -141,6 +141,45 @@ def test_a_value_that_does_not_fit_ends_the_run_at_its_page_and_before_anything_
     world.hold_privacy()
 
 
+def test_what_once_is_text_stays_text_whatever_its_author_has_declared() -> None:
+    declared = [{"name": "score", "type": "double"}]
+    world = World(contacts=8, parameters={**PARQUET, "columns": declared, "on_schema_change": "text"})
+    found = []
+    for day, value in enumerate(("1", '"n/a"', "1.5")):
+        fill(world, f'"score": {value}')
+        found.append(types(land(world, day))["score"])
+    assert found == ["double", "string", "string"]
+    assert types(land(world, 3, on_schema_change="widen"))["score"] == "double", "unless text is not wanted any more"
+
+
+@pytest.mark.parametrize(
+    "prefix", ["schema=v1/kore", "run=1", "stream_id=crm/a", "compression=none", "contacts=3/a", "consistent=yes"]
+)
+def test_a_prefix_may_have_the_form_of_partition_keys(prefix: str) -> None:
+    world = World(contacts=8, parameters={**PARQUET, "s3_prefix": prefix})
+    fill(world, '"n": 1')
+    land(world, 0, generation="g")
+    process = world.process(snapshot_date=DAYS[0], generation="g")
+    process.run()
+    assert process.asked == [], "it knows its own"
+    fill(world)
+    assert types(land(world, 1))["n"] == "int64"
+
+
+@pytest.mark.parametrize("without_schema", [True, False])
+def test_a_type_that_there_is_not_makes_no_column_of_it(without_schema: bool) -> None:
+    world = World(contacts=8, parameters=PARQUET)
+    fill(world, '"n": 1')
+    land(world, 1)
+    key = f"{world.layout.list_prefix}snapshot_date={DAYS[1]}/_manifest.json"
+    edited = world.bucket.bodies(key)[key].replace(b'"int64"', b'"decimal(3)"')
+    old = json.loads(edited)
+    if without_schema:
+        del old["schema"]
+    world.bucket.put(key, json.dumps(old).encode(), content_type="x/y")
+    assert types(land(world, 2))["n"] == "int64"
+
+
 def test_what_was_read_before_is_continued_with_text_and_it_stays_text() -> None:
     world = World(contacts=40, parameters=PARQUET)
     fill(world, '"score": 1')
@@ -250,6 +289,8 @@ def test_a_table_that_changes_its_format_keeps_names_and_order_and_types_from_wh
     assert columns(third) == columns(second)
     assert set(types(third).values()) == {None}
     assert columns(land(world, 4, file_format="csv")) == columns(second)
+    fill(world, '"a": null')
+    assert types(land(world, 5, file_format="parquet"))["a"] == "int64", "as in the parquet files of before"
 
 
 def test_fields_of_a_table_without_columns_get_none_where_they_are_left_out_now() -> None:

@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 from model_world import CONFIG, FakeClock
 
-from airflow_provider_kore.exceptions import DriftError, StoreUnavailableError
+from airflow_provider_kore.exceptions import DriftError, StoppedError, StoreUnavailableError
 from airflow_provider_kore.snapshot import checkpoints, staging
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.seal import Seal
@@ -177,6 +177,22 @@ def test_what_could_not_be_written_is_written_with_the_next_chunk(walker: Walker
     again = Walker(chunks)
     assert again.staging.find(oldest=0.0) is not None
     assert ids(again.staging) == [f"cc-{n}" for n in range(walker.staging.next_offset)]
+
+
+def test_a_chunk_that_waits_for_the_store_when_the_task_is_stopped_is_sent_once_more(
+    walker: Walker, chunks: HeldChunks
+) -> None:
+    """The wait ends with StoppedError, on the writer's thread; by then the store may take it."""
+    chunks.errors.append(StoppedError("told to stop"))
+    chunks.go.release()
+    chunks.go.release()
+    walker.pages(CHUNK // PAGE)
+    with pytest.raises(StoppedError), walker.staging:
+        raise StoppedError("told to stop")
+    assert walker.staging.kept_until == CHUNK
+    again = Walker(chunks)
+    assert again.staging.find(oldest=0.0) is not None
+    assert ids(again.staging) == [f"cc-{n}" for n in range(CHUNK)]
 
 
 def test_a_chunk_that_is_written_is_kept_when_the_walk_ends_badly(walker: Walker, chunks: HeldChunks) -> None:
