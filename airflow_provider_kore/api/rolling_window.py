@@ -92,9 +92,10 @@ class RollingWindow:
         """Put the places into the order in which they come free."""
         self._answers = deque(sorted(self._answers))
 
-    def remember(self, answered: float) -> None:
-        """Take in a request of another process, older than all that are known."""
-        self._answers.appendleft(answered)
+    def remember(self, free: Iterable[float], now: float) -> None:
+        """Take in places that others' requests have, or an earlier process's, each until an instant."""
+        self._answers.extend(at - self.seconds for at in free if at > now)
+        self.sort()
 
     def answers(self, now: float) -> list[float]:
         """Return when the requests in the window were answered."""
@@ -105,8 +106,7 @@ class RollingWindow:
         """Take over places, each of them free from an instant on."""
         times = list(free)
         self.places += len(times)
-        self._answers.extend(at - self.seconds for at in times if at > now)
-        self.sort()
+        self.remember(times, now)
 
     def cede(self, number: int, now: float) -> list[float]:
         """Give up so many places, or all that no request under way has.

@@ -24,7 +24,7 @@ from airflow_provider_kore.api.allowance import JITTER, Allowance
 from airflow_provider_kore.api.ledger import LONGEST_PAUSE, Holder, Ledger, LedgerError, Terms, local, parse
 from airflow_provider_kore.exceptions import KoreError, RetryableError, StoreUnavailableError
 from airflow_provider_kore.store.store import ConditionFailed, ConditionUnsupported
-from airflow_provider_kore.unexpected import guarded
+from airflow_provider_kore.unexpected import guarded, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -214,8 +214,11 @@ class SharedAllowance(Allowance):
         for window in self._windows:
             window.places = 0
         if self._threaded:
-            self._thread = threading.Thread(target=self._run, name="kore-ledger", daemon=True)
-            self._thread.start()
+            try:
+                self._thread = start_thread("kore-ledger", self._run)
+            except KoreError as err:
+                self._problem = (f"The ledger {self._object.uri} can't be used: {err}", "")
+                self._go_alone(now, for_good=True)
 
     def _run(self) -> None:
         try:
@@ -258,7 +261,6 @@ class SharedAllowance(Allowance):
             with suppress(LedgerError, KoreError, ConditionUnsupported):
                 self._exchange(leaving=True)
         with self._lock:
-            self._draft = None
             if not (self._state is _State.ALONE and self._for_good):
                 self._state = _State.NEW
 
@@ -347,8 +349,10 @@ class SharedAllowance(Allowance):
         draft, self._draft = self._draft, None
         if draft is None:
             return
-        mine = ledger.holders.get(self._name)
-        if mine is not None and mine.turn == draft.turn:
+        mine, written = ledger.holders.get(self._name), draft.ledger.holders.get(self._name)
+        if mine is None and written is None:  # it had left
+            self._keep_in_mind(draft)
+        elif mine is not None and mine.turn == draft.turn:
             self._apply(draft)
         elif (ledger.name, ledger.epoch) == (draft.ledger.name, draft.ledger.epoch):
             for window in self._windows:
@@ -481,13 +485,21 @@ class SharedAllowance(Allowance):
             self._go_alone(now, for_good=not passes)
 
     def _go_alone(self, now: float, *, for_good: bool = False) -> None:
-        """Go on as without a ledger, from this client's share on if others were there; say so once."""
-        others = self._known is not None and len(self._known.holders) > 1
+        """Go on as without a ledger, with this client's share if others were there; say so once."""
+        known = self._known
+        number = 1 if known is None else len(known.holders.keys() | {self._name})
+        has_places = self._state is _State.SHARING and number > 1
         self._state, self._for_good, self._hungry = _State.ALONE, for_good, False
-        self._remember(self._memory)
+        if known is None:  # else those are among what it knows
+            self._remember(self._memory)
         for window in self._windows:
-            window.sort()
-            window.share_with_others(window.places if others else window.limit, now)
+            if has_places and not self._is_long(window):
+                window.share_with_others(window.places, now)
+                continue
+            # The places of a long window are in a hand only while they are used; and one that had left has none.
+            spent = [] if known is None else sorted(known.spent.get(window.name, {}).items())
+            window.remember(local(spent, self._object.time.surely_after)[::number], now)
+            window.share_with_others(window.limit // number, now)
         problem, advice = self._problem
         if self._object.uri not in _warned:
             _warned.add(self._object.uri)

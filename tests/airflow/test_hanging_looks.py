@@ -330,3 +330,24 @@ def test_a_manifest_whose_texts_cannot_be_shown_is_refused(bench: Bench, field: 
         told = str(err)
     assert str(value) not in told
     assert told.isprintable()
+
+
+def test_where_no_thread_is_left_a_look_has_failed_and_its_place_is_free_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.kore.add_campaign("cd-1", status="Completed")
+    really, refused = threading.Thread.start, 0
+
+    def start(thread: threading.Thread) -> None:
+        nonlocal refused
+        if thread.name.startswith("kore-look") and refused <= threads.MOST_HANGING:
+            refused += 1
+            raise RuntimeError("can't start new thread")
+        really(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(poll, "LONGEST_BACKOFF", 0.01)
+    told = asyncio.run(event(trigger(max_failures=20)))
+    assert told["outcome"] == "found"
+    assert refused > threads.MOST_HANGING
+    assert not threads.hanging(("kore_default",))
