@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints
-from airflow_provider_kore.api.answers import as_count, parse_object
-from airflow_provider_kore.api.client import CampaignClient, catalogue_of
+from airflow_provider_kore.api.answers import as_count, catalogue_of, parse_object
+from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.retry import NO_RETRIES
 from airflow_provider_kore.clock import Clock, SystemClock
 from airflow_provider_kore.exceptions import (
