@@ -169,7 +169,7 @@ class World:
             ledger=Object(Store(self.bucket, clock), clock), terms=self.terms, threaded=False, **more,
         )  # fmt: skip
         allowance._uniform = self.random.uniform
-        allowance._name = f"{self.random.getrandbits(64):016x}"
+        allowance._member.name = f"{self.random.getrandbits(64):016x}"
         client = Client(allowance, requests, self.latency * self.random.uniform(0.5, 1.5))
         self.clients.append(client)
         at = start + self.random.random() * 0.2

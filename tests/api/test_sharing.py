@@ -273,6 +273,13 @@ def test_a_window_of_an_hour_goes_on_where_the_ledger_is_gone() -> None:
     go(world, 300, *clients, most=1)
     world.bucket.down = True
     assert go(world, 600, clients[0], most=1) >= 400
+    world.bucket.down = False
+    go(world, 60, *clients, most=0)
+    for client in clients:
+        known = client._member.known
+        assert known is not None
+        counted = sum(known.spent["hourly"].values()) + known.held("hourly")
+        assert len(world.counted) - 10 <= counted <= len(world.counted) + 60  # each once, and what is in a hand
 
 
 def test_what_an_earlier_process_spent_counts_once_however_often_the_ledger_is_lost() -> None:
