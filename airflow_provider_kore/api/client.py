@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.calls import PagedCall, Way
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
-    from airflow_provider_kore.api.membership import SharedObject
     from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.store.shared import SharedObject
     from airflow_provider_kore.walk.cost import Spent
     from airflow_provider_kore.walk.page import Page, PageAnswer
     from airflow_provider_kore.walk.pagination import OffsetPagination

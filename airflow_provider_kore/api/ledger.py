@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -141,16 +141,6 @@ class Ledger:
     holders: dict[str, Holder] = field(default_factory=dict)
     heirs: list[str] = field(default_factory=list)
     """Names of the deleted ones whose places are in here."""
-
-    def copy(self) -> Ledger:
-        """Return one that can be changed alone."""
-        return replace(
-            self,
-            seconds=dict(self.seconds),
-            spent={name: dict(spent) for name, spent in self.spent.items()},
-            holders=dict(self.holders),
-            heirs=list(self.heirs),
-        )
 
     def know(self, window: str, seconds: float) -> None:
         """Note a window's length."""

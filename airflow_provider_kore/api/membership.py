@@ -12,7 +12,7 @@ import uuid
 from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from airflow_provider_kore.api.allowance import JITTER
 from airflow_provider_kore.api.ledger import Holder, Ledger, LedgerError, Terms, local, parse
@@ -22,27 +22,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.api.ledger import Places
     from airflow_provider_kore.api.rolling_window import RollingWindow
-    from airflow_provider_kore.store.shared import ServerTime, Version
+    from airflow_provider_kore.store.shared import SharedObject, Version
 
 log = logging.getLogger(__name__)
-
-
-class SharedObject(Protocol):
-    """Where the ledger is kept: :class:`~airflow_provider_kore.store.shared.SharedObject`."""
-
-    @property
-    def uri(self) -> str:
-        """For messages."""
-
-    @property
-    def time(self) -> ServerTime:
-        """The clock of the store."""
-
-    def read(self) -> Version | None:
-        """Return what is there. Raises KoreError."""
-
-    def write(self, body: bytes, etag: str | None) -> None:
-        """Replace the version of this ETag; None: create it. Raises ConditionFailed, KoreError."""
 
 
 class State(Enum):

@@ -25,10 +25,10 @@ from airflow_provider_kore.unexpected import guarded, start_thread
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from airflow_provider_kore.api.membership import Draft, SharedObject
+    from airflow_provider_kore.api.membership import Draft
     from airflow_provider_kore.api.rolling_window import RollingWindow
     from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.store.shared import Version
+    from airflow_provider_kore.store.shared import SharedObject, Version
     from airflow_provider_kore.walk.cost import Usage
 
 log = logging.getLogger(__name__)

@@ -95,12 +95,6 @@ class OneThread(Executor):
                     del counter[self._lane]
 
 
-def hanging(lane: Hashable) -> int:
-    """Return how many threads of a lane hang."""
-    with _lock:
-        return _hanging[lane]
-
-
 async def bounded(lane: Hashable, what: str, seconds: float, work: Callable[[OneThread], Awaitable[T]]) -> T:
     """Await what may run in a thread, but not for longer than its bound, whatever the thread does.
 

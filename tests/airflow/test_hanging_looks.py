@@ -128,10 +128,10 @@ def test_threads_that_hang_do_not_add_up_and_come_back(bench: Bench, silent: Any
         with pytest.raises(UnreachableError, match="8 earlier ones over the same connection still hang"):
             asyncio.run(look(0.01))
     assert threading.active_count() <= before
-    assert threads.hanging(lane) == threads.MOST_HANGING
+    assert threads._hanging[lane] == threads.MOST_HANGING
     ends.set()
     deadline = time.monotonic() + GUARD
-    while threads.hanging(lane) and time.monotonic() < deadline:
+    while threads._hanging[lane] and time.monotonic() < deadline:
         time.sleep(0.01)
     asyncio.run(look(GUARD))
 
@@ -350,4 +350,4 @@ def test_where_no_thread_is_left_a_look_has_failed_and_its_place_is_free_again(
     told = asyncio.run(event(trigger(max_failures=20)))
     assert told["outcome"] == "found"
     assert refused > threads.MOST_HANGING
-    assert not threads.hanging(("kore_default",))
+    assert not threads._hanging[("kore_default",)]
