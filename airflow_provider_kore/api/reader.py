@@ -170,10 +170,10 @@ class PageReader:
         for request in planned[:depth]:
             if request in ahead:
                 continue
+            page = call.page(self._config, request, self._ways.best(call.endpoint))
             wait = self._sender.allowance.book()
             if wait > 0:
                 return wait
-            page = call.page(self._config, request, self._ways.best(call.endpoint))
             ahead.start(request, self._sender.prepare(page, self._most_ahead))
         return None
 
