@@ -50,50 +50,6 @@ Every argument reaches ``Exception.__init__``, so that each error survives pickl
 
 from __future__ import annotations
 
-__all__ = [
-    "BucketNotFoundError",
-    "CatalogUnavailableError",
-    "CheckpointLostError",
-    "ConfigError",
-    "ConnectionNotFoundError",
-    "ContentionError",
-    "ContractError",
-    "CorruptSnapshotError",
-    "CredentialsError",
-    "DeadlineError",
-    "DriftError",
-    "ErasureIncompleteError",
-    "FatalError",
-    "IncomparableError",
-    "KoreError",
-    "ListsFailedError",
-    "ListsRefusedError",
-    "MalformedResponseError",
-    "NotFoundError",
-    "NothingToCompareError",
-    "OversizedError",
-    "PaginationError",
-    "ParameterError",
-    "PausedError",
-    "RateLimitedError",
-    "RequestRefusedError",
-    "RetryableError",
-    "SchemaChangedError",
-    "ScopeError",
-    "ServerError",
-    "ShrunkError",
-    "SnapshotExistsError",
-    "StoppedError",
-    "StorePermissionError",
-    "StoreUnavailableError",
-    "SupersededError",
-    "TableMismatchError",
-    "TempSpaceError",
-    "TlsError",
-    "UnreachableError",
-    "WrongStatusError",
-]
-
 
 class KoreError(Exception):
     """Root of all of these.

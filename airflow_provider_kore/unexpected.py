@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kore.exceptions import FatalError, KoreError, RetryableError
+from airflow_provider_kore.exceptions import FatalError, KoreError, RetryableError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,19 @@ def guarded(what: str, work: Callable[[], T]) -> T:
         error = explain(what, err)
     # Raised outside the except: the original's text and frames may hold an answer, a URI or a secret.
     raise error
+
+
+def start_thread(name: str, target: Callable[..., object], *arguments: Any) -> threading.Thread:
+    """Start a thread that holds up no end of the process. Raises UnreachableError if the system has none left."""
+    thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        raise UnreachableError(
+            "No thread can be started here. Try again later; if it stays so, look at what else runs on this machine, "
+            "and at its limit of processes."
+        ) from None
+    return thread
 
 
 def explain(what: str, err: BaseException) -> KoreError:

@@ -59,6 +59,8 @@ class Allowance:
         self._not_before = float("-inf")
         self._last_start = float("-inf")
         self._refused_in_a_row = 0
+        self._remembered: dict[int, int] = {}
+        """Requests of other processes, by the part of time in which they were answered."""
 
     @classmethod
     def per_minute_and_hour(
@@ -149,29 +151,36 @@ class Allowance:
             longest = max(self._windows, key=lambda window: window.seconds)
             now = self._clock.monotonic()
             epoch = self._clock.time() - now
-            width = longest.seconds / _BUCKETS
             found: dict[int, Usage] = {}
             for answered in longest.answers(now):
-                bucket = int(answered // width)
-                known = found.get(bucket, Usage(0.0, 0))
-                found[bucket] = Usage(round(max(known.answered, epoch + answered), 3), known.requests + 1)
+                at = round(epoch + answered, 3)
+                known = found.get(self._part_of(at), Usage(0.0, 0))
+                found[self._part_of(at)] = Usage(max(known.answered, at), known.requests + 1)
             return tuple(found.values())
 
     def remember(self, usage: Iterable[Usage]) -> None:
-        """Take in what another process has spent, as its :meth:`usage` told."""
+        """Take in what another process has spent, as its :meth:`usage` told.
+
+        Checkpoints of several lists tell of the same requests: what was told before does not count again.
+        """
         with self._lock:
             self._remember(usage)
 
     def _remember(self, usage: Iterable[Usage]) -> None:
         now = self._clock.monotonic()
         epoch = self._clock.time() - now
-        for answered, requests in sorted(usage, reverse=True):
+        for answered, requests in usage:
+            part = self._part_of(answered)
+            news = requests - self._remembered.get(part, 0)
+            self._remembered[part] = max(requests, self._remembered.get(part, 0))
             # A clock that was set back must not make a window longer than it is.
             at = min(now, answered - epoch)
             for window in self._windows:
-                if at + window.seconds > now:
-                    for _ in range(requests):
-                        window.remember(at)
+                window.remember([at + window.seconds] * news, now)
+
+    def _part_of(self, instant: float) -> int:
+        """Return the number of the part of the longest window, counted since the epoch, that an instant is in."""
+        return int(instant * _BUCKETS // max((window.seconds for window in self._windows), default=1.0))
 
     longest_wait = math.inf
     """Seconds that a request waits for its place at the most."""

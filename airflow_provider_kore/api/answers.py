@@ -149,21 +149,17 @@ def page_answer(
 
     Raises ContractError if there are no results, or one of them has no id.
     """
-    data = payload.get("data")
-    inner = data if isinstance(data, Mapping) else {}
-    outer = inner if "results" in inner else payload
-    results = data if isinstance(data, list) else outer.get("results")
+    told = _told(payload)
+    results = told.get("results")
     if not isinstance(results, list):
         raise ContractError(
             f"The answer for {what} has no list of results, neither in 'data' nor beside it. Check that host is the "
             "Kore.ai environment and api_version is the service it runs."
         )
-
-    def said(key: str) -> object:
-        return inner[key] if key in inner else payload.get(key)
-
-    limit, skip, has_more = as_count(said("limit")) or None, as_count(said("skip")), _flag(said("hasMore"))
-    number, pages = as_count(said("page")), as_count(said("totalPages"))
+    if endpoint.paging == "whole":
+        _refuse_more(told, len(results))
+    limit, skip, has_more = as_count(told.get("limit")) or None, as_count(told.get("skip")), _flag(told.get("hasMore"))
+    number, pages = as_count(told.get("page")), as_count(told.get("totalPages"))
     if endpoint.paging == "numbers" and number:
         skip = None if limit is None else (number - 1) * limit
         has_more = None if pages is None else number < pages
@@ -172,8 +168,35 @@ def page_answer(
         skip=skip,
         limit=limit,
         has_more=has_more,
-        total=as_count(said("totalResults")),
+        total=as_count(told.get("totalResults")),
     )
+
+
+def catalogue_of(payload: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return the lists in a catalogue, whether they have ids or not. Raises ContractError."""
+    told = _told(payload)
+    lists = told.get("results")
+    if not isinstance(lists, list) or not all(isinstance(item, Mapping) for item in lists):
+        raise ContractError("The catalogue of contact lists has no 'data' array. Check the connection's api_version.")
+    _refuse_more(told, len(lists))
+    return lists
+
+
+def _told(payload: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what an answer says of a list in ``data`` and beside it, the former first; the list is its results."""
+    data = payload.get("data")
+    if isinstance(data, Mapping):
+        return {**payload, **data}
+    return {**payload, "results": data} if isinstance(data, list) else payload
+
+
+def _refuse_more(told: Mapping[str, object], rows: int) -> None:
+    """Raise ContractError if there is more than the one answer which, as documented, is all there is."""
+    if _flag(told.get("hasMore")) or max(as_count(told.get("totalResults")) or 0, rows) > rows:
+        raise ContractError(
+            "The catalogue of contact lists says that there are more lists than it holds, and no way to ask for them "
+            "is documented. Nothing is left out silently: ask Kore.ai support about getAllListDetails."
+        )
 
 
 def _records(items: list[json_text.Record], endpoint: Endpoint, what: str, identify: Identify | None) -> Records:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore.api import calls, endpoints
 from airflow_provider_kore.api.allowance import Allowance
+from airflow_provider_kore.api.answers import catalogue_of
 from airflow_provider_kore.api.calls import Call
 from airflow_provider_kore.api.campaigns import CampaignQuery
 from airflow_provider_kore.api.reader import PageReader
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.calls import PagedCall, Way
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.endpoints import Endpoint
-    from airflow_provider_kore.api.sharing import SharedObject
     from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.store.shared import SharedObject
     from airflow_provider_kore.walk.cost import Spent
     from airflow_provider_kore.walk.page import Page, PageAnswer
     from airflow_provider_kore.walk.pagination import OffsetPagination
@@ -47,8 +48,6 @@ _LOOKED_THROUGH: Final = 100
 
 MOST_IN_FLIGHT: Final = 32
 """Requests under way at the same time at the most: what hides 50 ms of latency twice over."""
-
-_CATALOGUE: Final = "the catalogue of contact lists"
 
 
 class CampaignClient:
@@ -270,13 +269,17 @@ class CampaignClient:
 
     def get_contact_lists(self) -> list[Mapping[str, object]]:
         """Return the details of all contact lists of the application, with the vendor's field names."""
-        found: list[Mapping[str, object]] = self.send(endpoints.CONTACT_LISTS, what=_CATALOGUE, read=catalogue_of)
-        return found
+        return self._catalogue()
 
     def check(self) -> int:
         """Make one cheap authenticated call, without retries; return the number of contact lists it saw."""
-        data = self.send(endpoints.CONTACT_LISTS, what=_CATALOGUE, retry=NO_RETRIES).get("data")
-        return len(data) if isinstance(data, list) else 0
+        return len(self._catalogue(retry=NO_RETRIES))
+
+    def _catalogue(self, **more: Any) -> list[Mapping[str, object]]:
+        found: list[Mapping[str, object]] = self.send(
+            endpoints.CONTACT_LISTS, what="the catalogue of contact lists", read=catalogue_of, **more
+        )
+        return found
 
     def send(
         self,
@@ -330,13 +333,3 @@ def _held_still(pages: Iterable[Page], look: Callable[[], Mapping[str, object]])
             raise DriftError(
                 f"The list changed while it was read: {what} went from {quoted(was, 40)} to {quoted(after[what], 40)}."
             )
-
-
-def catalogue_of(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
-    """Return the lists in a catalogue. Raises ContractError."""
-    data = answer.get("data")
-    if isinstance(data, Mapping):
-        data = data.get("results")
-    if not isinstance(data, list) or not all(isinstance(item, Mapping) for item in data):
-        raise ContractError("The catalogue of contact lists has no 'data' array. Check the connection's api_version.")
-    return data

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import CredentialsError, KoreError, UnreachableError
+from airflow_provider_kore.unexpected import start_thread
 
 if TYPE_CHECKING:
     from airflow_provider_kore.api.client import CampaignClient
@@ -71,10 +72,10 @@ class BoundedTransport:
                 _under_way.release()
 
         try:
-            threading.Thread(target=exchange, name="kore-check", daemon=True).start()
-        except RuntimeError:
+            start_thread("kore-check", exchange)
+        except UnreachableError:
             _under_way.release()
-            raise UnreachableError("No thread can be started for the check. Try again later.") from None
+            raise
         try:
             return answer.result(timeout=left + _GRACE)
         except TimeoutError:

@@ -12,11 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 FORMAT: Final = "kore-allowance-ledger/1"
 
@@ -34,8 +36,9 @@ _BUCKETS: Final = 240
 
 _MOST_HEIRS: Final = 8
 _WISH: Final = "-wish"
-_MOST: Final = 10**9
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+Time = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
 Places = list[tuple[float, int]]
 """From when on, and how many; 0.0: already."""
 
@@ -85,19 +88,38 @@ class Terms:
     """After so long without a request a client gives its places back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
     """One client."""
 
-    until: float
+    until: Time
     """When its lease ends."""
-    turn: int = 0
+    turn: Count
     """Number of its last write."""
-    wants: dict[str, int]
+    wants: dict[str, Count]
     """How many places of each window it could use."""
-    held: dict[str, int] = field(default_factory=dict)
-    since: float = 0.0
+    held: dict[str, Count]
+    since: Time
     """What it wants counts from then on: it may be a wish of a client that is coming back."""
+
+
+class _Window(msgspec.Struct):
+    """A window, as it is kept."""
+
+    seconds: Annotated[float, msgspec.Meta(gt=0.0, le=1e12)]
+    spent: list[tuple[Time, Count]]
+
+
+class _Kept(msgspec.Struct, kw_only=True):
+    """A ledger, as it is kept."""
+
+    format: str
+    name: str
+    epoch: Count
+    settled: Time
+    pause: Time
+    windows: dict[str, _Window]
+    holders: dict[str, Holder]
+    heirs: list[str]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,16 +141,6 @@ class Ledger:
     holders: dict[str, Holder] = field(default_factory=dict)
     heirs: list[str] = field(default_factory=list)
     """Names of the deleted ones whose places are in here."""
-
-    def copy(self) -> Ledger:
-        """Return one that can be changed alone."""
-        return replace(
-            self,
-            seconds=dict(self.seconds),
-            spent={name: dict(spent) for name, spent in self.spent.items()},
-            holders=dict(self.holders),
-            heirs=list(self.heirs),
-        )
 
     def know(self, window: str, seconds: float) -> None:
         """Note a window's length."""
@@ -238,30 +250,23 @@ class Ledger:
             self.give(window, list(spent.items()))
 
     def dump(self) -> bytes:
-        """Return it as it is kept."""
-        content = {
-            "format": FORMAT,
-            "name": self.name,
-            "epoch": self.epoch,
-            "settled": round(self.settled, 3),
-            "pause": round(self.pause, 3),
-            "windows": {
-                window: {"seconds": seconds, "spent": sorted(self.spent[window].items())}
-                for window, seconds in self.seconds.items()
+        """Return it as it is kept, instants in milliseconds."""
+        kept = _Kept(
+            format=FORMAT,
+            name=self.name,
+            epoch=self.epoch,
+            settled=round(self.settled, 3),
+            pause=round(self.pause, 3),
+            windows={
+                window: _Window(seconds, sorted(self.spent[window].items())) for window, seconds in self.seconds.items()
             },
-            "holders": {
-                name: {
-                    "until": round(holder.until, 3),
-                    "turn": holder.turn,
-                    "wants": holder.wants,
-                    "held": holder.held,
-                    "since": round(holder.since, 3),
-                }
+            holders={
+                name: msgspec.structs.replace(holder, until=round(holder.until, 3), since=round(holder.since, 3))
                 for name, holder in self.holders.items()
             },
-            "heirs": self.heirs,
-        }
-        return json.dumps(content, separators=(",", ":")).encode()
+            heirs=self.heirs,
+        )
+        return msgspec.json.encode(kept)
 
 
 def parse(body: bytes, now: float, terms: Terms) -> Ledger:
@@ -280,9 +285,21 @@ def parse(body: bytes, now: float, terms: Terms) -> Ledger:
             f"is not of the format {FORMAT}", "install one version of this provider everywhere, or name another place"
         )
     try:
-        found = _ledger(content)
-    except (KeyError, TypeError, ValueError, AttributeError):
+        kept = msgspec.convert(content, _Kept)
+    except msgspec.ValidationError:
         raise LedgerError("is damaged") from None
+    if not all({*holder.wants, *holder.held} <= kept.windows.keys() for holder in kept.holders.values()):
+        raise LedgerError("is damaged")
+    found = Ledger(
+        name=kept.name,
+        epoch=kept.epoch,
+        settled=kept.settled,
+        pause=kept.pause,
+        seconds={name: window.seconds for name, window in kept.windows.items()},
+        spent={name: dict(window.spent) for name, window in kept.windows.items()},
+        holders=kept.holders,
+        heirs=kept.heirs,
+    )
     longest = max(found.seconds.values(), default=0.0)
     latest = now + _FUTURE + max(LONGEST_PAUSE, 3 * longest) + terms.wish
     leases = [holder.until for holder in found.holders.values() if any(holder.held.values())]
@@ -291,56 +308,6 @@ def parse(body: bytes, now: float, terms: Terms) -> Ledger:
     if max([*times, *wishes], default=0.0) > latest or max([found.settled, *leases], default=0.0) > now + _FUTURE:
         raise LedgerError("lies in the future")
     return found
-
-
-def _ledger(content: dict[str, Any]) -> Ledger:
-    """Raises KeyError, TypeError, ValueError, AttributeError."""
-    found = Ledger(
-        name=_text(content["name"]),
-        epoch=_count(content["epoch"]),
-        settled=_time(content["settled"]),
-        pause=_time(content["pause"]),
-        heirs=[_text(each) for each in content["heirs"]],
-    )
-    for window, told in content["windows"].items():
-        seconds = _time(told["seconds"])
-        if seconds <= 0:
-            raise ValueError("no window")
-        found.know(window, seconds)
-        found.spent[window] = {_time(at): _count(number) for at, number in told["spent"]}
-    for name, told in content["holders"].items():
-        found.holders[name] = Holder(
-            until=_time(told["until"]),
-            turn=_count(told["turn"]),
-            wants=_counts(told["wants"], found.seconds),
-            held=_counts(told["held"], found.seconds),
-            since=_time(told["since"]),
-        )
-    return found
-
-
-def _counts(value: Any, windows: Iterable[str]) -> dict[str, int]:
-    if not set(value) <= set(windows):
-        raise ValueError("no window")
-    return {window: _count(number) for window, number in value.items()}
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
-        raise ValueError("no count")
-    return value
-
-
-def _time(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise ValueError("no time")
-    return float(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return value
 
 
 def _mixed(name: str, turn: int) -> str:

@@ -159,18 +159,21 @@ class PageReader:
 
         Returns the seconds until the allowance may have room for the next of them, None where none is left to ask for.
         """
+        if pagination.is_in_doubt:
+            return None
         worth_it = self._in_flight > 1 and self._sender.latency >= WORTH_READING_AHEAD
-        # What is under way is kept also when the server turns out to be so fast that no more is worth it.
-        depth = min(ahead.depth, self._most_in_flight, MEMORY // max(1, self._sender.costliest))
-        planned = pagination.planned(depth) if depth and (worth_it or len(ahead)) else []
+        depth = min(ahead.depth, self._most_in_flight) if worth_it and ahead.ending is None else 0
+        # What is under way is kept also when the server turns out to be so fast that fewer are worth it.
+        room = MEMORY // max(1, self._sender.costliest)
+        planned = pagination.planned(min(max(depth, len(ahead)), room))
         ahead.keep(planned)
-        for request in planned if worth_it and ahead.ending is None else ():
+        for request in planned[:depth]:
             if request in ahead:
                 continue
+            page = call.page(self._config, request, self._ways.best(call.endpoint))
             wait = self._sender.allowance.book()
             if wait > 0:
                 return wait
-            page = call.page(self._config, request, self._ways.best(call.endpoint))
             ahead.start(request, self._sender.prepare(page, self._most_ahead))
         return None
 

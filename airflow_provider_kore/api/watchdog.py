@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
+from airflow_provider_kore.unexpected import start_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -96,15 +98,14 @@ class Watchdog:
 
     @contextlib.contextmanager
     def watching(self) -> Any:
-        """Bound what this thread exchanges until the end of the block."""
+        """Bound what this thread exchanges until the end of the block. Raises UnreachableError if no thread is left."""
         exchange = Exchange(time.monotonic() + self._seconds)
         with self._wake:
-            self._watched.add(exchange)
             if self._thread is None or not self._thread.is_alive():  # the latter: this process was forked
-                self._thread = threading.Thread(target=self._run, name="kore-watchdog", daemon=True)
-                self._thread.start()
+                self._thread = start_thread("kore-watchdog", self._run)
             elif exchange.deadline < self._next_look:
                 self._wake.notify()
+            self._watched.add(exchange)
         _current.exchange = exchange
         try:
             yield exchange

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.api import endpoints
-from airflow_provider_kore.api.answers import as_count, parse_object
-from airflow_provider_kore.api.client import CampaignClient, catalogue_of
+from airflow_provider_kore.api.answers import as_count, catalogue_of, parse_object
+from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.retry import NO_RETRIES
 from airflow_provider_kore.clock import Clock, SystemClock
 from airflow_provider_kore.exceptions import (
-    ContractError,
     CredentialsError,
     KoreError,
     MalformedResponseError,
@@ -48,7 +47,6 @@ UNKNOWN_LIST: Final = "cl-00000000-0000-4000-8000-000000000000"
 _WIDE: Final = 20
 """Contacts with which the end of a list is looked at, at the least, if the server gives so many."""
 
-_PAGING: Final = ("skip", "limit", "hasMore", "totalPages", "totalResults")
 _NOT_AN_ANSWER: Final = (RateLimitedError, MalformedResponseError, UnreachableError)
 _NOT_ABOUT_THE_REQUEST: Final = (*_NOT_AN_ANSWER, CredentialsError, ScopeError, NotFoundError)
 
@@ -214,7 +212,7 @@ class _Explorer:
             self.seen.pages = []
             self.seen.chosen = str(entry["_id"])
             looks.append((self.seen.chosen, self._look(0, None)))
-            if _has_more_pages(looks[-1][1]):
+            if looks[-1][1].promises_more:
                 return
         if looks:
             self.seen.chosen, first = max(looks, key=lambda look: look[1].rows)
@@ -226,7 +224,7 @@ class _Explorer:
         reply = self._ask(self._client, endpoints.CONTACTS, self.seen.chosen, what=what, query=query)
         if reply.error is not None and (not self.seen.pages or isinstance(reply.error, _NOT_ABOUT_THE_REQUEST)):
             raise reply.error
-        page = _page_look(skip, limit, reply)
+        page = PageLook.of(skip, limit, reply)
         self.seen.pages.append(page)
         return page
 
@@ -297,36 +295,6 @@ class _Explorer:
         self.seen.other_version = self._ask(
             client, endpoints.CONTACT_LISTS, what=f"the catalogue on {other.api_version}", body=b"{}"
         )
-
-
-def _page_look(skip: int, limit: int | None, reply: Reply) -> PageLook:
-    payload = reply.payload or {}
-    data = payload.get("data")
-    inner = data if isinstance(data, Mapping) else {}
-    results = inner.get("results", payload.get("results"))
-    if reply.error is not None:
-        return PageLook(skip=skip, limit=limit, reply=replace(reply, payload=None if limit is None else payload))
-    if not isinstance(results, list) or not all(isinstance(each, Mapping) for each in results):
-        raise ContractError(
-            "The answer for a page of contacts has no list of results. Check that host is the Kore.ai environment, and "
-            "the connection's api_version."
-        )
-    created = tuple(each["createdAt"] for each in results if isinstance(each.get("createdAt"), str))
-    return PageLook(
-        skip=skip,
-        limit=limit,
-        reply=replace(reply, payload=None),
-        ids=tuple(str(each.get("_id")) for each in results),
-        created=created if len(created) == len(results) else (),
-        nested={name: inner[name] for name in _PAGING if name in inner},
-        top={name: payload[name] for name in _PAGING if name in payload},
-    )
-
-
-def _has_more_pages(page: PageLook) -> bool:
-    """Return whether a first page hints at a second one."""
-    full = page.rows > 1 and (page.count("limit") or 0) <= page.rows
-    return page.rows > 0 and (full or page.said("hasMore") is True or (page.count("totalResults") or 0) > page.rows)
 
 
 def _promise(entry: Mapping[str, object]) -> tuple[bool, bool, int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Self
 
 from airflow_provider_kore.api.answers import as_count
+from airflow_provider_kore.exceptions import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow_provider_kore.exceptions import KoreError
 
@@ -18,6 +20,7 @@ LARGEST: Final = 1000
 LIMITS: Final = (5, 10, 20, 25, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 500)
 """Limits among which the largest is searched where a larger one is refused: four requests find it."""
 
+_PAGING: Final = ("skip", "limit", "hasMore", "totalPages", "totalResults")
 
 NO_REQUEST: Final = "no request was left"
 
@@ -53,6 +56,37 @@ class PageLook:
     """Paging fields in ``data``."""
     top: Mapping[str, object] = field(default_factory=dict)
     """Paging fields beside it."""
+
+    @classmethod
+    def of(cls, skip: int, limit: int | None, reply: Reply) -> Self:
+        """Keep of an answer what is needed of it. Raises ContractError for a success that is no page."""
+        payload = reply.payload or {}
+        if reply.error is not None:
+            return cls(skip=skip, limit=limit, reply=replace(reply, payload=None if limit is None else payload))
+        data = payload.get("data")
+        inner = data if isinstance(data, Mapping) else {}
+        results = inner.get("results", payload.get("results"))
+        if not isinstance(results, list) or not all(isinstance(each, Mapping) for each in results):
+            raise ContractError(
+                "The answer for a page of contacts has no list of results. Check that host is the Kore.ai environment, "
+                "and the connection's api_version."
+            )
+        created = tuple(each["createdAt"] for each in results if isinstance(each.get("createdAt"), str))
+        return cls(
+            skip=skip,
+            limit=limit,
+            reply=replace(reply, payload=None),
+            ids=tuple(str(each.get("_id")) for each in results),
+            created=created if len(created) == len(results) else (),
+            nested={name: inner[name] for name in _PAGING if name in inner},
+            top={name: payload[name] for name in _PAGING if name in payload},
+        )
+
+    @property
+    def promises_more(self) -> bool:
+        """Whether a first page hints at a second one."""
+        full = self.rows > 1 and (self.count("limit") or 0) <= self.rows
+        return self.rows > 0 and (full or self.said("hasMore") is True or (self.count("totalResults") or 0) > self.rows)
 
     @property
     def served(self) -> bool:

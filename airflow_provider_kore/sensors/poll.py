@@ -167,8 +167,9 @@ class PollSensor(Declared, BaseSensorOperator, ABC):
         self._refuse_templates()
         kind = self._trigger()
         names = {field.name: {"statuses": "status"}.get(field.name, field.name) for field in fields(kind)}
-        del names["deadline"]
-        return kind(deadline=deadline, **{argument: self._checked(name) for argument, name in names.items()})
+        del names["deadline"], names["not_before"]
+        checked = {argument: self._checked(name) for argument, name in names.items()}
+        return kind(deadline=deadline, not_before=self._not_before, **checked)
 
     def _look(self, deadline: float) -> Sight | None:
         """Return what there is to see; None if that could not be found out, but may be next time."""
@@ -180,10 +181,10 @@ class PollSensor(Declared, BaseSensorOperator, ABC):
                 sight = trigger.look(trigger.connect())
         except RetryableError as err:
             self._failures += 1
-            most = self._checked("max_failures")
-            if self._failures >= most:
-                raise
             self._not_before = time.time() + (bounded_wait(err.retry_after) or 0.0)
+            most = self._checked("max_failures")
+            if self._failures >= most or self._not_before > deadline:
+                raise
             self.log.warning("%s (Failure %d of %d.)", err, self._failures, most)
             return None
         self._failures = 0

@@ -129,7 +129,8 @@ class Service:
 
         answer = ENDPOINTS[call.endpoint](self.state, replace(call, shape=shape))
         late = answer.delivery.latency + rows * settings.row_latency
-        return replace(answer, delivery=replace(answer.delivery, latency=late))
+        status = settings.post_status if call.method == "POST" and not answer.refused else answer.status
+        return replace(answer, status=status, delivery=replace(answer.delivery, latency=late))
 
     def _authenticate(self, call: Call, settings: Settings) -> App:
         if call.stream_id and not call.stream_id.startswith("st-"):

@@ -44,6 +44,7 @@ class Settings:
     :param unknown_id: answer to an id that does not exist.
     :param wrong_account: answer to a missing or foreign ``accountId``: 401 or 412.
     :param account_in_query: ``accountId`` in the query of call results; on v1 of all calls but contacts.
+    :param post_status: HTTP status of a success that answers a POST.
     :param require_content_type: refuse (412) a request without ``Content-Type: application/json``.
 
     Rate limits (vendor: 60 requests per rolling minute and account; the rest is unwritten):
@@ -116,6 +117,7 @@ class Settings:
     unknown_id: Literal["404", "400", "error_200", "empty_200"] = "404"
     wrong_account: Literal["unauthorized", "invalid_arguments"] = "unauthorized"
     account_in_query: Literal["ignored", "required", "refused"] = "ignored"
+    post_status: Literal[200, 201] = 200
     require_content_type: bool = True
 
     requests_per_minute: int = 60

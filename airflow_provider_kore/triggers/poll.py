@@ -86,6 +86,8 @@ class PollTrigger(BaseTrigger, ABC):
     """What is waited for."""
     failed_statuses: Sequence[str]
     """What ends the waiting as a failure."""
+    not_before: float = 0.0
+    """Seconds since the epoch: no look comes earlier, because the server has asked for that."""
 
     def __post_init__(self) -> None:
         """Let Airflow set what it wants to know of a trigger."""
@@ -141,7 +143,7 @@ class PollTrigger(BaseTrigger, ABC):
     async def _wait(self) -> dict[str, Any]:
         """Look until there is something to tell, and return that."""
         failures = 0
-        delay = random.uniform(0.0, self._interval)  # noqa: S311
+        delay = max(random.uniform(0.0, self._interval), self.not_before - time.time())  # noqa: S311
         while True:
             await asyncio.sleep(max(0.0, min(delay, self._left)))
             last = self._left <= 0

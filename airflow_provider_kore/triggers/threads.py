@@ -13,6 +13,7 @@ from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow_provider_kore.exceptions import UnreachableError
+from airflow_provider_kore.unexpected import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -51,7 +52,7 @@ class OneThread(Executor):
         self._abandoned = False
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Start the thread. Raises RuntimeError if the system has none left."""
+        """Start the thread. Raises UnreachableError if the system has none left."""
         future: Future[T] = Future()
 
         def work() -> None:
@@ -68,9 +69,9 @@ class OneThread(Executor):
             self.end()
             future.set_exception(error)
 
-        self._used = True
         future.set_running_or_notify_cancel()
-        threading.Thread(target=work, name=f"kore-look {self._lane}", daemon=True).start()
+        start_thread(f"kore-look {self._lane}", work)
+        self._used = True
         return future
 
     def abandon(self) -> None:
@@ -92,12 +93,6 @@ class OneThread(Executor):
                 counter[self._lane] -= counted
                 if not counter[self._lane]:
                     del counter[self._lane]
-
-
-def hanging(lane: Hashable) -> int:
-    """Return how many threads of a lane hang."""
-    with _lock:
-        return _hanging[lane]
 
 
 async def bounded(lane: Hashable, what: str, seconds: float, work: Callable[[OneThread], Awaitable[T]]) -> T:

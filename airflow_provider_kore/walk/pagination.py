@@ -153,6 +153,11 @@ class OffsetPagination:
             return None
         return PageRequest(self.progress.offset - self._overlapping, self.trial or self.limit)
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether :attr:`next` is asked for again, because an answer to it cannot be right."""
+        return self._doubts > 0
+
     def planned(self, number: int) -> list[PageRequest]:
         """Return the requests that come next if the list goes on as its last page did; at most ``number``.
 

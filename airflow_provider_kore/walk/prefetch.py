@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+
+from airflow_provider_kore.exceptions import UnreachableError
+from airflow_provider_kore.unexpected import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable
@@ -95,14 +97,20 @@ class Prefetcher(Generic[K, T]):
             self._ahead = {key: future for key, future in self._ahead.items() if key in keys}
 
     def start(self, key: K, call: Callable[[], T]) -> None:
-        """Make a call; its result waits for :meth:`take`.
+        """Make a call; its result waits for :meth:`take`. Where the system has no thread left, it is made at once.
 
         A caller that is interrupted here (Airflow's execution_timeout comes out of any line) has no call to wait for.
         """
         future: Future[T] = Future()
         if self._threads <= len(self._ahead):
-            threading.Thread(target=_work, args=(self._jobs,), name="kore-prefetch", daemon=True).start()
-            self._threads += 1
+            try:
+                start_thread("kore-prefetch", _work, self._jobs)
+                self._threads += 1
+            except UnreachableError:
+                if not self._threads:
+                    _make(future, call)
+                    self._ahead[key] = future
+                    return
         self._jobs.put((future, call))
         self._ahead[key] = future
 
@@ -138,8 +146,11 @@ class Prefetcher(Generic[K, T]):
 
 def _work(jobs: SimpleQueue[tuple[Future[T], Callable[[], T]] | None]) -> None:
     while (job := jobs.get()) is not None:
-        future, call = job
-        try:
-            future.set_result(call())
-        except BaseException as err:  # noqa: BLE001  # raised again where the result is taken
-            future.set_exception(err)
+        _make(*job)
+
+
+def _make(future: Future[T], call: Callable[[], T]) -> None:
+    try:
+        future.set_result(call())
+    except BaseException as err:  # noqa: BLE001  # raised again where the result is taken
+        future.set_exception(err)

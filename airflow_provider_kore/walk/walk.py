@@ -235,7 +235,7 @@ class Walk:
                     self._note(page, before)
                     before = self._pagination.progress
                     yield page
-                    if self._state.pages % LOOK_EVERY == 0:
+                    if self._state.pages % LOOK_EVERY == 0 and not self._stop.requested:
                         self._look_in_between()
                 else:
                     self._stop.check()

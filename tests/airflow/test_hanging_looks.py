@@ -128,10 +128,10 @@ def test_threads_that_hang_do_not_add_up_and_come_back(bench: Bench, silent: Any
         with pytest.raises(UnreachableError, match="8 earlier ones over the same connection still hang"):
             asyncio.run(look(0.01))
     assert threading.active_count() <= before
-    assert threads.hanging(lane) == threads.MOST_HANGING
+    assert threads._hanging[lane] == threads.MOST_HANGING
     ends.set()
     deadline = time.monotonic() + GUARD
-    while threads.hanging(lane) and time.monotonic() < deadline:
+    while threads._hanging[lane] and time.monotonic() < deadline:
         time.sleep(0.01)
     asyncio.run(look(GUARD))
 
@@ -330,3 +330,24 @@ def test_a_manifest_whose_texts_cannot_be_shown_is_refused(bench: Bench, field: 
         told = str(err)
     assert str(value) not in told
     assert told.isprintable()
+
+
+def test_where_no_thread_is_left_a_look_has_failed_and_its_place_is_free_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.kore.add_campaign("cd-1", status="Completed")
+    really, refused = threading.Thread.start, 0
+
+    def start(thread: threading.Thread) -> None:
+        nonlocal refused
+        if thread.name.startswith("kore-look") and refused <= threads.MOST_HANGING:
+            refused += 1
+            raise RuntimeError("can't start new thread")
+        really(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(poll, "LONGEST_BACKOFF", 0.01)
+    told = asyncio.run(event(trigger(max_failures=20)))
+    assert told["outcome"] == "found"
+    assert refused > threads.MOST_HANGING
+    assert not threads._hanging[("kore_default",)]

@@ -253,6 +253,18 @@ def test_a_server_that_asks_for_longer_than_the_deadline_ends_the_waiting(bench:
     assert len(bench.kore.requests) == 2
 
 
+def test_a_trigger_keeps_the_wait_that_the_server_asked_of_the_first_look(bench: Bench) -> None:
+    bench.kore.add_campaign("cd-1", status="Completed")
+    with bench.kore.fault("service_unavailable", retry_after="1"):
+        request = deferred(campaign_sensor())
+    before = time.time()
+    assert event_of(request.trigger)["outcome"] == "found"
+    assert request.trigger.not_before > before
+    assert time.time() >= request.trigger.not_before
+    with bench.kore.fault("service_unavailable", retry_after="5000"), pytest.raises(ServerError):
+        campaign_sensor().execute(context())  # its deadline comes first
+
+
 def test_the_other_modes_survive_rubbish_too_and_honour_retry_after(bench: Bench) -> None:
     bench.kore.add_campaign("cd-1", status="Completed")
     sensor = campaign_sensor(deferrable=False)
@@ -465,5 +477,5 @@ def test_a_trigger_holds_ids_and_settings_and_nothing_else(bench: Bench) -> None
     assert path == "airflow_provider_kore.triggers.contact_list.ContactListTrigger"
     assert set(arguments) == {
         "contact_list_id", "statuses", "failed_statuses", "s3_bucket", "s3_prefix", "aws_conn_id",
-        "kore_conn_id", "poke_interval", "deadline", "max_failures",
+        "kore_conn_id", "poke_interval", "deadline", "max_failures", "not_before",
     }  # fmt: skip

@@ -6,7 +6,7 @@ import heapq
 import math
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_kore.api.ledger import Terms
 from airflow_provider_kore.api.sharing import SharedAllowance
@@ -54,6 +54,8 @@ class Bucket:
     between: Callable[[Clock], None] | None = None
     """Called now and then just before a write, with the clock of the one that writes."""
     down: bool = False
+    lost: Literal["", "request", "answer"] = ""
+    """What of a write never arrives."""
 
     def at(self, moment: float) -> float:
         return math.floor(EPOCH + moment)
@@ -90,8 +92,10 @@ class Store:
         there = None if bucket.body is None else f'"{bucket.version}"'
         if condition.etag != there:
             raise ConditionFailed(key)
+        if bucket.lost == "request":
+            raise StoreUnavailableError("the request was lost")
         bucket.body, bucket.version = body, bucket.version + 1
-        if self._random.random() < bucket.trouble:
+        if bucket.lost or self._random.random() < bucket.trouble:
             raise StoreUnavailableError("the answer was lost")
         return StoredObject(key=key, size=len(body), etag=f'"{bucket.version}"')
 
@@ -165,7 +169,7 @@ class World:
             ledger=Object(Store(self.bucket, clock), clock), terms=self.terms, threaded=False, **more,
         )  # fmt: skip
         allowance._uniform = self.random.uniform
-        allowance._name = f"{self.random.getrandbits(64):016x}"
+        allowance._member.name = f"{self.random.getrandbits(64):016x}"
         client = Client(allowance, requests, self.latency * self.random.uniform(0.5, 1.5))
         self.clients.append(client)
         at = start + self.random.random() * 0.2

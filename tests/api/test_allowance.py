@@ -147,6 +147,21 @@ def test_a_process_that_continues_another_knows_what_that_one_spent() -> None:
     assert second.book() == pytest.approx(first.book(), abs=0.11)  # a bucket of the memory is a tenth of a second
 
 
+def test_checkpoints_that_tell_of_the_same_requests_make_nothing_wait_twice() -> None:
+    clock = StoppedClock()
+    first = Allowance.per_minute_and_hour(0, 100, clock)
+    told = []
+    for _ in range(6):
+        told.append(first.usage())
+        for _ in range(10):
+            spend(first, clock, latency=1.0)
+    second = Allowance.per_minute_and_hour(0, 100, clock)
+    for each in random.Random(0).sample(told, len(told)):  # noqa: S311 - those of several lists, in whatever order
+        second.remember(each)
+    assert sum(each.requests for each in second.usage()) == pytest.approx(50, abs=5)
+    assert [second.book() for _ in range(40)] == [0.0] * 40
+
+
 def test_what_another_process_spent_long_ago_is_forgotten() -> None:
     clock = StoppedClock()
     first = Allowance.per_minute_and_hour(5, 0, clock)

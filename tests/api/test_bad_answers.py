@@ -12,7 +12,7 @@ from landing import QUICK, outcome_of
 from test_refusals import HOUR, MINUTE, bodies, explained
 from test_transport import config, http, serving
 
-from airflow_provider_kore.api.calls import contacts_of
+from airflow_provider_kore.api.calls import contact_lists, contacts_of
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.api.retry import NO_RETRIES
 from airflow_provider_kore.api.sender import ASK_AGAIN
@@ -207,3 +207,38 @@ def test_every_sentence_about_an_unknown_thing_is_one() -> None:
     with serving(lambda *_: answer) as server, CampaignClient(config(server.url), retry=NO_RETRIES) as client:
         told = str(outcome_of(client.get_contact_lists))
     assert told.startswith("The server does not know the catalogue of contact lists (404).")
+
+
+ENTRY = {"_id": "cl-1", "name": "a", "updatedAt": "2026-01-01T00:00:00.000Z"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"results": [ENTRY], "hasMore": True},
+        {"results": [ENTRY], "skip": 0, "limit": 1, "totalResults": 3},
+        {"results": [ENTRY], "hasMore": "true", "totalPages": 2},
+    ],
+)
+@pytest.mark.parametrize("where", ["in data", "beside"])
+def test_a_catalogue_of_which_there_is_more_is_no_catalogue(data: dict[str, Any], where: str) -> None:
+    told = {"status": "success", "data": data}
+    if where == "beside":
+        told = {"status": "success", **data, "data": data["results"]}
+    with (
+        serving(lambda *_: http(json.dumps(told).encode())) as server,
+        CampaignClient(config(server.url), retry=NO_RETRIES) as client,
+    ):
+        for look in (client.get_contact_lists, lambda: list(client.iter_pages(contact_lists())), client.check):
+            assert isinstance(outcome_of(look), ContractError)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "201 Created", "202 Accepted", "203 Non-Authoritative Information"])
+def test_a_success_is_one_under_every_status_that_says_so(status: str) -> None:
+    told = {"status": "success", "data": [ENTRY]}
+    with (
+        serving(lambda *_: http(json.dumps(told).encode(), status)) as server,
+        CampaignClient(config(server.url), retry=NO_RETRIES) as client,
+    ):
+        assert client.get_contact_lists() == [ENTRY]
+        assert client.check() == 1

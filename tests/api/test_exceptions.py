@@ -44,9 +44,9 @@ def test_every_leaf_says_whether_a_retry_can_help(kind: type[KoreError]) -> None
     assert issubclass(kind, RetryableError) != issubclass(kind, FatalError)
 
 
-def test_the_tree_is_drawn_and_exported_in_full() -> None:
+def test_the_tree_is_drawn_in_full() -> None:
     drawn = set(re.findall(r"── (\w+)", exceptions.__doc__ or "")) | {"KoreError"}
-    assert drawn == {kind.__name__ for kind in ALL} == set(exceptions.__all__)
+    assert drawn == {kind.__name__ for kind in ALL}
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)

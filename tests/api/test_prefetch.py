@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from landing import client_of
 
+from airflow_provider_kore.api.allowance import Allowance
 from airflow_provider_kore.api.calls import contacts_of
+from airflow_provider_kore.api.reader import PageReader
+from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.clock import SystemClock
-from airflow_provider_kore.exceptions import StoppedError
+from airflow_provider_kore.exceptions import StoppedError, UnreachableError
 from airflow_provider_kore.stop import Stop, StoppableClock
-from airflow_provider_kore.walk import prefetch
+from airflow_provider_kore.walk import prefetch, walk
+from airflow_provider_kore.walk.page import PageRequest
 from airflow_provider_kore.walk.prefetch import Prefetcher
 
 if TYPE_CHECKING:
@@ -155,3 +160,89 @@ def test_pages_that_were_asked_for_are_not_lost_when_it_ends(kore: Simulator) ->
         read(client.iter_pages(contacts_of("cl-long"), stop=stop))
     assert len(pages) > 41  # those under way, too
     assert len(kore.page_requests) == len(pages)
+
+
+def test_after_a_stop_nothing_new_is_asked_for_between_the_pages_under_way(
+    kore: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "LOOK_EVERY", 41)
+    kore.configure(latency=0.1, requests_per_minute=0)
+    kore.add_list("cl-long", contacts=6_000)
+    stop = Stop()
+    pages: list[int] = []
+    source = ContactListSource(contact_list_id="cl-long")
+    with client_of(kore, in_flight=8, requests_per_minute=0) as client:
+        reading = walk.Walk(
+            source, client, SystemClock(), stop, page_size=None, most=10_000, accept_drift=False
+        )  # fmt: skip
+        reading.start()
+        looks = len(kore.requests)
+
+        def read() -> None:
+            for page in reading.pages():
+                pages.append(page.offset)
+                stop.requested = len(pages) > 40
+
+        with pytest.raises(StoppedError):
+            read()
+    assert len(pages) > 41
+    assert len(kore.requests) - len(kore.page_requests) == looks + 1  # the one after the first page of a long list
+
+
+def test_pages_under_way_are_kept_while_another_is_asked_for_again(kore: Simulator) -> None:
+    kore.configure(latency=0.05, requests_per_minute=0)
+    kore.add_list("cl-long", contacts=6_000)
+    with client_of(kore, in_flight=8, requests_per_minute=0) as client:
+        pages = client.iter_pages(contacts_of("cl-long"))
+        read = [next(pages).offset for _ in range(40)]
+        with kore.fault("empty_page", times=1) as fault:
+            read += [next(pages).offset for _ in range(20)]
+            assert fault.fired == 1
+        read += [page.offset for page in pages]
+    assert read == list(range(0, 6_000, 50))
+    assert len(kore.page_requests) == len(read) + 1
+
+
+def test_pages_under_way_are_kept_when_fewer_hide_the_latency() -> None:
+    clock, gate = SystemClock(), threading.Event()
+    allowance = Allowance.per_minute_and_hour(60, 0, clock)
+    sender = SimpleNamespace(
+        latency=9.0, costliest=1, largest=1, allowance=allowance, prepare=lambda *_: gated(gate, 1)
+    )  # fmt: skip
+    ways = SimpleNamespace(best=lambda _: None)
+    call = SimpleNamespace(endpoint=None, page=lambda *_: None)
+    coming = SimpleNamespace(is_in_doubt=False, planned=lambda number: [PageRequest(at, 1) for at in range(number)])
+    reader: Any = PageReader(None, sender, ways, 32)  # type: ignore[arg-type]
+    with Prefetcher[PageRequest, Any](32) as ahead:
+        ahead.depth = 32
+        reader._read_ahead(call, coming, ahead)
+        asked = len(ahead)
+        sender.latency = 0.2
+        reader._read_ahead(call, coming, ahead)
+        gate.set()
+        assert len(ahead) == asked > 4
+
+
+@pytest.fixture
+def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+@pytest.mark.usefixtures("no_thread")
+def test_without_threads_calls_are_made_in_their_turn() -> None:
+    with Prefetcher[int, int](4) as ahead:
+        for key in range(3):
+            ahead.start(key, threading.get_ident)
+        assert {ahead.take(key) for key in range(3)} == {threading.get_ident()}
+
+
+def test_without_a_thread_that_bounds_it_nothing_is_sent_and_the_error_is_ours(
+    kore: Simulator,
+    no_thread: None,
+) -> None:
+    with client_of(kore) as client, pytest.raises(UnreachableError, match="No thread can be started"):
+        client.check()
+    assert not kore.requests

@@ -9,20 +9,25 @@ import json
 import logging
 import math
 import random
+import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shared_account import EPOCH, Client, Clock, World
+from shared_account import EPOCH, MINUTE, Client, Clock, World
 from test_allowance import World as Alone
 
 from airflow_provider_kore.api import sharing
 from airflow_provider_kore.api.ledger import LARGEST, Ledger, LedgerError, Terms, parse
 from airflow_provider_kore.store.shared import ServerTime
+from airflow_provider_kore.walk.cost import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from airflow_provider_kore.api.sharing import SharedAllowance
 
 WARNING = "learns of others on the account by being refused"
 
@@ -196,6 +201,109 @@ def test_places_that_seem_not_to_be_used_are_left_to_those_who_want_them() -> No
     assert places(busy) >= 56
 
 
+def alone(world: World, **more: Any) -> SharedAllowance:
+    """Return the allowance of a client that a test plays, request by request."""
+    found = world.client(0, start=world.now, **more).allowance
+    world.events.clear()
+    return found
+
+
+def go(world: World, seconds: int, *clients: SharedAllowance, most: int = 60) -> int:
+    """Let each send up to so many requests every second; return how many were sent."""
+    before = len(world.counted)
+    for _ in range(seconds):
+        for client in clients:
+            for _ in range(most):
+                if client.book():
+                    break
+                world.counted.append(world.now)
+                client.settle()
+            client.beat()
+        world.now += 1.0
+    return len(world.counted) - before
+
+
+def busiest(world: World) -> int:
+    return max(sum(0 <= other - each < MINUTE for other in world.counted) for each in world.counted)
+
+
+@pytest.mark.parametrize("is_carried_out", [True, False])
+def test_places_of_which_it_is_not_known_whether_they_were_given_back_are_not_used_twice(
+    is_carried_out: bool,
+) -> None:
+    world = with_ledger(World())
+    client = alone(world)
+    assert go(world, 20, client) == 60
+    for _ in range(8):
+        world.now += 3.0
+        client.beat()
+    world.bucket.lost = "answer" if is_carried_out else "request"
+    client.leave()
+    world.bucket.lost = ""
+    go(world, 90, client)
+    assert busiest(world) <= 60
+    assert len(world.counted) >= 120
+
+
+def test_what_was_sent_before_leaving_counts_where_the_ledger_is_gone_afterwards() -> None:
+    world = with_ledger(World())
+    client = alone(world)
+    assert go(world, 20, client) == 60
+    world.now += 3.0
+    client.leave()
+    world.bucket.down = True
+    go(world, 90, client)
+    assert busiest(world) <= 60
+    assert len(world.counted) >= 120
+
+
+def test_one_that_had_left_goes_on_alone_with_its_share_and_not_with_all_of_it() -> None:
+    world = with_ledger(World())
+    client, other = alone(world), alone(world)
+    go(world, 20, client, other, most=1)
+    go(world, 70, client, other, most=0)
+    client.leave()
+    world.bucket.down = True
+    assert go(world, 20, client) == 30
+
+
+def test_a_window_of_an_hour_goes_on_where_the_ledger_is_gone() -> None:
+    world = with_ledger(World(per_minute=0, per_hour=1800))
+    clients = [alone(world) for _ in range(2)]
+    go(world, 300, *clients, most=1)
+    world.bucket.down = True
+    assert go(world, 600, clients[0], most=1) >= 400
+    world.bucket.down = False
+    go(world, 60, *clients, most=0)
+    for client in clients:
+        known = client._member.known
+        assert known is not None
+        counted = sum(known.spent["hourly"].values()) + known.held("hourly")
+        assert len(world.counted) - 10 <= counted <= len(world.counted) + 60  # each once, and what is in a hand
+
+
+def test_what_an_earlier_process_spent_counts_once_however_often_the_ledger_is_lost() -> None:
+    world = World(per_minute=0, per_hour=1000)
+    world.bucket.down = True
+    client = alone(world)
+    client.remember([Usage(client._clock.time() - 10.0, 400)])
+    for _ in range(3):
+        go(world, 15, client, most=1)
+        client.leave()
+    assert client._windows[0].used(client._clock.monotonic()) <= 400 + 3 * 15
+
+
+def test_without_a_thread_to_look_at_the_ledger_a_task_goes_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    client = alone(World())
+    client._threaded = True
+    assert [client.book() for _ in range(60)] == [0.0] * 60
+    client.close()
+
+
 @given(
     offset=st.floats(-1e6, 1e9),
     answers=st.lists(st.tuples(st.floats(0.0, 100.0), st.floats(0.0, 2.0), st.floats(0.0, 1.0)), max_size=20),
@@ -284,7 +392,9 @@ def test_whatever_a_ledger_holds_is_a_ledger_or_a_clear_error(field: str, value:
     except LedgerError:
         return
     found.sweep(EPOCH, 5.0)
-    assert parse(found.dump(), EPOCH, Terms()) == found
+    written = parse(found.dump(), EPOCH, Terms())  # in milliseconds
+    assert parse(written.dump(), EPOCH, Terms()) == written
+    assert replace(found, settled=written.settled, pause=written.pause) == written
 
 
 class Misfortunes:

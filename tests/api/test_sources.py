@@ -173,6 +173,7 @@ def test_call_results_land_whichever_witness_is_missing(kore: Simulator, setting
         {"has_more": "missing"},
         {"total": "missing"},
         {"envelope": "top"},
+        {"post_status": 201},
     ],
 )
 def test_campaigns_land_however_the_server_pages(kore: Simulator, settings: dict[str, Any]) -> None:

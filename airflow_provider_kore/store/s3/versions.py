@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 from urllib.parse import urlencode
 
 from airflow_provider_kore.exceptions import RequestRefusedError
-from airflow_provider_kore.store.s3 import MAX_KEYS_PER_REQUEST, S3Store
+from airflow_provider_kore.store.s3 import S3Store
 from airflow_provider_kore.store.s3.answers import Stream
+from airflow_provider_kore.store.s3.bucket import MAX_KEYS_PER_REQUEST
 from airflow_provider_kore.store.s3.locks import in_utc
 from airflow_provider_kore.store.store import AccessRefused, CallUnsupported, Lock, StoredObject
 from airflow_provider_kore.store.versions import ObjectVersion, Traits
