@@ -259,7 +259,7 @@ class Task:
 
 
 def record_death(kind: str, share: float) -> None:
-    """Note what share of the walk a death has cost, for the table in docs/deaths.md."""
+    """Note what share of the walk a death has cost, for the table of tests/faults/summary.py."""
     if path := os.environ.get("KORE_DEATHS"):
         with open(path, "a") as file:  # noqa: PTH123 - one write, appended whole
             file.write(json.dumps({"kind": kind, "share": round(share, 4)}) + "\n")
