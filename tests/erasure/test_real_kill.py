@@ -86,7 +86,7 @@ def test_a_process_that_is_killed_again_and_again_is_finished_by_its_retry(minis
     server, chance = ministack_server, random.Random(1)  # noqa: S311
     client, bucket = server.client(), landed(server)
     killed = 0
-    for at in sorted(chance.sample(range(20, 130), 4)):
+    for at in sorted(chance.sample(range(15, 95), 4)):
         process = in_a_process(server, bucket, at, chance.uniform(0.0, 0.01))
         while process.is_alive():
             seen(client, bucket)
