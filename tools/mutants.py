@@ -383,7 +383,7 @@ MUTANTS = (
         "forgotten: an id that only a number told is known to the retry",
         "erasure/notes.py",
         "Pseudonyms.all_of(kept)) for",
-        "Pseudonyms.all_of(b\"\")) for",
+        'Pseudonyms.all_of(b"")) for',
         "erasure/test_every_kill.py::test_an_erasure_that_is_killed_anywhere_is_finished_by_its_retry",
     ),
     Mutant(

@@ -205,10 +205,13 @@ class Progress:
                 yield other
 
     def forget(self) -> None:
-        """Delete what was noted."""
+        """Delete what was noted, and what a killed try has left of trying the store."""
         if not (self._notes.stage or self._continued):
             return
-        self._work.store.delete([self._notes.key, *self._continued])
+        noted = [self._notes.key, *self._continued]
+        store = self._work.store
+        probes = [found.key for key in noted for found in store.list(f"{key.removesuffix('.json')}/probe-")]
+        store.delete([*probes, *noted])
 
     def take_down(self, plan: Plan) -> None:
         """Note what the next try needs, before the first object is changed."""

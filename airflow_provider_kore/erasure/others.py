@@ -164,7 +164,7 @@ def check_locks(work: Work, found: OldVersions, state: str) -> None:
 
 def check_conditions(work: Work) -> None:
     """Refuse a store that ignores conditional writes. Raises RequestRefusedError."""
-    honoured = honoured_by(work.store, f"{work.spec.receipt_prefix}/")
+    honoured = honoured_by(work.store, work.spec.probes)
     if SWAP in honoured.ignored or not honoured.usable:
         raise RequestRefusedError(
             f"{work.store.uri(work.spec.prefix)}: the store does not honour conditional writes, so an erasure could "

@@ -35,7 +35,18 @@ MOST_NOTED: Final = 256 << 20
 """Bytes of what an erasure notes."""
 _MAGIC: Final = {b"\x1f\x8b": GZIP, b"\x28\xb5\x2f\xfd": ZSTD}
 _PARQUET: Final = b"PAR1"
-_UNREADABLE: Final = (ValueError, OSError, EOFError, zlib.error, ImportError, ArithmeticError, LookupError, TypeError)
+_UNREADABLE: Final = (
+    ValueError,
+    OSError,
+    EOFError,
+    zlib.error,
+    ImportError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    NotImplementedError,
+    RecursionError,
+)
 """What decoders raise about what is not what it seemed; what they have said before that, and its own bytes, count."""
 
 
@@ -118,7 +129,7 @@ def _in_checkpoint(work: Work, file: BinaryIO) -> tuple[bool, bool, int]:
         for line in found if ours else ():
             text = line.decode("utf-8")
             rows += work.persons.has_row(*parsed(text), text)
-    except (*_UNREADABLE, RecursionError):
+    except _UNREADABLE:
         return ours, False, rows
     return ours, ours, rows
 
@@ -186,8 +197,11 @@ def _columns(work: Work, file: BinaryIO) -> Iterator[bytes]:
             for batch in table.iter_batches(10_000, row_groups=[group], use_threads=False):
                 work.stop.check()
                 for column in batch.columns:
-                    texts = column if pa.types.is_string(column.type) else column.cast(pa.string())
-                    yield "\n".join(text for text in texts.to_pylist() if text).encode("utf-8", "surrogatepass")
+                    try:
+                        texts = column.cast(pa.string()).to_pylist()
+                    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # of others: nested, or bytes
+                        texts = [json.dumps(each, default=repr) for each in column.to_pylist()]
+                    yield "\n".join(text for text in texts if text).encode("utf-8", "surrogatepass")
             pa.default_memory_pool().release_unused()
 
 

@@ -187,6 +187,11 @@ class ErasureSpec(Tables):
         """The key of what this erasure notes while it goes on."""
         return f"{self.unfinished}{self.name}.json"
 
+    @property
+    def probes(self) -> str:
+        """Below which this erasure tries what the store can do; ends with a slash."""
+        return f"{self.unfinished}{self.name}/"
+
     @classmethod
     def parse(cls, *, run: RunKey, generation: object = None, **given: object) -> Self:
         """Check every parameter as a DAG's author wrote it, or a template rendered it. Raises ParameterError."""

@@ -197,6 +197,15 @@ def test_every_one_of_many_numbers_with_blanks_is_looked_for() -> None:
 BLOCK = 1 << 20
 
 
+def parquet_of(values: list[Any]) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    body = io.BytesIO()
+    parquet.write_table(pa.table({"a": values}), body, compression="zstd", use_dictionary=False)
+    return body.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
@@ -210,6 +219,9 @@ BLOCK = 1 << 20
         ("cc-é x", "cc-é xy and wcc-é x".encode(), 0),
         ('a"b-c', b'"one","a""b-c"', 1),
         ("(030) 1", b"tel (030) 1.", 1),
+        (WHO, parquet_of([[{"x": f"-> {WHO}"}]]), 1),
+        (WHO, parquet_of([b"\xff " + WHO.encode()]), 1),
+        (WHO, parquet_of([{"x": WHO + "9"}]), 0),
         ("(030) 1", b"tel (030) 12", 0),
         (GONE, b"+49151123456789", 0),
         (WHO, gzip.compress(WHO.encode()) + b"garbage", 1),
@@ -226,6 +238,9 @@ BLOCK = 1 << 20
         "a part of longer ones",
         "as csv quotes it",
         "with brackets",
+        "in a nested column",
+        "in a column of bytes",
+        "a part of a nested one",
         "a part of a longer number",
         "a part of a longer plain number",
         "before garbage",
