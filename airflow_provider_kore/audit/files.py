@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
@@ -22,7 +20,7 @@ from airflow_provider_kore.exceptions import (
 from airflow_provider_kore.formats import parse_format
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
-from airflow_provider_kore.snapshot.reading import MEMORY
+from airflow_provider_kore.snapshot.reading import MEMORY, copied
 from airflow_provider_kore.snapshot.rivals import Writer
 from airflow_provider_kore.store.store import ChecksumMismatch
 
@@ -79,13 +77,20 @@ class Files:
             if Writer.of_object(stored).snapshot not in {"", manifest.snapshot_id}:  # empty: the store keeps none
                 said = "Its metadata names another snapshot than its manifest."
                 yield Finding("file_of_another_snapshot", where, said)
-            with self._fetched(file) as (local, sha256, size):
+            with temp_space(), tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as spool:
+                local = cast("BinaryIO", spool)
+                found = self._fetch(file, local)
+                if found is None:
+                    yield _missing(where)
+                    return
+                sha256, size = found
                 if sha256 != file.get("sha256"):
                     yield Finding("file_changed", where, _differs(size, file.get("bytes")))
                     return
                 if differing := _told_otherwise(stored, file):
                     said = f"Another {differing} than its manifest says, and the same bytes"
                     yield Finding("file_rewritten", where, f"{said}: it was copied, or encrypted anew.")
+                spool.seek(0)
                 yield from self._rows(manifest, file, local, seen, where)
         except ChecksumMismatch:
             yield Finding(
@@ -93,38 +98,23 @@ class Files:
             )
         except UNSEEN as err:
             yield not_looked_at(where, err)
-        except _Gone:
-            yield _missing(where)
 
-    @contextmanager
-    def _fetched(self, file: dict[str, Any]) -> Iterator[tuple[BinaryIO, str, int]]:
-        """Fetch a file into a temporary one, no more of it than it should have; with its digest and its size."""
-        most = file.get("bytes")
-        with temp_space(), tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as spool:
-            for left in reversed(range(_TRIES)):
-                try:
-                    sha256, size = self._copied(file["key"], cast("BinaryIO", spool), most)
-                    break
-                except StoreUnavailableError:
-                    if not left:
-                        raise
-            spool.seek(0)
-            yield cast("BinaryIO", spool), sha256, size
+    def _fetch(self, file: dict[str, Any], local: BinaryIO) -> tuple[str, int] | None:
+        """Fetch a file, and begin again if its transfer breaks off; see :func:`copied`."""
+        left = _TRIES
+        while True:
+            local.seek(0)
+            local.truncate()
+            try:
+                return copied(self.store, file, local, lambda: self._look_up(file["key"]))
+            except StoreUnavailableError:
+                left -= 1
+                if not left:
+                    raise
 
-    def _copied(self, key: str, local: BinaryIO, most: int | None) -> tuple[str, int]:
-        opened, sha, size = self.store.get(key), hashlib.sha256(), 0
-        if opened is None:
-            raise _Gone
-        local.seek(0)
-        local.truncate()
-        with opened as stream:
-            while (most is None or size <= most) and (block := stream.read(MEMORY)):
-                self.stop.check()
-                self.progress.at(key)
-                size += len(block)
-                sha.update(block)
-                local.write(block)
-        return sha.hexdigest(), size
+    def _look_up(self, key: str, rows: int = 0) -> None:
+        self.stop.check()
+        self.progress.at(key, rows)
 
     def _rows(
         self, manifest: Manifest, file: dict[str, Any], local: BinaryIO, seen: IdSet, where: str
@@ -162,14 +152,9 @@ class Files:
         identifiers = chosen.format.read_ids(local, compression=chosen.compression)
         rows = 0
         while rows <= file["rows"] and (some := list(islice(identifiers, _ROWS_AT_ONCE))):
-            self.stop.check()
             rows += len(some)
-            self.progress.at(file["key"], len(some))
+            self._look_up(file["key"], len(some))
             yield some
-
-
-class _Gone(Exception):  # noqa: N818 - an outcome
-    """The object was there when it was described."""
 
 
 def _told_otherwise(stored: StoredObject, file: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.audit.findings import NOTE, UNSEEN, WRONG
 from airflow_provider_kore.quoting import count
@@ -82,16 +82,14 @@ def as_json(report: Report) -> str:
         "address": report.address,
         "status": report.findings.status,
         "tables": [asdict(table) for table in report.tables],
-        "findings": [described(one) for one in report.findings.kept],
+        "findings": [
+            {"level": one.level, "kind": one.kind, "where": one.where, "what": one.what, "todo": one.todo}
+            for one in report.findings.kept
+        ],
         "numbers": report.findings.numbers,
         "objects_elsewhere": report.elsewhere,
     }
     return json.dumps(found, indent=2) + "\n"
-
-
-def described(one: Any) -> dict[str, str]:
-    """Return a finding as a program reads it."""
-    return {"level": one.level, "kind": one.kind, "where": one.where, "what": one.what, "todo": one.todo}
 
 
 def _size(number: int) -> str:

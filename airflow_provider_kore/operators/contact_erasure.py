@@ -6,14 +6,10 @@ from contextlib import ExitStack
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow.sdk import BaseOperator
-
 from airflow_provider_kore.erasure.spec import ErasureSpec
 from airflow_provider_kore.parameters import as_given, operator_parameter, parameters_of, unless_missing
 from airflow_provider_kore.task.context import run_parameters
-from airflow_provider_kore.task.declared import Declared
-from airflow_provider_kore.task.errors import task_errors
-from airflow_provider_kore.task.retry_policy import set_retry_policy
+from airflow_provider_kore.task.stoppable import StoppableOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +25,7 @@ _MOST_MASKED: Final = 1_000
 """Values that Airflow is told to mask: with each it compiles all of them anew."""
 
 
-class ContactErasureOperator(Declared, BaseOperator):
+class ContactErasureOperator(StoppableOperator):
     """Take contacts out of snapshots, changes, call results and checkpoints in S3. Asks nothing of Kore.ai.
 
     Counts only, unless ``plan_only=False``. Files are rewritten one by one, each by a conditional write, and their
@@ -114,6 +110,7 @@ class ContactErasureOperator(Declared, BaseOperator):
         "ACL",
     )
     aws_conn_id: str | None = operator_parameter(templated=True, doc="connection to S3")
+    doing = "Erasing contacts"
     ui_color = "#d9ead3"
 
     def __init__(
@@ -142,32 +139,9 @@ class ContactErasureOperator(Declared, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self._keep(locals())
-        self._stop: Stop | None = None
-        set_retry_policy(self)
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Erase, or count.
-
-        Raises AirflowFailException where no retry can help, RetryableError where one can.
-        """
-        from airflow_provider_kore.stop import Stop
-
-        self._stop = stop = Stop()
-        try:
-            with task_errors("Erasing contacts"):
-                self._refuse_templates()
-                receipt = self._erase(context, stop)
-                stop.check()
-                return receipt
-        finally:
-            self._stop = None
-
-    def on_kill(self) -> None:
-        """Stop: Airflow calls this on SIGTERM, and lets ``execute`` run on unless it raises (3.0 to 3.3)."""
-        if self._stop is not None:
-            self._stop.request()
-
-    def _erase(self, context: Context, stop: Stop) -> dict[str, Any]:
+    def _work(self, context: Context, stop: Stop) -> dict[str, Any]:
+        """Erase, or count."""
         from airflow_provider_kore.erasure.run import erase
         from airflow_provider_kore.hooks.s3 import open_with_versions
         from airflow_provider_kore.snapshot.phases import Teller

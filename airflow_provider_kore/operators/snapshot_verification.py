@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow.sdk import BaseOperator
-
 from airflow_provider_kore.parameters import check_prefix, operator_parameter
-from airflow_provider_kore.task.declared import Declared
-from airflow_provider_kore.task.errors import task_errors
-from airflow_provider_kore.task.retry_policy import set_retry_policy
+from airflow_provider_kore.task.stoppable import StoppableOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,7 +18,7 @@ _SAID: Final = 3
 """Findings that the error names; all of them are in the log."""
 
 
-class SnapshotVerificationOperator(Declared, BaseOperator):
+class SnapshotVerificationOperator(StoppableOperator):
     """Verify every snapshot below a prefix, as ``python -m airflow_provider_kore verify`` does. Reads S3 alone.
 
     Fails with CorruptSnapshotError where anything is not as it was landed; the log names each such place. Fails as well
@@ -43,6 +39,7 @@ class SnapshotVerificationOperator(Declared, BaseOperator):
         doc="location of a table of snapshots, of one list in it, or of one day of a list",
     )
     aws_conn_id: str | None = operator_parameter(templated=True, doc="connection to S3")
+    doing = "Verifying the snapshots"
     ui_color = "#d9ead3"
 
     def __init__(
@@ -55,37 +52,22 @@ class SnapshotVerificationOperator(Declared, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self._keep(locals())
-        self._stop: Stop | None = None
-        set_retry_policy(self)
 
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
-        """Verify. Raises AirflowFailException where no retry can help, RetryableError where one can."""
+    def _work(self, context: Context, stop: Stop) -> dict[str, Any]:  # noqa: ARG002
+        """Verify. Raises CorruptSnapshotError, StorePermissionError, StoreUnavailableError."""
         from airflow_provider_kore.audit.progress import Progress
         from airflow_provider_kore.audit.report import summary
         from airflow_provider_kore.audit.verify import verify
         from airflow_provider_kore.hooks.s3 import open_bucket
-        from airflow_provider_kore.stop import Stop
 
-        self._stop = stop = Stop()
-        try:
-            with task_errors("Verifying the snapshots"):
-                self._refuse_templates()
-                prefix = self._checked("s3_prefix")
-                store = open_bucket(self.s3_bucket, self.aws_conn_id).store
-                report = verify(store, prefix, progress=Progress(self.log.info), stop=stop)
-                self._tell(report)
-                self.log.info(summary(report))
-                if report.findings.status != "fine":
-                    raise _error(report)
-                stop.check()
-                return {"bucket": store.bucket, "prefix": prefix, **_counted(report)}
-        finally:
-            self._stop = None
-
-    def on_kill(self) -> None:
-        """Stop: Airflow calls this on SIGTERM, and lets ``execute`` run on unless it raises (3.0 to 3.3)."""
-        if self._stop is not None:
-            self._stop.request()
+        prefix = self._checked("s3_prefix")
+        store = open_bucket(self.s3_bucket, self.aws_conn_id).store
+        report = verify(store, prefix, progress=Progress(self.log.info), stop=stop)
+        self._tell(report)
+        self.log.info(summary(report))
+        if report.findings.status != "fine":
+            raise _error(report)
+        return {"bucket": store.bucket, "prefix": prefix, **_counted(report)}
 
     def _tell(self, report: Report) -> None:
         for one in report.findings.kept:

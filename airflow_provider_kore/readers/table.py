@@ -262,7 +262,10 @@ def _listed(store: ObjectStore, prefix: str) -> tuple[list[_Partition], dict[str
                 break
         elif _is_date(told["date"]):
             pairs = (part.partition("=") for part in told["keys"].split("/")[:-1])
-            found.append(_Partition(told["date"], tuple((key, value) for key, _, value in pairs), each.key, ""))
+            values = tuple((key, value) for key, _, value in pairs)
+            if len({DATE, *(key for key, _ in values)}) <= len(values):
+                continue  # a key stands there twice: no table can have it
+            found.append(_Partition(told["date"], values, each.key, ""))
             if len(found) > MOST_PARTITIONS:
                 raise ParameterError("address", f"holds more than {MOST_PARTITIONS:,} snapshots", "name one list")
     return found, formats, list(elsewhere)

@@ -14,7 +14,7 @@ from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
 from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.store.store import ObjectStore, StoredObject
@@ -41,21 +41,33 @@ def fetched(store: ObjectStore, manifest: Manifest, file: Mapping[str, Any], sto
 
     Raises CorruptSnapshotError, or DriftError if the snapshot was replaced meanwhile.
     """
-    opened = store.get(file["key"])
-    size, most = 0, file.get("bytes")
     with tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as spool:
-        sha = hashlib.sha256()
-        if opened is not None:
-            with opened as stream:
-                while (most is None or size <= most) and (block := stream.read(MEMORY)):
-                    stop.check()
-                    size += len(block)
-                    sha.update(block)
-                    spool.write(block)
-        if opened is None or sha.hexdigest() != file.get("sha256"):
+        local = cast("BinaryIO", spool)
+        found = copied(store, file, local, stop.check)
+        if found is None or found[0] != file.get("sha256"):
             _blame(store, manifest, file)
         spool.seek(0)
-        yield cast("BinaryIO", spool)
+        yield local
+
+
+def copied(
+    store: ObjectStore, file: Mapping[str, Any], local: BinaryIO, each: Callable[[], object]
+) -> tuple[str, int] | None:
+    """Fetch a file, no more of it than it should have; return its digest and its size, None if it is not there.
+
+    :param each: is called for each block.
+    """
+    opened = store.get(file["key"])
+    if opened is None:
+        return None
+    sha, size, most = hashlib.sha256(), 0, file.get("bytes")
+    with opened as stream:
+        while (most is None or size <= most) and (block := stream.read(MEMORY)):
+            each()
+            size += len(block)
+            sha.update(block)
+            local.write(block)
+    return sha.hexdigest(), size
 
 
 def is_erased_from(found: StoredObject, sha256: object) -> bool:

@@ -5,13 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from airflow_provider_kore.iceberg.spec import parse_snapshots, parse_table
 from airflow_provider_kore.parameters import check_boolean, check_text, operator_parameter
-from airflow_provider_kore.task.declared import Declared
-from airflow_provider_kore.task.errors import task_errors
-from airflow_provider_kore.task.retry_policy import set_retry_policy
+from airflow_provider_kore.task.stoppable import StoppableOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.store.store import ObjectStore
 
 
-class SnapshotsToIcebergOperator(Declared, BaseOperator):
+class SnapshotsToIcebergOperator(StoppableOperator):
     """Commit snapshots of contact lists that have landed in S3 to an Iceberg table. Asks nothing of Kore.ai.
 
     One commit replaces the partition of each list and day as a whole, adds new columns, and sets a tag for each day.
@@ -63,6 +59,7 @@ class SnapshotsToIcebergOperator(Declared, BaseOperator):
         partial(check_text, example="iceberg_default"), templated=True, doc="connection to the catalog"
     )
     aws_conn_id: str | None = operator_parameter(templated=True, doc="connection to S3, where the snapshots are")
+    doing = "Committing snapshots to Iceberg"
     ui_color = "#d9ead3"
 
     def __init__(
@@ -77,32 +74,9 @@ class SnapshotsToIcebergOperator(Declared, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self._keep(locals())
-        self._stop: Stop | None = None
-        set_retry_policy(self)
 
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
-        """Commit what the table does not hold yet.
-
-        Raises AirflowFailException where no retry can help, RetryableError where a retry can help.
-        """
-        from airflow_provider_kore.stop import Stop
-
-        self._stop = stop = Stop()
-        try:
-            with task_errors("Committing snapshots to Iceberg"):
-                self._refuse_templates()
-                summary = self._commit(stop)
-                stop.check()  # told at the very end: what is committed stands, and the task still is no success
-                return summary
-        finally:
-            self._stop = None
-
-    def on_kill(self) -> None:
-        """Stop: Airflow calls this on SIGTERM, and lets ``execute`` run on unless it raises (3.0 to 3.3)."""
-        if self._stop is not None:
-            self._stop.request()
-
-    def _commit(self, stop: Stop) -> dict[str, Any]:
+    def _work(self, context: Context, stop: Stop) -> dict[str, Any]:  # noqa: ARG002
+        """Commit what the table does not hold yet."""
         from airflow_provider_kore.hooks.iceberg import open_catalog
         from airflow_provider_kore.hooks.s3 import look_up, open_bucket
         from airflow_provider_kore.iceberg.run import commit_snapshots

@@ -103,10 +103,11 @@ def test_a_damaged_snapshot_is_said_and_the_others_are_counted() -> None:
 
 
 def test_a_full_disk_is_called_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = lake()
     monkeypatch.setattr(reading, "MEMORY", 10)
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
     with pytest.raises(TempSpaceError, match="TMPDIR"):
-        history(lake())
+        history(store)
 
 
 @pytest.mark.parametrize("days", [0, 1, 2, 400])

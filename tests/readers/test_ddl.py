@@ -144,6 +144,8 @@ def test_a_folder_of_no_day_is_passed_over_and_a_day_of_other_files_is_left_out_
         body = json.dumps(newest).encode() if day == "2026-01-02" else b"unread"
         store.put(f"{folder}_manifest.json", body, content_type="application/json")
         store.put(f"{folder}contacts.{suffix}", b"", content_type="text/plain")
+    for twice in ("snapshot_date=x/", "part=1/part=2/"):  # no table has a key twice
+        store.put(f"{LIST}{twice}snapshot_date=2026-01-03/_manifest.json", b"unread", content_type="application/json")
     found = find_table(store, LIST)
     assert (found.first, found.last) == ("2026-01-02", "2026-01-02")
     assert found.notes == ("Snapshots up to 2026-01-01 are left out: of that day, the format is csv.",)
