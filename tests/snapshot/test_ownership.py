@@ -318,7 +318,7 @@ def test_a_walk_that_began_earlier_never_replaces_a_later_one_that_landed_while_
     world = World(contacts=40, honours_conditions=honours, ignored=frozenset(ignored), parameters=form)
     others: list[Any] = []
 
-    def land_another(process: Any, number: int) -> None:  # noqa: ARG001
+    def land_another(process: Any, number: int) -> None:
         if len(process.asked) > 4 and not others:
             world.clock.now += 60
             others.append(world.process(run=OTHER_RUN, try_number=1))
