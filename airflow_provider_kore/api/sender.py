@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RETURN: Final = 2
+"""Requests that prove after a pause that the list is still the same; so many pages have to be read before the next."""
+
+WHATEVER_IT_COSTS: Final = 20
+"""By so many times that for which no pause is made; a worker is not held for longer, even if that loses requests."""
+
 LONG_WAIT: Final = 5.0
 """Seconds from which on a wait is worth a line in the log."""
 
@@ -191,7 +197,7 @@ class Sender:
 
     def _wait(self, seconds: float, why: str, most: float = math.inf) -> float:
         """Wait so long, or as long as that is worth it; return which."""
-        if self._pause_after is not None and seconds > self._pause_after:
+        if self._is_worth_a_pause(seconds):
             self.allowance.give_up(seconds)
             raise PausedError(f"Pausing for {seconds:.0f} s: {why}.", seconds)
         slept = min(seconds, most)
@@ -203,6 +209,16 @@ class Sender:
             if left >= 1:
                 log.info("Still waiting: %s. Going on in %.0f s.", why, left)
         return slept
+
+    def _is_worth_a_pause(self, seconds: float) -> bool:
+        """Say whether to pause rather than wait. Who returns spends :data:`RETURN` before anything new is read.
+
+        Where requests come one by one, each after a long wait, pauses before that would never let it get anywhere.
+        """
+        after, spent = self._pause_after, self.spent
+        if after is None or seconds <= after:
+            return False
+        return spent.pages >= RETURN or spent.requests == spent.rate_limited or seconds >= WHATEVER_IT_COSTS * after
 
     def prepare(self, call: Call, largest: int | None = None) -> Callable[[], Payload]:
         """Return the exchange of a booked request, which any thread may make once.

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.exceptions import CheckpointLostError, TempSpaceError
+from airflow_provider_kore.formats.columns import printable
 from airflow_provider_kore.formats.sameness import loosely
 from airflow_provider_kore.json_text import comparable
 from airflow_provider_kore.snapshot.history import History
@@ -112,4 +113,4 @@ def _said(value: object) -> object:
     if isinstance(value, str) and value[:1] in {"{", "["}:  # a nested value, in a format that has none
         with suppress(ValueError):
             return comparable(value)
-    return loosely(value)
+    return loosely(printable(value) if isinstance(value, str) else value)

@@ -7,14 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.quoting import count
-from airflow_provider_kore.snapshot.progress import (
-    EVERY,
-    LATER_EVERY,
-    MINUTE,
-    Checkpoint,
-    ProgressLog,
-    about,
-)
+from airflow_provider_kore.snapshot.progress import MINUTE, Checkpoint, ProgressLog, about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -107,21 +100,13 @@ class OverallProgress(ProgressLog):
 
     def _tell(self) -> None:
         now = self._clock.monotonic()
-        pace = self._pace(now)
-        if now - self._last >= (EVERY if now - self._began <= MINUTE else LATER_EVERY):
-            self._last = now
-            self._teller.told()
-            log.info("%s.", ", ".join([self._how_far(), pace, self._retries(), self._how_long(now)]))
-        self._teller.look()
+        self._say(now, self._how_far, lambda: [self._how_long(now)])
 
     def _how_far(self) -> str:
         done, total, waiting = sum(self._done.values()), sum(self._expected.values()), len(self._waiting_names)
         wait = f", {waiting:,} wait for the look after them" if waiting else ""
         lists = f"{self._landed:,} of {count(len(self._expected), 'contact list')} landed{wait}"
         return f"{lists}; {done:,} of {self._dataset.count(total)} ({100 * done // max(total, 1)} %)"
-
-    def _retries(self) -> str:
-        return count(self._client.spent.retries, "retry", "retries")
 
     def _how_long(self, now: float) -> str:
         left = {name: rows - self._done.get(name, 0) for name, rows in self._expected.items()}

@@ -169,12 +169,16 @@ class ProgressLog:
         if not self._announced and not page.grows:  # until then it is too early to say how long the walk takes
             self._announced = True
             self._announce(page)
+        self._say(now, lambda: self._reached(page), lambda: self._left(page, now))
+
+    def _say(self, now: float, reached: Callable[[], str], left: Callable[[], list[str]]) -> None:
+        """Write a line, if it is time to: how far it is, how fast it goes, and how long it will."""
         pace = self._pace(now)
         if now - self._last >= (EVERY if now - self._began <= MINUTE else LATER_EVERY):
             self._last = now
             self._teller.told()
             retries = count(self._client.spent.retries, "retry", "retries")
-            log.info("%s.", ", ".join([self._reached(page), pace, retries, *self._left(page, now)]))
+            log.info("%s.", ", ".join([reached(), pace, retries, *left()]))
         self._teller.look()
 
     def _reached(self, page: Page) -> str:

@@ -80,8 +80,11 @@ class SeveralFiles:
             self._replaced |= _by_key(published.manifest)
 
     def withdraw(self) -> None:
-        """Delete what was written: the names are this attempt's alone, and no manifest will ever name them."""
-        self._commit.delete(self._keys)
+        """Delete what was written: the names are this attempt's alone, and no manifest names them but one of ours."""
+        with suppress(KoreError):  # never in place of the error that is on its way out
+            published = self._commit.published()
+            if published is None or not set(self._keys) & set(published.manifest.keys):
+                self._commit.delete(self._keys)
 
     def tidy(self, manifest: Manifest, target: Target) -> None:
         """Delete the files that a manifest has replaced, and those that no manifest will ever name.

@@ -143,22 +143,11 @@ def test_of_a_list_that_grew_only_the_new_contacts_are_read(form: dict[str, Any]
 @pytest.mark.parametrize("form", [*FORMATS, {"rows_per_file": 7}], ids=str)
 def test_what_lands_is_to_the_byte_what_a_walk_over_all_of_the_list_lands(form: dict[str, Any]) -> None:
     """With custom fields that begin late, nested values, nulls, long numbers and text of every kind."""
-    odd = [
-        '{"a": [1, 2.50]}',
-        '"x\\ny"',
-        "null",
-        "12345678901234567890",
-        '"\\u20ac \\ud83d\\ude00"',
-        "1.10",
-        "-0.0",
-        "true",
-        '""',
-    ]
     days = Days(**form)
-    extend(days.vendor, odd)
+    extend(days.vendor, ODD)
     days.land()
     days.vendor.append(7)
-    extend(days.vendor, odd)
+    extend(days.vendor, ODD)
     changes = days.next()
     built_on = days.world.process(**changes)
     ahead = days.world.bucket.clone()
@@ -177,6 +166,20 @@ def test_what_lands_is_to_the_byte_what_a_walk_over_all_of_the_list_lands(form: 
         if name == "files":
             left, right = ([{**each, "key": "", "etag": ""} for each in side] for side in (left, right))
         assert left == right, name
+
+
+ODD = [
+    '{"a": [1, 2.50], "b": "\\ud800"}',
+    '"x\\ny"',
+    "null",
+    "12345678901234567890",
+    '"\\u20ac \\ud83d\\ude00"',
+    '"half of \\ud83d"',
+    "1.10",
+    "-0.0",
+    "true",
+    '""',
+]
 
 
 def extend(vendor: Vendor, values: list[str]) -> None:
@@ -287,6 +290,7 @@ def test_a_list_that_only_grows_is_never_taken_for_one_that_is_edited(form: dict
     days = Days(**form, full_walk_every=0)
     for number in (0, 3, 0, 7):
         days.vendor.append(number)
+        extend(days.vendor, ODD)
         assert told(days.land())["off"] is None
     days.vendor.remove(3)
     days.vendor.append(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from model_vendor import LIST_ID, append
 from model_world import CONFIG, OTHER_RUN, RUN, World
 
 from airflow_provider_kore.exceptions import (
+    ContentionError,
     CorruptSnapshotError,
     OversizedError,
     ParameterError,
@@ -21,6 +23,7 @@ from airflow_provider_kore.exceptions import (
 )
 from airflow_provider_kore.snapshot.fields import FieldPolicies
 from airflow_provider_kore.snapshot.layout import Layout
+from airflow_provider_kore.store.store import ConditionFailed
 
 DAY = 86_400.0
 PARTITION = f"contact_list_id={LIST_ID}/snapshot_date=2026-01-01/"
@@ -318,7 +321,7 @@ def test_a_walk_that_began_earlier_never_replaces_a_later_one_that_landed_while_
     world = World(contacts=40, honours_conditions=honours, ignored=frozenset(ignored), parameters=form)
     others: list[Any] = []
 
-    def land_another(process: Any, number: int) -> None:  # noqa: ARG001
+    def land_another(process: Any, number: int) -> None:
         if len(process.asked) > 4 and not others:
             world.clock.now += 60
             others.append(world.process(run=OTHER_RUN, try_number=1))
@@ -327,3 +330,25 @@ def test_a_walk_that_began_earlier_never_replaces_a_later_one_that_landed_while_
     with pytest.raises(SupersededError):
         world.process(on_effect=land_another).run()
     world.hold(others[0])
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_manifest_whose_answers_are_all_lost_names_files_that_are_there(shown: bool) -> None:
+    """Where it shows it counts as written; where it does not, its files stay."""
+    world = World(contacts=12, parameters={"rows_per_file": 5})
+    process = world.process()
+    put = process.store.put
+
+    def lose(key: str, body: Any, *args: Any, **more: Any) -> Any:
+        written = put(key, body, *args, **more)
+        if key != world.layout.manifest:
+            return written
+        if not shown:  # by another byte of the same meaning
+            put(key, body + b" ", content_type="x/y")
+        raise ConditionFailed(key, True)  # it was sent twice, and the second time met what the first had written
+
+    process.store.put = lose  # type: ignore[method-assign]
+    with nullcontext() if shown else pytest.raises(ContentionError):
+        process.run()
+    (snapshot,) = world.snapshots()
+    assert snapshot == world.vendor.ids
