@@ -58,7 +58,7 @@ MUTANTS = (
     ),
     Mutant(
         "larger pages: one that is short of a size that no page had is no end",
-        "walk/pagination.py",
+        "walk/end.py",
         "(answer.limit or 0) <= self._largest_full",
         "self._largest_full > 0",
         "api/test_page_size.py::test_a_page_that_is_short_of_a_size_that_no_page_had_is_no_end",
@@ -101,7 +101,7 @@ MUTANTS = (
     Mutant(
         "in order: each page is asked for where the one before it ended",
         "walk/pagination.py",
-        "return PageRequest(self.progress.offset - self._overlapping, self.trial or self.limit)",
+        "return PageRequest(self.progress.offset - self._end.is_overlapping, self.trial or self.limit)",
         "return PageRequest(self.progress.offset + 1, self.trial or self.limit)",
         "api/test_pagination.py::test_offsets_follow_what_arrived_and_not_what_was_asked",
     ),

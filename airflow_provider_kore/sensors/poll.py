@@ -129,6 +129,10 @@ class PollSensor(Declared, BaseSensorOperator, ABC):
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=dict(sight.summary))
 
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        """Wait as long as the server has asked for, too: in ``mode="reschedule"`` no other process knows of it."""
+        return max(float(super()._get_next_poke_interval(*args, **kwargs)), self._not_before - time.time())
+
     def resume(self, context: Context, event: dict[str, Any], try_number: int | None = None) -> Any:
         """End the task as the trigger says; Airflow calls this when it has fired.
 

@@ -12,15 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationError
+from airflow_provider_kore.walk.end import ASK_AGAIN, End, is_short, says_more
 from airflow_provider_kore.walk.ids import IdSet
 from airflow_provider_kore.walk.page import Evidence, Page, PageAnswer, PageRequest, Progress, Records
 from airflow_provider_kore.walk.page_size import FIRST, Learned, PageSizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-ASK_AGAIN: Final = 2
-"""How often a page that cannot be right is asked for again before that is an error."""
 
 AHEAD: Final = 16
 """At most a sixteenth of a list's pages is asked for ahead: with what is not yet in a checkpoint, that is less than the
@@ -107,22 +105,14 @@ class OffsetPagination:
             self.limit = min(self.limit, read)  # what the server may have made of the limit
         self._doubts = 0
         self._short_pages_confirmed = False
-        self._promised = False
-        self._largest_full = 0
-        self._last_page_short = False
-        self._last_short_tells = False
-        self._longest_page = 0
-        self._last_id: str | None = None
-        self._overlaps = 0
-        self._overlapping = False
-        self._end = end
+        self._end = End(end)
         self._last_limit: int | None = self.limit
         self._refuses_all = False
 
     @property
     def end(self) -> str | None:
         """What proved the end, as evidence names it; None: it is not proven yet."""
-        return self._end
+        return self._end.proven
 
     @property
     def trial(self) -> int | None:
@@ -149,9 +139,9 @@ class OffsetPagination:
     @property
     def next(self) -> PageRequest | None:
         """The page to ask for now; None when the end is proven."""
-        if self._end is not None:
+        if self.end is not None:
             return None
-        return PageRequest(self.progress.offset - self._overlapping, self.trial or self.limit)
+        return PageRequest(self.progress.offset - self._end.is_overlapping, self.trial or self.limit)
 
     @property
     def is_in_doubt(self) -> bool:
@@ -167,7 +157,7 @@ class OffsetPagination:
         progress, request = self.progress, self.next
         length = progress.offset - progress.last_page
         total = progress.first_total
-        if request is None or self._overlapping or self._doubts or not length:
+        if request is None or self._end.is_overlapping or not length:
             return []
         if total is None or progress.total != total or self.trial or self._last_limit != self.limit:
             return []
@@ -177,7 +167,7 @@ class OffsetPagination:
 
     def reopen(self) -> None:
         """Take back that the end is proven: there is more after all."""
-        self._end, self._overlaps, self._overlapping = None, 0, False
+        self._end.reopen()
 
     def shrink(self) -> bool:
         """Note that the body of a page is too large; return whether to ask for a smaller one."""
@@ -206,7 +196,7 @@ class OffsetPagination:
 
         Raises PaginationError if the answer cannot be right, DriftError if the list changed (unless tolerated).
         """
-        if self._overlapping:
+        if self._end.is_overlapping:
             self._accept_overlap(answer)
             return None
         ids = answer.records.ids
@@ -222,16 +212,20 @@ class OffsetPagination:
         before, count = self.progress, len(answer.records)
         self._last_limit = self.trial or self.limit
         if count:
-            self._note_page(answer)
+            self._end.note_page(answer)
+            if self._aligned and self.limit and answer.limit and answer.limit < self.limit:
+                self.limit = answer.limit
         else:
-            self._overlapping = before.offset > 0 and not self._is_expected_end()
+            self._end.note_empty(before)
         records = self._unique(answer, ids)
         self.progress = before.after(answer, records, self._newer_than)
         self._note_moved_total(before)
-        self._decide(answer)
+        if count and not answer.whole:
+            self._check_total()
+        self._end.decide(answer, self.progress)
         if count:
             self._note_size(answer, seconds)
-        progress, grows = self.progress, self.trial is not None and self._end is None
+        progress, grows = self.progress, self.trial is not None and self.end is None
         return Page(records=records, offset=before.offset, end=progress.offset, total=progress.total, grows=grows)
 
     @property
@@ -243,7 +237,7 @@ class OffsetPagination:
             "echo": progress.echo_heard or None,
             "has_more": not progress.has_more_wrong if progress.has_more_heard else None,
             "total": None if total is None else total == progress.offset,
-            self._end or "end": None if self._end in {None, "full_page"} else True,
+            self.end or "end": None if self.end in {None, "full_page"} else True,
             "unique_ids": progress.duplicates == 0,
         }
         return Evidence(
@@ -275,7 +269,8 @@ class OffsetPagination:
                 f"All {count} {self._rows} of the page at offset {offset} had been read before: the server ignores "
                 f"skip, or repeats its pages."
             )
-        if _is_short(answer) and not self._short_pages_confirmed and self._says_more(answer, offset + count):
+        more = says_more(answer, self.progress, offset + count)
+        if is_short(answer) and more and not self._short_pages_confirmed:
             return _Doubt(None)
         return None
 
@@ -304,45 +299,13 @@ class OffsetPagination:
         return None
 
     def _accept_overlap(self, answer: PageAnswer) -> None:
-        """Judge the page that begins with the last contact, which the empty page after it left as the only evidence.
-
-        At the end of the list it holds that contact alone. Anything new means that the page was empty by mistake.
-        """
-        self._overlapping = False
-        last = self.ids if self._last_id is None else (self._last_id,)  # another process may have read it
-        if len(answer.records) == 1 and answer.records.ids[0] in last:
-            # A page of one holds no more anyway; then the empty page has to be empty twice.
-            if self._longest_page > 1 or (answer.limit or 1) > 1 or self._overlaps:
-                self._end = "empty_page"
-            self._overlaps += 1
-            return
-        self._overlaps += 1
-        if self._overlaps > ASK_AGAIN:
+        """Judge the page that begins with the last contact. Raises PaginationError if the end stays unclear."""
+        if not self._end.accept_overlap(answer, self.ids):
             offset = self.progress.offset
             raise PaginationError(
                 f"The page at offset {offset} is empty, but the one at offset {offset - 1} does not show that the list "
                 f"ends there. {self._ask_support}"
             )
-
-    def _note_page(self, answer: PageAnswer) -> None:
-        """Learn whether this server's ``hasMore`` and limits tell anything."""
-        self._promised = self._promised or answer.has_more is True
-        if len(answer.records) == answer.limit:
-            self._largest_full = max(self._largest_full, answer.limit)
-        self._last_page_short = _is_short(answer)
-        self._last_short_tells = self._is_tellingly_short(answer)
-        if self._aligned and self.limit and answer.limit and answer.limit < self.limit:
-            self.limit = answer.limit
-        self._longest_page = max(self._longest_page, len(answer.records))
-        self._last_id = answer.records.ids[-1]
-        self._overlaps = 0
-
-    def _is_tellingly_short(self, answer: PageAnswer) -> bool:
-        """Say whether a page is shorter than pages can be: one of its limit, or of a larger one, was full.
-
-        Else the limit may be the one that was asked for, and not the one that is served.
-        """
-        return _is_short(answer) and (answer.limit or 0) <= self._largest_full
 
     def _note_size(self, answer: PageAnswer, seconds: float | None) -> None:
         sizes, progress = self._sizes, self.progress
@@ -366,20 +329,6 @@ class OffsetPagination:
         self.limit = self._sizes.size
         self.progress = replace(self.progress, learned=self._sizes.learned)
 
-    def _is_expected_end(self) -> bool:
-        """Say whether other evidence expects nothing after the last page, of a kind that has been right before."""
-        progress, short = self.progress, self._last_page_short
-        if progress.last_has_more or self._overlaps:
-            return False
-        if progress.total == progress.offset and not progress.totals_like_pages:
-            return True
-        denied = progress.last_has_more is False and not progress.has_more_wrong
-        return (denied and (self._promised or short)) or self._last_short_tells
-
-    def _says_more(self, answer: PageAnswer, after: int) -> bool:
-        total = None if self.progress.totals_count_pages else answer.total
-        return bool(answer.has_more) or (total is not None and total > after)
-
     def _unique(self, answer: PageAnswer, ids: Sequence[str]) -> Records:
         if not self.progress.offset and answer.total:
             self.ids.expect(answer.total)
@@ -400,28 +349,7 @@ class OffsetPagination:
         if self._tolerate == "nothing" or now < was:
             raise DriftError(f"The list changed while it was read: totalResults went from {was} to {now}.")
 
-    def _decide(self, answer: PageAnswer) -> None:
-        """End the walk if anything says so and nothing that can be believed says that there is more.
-
-        A total proves the end together with ``hasMore`` or a short page; else the page after the last decides.
-        """
+    def _check_total(self) -> None:
         after, total = self.progress.offset, self.progress.total
-        if answer.whole and answer.records:
-            self._end = "one_answer"
-            return
-        if not answer.records:
-            self._end = None if self._overlapping else "empty_page"
-            return
         if total is not None and total < after and self._tolerate != "everything":
             raise PaginationError(f"totalResults says {total}, but {after} {self._rows} were read. {self._ask_support}")
-        if self._says_more(answer, after) or total != after:
-            return
-        short, denied = _is_short(answer), answer.has_more is False and not self.progress.has_more_wrong
-        # A single page that is as long as its total proves little: that total may count the page.
-        confirmed = denied or self._is_tellingly_short(answer)
-        if (short and denied) or (confirmed and not self.progress.totals_like_pages):
-            self._end = "short_page" if short else "full_page"
-
-
-def _is_short(answer: PageAnswer) -> bool:
-    return answer.limit is not None and len(answer.records) < answer.limit

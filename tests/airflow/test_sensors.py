@@ -12,9 +12,9 @@ import pytest
 from airflow.sdk import DAG
 
 try:
-    from airflow.sdk.exceptions import TaskDeferred  # 3.2 and later
+    from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred  # 3.2 and later
 except ImportError:
-    from airflow.exceptions import TaskDeferred
+    from airflow.exceptions import AirflowRescheduleException, TaskDeferred
 
 from airflow_provider_kore.exceptions import ContractError, RetryableError, ServerError
 from airflow_provider_kore.hooks.airflow_versions import (
@@ -263,6 +263,17 @@ def test_a_trigger_keeps_the_wait_that_the_server_asked_of_the_first_look(bench:
     assert time.time() >= request.trigger.not_before
     with bench.kore.fault("service_unavailable", retry_after="5000"), pytest.raises(ServerError):
         campaign_sensor().execute(context())  # its deadline comes first
+
+
+def test_a_look_that_comes_in_another_process_keeps_the_wait_that_the_server_asked_for(bench: Bench) -> None:
+    bench.kore.add_campaign("cd-1", status="Completed")
+    sensor = campaign_sensor(deferrable=False, mode="reschedule")
+    with bench.kore.fault("service_unavailable", retry_after="100"), pytest.raises(AirflowRescheduleException) as again:
+        sensor.execute(context())
+    assert again.value.reschedule_date.timestamp() >= time.time() + 90
+    with bench.kore.fault("service_unavailable"), pytest.raises(AirflowRescheduleException) as again:
+        campaign_sensor(deferrable=False, mode="reschedule").execute(context())
+    assert again.value.reschedule_date.timestamp() <= time.time() + 90
 
 
 def test_the_other_modes_survive_rubbish_too_and_honour_retry_after(bench: Bench) -> None:
