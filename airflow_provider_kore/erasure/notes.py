@@ -169,11 +169,11 @@ class Progress:
     def resume(self) -> bool:
         """Take up what earlier tries have noted that were told the same, and say whether there were any.
 
-        A run's own; where it has none, those of runs that were cut off and given up: a Clear and a new run continue
-        them, all of them, for each may have learned what no other knows.
+        A run's own, and those of runs that were cut off and given up: a Clear and a new run continue them, all of
+        them, for each may have learned what no other knows.
         """
         given = self._work.persons.fingerprint
-        noted = [self._notes] if self._notes.stage else list(self._unfinished())
+        noted = [self._notes, *self._unfinished()] if self._notes.stage else self._unfinished()
         same = [each for each in noted if Pseudonyms(given, each.salt).check == each.content.get("check")]
         for each in same:
             self._continued += [each.key] if each is not self._notes else []
@@ -201,14 +201,16 @@ class Progress:
                 other = Notes(self._work.store, found.key).read()
             except CorruptSnapshotError:
                 continue
-            if other.stage and other.content.get("scope") == self._work.spec.scope:
+            if other.stage and other.key != self._notes.key and other.content.get("scope") == self._work.spec.scope:
                 yield other
 
     def forget(self) -> None:
-        """Delete what was noted, and what a killed try has left of trying the store."""
-        if not (self._notes.stage or self._continued):
-            return
-        noted = [self._notes.key, *self._continued]
+        """Delete what was noted."""
+        if self._notes.stage:
+            self._delete([self._notes.key])
+
+    def _delete(self, noted: list[str]) -> None:
+        """Delete notes, and what a killed try has left of trying the store."""
         store = self._work.store
         probes = [found.key for key in noted for found in store.list(f"{key.removesuffix('.json')}/probe-")]
         store.delete([*probes, *noted])
@@ -222,7 +224,7 @@ class Progress:
         self.save()
 
     def save(self) -> None:
-        """Note it. Raises ContentionError."""
+        """Note it, in the place of what it continues. Raises ContentionError."""
         pseudonyms = cast("Pseudonyms", self._work.persons.pseudonyms)
         own = self._learned.get(pseudonyms.salt, b"") + self._work.persons.noted
         self._notes.write(
@@ -243,6 +245,9 @@ class Progress:
                 "not_found": self.missing,
             }
         )
+        if self._continued:  # all that they say is said here now
+            self._delete(self._continued)
+            self._continued = []
 
 
 def told_beforehand(

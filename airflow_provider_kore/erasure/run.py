@@ -237,10 +237,9 @@ class _Erasure:
         check_locks(self._work, found, "They are of what has landed meanwhile; all else is erased.")
         cast("Versions", self._versions).delete(found)
         self._old = found
-        self._progress.deleted["versions"] += sum(
-            not each.key.startswith(self._spec.unfinished) for each in found.doomed
-        )
-        self._progress.deleted["markers"] += len(found.markers)
+        for kind, versions in (("versions", found.doomed), ("markers", found.markers)):
+            told = [each for each in versions if not each.key.startswith(self._spec.unfinished)]
+            self._progress.deleted[kind] += len(told)  # its notes hold no one
 
     def _delete_checkpoints(self, keys: list[str]) -> None:
         delete_checkpoints(self._work, keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,10 @@ IDS = [
     "x",
 ]
 NUMBERS: list[Any] = ["+4915112345678", "+491511234567", "0151 1234567", 4915112345678, '(030) "1"', "", None, "112"]
+
+
+class Killed(BaseException):
+    """The process is gone."""
 
 
 @dataclass
@@ -121,9 +126,10 @@ def mixes(draw: st.DrawFn) -> Mix:
     who=st.lists(st.sampled_from(IDS), max_size=3),
     numbers=st.lists(st.sampled_from([str(each) for each in NUMBERS if each]), max_size=2),
     foreign=st.booleans(),
+    kills=st.lists(st.integers(1, 90), max_size=3),
 )
 def test_who_was_named_is_nowhere_and_everything_else_is_as_it_was(
-    mix: Mix, who: list[str], numbers: list[str], foreign: bool
+    mix: Mix, who: list[str], numbers: list[str], foreign: bool, kills: list[int]
 ) -> None:
     if not who and not numbers:
         return
@@ -140,7 +146,13 @@ def test_who_was_named_is_nowhere_and_everything_else_is_as_it_was(
     told = [*ids(*who, *who), *phones(*numbers)]
     doomed = {*who, *(identifier for identifier, number in mix.rows if number and number in numbers)}
     doomed |= {each.encode("utf-8", "backslashreplace").decode() for each in doomed}
-    receipt = forget(store, told, policies=HASHING, on_missing="skip", versions=store.versioned)
+    how: dict[str, Any] = {"policies": HASHING, "on_missing": "skip", "versions": store.versioned}
+    for number, at in enumerate(kills):
+        store.crash_at(at, "after", Killed())  # type: ignore[arg-type]
+        with suppress(Killed):
+            forget(store, told, generation=str(number % 2), **how)
+        store = store.reopen()
+    receipt = forget(store, told, generation="0", **how)
     for (list_id, day), before in mix.partitions.items():
         content = manifest_of(store, day, list_id=list_id)
         hold_true(store, content)
@@ -151,6 +163,6 @@ def test_who_was_named_is_nowhere_and_everything_else_is_as_it_was(
         assert (key in store.bodies()) == all(row["_id"] not in doomed for row in rows)
     assert {key: store.bodies()[key] for key in strange} == strange
     assert receipt["complete"]
-    again = forget(store, told, policies=HASHING, on_missing="skip", versions=store.versioned, generation="again")
+    again = forget(store, told, generation="again", **how)
     assert again["rows_erased"] == 0
     assert set(again["deleted"].values()) == {0}
