@@ -120,7 +120,7 @@ def mixes(draw: st.DrawFn) -> Mix:
     return mix
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     mix=mixes(),
     who=st.lists(st.sampled_from(IDS), max_size=3),
