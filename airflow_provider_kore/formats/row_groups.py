@@ -84,7 +84,7 @@ class RowGroups:
         for key, column, field in zip(self._keys, self.columns, self.schema, strict=True):
             found = group.pop(key, None)
             if found is not None:
-                arrays.append(_array(found.to(height), column.type, field.type))
+                arrays.append(array_of(found.to(height), column.type, field.type))
                 continue
             if field.type not in empty:  # one for all columns of the type
                 empty[field.type] = pa.nulls(height, field.type)
@@ -134,7 +134,8 @@ def rows_per_group(columns: int, written: int) -> int:
     return min(ROWS_PER_GROUP, max(least, int(sqrt(written * _BYTES_OF_CHUNK / 4))))
 
 
-def _array(column: list[Cell], type_: str, arrow_type: pa.DataType) -> pa.Array:
+def array_of(column: list[Cell], type_: str, arrow_type: pa.DataType) -> pa.Array:
+    """Return cells as a column of one of our types. Raises ValueError, without the value, if one does not fit."""
     import pyarrow as pa
 
     convert = _CONVERT[type_]

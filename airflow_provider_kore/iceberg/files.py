@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, TableMismatchError
 from airflow_provider_kore.formats.columns import ID
-from airflow_provider_kore.iceberg.rows import WRITABLE, FileColumns, batches
-from airflow_provider_kore.iceberg.table import PARTITION, not_writable
+from airflow_provider_kore.iceberg.rows import FileColumns, batches
+from airflow_provider_kore.iceberg.table import FILLED_BY, PARTITION, not_writable
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.reading import read_rows
 from airflow_provider_kore.walk.ids import IdSet
@@ -257,7 +257,7 @@ def _layout(metadata: TableMetadata, landed: Landed) -> tuple[int, list[tuple[st
 
 def _check(chosen: list[tuple[str, int, str]], schema: Schema, name: str) -> None:
     for column, _, type_ in chosen:
-        if column not in PARTITION and type_ not in WRITABLE:
+        if column not in PARTITION and type_ not in FILLED_BY:
             raise not_writable(name, column, type_)
     there = {column for column, _, _ in chosen}
     for each in schema.fields:

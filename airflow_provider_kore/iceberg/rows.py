@@ -9,25 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from airflow_provider_kore.exceptions import TableMismatchError
-from airflow_provider_kore.formats.columns import (
-    FLOAT,
-    ID,
-    INTEGER,
-    SMALL,
-    kind_of,
-    milliseconds,
-    printable,
-    text_of,
-)
-from airflow_provider_kore.formats.row_groups import CHARACTERS_PER_GROUP, rows_per_group
-from airflow_provider_kore.json_text import Cell, Nested, cells
+from airflow_provider_kore.formats.columns import ID, printable
+from airflow_provider_kore.formats.row_groups import CHARACTERS_PER_GROUP, array_of, arrow_types, rows_per_group
+from airflow_provider_kore.iceberg.table import FILLED_BY
+from airflow_provider_kore.json_text import Cell, cells
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -52,7 +44,7 @@ def batches(rows: Iterable[str], columns: FileColumns, landed: Landed) -> Iterat
 
     Raises TableMismatchError if a value does not fit its column.
     """
-    group: dict[str, _Cells] = {column: _Cells(column, type_) for column, type_ in columns.types.items()}
+    group: dict[str, _Cells] = {column: _Cells() for column in columns.types}
     by_field: dict[str, _Cells] = {}
     height = characters = written = 0
     most = rows_per_group(len(columns.schema), written)
@@ -63,8 +55,10 @@ def batches(rows: Iterable[str], columns: FileColumns, landed: Landed) -> Iterat
             column = by_field.get(name)
             if column is None:
                 column = by_field[name] = _column_of(name, group, landed)
-            if not column.put(cell, height):
-                raise _conflict(landed, column, columns.table)
+            if column.rows and column.rows[-1] == height:  # two fields of a row are spelt alike
+                raise _conflict(landed, _spelt(name, landed), columns)
+            column.rows.append(height)
+            column.cells.append(cell)
         height += 1
         characters += len(row)
         if height == most or characters >= CHARACTERS_PER_GROUP:
@@ -79,49 +73,35 @@ def batches(rows: Iterable[str], columns: FileColumns, landed: Landed) -> Iterat
 class _Cells:
     """What was found in a column of one batch. Rows without it take no place: a table may have many such columns."""
 
-    __slots__ = ("convert", "is_text", "name", "rows", "type", "values")
+    __slots__ = ("cells", "rows")
 
-    def __init__(self, name: str, type_: str) -> None:
-        self.name, self.type = name, type_
-        self.convert = _CONVERT[type_]
-        self.is_text = type_ == "string"
+    def __init__(self) -> None:
         self.rows: list[int] = []
-        """The number of the row of each value."""
-        self.values: list[Any] = []
+        """The number of the row of each cell."""
+        self.cells: list[Cell] = []
 
-    def put(self, cell: Cell, row: int) -> bool:
-        """Take in the cell of a row; say whether it fits."""
-        if self.rows and self.rows[-1] == row:
-            return False  # two fields of a row are spelt alike
-        if self.is_text and cell.__class__ is str:
-            value: object = cell
-        else:
-            try:
-                value = self.convert(cell)
-            except (ValueError, OverflowError):
-                return False
-        self.rows.append(row)
-        self.values.append(value)
-        return value is not None
-
-    def take(self, height: int) -> list[Any]:
-        """Return a value for each of so many rows, and begin anew."""
-        rows, values = self.rows, self.values
-        self.rows, self.values = [], []
-        if len(values) == height:
-            return values
-        found: list[Any] = [None] * height
-        for row, value in zip(rows, values, strict=True):
-            found[row] = value
+    def take(self, height: int) -> list[Cell]:
+        """Return a cell for each of so many rows, and begin anew."""
+        rows, cells = self.rows, self.cells
+        self.rows, self.cells = [], []
+        if len(cells) == height:
+            return cells
+        found: list[Cell] = [None] * height
+        for row, cell in zip(rows, cells, strict=True):
+            found[row] = cell
         return found
 
 
 def _column_of(field: str, group: Mapping[str, _Cells], landed: Landed) -> _Cells:
     """Return the column of a field as rows spell it. Raises TableMismatchError."""
-    name = landed.columns.spelling.get(field) or printable(field)
+    name = _spelt(field, landed)
     if name not in group:
         raise _unknown(landed, name)
     return group[name]
+
+
+def _spelt(field: str, landed: Landed) -> str:
+    return landed.columns.spelling.get(field) or printable(field)
 
 
 def _batch(group: Mapping[str, _Cells], height: int, columns: FileColumns, landed: Landed) -> pa.RecordBatch:
@@ -132,61 +112,31 @@ def _batch(group: Mapping[str, _Cells], height: int, columns: FileColumns, lande
         names["contact_list_id"]: landed.contact_list_id,
         names["snapshot_date"]: date.fromisoformat(landed.snapshot_date),
     }
-    of_file = {names[name]: column for name, column in group.items()}
+    of_file, types = {names[name]: name for name in group}, arrow_types()
     arrays = []
     for field in schema:
-        if field.name in constant:
+        name = of_file.get(field.name)
+        if name is None:
             arrays.append(pa.repeat(pa.scalar(constant[field.name], field.type), height))
-            continue
-        column = of_file[field.name]
-        arrays.append(_array(column.take(height), field.type) if column.values else pa.nulls(height, field.type))
+        elif not group[name].cells:
+            arrays.append(pa.nulls(height, field.type))
+        else:
+            type_ = FILLED_BY[columns.types[name]]
+            try:
+                found = array_of(group[name].take(height), type_, types[type_])
+            except ValueError:
+                raise _conflict(landed, name, columns) from None
+            arrays.append(found.cast(field.type))  # instants, from milliseconds
     return pa.record_batch(arrays, schema=schema)
 
 
-def _array(values: list[Any], type_: pa.DataType) -> pa.Array:
-    import pyarrow as pa
-
-    try:
-        return pa.array(values, type_)
-    except UnicodeEncodeError:
-        return pa.array([None if value is None else printable(value) for value in values], type_)
-
-
-def _text(cell: Cell) -> str | None:
-    found = text_of(cell)
-    return None if found is None else str(found)
-
-
-def _number(kinds: int, convert: Callable[[str], object]) -> Callable[[Cell], object]:
-    return lambda cell: convert(str(cell)) if kind_of(cell) & kinds else None
-
-
-def _boolean(cell: Cell) -> bool | None:
-    return cell if isinstance(cell, bool) else None
-
-
-def _microseconds(cell: Cell) -> int | None:
-    found = milliseconds(cell) if isinstance(cell, str) and not isinstance(cell, Nested) else None
-    return None if found is None else found * 1000
-
-
-_CONVERT: Final[Mapping[str, Callable[[Cell], object]]] = {
-    "string": _text,
-    "long": _number(SMALL | INTEGER, int),
-    "double": _number(SMALL | FLOAT, float),
-    "boolean": _boolean,
-    "timestamptz": _microseconds,
-}
-WRITABLE: Final = frozenset(_CONVERT)
-"""Iceberg's types that snapshots can fill."""
-
-
-def _conflict(landed: Landed, column: _Cells, table: str) -> TableMismatchError:
-    here = landed.columns.types.get(column.name) or "text"
+def _conflict(landed: Landed, column: str, columns: FileColumns) -> TableMismatchError:
+    here = landed.columns.types.get(column) or "text"
     return TableMismatchError(
-        f"A value of the column {quoted(column.name)!r} in the snapshot of {landed.address} does not fit the Iceberg "
-        f"table {table}: there the column is {column.type}, here {quoted(here)}. The table is as it was. Iceberg "
-        "cannot change a column to that type; land the list with the table's type, or commit it to another table."
+        f"A value of the column {quoted(column)!r} in the snapshot of {landed.address} does not fit the Iceberg "
+        f"table {columns.table}: there the column is {columns.types[column]}, here {quoted(here)}. The table is as it "
+        "was. Iceberg cannot change a column to that type; land the list with the table's type, or commit it to "
+        "another table."
     )
 
 

@@ -31,8 +31,17 @@ PROPERTIES: Final = {
 }
 """Of a table that is created."""
 
-_TYPES: Final = {"int64": "long", "double": "double", "boolean": "boolean", "timestamp[ms, UTC]": "timestamptz"}
+_TYPES: Final = {
+    "string": "string",
+    "int64": "long",
+    "double": "double",
+    "boolean": "boolean",
+    "timestamp[ms, UTC]": "timestamptz",
+}
 """Iceberg's types by those of snapshots; all others are text."""
+
+FILLED_BY: Final = {iceberg: type_ for type_, iceberg in _TYPES.items()}
+"""And those of snapshots by the types of Iceberg that they can fill."""
 
 WIDER: Final = {"int": "long", "float": "double"}
 """What Iceberg can turn a column into, of what a snapshot's values need."""

@@ -16,6 +16,7 @@ import pytest
 from audited import LIST, lake, manifest, manifest_key, partition
 
 from airflow_provider_kore.__main__ import main
+from airflow_provider_kore.store.s3 import S3Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,16 +129,9 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
         {"status": 301, "code": "PermanentRedirect", "told": ("x-amz-bucket-region", "ap-south-1")},
         "the bucket is in region 'ap-south-1'",
     ),
-    "a region that is not told": ({"status": 400, "code": "AuthorizationHeaderMalformed"}, "is in another region"),
     "an expired token": ({"status": 400, "code": "ExpiredToken"}, "the AWS session token has expired"),
-    "an unknown key": ({"status": 403, "code": "InvalidAccessKeyId"}, "does not know the access key id"),
     "no permission": ({"status": 403, "code": "AccessDenied"}, "It takes s3:ListBucket on the bucket"),
-    "no such bucket": ({"status": 404, "code": "NoSuchBucket"}, "no such bucket at this endpoint"),
     "a web site": ({}, "S3 says 500"),
-    "a web site that leads elsewhere": (
-        {"status": 302, "told": ("Location", "https://login.example")},
-        "RecursionError",
-    ),
 }
 
 
@@ -157,6 +151,10 @@ def test_what_cannot_be_looked_at_is_one_sentence_and_exit_status_two(
     moto_server: S3Server, verify: Any, command: str
 ) -> None:
     assert "no such bucket" in said_once(verify, command, moto_server, "s3://kore-no-such-bucket/kore/")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(S3Store, "list", lambda *_: {}["+15551234567"])
+        found = said_once(verify, command, moto_server, "s3://lake/kore/")
+    assert found == "An error that was not foreseen ended this: KeyError."
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     here = f"http://127.0.0.1:{server.server_port}"
@@ -171,7 +169,6 @@ def test_what_cannot_be_looked_at_is_one_sentence_and_exit_status_two(
         ("AWS_ENDPOINT_URL", here, "no answer from S3"),
         ("AWS_ENDPOINT_URL", "localhost:9000", "endpoint_url (https://host:port"),
         ("AWS_DEFAULT_REGION", "eu central", "'region_name': is missing, or no region"),
-        ("AWS_PROFILE", "nobody", "'profile_name': names a profile that this worker does not have"),
     ):
         assert expected in said_once(verify, command, moto_server, "s3://lake/kore/", **{name: value})
 
