@@ -145,7 +145,7 @@ class Commit(Work):
         try:
             return read_manifest(self.store, self.layout.manifest)
         except CorruptSnapshotError as err:
-            log.warning("It is replaced: %s", err)
+            log.warning("%s It counts as none.", err)
             return None
 
     def wait(self, turn: int) -> None:
