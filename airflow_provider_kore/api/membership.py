@@ -76,6 +76,8 @@ class Membership:
         """As it was last seen."""
         self.draft: Draft | None = None
         """A write whose answer is missing."""
+        self._by_its_places: Sequence[RollingWindow] = ()
+        """Alone: the windows of which it uses the places that it had, and of the others what is free of its share."""
         self._turn = 0
         self._ceded: list[tuple[int, tuple[str, int], str, float]] = []
         """What was given away in which turn, to which ledger, and until when it is used."""
@@ -92,18 +94,30 @@ class Membership:
 
     def go_alone(self, now: float) -> None:
         """Go on as without a ledger, with this client's share if others were there."""
-        known = self.known
-        number = 1 if known is None else len(known.holders.keys() | {self.name})
+        number = 1 if self.known is None else len(self.known.holders.keys() | {self.name})
         has_places = self.state is State.SHARING and number > 1
         self.state, self.hungry = State.ALONE, False
+        # The places of a long window are in a hand only while they are used; and one that had left has none.
+        self._by_its_places = [window for window in self._windows if has_places and not self.is_long(window)]
         for window in self._windows:
-            if has_places and not self.is_long(window):
-                window.share_with_others(window.places, now)
+            of_its_own = window in self._by_its_places
+            window.share_with_others(window.places if of_its_own else window.limit // number, now)
+        self.stay_alone(now)
+
+    def stay_alone(self, now: float) -> None:
+        """Go on so, also after a try to come back that has failed."""
+        known, surely_after = self.known, self._object.time.surely_after
+        for window in self._windows:
+            window.places = window.limit
+            if window in self._by_its_places:
                 continue
-            # The places of a long window are in a hand only while they are used; and one that had left has none.
-            spent = [] if known is None else sorted(known.spent.get(window.name, {}).items())
-            window.remember_others(local(spent, self._object.time.surely_after)[::number], now)
-            window.share_with_others(window.limit // number, now)
+            others: list[float] = []
+            if known is not None:
+                number = len(known.holders.keys() | {self.name})
+                others += local(sorted(known.spent.get(window.name, {}).items()), surely_after)[::number]
+            if self.draft is not None:  # whatever became of it, what was sent was sent
+                others += self.draft.ceded.get(window.name, ())
+            window.remember_others(others, now)
 
     def decide(self, version: Version | None, now: float, *, pause: float, leaving: bool) -> Draft | None:
         """Return what to write; None: nothing. What is given away is no longer used from here on.
@@ -177,8 +191,12 @@ class Membership:
         mine, written = ledger.holders.get(self.name), draft.ledger.holders.get(self.name)
         if mine is None and written is None:  # it had left
             self._keep_in_mind(draft)
-        elif mine is not None and mine.turn == draft.turn:
+        elif mine is not None and mine.turn == draft.turn and self.state is State.SHARING:
             self.apply(draft, now)
+        elif mine is not None and mine.turn == draft.turn:  # since then it has gone on alone, and comes in anew
+            self._turn, self.known = draft.turn, draft.ledger
+            for name, gained in draft.gained.items():
+                ledger.give(name, gained)
         elif (ledger.name, ledger.epoch) == (draft.ledger.name, draft.ledger.epoch):
             for window in self._windows:
                 window.grant(draft.ceded.get(window.name, ()), now)

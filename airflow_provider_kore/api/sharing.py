@@ -257,8 +257,7 @@ class SharedAllowance(Allowance):
         self._failing_since = now if self._failing_since is None else self._failing_since
         waited = now - self._failing_since
         if self._state is State.ALONE:
-            for window in self._windows:
-                window.places = window.limit
+            self._member.stay_alone(now)
         elif self._state is State.SHARING:
             if self._member.has_lapsed(now):
                 self._go_alone(now)

@@ -252,7 +252,9 @@ def test_what_was_sent_before_leaving_counts_where_the_ledger_is_gone_afterwards
     world.now += 3.0
     client.leave()
     world.bucket.down = True
-    go(world, 90, client)
+    go(world, 12, client)
+    world.bucket.down, world.bucket.lost = False, "request"  # it comes back halfway, again and again
+    go(world, 80, client)
     assert busiest(world) <= 60
     assert len(world.counted) >= 120
 
@@ -280,6 +282,29 @@ def test_a_window_of_an_hour_goes_on_where_the_ledger_is_gone() -> None:
         assert known is not None
         counted = sum(known.spent["hourly"].values()) + known.held("hourly")
         assert len(world.counted) - 10 <= counted <= len(world.counted) + 60  # each once, and what is in a hand
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("others", [0, 1])
+def test_one_that_comes_back_halfway_forgets_nothing_of_what_it_sent(lost: Any, others: int) -> None:
+    world = with_ledger(World(per_minute=0, per_hour=600))
+    clients = [alone(world) for _ in range(others + 1)]
+    world.bucket.down = others == 0
+    go(world, 40, *clients, most=1)
+    world.bucket.down = True
+    go(world, 60, *clients, most=3)
+    for _ in range(3):
+        world.bucket.down, world.bucket.lost = False, lost
+        go(world, 1, *clients, most=20)
+        world.bucket.down, world.bucket.lost = True, ""
+        go(world, 40, *clients, most=20)
+    world.bucket.down = False
+    go(world, 100, *clients, most=20)
+    assert len(world.counted) <= 600 + 10 * others  # all within an hour; alone, one knows not what is in another's hand
+    if not others:  # where another has swept a lease away, nobody knows whether its holder's last write had arrived
+        known = clients[0]._member.known
+        assert known is not None
+        assert sum(known.spent["hourly"].values()) + known.held("hourly") <= len(world.counted) + 60  # each once
 
 
 def test_what_an_earlier_process_spent_counts_once_however_often_the_ledger_is_lost() -> None:
