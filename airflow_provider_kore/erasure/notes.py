@@ -18,6 +18,7 @@ from airflow_provider_kore.erasure.worker import Known
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.rivals import instant
+from airflow_provider_kore.store.capabilities import left_probes
 from airflow_provider_kore.store.store import ABSENT, Condition, ConditionFailed, read_at_most
 
 if TYPE_CHECKING:
@@ -212,7 +213,8 @@ class Progress:
     def _delete(self, noted: list[str]) -> None:
         """Delete notes, and what a killed try has left of trying the store."""
         store = self._work.store
-        probes = [found.key for key in noted for found in store.list(f"{key.removesuffix('.json')}/probe-")]
+        places = [f"{key.removesuffix('.json')}/" for key in noted]
+        probes = [key for place in places for key in left_probes(store, place)]
         store.delete([*probes, *noted])
 
     def take_down(self, plan: Plan) -> None:

@@ -11,6 +11,7 @@ publisher from an unfenced one. A probe sees a condition that is ignored, not on
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -171,6 +172,12 @@ def _try_an_object(prefix: str, store: ObjectStore, clock: Clock, lacks: list[st
 def _probe(prefix: str) -> str:
     """Return a key below this run's own staging, so that a probe whose process died goes with the checkpoints."""
     return f"{prefix}probe-{uuid.uuid4().hex}"
+
+
+def left_probes(store: ObjectStore, prefix: str) -> list[str]:
+    """Return the keys of probes that processes which died have left below a prefix."""
+    is_probe = re.compile(rf"{re.escape(prefix)}probe-[0-9a-f]{{32}}").fullmatch
+    return [found.key for found in store.list(f"{prefix}probe-") if is_probe(found.key)]
 
 
 def _delete_quietly(store: ObjectStore, key: str) -> None:

@@ -116,6 +116,17 @@ def test_what_others_have_put_beside_notes_keeps_its_versions_and_what_lies_unde
         store.delete([key])
 
 
+def test_beside_its_probes_nothing_is_deleted() -> None:
+    store = VersionedMemoryStore()
+    land(store, DAYS[0], rows())
+    place = spec().notes.removesuffix(".json")
+    theirs, ours = f"{place}/probe-results.csv", f"{place}/probe-{'0a' * 16}"
+    for key in (theirs, ours):
+        store.put(key, b"x", **TYPE)
+    forget(store, ids(WHO))
+    assert list(store.bodies(place)) == [theirs]
+
+
 @pytest.mark.parametrize("place", ["kore/lists/", "kore/lists/contact_list_id=cl-1/", "kore/_staging/lists/a/"])
 def test_a_manifest_of_others_elsewhere_is_none_of_ours(place: str) -> None:
     store = VersionedMemoryStore()
