@@ -1,9 +1,10 @@
-"""Run the suite on every supported pair of Airflow and Python, one pair after the other.
+"""Run the suite on every supported pair of Airflow and Python.
 
 `make test` runs everything on the newest pair, and `--lowest` the core on the lowest version of everything. The core
 imports no Airflow, which an import contract holds, so another minor meets only what touches Airflow: on its newest
 Python that but for what brings an Airflow of its own (``once``) and what is the same on each, on its other Pythons the
-one file that runs an operator from end to end, and the imports. Options after ``--`` go to pytest.
+one file that runs an operator from end to end, and the imports. Those are short: as many pairs at a time as there are
+cores, in one process each. All other pairs run one after the other. Options after ``--`` go to pytest.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,7 +101,7 @@ def main(arguments: list[str]) -> int:
     if chosen.lowest:
         oldest = next((python for python in reversed(MATRIX["3.0"]) if find_python(python)), "3.11")
         pairs, lacking = [Pair("lowest", oldest, "lowest")], []
-    outcomes = [run(pair, chosen.pytest) for pair in pairs]
+    outcomes = run_all(pairs, chosen.pytest)
     print_table(outcomes)
     for version in lacking:
         print(f"Not run: Python {version} is not installed on this machine.")
@@ -130,22 +132,42 @@ def scope(minor: str, python: str, pythons: list[str]) -> str:
     return "all" if minor == NEWEST_AIRFLOW else "airflow"
 
 
-def run(pair: Pair, options: list[str]) -> Outcome:
-    """Run the suite on one pair."""
-    print(f"\n===== {pair.name} ({pair.scope})", flush=True)
+def run_all(pairs: list[Pair], options: list[str]) -> list[Outcome]:
+    """Run the suite on each pair; the short ones beside each other."""
+    cores = os.cpu_count() or 1
+    long = [run(pair, options, processes=cores + 1) for pair in pairs if pair.scope != "operator"]
+    with ThreadPoolExecutor(cores) as pool:
+        short = pool.map(lambda pair: run(pair, options, processes=0), [p for p in pairs if p.scope == "operator"])
+    return [*long, *short]
+
+
+def run(pair: Pair, options: list[str], *, processes: int) -> Outcome:
+    """Run the suite on one pair.
+
+    :param processes: how many test processes, one more than cores because what starts Airflow mostly waits. 0 runs the
+        tests in pytest's own process, and prints what they say at their end: other pairs run at the same time.
+    """
     started = time.monotonic()
     folder = ROOT / ".cache" / "matrix" / pair.name
     report = folder / "junit.xml"
     try:
         python = make_environment(folder, [pair.lock], pair.python)
     except CannotMakeError as problem:
-        print(f"environment: {problem}")
+        print(f"\n===== {pair.name}: environment: {problem}", flush=True)
         return Outcome(pair, 0, 1, 0, time.monotonic() - started, "no environment")
     report.unlink(missing_ok=True)
-    processes = str((os.cpu_count() or 1) + 1)  # as in `make test`: what starts Airflow mostly waits
-    command = [str(python), "-m", "pytest", "-q", "-n", processes, "--dist", "loadgroup", "-p", "no:cacheprovider"]
-    command += [f"--junitxml={report}"]
-    code = subprocess.run([*command, *SCOPES[pair.scope], *options], cwd=ROOT, check=False).returncode
+    command = [str(python), "-m", "pytest", "-q", "-n", str(processes), "--dist", "loadgroup", "-p", "no:cacheprovider"]
+    command += [f"--junitxml={report}", *SCOPES[pair.scope], *options]
+    title = f"\n===== {pair.name} ({pair.scope})"
+    if processes:
+        print(title, flush=True)
+        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    else:
+        ended = subprocess.run(
+            command, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        print(f"{title}\n{ended.stdout}", flush=True)
+        code = ended.returncode
     passed, failed, skipped = count(report)
     note = "" if code == 0 else f"pytest ended with {code}"
     return Outcome(pair, passed, max(failed, int(code != 0)), skipped, time.monotonic() - started, note)

@@ -127,7 +127,6 @@ def start_airflow(server: S3Server, airflow_db: Path, home: Path) -> Iterator[Wh
             "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "3",  # seconds until a new DAG file is found
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
         }
         airflow = AirflowProcesses(environment, home / "components.log", grace=3.0)
         airflow.environment["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] = "True"  # or no consumer would ever run
