@@ -11,14 +11,14 @@ import gzip
 import io
 import json
 import re
-import shutil
 import zlib
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple, cast
 
-from airflow_provider_kore.erasure.work import temporary
+from airflow_provider_kore.erasure.work import BLOCK, temporary
 from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.formats.compression import Borrowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -114,10 +114,11 @@ class ErasureList:
         self._body.seek(0)
         packed = self._body.read(2) == _GZIP
         self._body.seek(0)
-        source = gzip.GzipFile(fileobj=self._body, mode="rb") if packed else self._body
+        source = gzip.GzipFile(fileobj=self._body, mode="rb") if packed else Borrowed(self._body)
         problem = ""
         try:
-            yield from self._read(_Bounded(cast("BinaryIO", source)))
+            with io.TextIOWrapper(cast("BinaryIO", source), "utf-8-sig", newline="") as text:
+                yield from self._read(text)
         except UnicodeDecodeError:
             problem = "is not UTF-8"
         except (EOFError, OSError, zlib.error):
@@ -127,8 +128,7 @@ class ErasureList:
         if problem:
             raise self._refused(problem)
 
-    def _read(self, source: _Bounded) -> Iterator[Given]:
-        text = io.TextIOWrapper(io.BufferedReader(source), "utf-8-sig", newline="")
+    def _read(self, text: io.TextIOWrapper) -> Iterator[Given]:
         lines = self._lines(text)
         first = next(lines, "")
         if not first:
@@ -145,7 +145,11 @@ class ErasureList:
                 yield Given(kind, _checked(self.parameter, value, kind, number), number)
 
     def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+        size = 0  # a small list may unpack to any length
         while line := text.readline(_LONGEST_ROW):
+            size += len(line)
+            if size > MOST_BYTES:
+                raise _too_large()
             if len(line) == _LONGEST_ROW:  # what follows would pass for another row
                 raise self._refused(f"has a row of {_LONGEST_ROW:,} characters or more")
             if line.strip():
@@ -177,25 +181,8 @@ class ErasureList:
         return ParameterError(self.parameter, f"{self._where} {problem}", _ADVICE)
 
 
-class _Bounded(io.RawIOBase):
-    """A file that ends in an error where it is too long: a small list may unpack to any length."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
-        self._file = file
-        self._read = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object, /) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self._file.read(len(view))
-        self._read += len(data)
-        if self._read > MOST_BYTES:
-            raise ParameterError("erasure_list", f"is larger than {MOST_BYTES >> 20} MiB", "split it")
-        view[: len(data)] = data
-        return len(data)
+def _too_large() -> ParameterError:
+    return ParameterError("erasure_list", f"is larger than {MOST_BYTES >> 20} MiB", "split it")
 
 
 @contextmanager
@@ -207,5 +194,8 @@ def fetched_list(store: ObjectStore, key: str, phones: Sequence[str]) -> Iterato
         raise ParameterError("erasure_list", f"{where} does not exist", "put the list there first")
     with temporary() as local:
         with opened as stream:
-            shutil.copyfileobj(_Bounded(stream), local)
+            while block := stream.read(BLOCK):
+                local.write(block)
+                if local.tell() > MOST_BYTES:
+                    raise _too_large()
         yield ErasureList(local, where, phones)
