@@ -409,9 +409,9 @@ MUTANTS = (
     ),
     Mutant(
         "forgotten: what Object Lock holds is refused before anything is changed",
-        "erasure/refusals.py",
-        "    if found.locked:",
-        "    if False:",
+        "erasure/others.py",
+        "        if found.locked:",
+        "        if False:",
         "erasure/test_erasure.py::test_a_version_that_is_locked_is_named_before_anything_is_changed",
     ),
     Mutant(

@@ -11,14 +11,15 @@ import gzip
 import io
 import json
 import re
+import tempfile
 import zlib
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple, cast
 
-from airflow_provider_kore.erasure.work import BLOCK, temporary
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.formats.compression import Borrowed
+from airflow_provider_kore.snapshot.chunks import temp_space
+from airflow_provider_kore.snapshot.reading import MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +39,7 @@ _GZIP: Final = b"\x1f\x8b"
 _phone = re.compile(r"\+?[0-9][0-9 ()./-]{4,24}", re.ASCII).fullmatch
 _digits = re.compile(r"[0-9]", re.ASCII)
 _MOST_DIGITS: Final = 15
-"""Of a phone number. Source: ITU-T E.164."""
+"""Of a phone number; ids of the vendor's have letters, or more. Source: ITU-T E.164."""
 
 _ADVICE: Final = 'write jsonl or csv whose fields are "_id", or those that phone_fields names'
 
@@ -62,16 +63,16 @@ def given_directly(parameter: str, values: object, kind: Literal["id", "phone"])
     for number, value in enumerate(values, start=1):
         if not isinstance(value, str):
             raise ParameterError(parameter, f"its {_th(number)} entry is no string", "pass a list of strings")
-        found.append(Given(kind, _checked(parameter, value, kind, number), number))
+        found.append(_checked(parameter, value, kind, number))
     return found
 
 
-def _checked(parameter: str, value: str, kind: Literal["id", "phone"], number: int) -> str:
+def _checked(parameter: str, value: str, kind: Literal["id", "phone"], number: int) -> Given:
     text = value.strip()
     if not 0 < len(text) <= LONGEST:
         problem = "is empty" if not text else f"has more than {LONGEST} characters"
         raise ParameterError(parameter, f"its {_th(number)} entry {problem}", "correct it")
-    if kind == "id" and looks_like_a_phone_number(text):
+    if kind == "id" and _phone(text) and len(_digits.findall(text)) <= _MOST_DIGITS:
         raise ParameterError(
             parameter,
             f"its {_th(number)} entry is given as an id, and looks like a phone number",
@@ -81,12 +82,7 @@ def _checked(parameter: str, value: str, kind: Literal["id", "phone"], number: i
         raise ParameterError(
             parameter, f"its {_th(number)} entry is given as a phone number, and has no digit", "pass ids as ids"
         )
-    return text
-
-
-def looks_like_a_phone_number(text: str) -> bool:
-    """Say whether a text has the form of a phone number; ids of the vendor's have letters, or more digits."""
-    return _phone(text) is not None and len(_digits.findall(text)) <= _MOST_DIGITS
+    return Given(kind, text, number)
 
 
 def _th(number: int) -> str:
@@ -104,27 +100,31 @@ class ErasureList:
 
     parameter: Final = "erasure_list"
 
-    def __init__(self, body: BinaryIO, where: str, phones: Iterable[str]) -> None:
+    def __init__(self, body: BinaryIO, where: str, phones: Iterable[str], direct: Iterable[Given]) -> None:
+        self._direct = direct
         self._body = body
         self._where = where
         self._names = {ID, *phones}
 
     def __iter__(self) -> Iterator[Given]:
         """Yield all that it says, in order; as often as wanted. Raises ParameterError."""
+        yield from self._direct
         self._body.seek(0)
         packed = self._body.read(2) == _GZIP
         self._body.seek(0)
-        source = gzip.GzipFile(fileobj=self._body, mode="rb") if packed else Borrowed(self._body)
+        source = gzip.GzipFile(fileobj=self._body, mode="rb") if packed else self._body
+        text = io.TextIOWrapper(cast("BinaryIO", source), "utf-8-sig", newline="")
         problem = ""
         try:
-            with io.TextIOWrapper(cast("BinaryIO", source), "utf-8-sig", newline="") as text:
-                yield from self._read(text)
+            yield from self._read(text)
         except UnicodeDecodeError:
             problem = "is not UTF-8"
         except (EOFError, OSError, zlib.error):
             problem = "is damaged, or no gzip"
         except csv.Error:
             problem = "is no csv"
+        finally:
+            text.detach()  # or the end of it is the file's
         if problem:
             raise self._refused(problem)
 
@@ -141,8 +141,7 @@ class ErasureList:
             if not told:
                 raise self._refused(f"says neither {ID} nor a phone number in its {_th(number)} row")
             for name, value in told:
-                kind: Literal["id", "phone"] = "id" if name == ID else "phone"
-                yield Given(kind, _checked(self.parameter, value, kind, number), number)
+                yield _checked(self.parameter, value, "id" if name == ID else "phone", number)
 
     def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
         size = 0  # a small list may unpack to any length
@@ -186,16 +185,21 @@ def _too_large() -> ParameterError:
 
 
 @contextmanager
-def fetched_list(store: ObjectStore, key: str, phones: Sequence[str]) -> Iterator[ErasureList]:
-    """Fetch an erasure list into a temporary file. Raises ParameterError if there is none."""
+def fetched_list(
+    store: ObjectStore, key: str, phones: Sequence[str], direct: Sequence[Given] = ()
+) -> Iterator[ErasureList]:
+    """Fetch an erasure list into a temporary file. Raises ParameterError if there is none.
+
+    :param direct: what was given beside it, and comes first.
+    """
     where = store.uri(key)
     opened = store.get(key)
     if opened is None:
         raise ParameterError("erasure_list", f"{where} does not exist", "put the list there first")
-    with temporary() as local:
+    with temp_space(), tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as local:
         with opened as stream:
-            while block := stream.read(BLOCK):
+            while block := stream.read(MEMORY):
                 local.write(block)
                 if local.tell() > MOST_BYTES:
                     raise _too_large()
-        yield ErasureList(local, where, phones)
+        yield ErasureList(cast("BinaryIO", local), where, phones, direct)

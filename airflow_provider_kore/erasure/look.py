@@ -56,15 +56,15 @@ class Found:
     """Whether all of it is of the form that its key claims."""
     rows: int
     """That are theirs."""
-    traces: int
-    """How often one of their ids or numbers stands in it."""
+    mentions: bool
+    """Whether one of their ids or numbers stands anywhere in it."""
     size: int
     """Bytes, as stored."""
 
     @property
     def holds(self) -> bool:
         """Whether it has to go: it has a row of theirs; or what is no longer readable names them."""
-        return self.rows > 0 or (self.traces > 0 and not self.readable)
+        return self.rows > 0 or (self.mentions and not self.readable)
 
 
 def look(
@@ -79,18 +79,18 @@ def look(
         return None
     with work.fetched(opened) as local:
         ours, readable, rows = _rows(work, local.file, form, is_proven)
-        return Found(ours, readable, rows, traces(work, local.file), local.size)
+        return Found(ours, readable, rows, is_mentioned(work, local.file), local.size)
 
 
-def traces(work: Work, file: BinaryIO) -> int:
-    """Count how often one of them stands in a file, as it is, or in what is packed in it."""
+def is_mentioned(work: Work, file: BinaryIO) -> bool:
+    """Say whether one of them stands anywhere in a file, as it is, or in what is packed in it."""
     file.seek(0)
-    raw, packed = sum(map(work.persons.traces, _pieces(work.blocks(file.read)))), 0
+    if any(map(work.persons.are_in, _pieces(work.blocks(file.read)))):
+        return True
     file.seek(0)
     with suppress(*_UNREADABLE):
-        for text in _unpacked(work, file):
-            packed += work.persons.traces(text)
-    return max(raw, packed)
+        return any(map(work.persons.are_in, _unpacked(work, file)))
+    return False
 
 
 def _rows(work: Work, file: BinaryIO, form: Form | None, is_proven: bool) -> tuple[bool, bool, int]:  # noqa: FBT001
@@ -100,19 +100,14 @@ def _rows(work: Work, file: BinaryIO, form: Form | None, is_proven: bool) -> tup
     if form == CHECKPOINT:
         return _in_checkpoint(work, file)
     if form[0] == NOTE:
-        return _is_note(file, form[1]), True, 0
+        with suppress(ValueError, RecursionError):
+            told = json.loads(read_at_most(file, MOST_NOTED))
+            return isinstance(told, dict) and told.get("erasure") == form[1], True, 0
+        return False, True, 0
     try:
         return False, True, work.persons.sift(file, None, form, work.stop, learn=is_proven).erased
     except CorruptSnapshotError:
         return False, False, 0
-
-
-def _is_note(file: BinaryIO, name: str) -> bool:
-    try:
-        told = json.loads(read_at_most(file, MOST_NOTED))
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(told, dict) and told.get("erasure") == name
 
 
 def _in_checkpoint(work: Work, file: BinaryIO) -> tuple[bool, bool, int]:

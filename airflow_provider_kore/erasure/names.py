@@ -79,11 +79,9 @@ class Names:
             at = bucket.find(digest, at + 1)
         return at >= 0
 
-    def count(self, names: list[bytes]) -> int:
-        """Return how many of these are in the set, repeated ones each time."""
-        if self._few is not None and self._few.isdisjoint(names):
-            return 0
-        return sum(name in self for name in names)
+    def has_any(self, names: list[bytes]) -> bool:
+        """Say whether any of these is in the set."""
+        return not self._few.isdisjoint(names) if self._few is not None else any(name in self for name in names)
 
     @property
     def fingerprint(self) -> bytes:

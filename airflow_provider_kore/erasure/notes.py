@@ -8,14 +8,14 @@ import logging
 import secrets
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore import __version__
 from airflow_provider_kore.erasure.look import MOST_NOTED
 from airflow_provider_kore.erasure.names import SALT, Pseudonyms
 from airflow_provider_kore.erasure.work import Known
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError
+from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.rivals import instant
 from airflow_provider_kore.store.capabilities import left_probes
 from airflow_provider_kore.store.store import ABSENT, Condition, ConditionFailed, read_at_most
@@ -36,66 +36,6 @@ MOST_SHOWN: Final = 1_000
 DELETED: Final = ("checkpoints", "versions", "markers", "uploads")
 
 
-@dataclass(slots=True, kw_only=True)
-class Noted:
-    """What all tries of an erasure have come to so far."""
-
-    salt: bytes = b""
-    """Of the last try's pseudonyms."""
-    check: str = ""
-    """What they say of the names that were given."""
-    started: str
-    learned: dict[bytes, bytes] = field(default_factory=dict)
-    """Pseudonyms of ids that only a phone number told, by the salt that they were made with."""
-    counted: dict[str, Known] = field(default_factory=dict)
-    """What is known of each published file."""
-    erased: Counter[str] = field(default_factory=Counter)
-    """Rows by the key of each file."""
-    deleted: Counter[str] = field(default_factory=Counter)
-    """How much was deleted, by its kind."""
-    missing: int = 0
-    """How many entries were nowhere."""
-
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> Self:
-        """Read it from what :meth:`describe` has returned; raises whatever comes of anything else."""
-        return cls(
-            salt=bytes.fromhex(content["salt"]),
-            check=str(content["check"]),
-            started=str(content["started_at"]),
-            learned={bytes.fromhex(salt): bytes.fromhex(kept) for salt, kept in content["learned"].items()},
-            counted={
-                key: Known(str(etag), int(size), str(sha256), int(erased))
-                for key, (etag, size, sha256, erased) in content["counted"].items()
-            },
-            erased=Counter({key: int(rows) for key, rows in content["erased"].items()}),
-            deleted=Counter({kind: int(number) for kind, number in content["deleted"].items()}),
-            missing=int(content["not_found"]),
-        )
-
-    def describe(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        return {
-            "salt": self.salt.hex(),
-            "check": self.check,
-            "started_at": self.started,
-            "learned": {salt.hex(): kept.hex() for salt, kept in self.learned.items()},
-            "counted": self.counted,
-            "erased": self.erased,
-            "deleted": self.deleted,
-            "not_found": self.missing,
-        }
-
-    def take_up(self, other: Noted) -> None:
-        """Add what other tries of the same have come to."""
-        self.started = min(self.started, other.started)
-        self.learned |= other.learned
-        self.counted |= other.counted
-        self.erased |= other.erased  # of each the most
-        self.deleted |= other.deleted
-        self.missing = max(self.missing, other.missing)
-
-
 class Notes:
     """A JSON object of an erasure. Every write replaces just what was read, so that of two processes one goes on.
 
@@ -106,8 +46,8 @@ class Notes:
         self.key = key
         self.content: dict[str, Any] = {}
         """Empty where there is none; what another version has noted counts as none."""
-        self.noted: Noted | None = None
-        """The same, where it is no receipt."""
+        self.salt = b""
+        """Of the pseudonyms in it."""
         self.body = b""
         """What was read, or written last."""
         self._store = store
@@ -120,9 +60,8 @@ class Notes:
         try:
             content = json.loads(body)
             if content["schema_version"] == VERSION:
-                self.noted = Noted.of(content) if "check" in content else None
                 _ = content["erasure"], content.get("stage") != "done" or content["searched"]["mentions"]
-                self.content = content
+                self.salt, self.content = bytes.fromhex(content.get("salt", "")), content
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             raise CorruptSnapshotError(
                 f"{store.uri(key)} is not what an erasure has noted. Find out what else writes there, and move it "
@@ -155,7 +94,10 @@ class Notes:
 
 
 class Progress:
-    """What an erasure notes while it goes on, for its next try, or for a run that takes it over."""
+    """What all tries of an erasure have come to so far, and what of it the next one is told.
+
+    The next one is its retry, or a run that takes it over.
+    """
 
     def __init__(self, work: Work) -> None:
         """Read what this run has noted. Raises CorruptSnapshotError."""
@@ -163,7 +105,17 @@ class Progress:
         self._notes = Notes(work.store, work.spec.notes)
         self._continued: list[str] = []
         """Keys of what runs before this one have noted, and left to this one."""
-        self.noted = Noted(started=instant(work.clock.time()))
+        self._learned: dict[str, str] = {}
+        """Pseudonyms of ids that only a phone number told, by the salt that they were made with; both in hex."""
+        self.started = instant(work.clock.time())
+        self.counted: dict[str, Known] = {}
+        """What is known of each published file."""
+        self.erased: Counter[str] = Counter()
+        """Rows by the key of each file."""
+        self.deleted: Counter[str] = Counter()
+        """How much was deleted, by its kind."""
+        self.missing = 0
+        """How many entries were nowhere."""
 
     def resume(self) -> bool:
         """Take up what earlier tries have noted that were told the same, and say whether there were any.
@@ -172,19 +124,23 @@ class Progress:
         them, for each may have learned what no other knows.
         """
         persons, given = self._work.persons, self._work.persons.fingerprint
-        resumed = False
-        for notes in (self._notes, *self._unfinished()):
-            if notes.noted is None or Pseudonyms(given, notes.noted.salt).check != notes.noted.check:
-                continue
-            resumed = True
-            self.noted.take_up(notes.noted)
-            self._continued += [notes.key] if notes is not self._notes else []
+        noted = [each for each in (self._notes, *self._unfinished()) if each.content]
+        same = [each for each in noted if Pseudonyms(given, each.salt).check == each.content.get("check")]
+        for each in same:  # whoever names no one does not know what to write as the check
+            told = each.content
+            self.started = min(self.started, told["started_at"])
+            self._learned |= told["learned"]
+            self.counted |= {key: Known(*known) for key, known in told["counted"].items()}
+            self.erased |= Counter(told["erased"])  # of each the most
+            self.deleted |= Counter(told["deleted"])
+            self.missing = max(self.missing, told["not_found"])
+        self._continued = [each.key for each in same if each is not self._notes]
         self._own = persons.pseudonyms = Pseudonyms(given, secrets.token_bytes(SALT))
-        self.noted.salt, self.noted.check = self._own.salt, self._own.check
-        persons.earlier = [Pseudonyms(given, salt, kept) for salt, kept in self.noted.learned.items()]
-        if resumed:
+        learned = ((bytes.fromhex(salt), bytes.fromhex(kept)) for salt, kept in self._learned.items())
+        persons.earlier = [Pseudonyms(given, salt, kept) for salt, kept in learned]
+        if same:
             log.info("An earlier try has begun to erase the same; it is continued.")
-        return resumed
+        return bool(same)
 
     def _unfinished(self) -> Iterator[Notes]:
         """Yield what other runs have noted that looked through the same places."""
@@ -197,17 +153,28 @@ class Progress:
     def take_down(self, found: Survey) -> None:
         """Note what the next try needs, before an object is changed."""
         for key, each in found.rewritten.items():
-            before = self.noted.counted.get(key)
-            if before is None or before.etag != each.etag:
-                self.noted.erased[key] += each.erased
-        self.noted.counted = found.files
+            if key not in self.counted or self.counted[key].etag != each.etag:
+                self.erased[key] += each.erased
+        self.counted = found.files
         self.save()
 
     def save(self) -> None:
         """Note it, in the place of what it continues. Raises ContentionError."""
-        spec = self._work.spec
-        self.noted.learned[self.noted.salt] = bytes(self._own.kept)
-        self._notes.write({"erasure": spec.name, "scope": spec.scope, **self.noted.describe()})
+        salt = self._own.salt.hex()
+        self._notes.write(
+            {
+                "erasure": self._work.spec.name,
+                "scope": self._work.spec.scope,
+                "salt": salt,
+                "check": self._own.check,
+                "started_at": self.started,
+                "learned": self._learned | {salt: self._own.kept.hex()},
+                "counted": self.counted,
+                "erased": self.erased,
+                "deleted": self.deleted,
+                "not_found": self.missing,
+            }
+        )
         self._delete(self._continued)  # all that they say is said here now
         self._continued = []
 
@@ -224,10 +191,15 @@ class Progress:
 
 
 def told_beforehand(work: Work, plan: Survey, missing: int) -> dict[str, Any]:
-    """Return what an erasure would do and cost.
+    """Say what an erasure would do and cost.
 
     :param missing: how many entries are nowhere.
     """
+    log.info("Nothing was changed (plan_only): %s would go. %s", count(plan.rows, "row"), json.dumps(plan.cost))
+    if missing:
+        log.warning("%s of what was given can be found nowhere.", f"{missing:,}")
+    for each in plan.hidden[:5]:
+        log.warning("Phone numbers cannot be found in %s.", each)
     objects = [{"key": key, "rows": each.erased, "bytes": each.size} for key, each in plan.rewritten.items()]
     return {
         "plan_only": True,
@@ -238,22 +210,23 @@ def told_beforehand(work: Work, plan: Survey, missing: int) -> dict[str, Any]:
         "rows": plan.rows,
         "objects": objects[:MOST_SHOWN],
         "checkpoints": len(plan.checkpoints),
-        "old_versions": len(plan.doomed),
+        "old_versions": len(plan.old.doomed),
         "strangers": plan.others[:MOST_SHOWN],
         "strangers_with_traces": plan.strangers[:MOST_SHOWN],
         "cost": plan.cost,
     }
 
 
-def receipt_of(work: Work, noted: Noted, searched: Survey) -> dict[str, Any]:
+def receipt_of(work: Work, progress: Progress, searched: Survey) -> dict[str, Any]:
     """Return the receipt.
 
     :param searched: the last survey.
     """
     run = work.spec.run
-    rows = {key: each for key, each in sorted(noted.erased.items()) if each}
+    rows = {key: each for key, each in sorted(progress.erased.items()) if each}
     digests = {key: each.sha256 for key, each in searched.files.items()}
-    strangers, mentions = (list(dict.fromkeys(keys)) for keys in (searched.strangers, searched.mentions))
+    strangers = list(dict.fromkeys([*searched.strangers, *searched.old.strangers]))
+    mentions = list(dict.fromkeys([*searched.mentions, *searched.old.mentions]))
     return {
         "stage": "incomplete" if strangers else "done",
         "complete": not strangers,
@@ -263,11 +236,11 @@ def receipt_of(work: Work, noted: Noted, searched: Survey) -> dict[str, Any]:
         "given": _given(work),
         "rows_erased": sum(rows.values()),
         "objects": [{"key": key, "rows_erased": each, "sha256": digests.get(key)} for key, each in rows.items()],
-        "started_at": noted.started,
+        "started_at": progress.started,
         "ended_at": instant(work.clock.time()),
-        "not_found": noted.missing,
-        "deleted": {kind: noted.deleted[kind] for kind in DELETED},
-        "old_versions_searched": searched.versions,
+        "not_found": progress.missing,
+        "deleted": {kind: progress.deleted[kind] for kind in DELETED},
+        "old_versions_searched": searched.old.searched,
         "searched": {
             "objects": searched.objects,
             "bytes": searched.size,

@@ -69,6 +69,10 @@ class Partition:
         """The manifest's key."""
         return f"{self.prefix}{MANIFEST_NAME}"
 
+    def tells(self, spec: ErasureSpec) -> bool:
+        """Say whether it tells who is to be erased, and so comes last."""
+        return self.date == spec.gone_on and self.table == spec.tables[-1]
+
 
 @dataclass(slots=True, kw_only=True)
 class File:

@@ -110,26 +110,25 @@ class Persons:
                     self._runless.append(spelt)
         return True
 
-    def traces(self, text: bytes) -> int:
-        """Count how often one of them stands somewhere in a text, whatever it is; never as a part of a longer name."""
-        found = self._count(text)
-        if b"\\" in text:
-            plain = _escapes.sub(lambda escape: encoded(json.loads(b'"%b"' % escape[0])), text)
-            found = max(found, self._count(plain))
-        return found
+    def are_in(self, text: bytes) -> bool:
+        """Say whether one of them stands somewhere in a text, whatever it is; never as a part of a longer name."""
+        return self._are_in(text) or (
+            b"\\" in text and self._are_in(_escapes.sub(lambda it: encoded(json.loads(b'"%b"' % it[0])), text))
+        )
 
-    def _count(self, text: bytes) -> int:
+    def _are_in(self, text: bytes) -> bool:
         tokens = TOKEN.findall(text)
-        known = (self.ids, self.phones, self.hashes, self.learned)
-        found = sum(names.count(tokens) for names in known if names)
+        if any(names.has_any(tokens) for names in (self.ids, self.phones, self.hashes, self.learned)):
+            return True
         for run in _run.finditer(text) if self._starts else ():
             if run[0] in self._starts:
                 places = ((run.start() - lead, length) for lead, length in self._shapes if run.start() >= lead)
-                found += sum(
+                if any(
                     text[at : at + length] in self._odd and not _inside_run(text, at + length - 1)
                     for at, length in places
-                )
-        return found + sum(text.count(each) for each in self._runless)
+                ):
+                    return True
+        return any(each in text for each in self._runless)
 
     @property
     def fingerprint(self) -> bytes:
@@ -143,13 +142,6 @@ class Persons:
             return True
         return identifier in self.learned or any(identifier in each for each in self.earlier)
 
-    def has_phone(self, texts: list[bytes]) -> bool:
-        """Say whether a row's phone numbers, as they landed, hold one that was given."""
-        hits = [text for text in texts if text in self.phones or text in self.hashes]
-        for hit in hits:
-            self.found.add(hit)
-        return bool(hits)
-
     def has_row(self, identifier: str, fields: Mapping[str, object], text: str, *, learn: bool = True) -> bool:
         """Say whether a row is of a person.
 
@@ -158,12 +150,14 @@ class Persons:
         :param learn: whether to learn its id from its phone number: not where anybody may have written it.
         """
         name = encoded(identifier)
-        if not self.phones or not self.has_phone([encoded(each) for each in self._phones_of(fields, text)]):
-            return self.knows(name)
-        self.knows(name)  # notes that a given id was found
-        if learn and name not in self.ids and self._keep(self.learned, name) and self.pseudonyms is not None:
+        is_known = self.knows(name)
+        numbers = map(encoded, self._phones_of(fields, text)) if self.phones else ()
+        hits = [number for number in numbers if number in self.phones or number in self.hashes]
+        for hit in hits:
+            self.found.add(hit)
+        if hits and learn and name not in self.ids and self._keep(self.learned, name) and self.pseudonyms is not None:
             self.pseudonyms.add(name)
-        return True
+        return is_known or bool(hits)
 
     def sift(
         self, file: BinaryIO, into: BinaryIO | None, form: tuple[str, str], stop: Stop, *, learn: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.exceptions import ErasureIncompleteError, ParameterError, RequestRefusedError
+from airflow_provider_kore.exceptions import ParameterError, RequestRefusedError
 from airflow_provider_kore.parameters import shown
 from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.store.capabilities import SWAP, honoured_by
@@ -42,22 +42,6 @@ def check_places(work: Work, found: Survey) -> None:
         )
 
 
-def check_key(work: Work, found: Survey) -> None:
-    """Raise ParameterError where numbers are hashed, and the key is missing or another one."""
-    if found.unmatched and work.policies is None:
-        raise ParameterError(
-            "hash_conn_id",
-            f"is missing, and {found.unmatched}, so that no phone number can be found there",
-            "pass the connection with the key that it was hashed with, or ids instead of phone numbers",
-        )
-    if found.unmatched:
-        raise ParameterError(
-            "hash_conn_id",
-            f"names another key: {found.unmatched} with a different one",
-            "erase the snapshots of each key in a task of its own, by contact_list_ids, or pass ids",
-        )
-
-
 def check_whom(work: Work, found: Survey, missing: list[int]) -> None:
     """Raise ParameterError where snapshots hide phone numbers, or someone is nowhere; it names places, and no person.
 
@@ -67,8 +51,9 @@ def check_whom(work: Work, found: Survey, missing: list[int]) -> None:
         raise ParameterError(
             "phone_numbers",
             f"cannot be found everywhere, because a field policy hides them: {_some(found.hidden, '; ')}. Nothing was "
-            "changed",
-            "pass ids as well, and on_missing='skip' for the rest",
+            "changed by this try",
+            "pass hash_conn_id where they are hashed (the snapshots of each key in a task of its own, by "
+            "contact_list_ids), or ids as well, and on_missing='skip' for the rest",
         )
     if missing:
         given, numbers = len(work.persons), [f"{number:,}" for number in missing]
@@ -83,23 +68,6 @@ def check_whom(work: Work, found: Survey, missing: list[int]) -> None:
 def _some(all_of_them: list[str], between: str) -> str:
     more = len(all_of_them) - _SHOWN
     return between.join(all_of_them[:_SHOWN]) + (f"{between.strip()} and {more:,} more" if more > 0 else "")
-
-
-def check_locks(work: Work, found: Survey, state: str) -> None:
-    """Refuse what may not be deleted, before any of it is.
-
-    :param state: what has been done so far, as a sentence.
-
-    Raises ErasureIncompleteError.
-    """
-    if found.locked:
-        version, lock = found.locked[0]
-        raise ErasureIncompleteError(
-            f"{count(len(found.locked), 'version')} that would have to go {'is' if len(found.locked) == 1 else 'are'} "
-            f"held by Object Lock, such as {work.store.uri(quoted(version.key, 200))}, version "
-            f"{quoted(version.version_id)}: {lock}. {state} Lift the hold, wait for the retention to end, "
-            "or erase the current objects alone (versions=False)."
-        )
 
 
 def check_conditions(work: Work) -> None:

@@ -17,14 +17,12 @@ from airflow_provider_kore.erasure.persons import Persons
 from airflow_provider_kore.erasure.refusals import (
     check_anyone,
     check_conditions,
-    check_key,
-    check_locks,
     check_places,
     check_whom,
     check_writing,
 )
 from airflow_provider_kore.erasure.rewrite import rewrite
-from airflow_provider_kore.erasure.survey import Survey, Surveyor
+from airflow_provider_kore.erasure.survey import Survey, survey
 from airflow_provider_kore.erasure.work import Work
 from airflow_provider_kore.exceptions import ContentionError, ErasureIncompleteError
 from airflow_provider_kore.quoting import count
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.erasure.given import Given
+    from airflow_provider_kore.erasure.others import OldVersions
     from airflow_provider_kore.erasure.spec import ErasureSpec
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.store.versions import VersionedStore
@@ -85,9 +84,7 @@ class _Erasure:
         self._work, self._given = work, given
         self._spec, self._store, self._persons = work.spec, work.store, work.persons
         self._progress = Progress(work)
-        self._noted = self._progress.noted
         self._receipt = Notes(work.store, work.spec.receipt)
-        self._versions = Versions(work)
 
     def run(self) -> dict[str, Any]:
         work, spec = self._work, self._spec
@@ -99,31 +96,28 @@ class _Erasure:
             self._persons.add(each)
         check_anyone(work)
         is_resumed = self._progress.resume()
-        self._versions.begin()
-        surveyor = Surveyor(work, self._versions)
-        for identifier in surveyor.gone() if spec.gone_on is not None else ():
+        self._versions = Versions(work)
+        for identifier in Survey(work).gone() if spec.gone_on is not None else ():
             self._persons.add_id(identifier)
 
-        found = surveyor.survey(self._noted.counted)
+        found = survey(work, self._versions, self._progress.counted)
         missing = [] if is_resumed else [each.number for each in self._given if not self._persons.is_found(each)]
         check_places(work, found)
-        if spec.on_missing == "fail":
-            check_key(work, found)
         if spec.plan_only:
-            return self._tell(found, missing)
-        if spec.on_missing == "fail" and not is_resumed:
+            return told_beforehand(work, found, len(missing)) | {"versions": self._versions.said}
+        if spec.on_missing == "fail":
             check_whom(work, found, missing)
         check_conditions(work)
-        check_locks(work, found, "Nothing was changed.")
+        self._versions.check(found.old, "Nothing was changed.")
 
-        own = list(self._noted.erased)
-        self._noted.missing = len(missing) or self._noted.missing
+        own = set(self._progress.erased)
+        self._progress.missing = len(missing) or self._progress.missing
         self._progress.take_down(found)
-        self._noted.deleted["uploads"] += abort_uploads(work, own)
+        self._progress.deleted["uploads"] += abort_uploads(work, own)
         check_writing(work, found)
         for _ in range(ROUNDS):
             self._erase(found)
-            found = surveyor.survey()
+            found = survey(work, self._versions)
             if found.is_clean:
                 return self._end(found, is_resumed=is_resumed)
             self._progress.take_down(found)
@@ -132,46 +126,36 @@ class _Erasure:
             "Kore.ai first, let the tasks that read these lists end, and clear this task."
         )
 
-    def _tell(self, found: Survey, missing: list[int]) -> dict[str, Any]:
-        """Say what would be done."""
-        log.info("Nothing was changed (plan_only): %s would go. %s", count(found.rows, "row"), json.dumps(found.cost))
-        if missing:
-            log.warning("%s of what was given can be found nowhere.", f"{len(missing):,}")
-        for each in found.hidden[:5]:
-            log.warning("Phone numbers cannot be found in %s.", each)
-        return {**told_beforehand(self._work, found, len(missing)), "versions": self._versions.said}
-
     def _erase(self, found: Survey) -> None:
         log.info(
             "Erasing %s from %s, %s and %s. %s",
             count(found.rows, "row"),
             count(len(found.rewritten), "file"),
             count(len(found.checkpoints), "checkpoint"),
-            count(len(found.doomed), "old version"),
+            count(len(found.old.doomed), "old version"),
             json.dumps(found.cost),
         )
-        self._delete_versions(found)  # first, for it may be refused
-        if found.doomed:
+        self._delete_versions(found.old)  # first, for it may be refused
+        if found.old.doomed:
             self._progress.save()
-        todo = [each for each in found.work if not self._spec.tells(each)]
-        if not (todo or found.checkpoints or found.doomed):
+        todo = [each for each in found.work if not each.tells(self._spec)]
+        if not (todo or found.checkpoints or found.old.doomed):
             todo = list(found.work)  # until nothing else is left, a retry has to be told who is gone
         with self._work.teller.phase("erasing", "partitions", len(todo)) as phase:
             for number, partition in enumerate(todo):
                 phase.reached(number)
                 went = rewrite(self._work, partition, found.work[partition])
                 for key, planned in found.work[partition].items():
-                    self._noted.erased[key] += went[key] - planned.erased
+                    self._progress.erased[key] += went[key] - planned.erased
         self._store.delete(found.checkpoints)
-        self._noted.deleted["checkpoints"] += len(found.checkpoints)
-        self._versions.find(replaced := Survey())
-        self._delete_versions(replaced)
+        self._progress.deleted["checkpoints"] += len(found.checkpoints)
+        self._delete_versions(self._versions.find())
         self._progress.save()
 
-    def _delete_versions(self, found: Survey) -> None:
-        check_locks(self._work, found, "They are of what has landed meanwhile; all else is erased.")
-        self._noted.deleted["versions"] += self._versions.delete(found.doomed)
-        self._noted.deleted["markers"] += self._versions.delete(found.markers)
+    def _delete_versions(self, found: OldVersions) -> None:
+        self._versions.check(found, "They are of what has landed meanwhile; all else is erased.")
+        self._progress.deleted["versions"] += self._versions.delete(found.doomed)
+        self._progress.deleted["markers"] += self._versions.delete(found.markers)
 
     def _end(self, found: Survey, *, is_resumed: bool) -> dict[str, Any]:
         """Write the receipt. Raises ErasureIncompleteError."""
@@ -183,7 +167,7 @@ class _Erasure:
                 "names" if len(found.mentions) == 1 else "name",
                 self._store.uri(found.mentions[0]),
             )
-        receipt = receipt_of(self._work, self._noted, found)
+        receipt = receipt_of(self._work, self._progress, found)
         receipt |= {"continued": is_resumed, "versions": self._versions.said}
         self._receipt.write(receipt, indent=2)
         if strangers := receipt["searched"]["strangers_with_traces"]:
@@ -194,8 +178,7 @@ class _Erasure:
                 "is there, and clear the task. All else is erased."
             )
         self._progress.forget()
-        self._versions.find(left := Survey())
-        self._versions.delete(left.notes)
+        self._versions.delete(self._versions.find().notes)
         log.info(
             "Erased %s; the receipt: %s.", count(receipt["rows_erased"], "row"), self._store.uri(self._spec.receipt)
         )

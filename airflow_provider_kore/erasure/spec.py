@@ -24,8 +24,6 @@ from airflow_provider_kore.snapshot.spec import RunKey, default_staging_prefix, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_kore.erasure.partition import Partition
-
 ON_MISSING: Final = ("fail", "skip")
 """What to do about ids and phone numbers that are nowhere, or can't be looked for."""
 
@@ -161,10 +159,6 @@ class ErasureSpec(Tables):
     def prefixes(self) -> tuple[str, ...]:
         """Below which everything is searched."""
         return (*self.table_prefixes, *self.beside)
-
-    def tells(self, partition: Partition) -> bool:
-        """Say whether a partition tells who is to be erased, and so comes last."""
-        return partition.date == self.gone_on and partition.table == self.tables[-1]
 
     @property
     def scope(self) -> str:

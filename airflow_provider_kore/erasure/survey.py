@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from airflow_provider_kore.erasure.look import look, traces
+from airflow_provider_kore.erasure.look import is_mentioned, look
+from airflow_provider_kore.erasure.others import OldVersions
 from airflow_provider_kore.erasure.partition import CHECKPOINT, MANIFEST, contents_of, form_in, is_ours, partitions
 from airflow_provider_kore.erasure.work import Known, Moved
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError, ParameterError
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.erasure.partition import Contents, File, Partition
     from airflow_provider_kore.erasure.work import Work
     from airflow_provider_kore.snapshot.manifest import Manifest
-    from airflow_provider_kore.store.store import Lock, StoredObject
-    from airflow_provider_kore.store.versions import ObjectVersion
+    from airflow_provider_kore.store.store import StoredObject
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -37,48 +36,53 @@ _OF_A_PARTITION: Final = 6
 """Those of its manifest: listing, HEAD, GET, HEAD, tags, PUT."""
 
 
-@dataclass(slots=True, kw_only=True)
+def survey(work: Work, versions: Versions, known: Mapping[str, Known] | None = None) -> Survey:
+    """Look through everything; where a phone number tells an id, once more for that.
+
+    :param known: what an earlier try has counted: that is not read again, and published files are searched for rows
+        alone. None: for whatever else names someone, too.
+
+    Raises CorruptSnapshotError where a manifest or a file is not what it should be, ContentionError.
+    """
+    while True:
+        learned, found = len(work.persons.learned), Survey(work, known)
+        found.look()
+        found.old = versions.find({*found.rewritten, *found.checkpoints})
+        if learned == len(work.persons.learned):
+            return found
+        known = None if known is None else {}  # read again for what was learned
+
+
 class Survey:
     """What was found."""
 
-    files: dict[str, Known] = field(default_factory=dict)
-    """All that this package has published, by key."""
-    work: dict[Partition, dict[str, Known]] = field(default_factory=dict)
-    """Partitions in which something is to be done, a person erased or a manifest made true; with their files."""
-    checkpoints: list[str] = field(default_factory=list)
-    """Keys of those that hold a person."""
-    doomed: list[ObjectVersion] = field(default_factory=list)
-    """Older versions that hold a person, and are this package's."""
-    locked: list[tuple[ObjectVersion, Lock]] = field(default_factory=list)
-    """Those of them, and current ones that would become older ones, that Object Lock holds."""
-    markers: list[ObjectVersion] = field(default_factory=list)
-    """Delete markers that will hide nothing any more."""
-    notes: list[ObjectVersion] = field(default_factory=list)
-    """Older versions of what erasures have noted, which name no one, and markers above nothing else."""
-    mentions: list[str] = field(default_factory=list)
-    """Keys of this package's objects in which one of them stands outside of a row of theirs."""
-    strangers: list[str] = field(default_factory=list)
-    """Keys of objects of others that hold a trace of one."""
-    others: list[str] = field(default_factory=list)
-    """Keys of all that others have put into the tables."""
-    hidden: list[str] = field(default_factory=list)
-    """Why phone numbers cannot be found in which snapshots, in words."""
-    unmatched: str = ""
-    """The first of these that has them hashed with another key than the one that was given, in words."""
-    values: set[str] = field(default_factory=set)
-    """Ids of the lists and campaigns of which something was found."""
-    objects: int = 0
-    size: int = 0
-    """Bytes of all objects."""
-    versions: int = 0
-    """Older ones that were looked at."""
-    versions_size: int = 0
-    """Bytes of those that were read."""
+    def __init__(self, work: Work, known: Mapping[str, Known] | None = None) -> None:
+        self._work, self._store, self._known = work, work.store, known
+        self.files: dict[str, Known] = {}
+        """All that this package has published, by key."""
+        self.work: dict[Partition, dict[str, Known]] = {}
+        """Partitions in which something is to be done, a person erased or a manifest made true; with their files."""
+        self.checkpoints: list[str] = []
+        """Keys of those that hold a person."""
+        self.old = OldVersions()
+        self.mentions: list[str] = []
+        """Keys of this package's objects in which one of them stands outside of a row of theirs."""
+        self.strangers: list[str] = []
+        """Keys of objects of others that hold a trace of one."""
+        self.others: list[str] = []
+        """Keys of all that others have put into the tables."""
+        self.hidden: list[str] = []
+        """Why phone numbers cannot be found in which snapshots, in words."""
+        self.values: set[str] = set()
+        """Ids of the lists and campaigns of which something was found."""
+        self.objects = 0
+        self.size = 0
+        """Bytes of all objects."""
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing of ours is left to be done."""
-        return not (self.work or self.checkpoints or self.doomed)
+        return not (self.work or self.checkpoints or self.old.doomed)
 
     @property
     def rewritten(self) -> dict[str, Known]:
@@ -95,53 +99,32 @@ class Survey:
         """What erasing will read, write and delete; all that lies there is searched again at the end."""
         files = self.rewritten
         written = sum(each.size for each in files.values())
-        deleted = len(self.checkpoints) + len(self.doomed) + len(self.markers)
+        deleted = len(self.checkpoints) + len(self.old.doomed) + len(self.old.markers)
         return {
             "objects_to_rewrite": len(files) + len(self.work),
-            "bytes_to_read": written + self.size + self.versions_size,
+            "bytes_to_read": written + self.size + self.old.size,
             "bytes_to_write": written,
             "objects_to_delete": deleted,
             "requests": _OF_A_FILE * len(files)
             + _OF_A_PARTITION * len(self.work)
             + 2 * deleted
             + self.objects
-            + self.versions
+            + self.old.searched
             + self.objects // 1_000,
         }
 
-
-class Surveyor:
-    """Looks through everything."""
-
-    def __init__(self, work: Work, versions: Versions) -> None:
-        self._work = work
-        self._store = work.store
-        self._versions = versions
-
-    def survey(self, known: Mapping[str, Known] | None = None) -> Survey:
-        """Look through everything; where a phone number tells an id, once more for that.
-
-        :param known: what an earlier try has counted: that is not read again, and published files are searched for
-            rows alone. None: for whatever else names someone, too.
-
-        Raises CorruptSnapshotError where a manifest or a file is not what it should be, ContentionError.
-        """
-        what = "searching everything again" if known is None else "looking for what is to be erased"
-        while True:
-            learned, found = len(self._work.persons.learned), Survey()
-            with self._work.teller.phase(what, "objects") as phase:
-                for table in self._work.spec.tables:
-                    for partition, objects in partitions(self._store, table):
-                        phase.reached(found.objects)
-                        self._add(partition, objects, known, found)
-                for prefix in self._work.spec.beside:
-                    for each in self._store.list(prefix):
-                        phase.reached(found.objects)
-                        self._see(each, found)
-            self._versions.find(found, {*found.rewritten, *found.checkpoints})
-            if learned == len(self._work.persons.learned):
-                return found
-            known = None if known is None else {}  # read again for what was learned
+    def look(self) -> None:
+        """Look through everything but older versions."""
+        what = "searching everything again" if self._known is None else "looking for what is to be erased"
+        with self._work.teller.phase(what, "objects") as phase:
+            for table in self._work.spec.tables:
+                for partition, objects in partitions(self._store, table):
+                    phase.reached(self.objects)
+                    self._add(partition, objects)
+            for prefix in self._work.spec.beside:
+                for each in self._store.list(prefix):
+                    phase.reached(self.objects)
+                    self._see(each)
 
     def gone(self) -> Iterator[str]:
         """Yield the ids of contacts that the changes of the day say are gone.
@@ -163,7 +146,7 @@ class Surveyor:
             return found
 
         for partition, objects in partitions(self._store, spec.tables[-1]):
-            if partition is not None and spec.tells(partition):
+            if partition is not None and partition.tells(spec):
                 yield from self._settled(partition, objects, look_for_gone)
         lacking = [each for each in spec.contact_list_ids or () if each not in told]
         if lacking or not told:
@@ -176,19 +159,17 @@ class Surveyor:
 
     # --- Published files ----------------------------------------------------------------------------------------------
 
-    def _add(
-        self, partition: Partition | None, objects: list[StoredObject], known: Mapping[str, Known] | None, found: Survey
-    ) -> None:
+    def _add(self, partition: Partition | None, objects: list[StoredObject]) -> None:
         """Add what lies in a partition, or in none."""
         strangers = objects
         if partition is not None:
-            strangers = self._settled(partition, objects, lambda contents: self._count(contents, known, found))
+            strangers = self._settled(partition, objects, self._count)
             for each in objects:
-                if each.key == partition.manifest and known is None:
-                    self._see(each, found)
+                if each.key == partition.manifest and self._known is None:
+                    self._see(each)
         for each in strangers:
-            found.others.append(each.key)
-            self._see(each, found)
+            self.others.append(each.key)
+            self._see(each)
 
     def _settled(self, partition: Partition, objects: list[StoredObject] | None, look_at: Callable[[Contents], T]) -> T:
         """Look at what lies in a partition, from the beginning where something else writes there meanwhile."""
@@ -206,19 +187,19 @@ class Surveyor:
             "did, or wait until staging_expiry is over."
         )
 
-    def _count(self, contents: Contents, known: Mapping[str, Known] | None, found: Survey) -> list[StoredObject]:
+    def _count(self, contents: Contents) -> list[StoredObject]:
         """Count the persons' rows in each file, and add that in the end; return what is not ours."""
         partition, files = contents.partition, dict[str, Known]()
         mentions: list[str] = []
         is_landing = False
         for file in contents.files:
-            there = known.get(file.key) if known is not None else None
+            there = self._known.get(file.key) if self._known is not None else None
             if there is None or there.etag != file.etag:
                 with self._work.fetched(self._store.get(file.key)) as local:
                     is_landing |= self._is_landing(file, local.sha256)
                     sifted = self._work.persons.sift(local.file, None, file.form, self._work.stop)
                     self._check_rows(file, local.sha256, sifted.rows + sifted.erased)
-                    if known is None and not sifted.erased and traces(self._work, local.file):
+                    if self._known is None and not sifted.erased and is_mentioned(self._work, local.file):
                         mentions.append(file.key)
                 there = Known(file.etag, file.size, local.sha256, sifted.erased)
             files[file.key] = there
@@ -227,14 +208,14 @@ class Surveyor:
             log.info("A snapshot is landing in %s.", self._store.uri(partition.prefix))
             raise Moved
         if is_work:
-            found.work[partition] = files
-        found.files |= files
-        found.mentions += mentions
-        found.values.add(partition.value)
-        found.objects += len(files)
-        found.size += sum(each.size for each in files.values())
+            self.work[partition] = files
+        self.files |= files
+        self.mentions += mentions
+        self.values.add(partition.value)
+        self.objects += len(files)
+        self.size += sum(each.size for each in files.values())
         if self._work.persons.phones and contents.published is not None:
-            self._add_hidden(partition, contents.published.manifest, found)
+            self._add_hidden(partition, contents.published.manifest)
         return contents.strangers
 
     def _check_rows(self, file: File, sha256: str, rows: int) -> None:
@@ -272,7 +253,7 @@ class Surveyor:
             "snapshot again; then erase."
         )
 
-    def _add_hidden(self, partition: Partition, manifest: Manifest, found: Survey) -> None:
+    def _add_hidden(self, partition: Partition, manifest: Manifest) -> None:
         """Add why a phone number cannot be found in a snapshot."""
         told = manifest.content.get("fields")
         if not isinstance(told, dict):
@@ -281,29 +262,37 @@ class Surveyor:
         rules, keep = told.get("policies") or {}, told.get("keep")
         for name in sorted(self._work.persons.fields):
             policy = rules.get(name) if isinstance(rules, dict) else None
-            if policy == "hash" and not self._work.has_key(told.get("hash")):
-                found.unmatched = found.unmatched or f"{where} has {quoted(name)} hashed"
-                problem = f"has {quoted(name)} hashed with another key"
+            if policy == "hash" and not self._has_key(told.get("hash")):
+                is_missing = self._work.policies is None
+                problem = (
+                    f"has {quoted(name)} hashed, and hash_conn_id {'is missing' if is_missing else 'names another key'}"
+                )
             elif policy in {"mask", "drop"}:
                 problem = f"has the policy {policy!r} for {quoted(name)}"
             elif isinstance(keep, list) and name not in keep:
                 problem = f"keeps no {quoted(name)}"
             else:
                 continue
-            found.hidden.append(f"{where} {problem}")
+            self.hidden.append(f"{where} {problem}")
             return
+
+    def _has_key(self, told: object) -> bool:
+        """Say whether hashes were made with the key that was given, by what a manifest tells of them."""
+        policies = self._work.policies
+        ours = policies.describe()["hash"] if policies is not None else None
+        return isinstance(ours, dict) and isinstance(told, dict) and told.get("key_check") == ours.get("key_check")
 
     # --- All else -----------------------------------------------------------------------------------------------------
 
-    def _see(self, each: StoredObject, found: Survey) -> None:
+    def _see(self, each: StoredObject) -> None:
         """Look through an object whose key may claim anything."""
         form = form_in(self._work.spec, each.key)
         what = look(self._work, self._store.get(each.key), form)
         if what is None:
             return
-        found.objects += 1
-        found.size += what.size
+        self.objects += 1
+        self.size += what.size
         if form == CHECKPOINT and what.ours and what.holds:
-            found.checkpoints.append(each.key)
-        elif what.rows or what.traces:
-            (found.mentions if what.ours or form == MANIFEST else found.strangers).append(each.key)
+            self.checkpoints.append(each.key)
+        elif what.rows or what.mentions:
+            (self.mentions if what.ours or form == MANIFEST else self.strangers).append(each.key)

@@ -62,15 +62,6 @@ class Work:
     clock: Clock
     teller: Teller
 
-    def has_key(self, told: object) -> bool:
-        """Say whether hashes were made with the key that was given.
-
-        :param told: what a manifest says of them.
-        """
-        ours = self.policies.describe()["hash"] if self.policies is not None else None
-        check = told.get("key_check") if isinstance(told, dict) else None
-        return isinstance(ours, dict) and check == ours.get("key_check")
-
     @contextmanager
     def fetched(self, opened: AbstractContextManager[BinaryIO] | None) -> Iterator[Local]:
         """Copy what was opened into a temporary file. Raises Moved if there is nothing any more."""

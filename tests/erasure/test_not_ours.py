@@ -265,7 +265,7 @@ def test_bytes_are_searched_for_whole_names(name: str, text: bytes, expected: in
     work = Work(spec=spec(), store=store, persons=persons, policies=None, stop=Stop(), clock=None, teller=Teller())  # type: ignore[arg-type]
     found = look(work, io.BytesIO(text), None)
     assert found is not None
-    assert bool(found.traces) == bool(expected)
+    assert found.mentions == bool(expected)
 
 
 class Killed(BaseException):
