@@ -82,19 +82,17 @@ class File:
     etag: str
     size: int
     form: Form
-    entry: Mapping[str, Any] | None = None
-    """What the manifest says under its name; None: no manifest names it."""
+    entry: Mapping[str, Any] = field(default_factory=dict)
+    """What the manifest says under its name; empty: no manifest names it."""
     is_behind: bool = False
     """Whether an erasure has rewritten it, and the manifest does not say so yet."""
-    found: StoredObject | None = None
-    """As a HEAD describes it, where the listing did not tell enough."""
 
     def is_described(self, sha256: str) -> bool:
         """Say whether the manifest speaks of it, and not of another one that had its name.
 
         :param sha256: its own digest. A manifest may tell none.
         """
-        return self.entry is not None and (self.is_behind or self.entry.get("sha256") in {None, sha256})
+        return bool(self.entry) and (self.is_behind or self.entry.get("sha256") in {None, sha256})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -137,7 +135,7 @@ def contents_of(store: ObjectStore, partition: Partition, objects: Iterable[Stor
         if form is None or found is None or not is_ours(found, form[2]):
             contents.strangers.append(each)
         else:
-            contents.files.append(File(key=each.key, etag=each.etag, size=each.size, form=form[:2], found=found))
+            contents.files.append(File(key=each.key, etag=each.etag, size=each.size, form=form[:2]))
     return contents
 
 
@@ -191,5 +189,4 @@ def _named(store: ObjectStore, published: Published, entry: Mapping[str, Any], l
         form=(str(content["file_format"]), str(content["compression"])),
         entry=entry,
         is_behind=is_behind,
-        found=found,
     )

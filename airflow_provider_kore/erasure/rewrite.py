@@ -79,7 +79,7 @@ def _rewrite(work: Work, contents: Contents, known: Mapping[str, Known], erased:
         erased[file.key] += sifted.erased
         kinds += sifted.changes
         if entry is not None and file.is_described(there.sha256):
-            entries[file.key] = {**(file.entry or {}), **entry}
+            entries[file.key] = {**file.entry, **entry}
     if entries and contents.published is not None:
         _write_manifest(work, contents.published, entries, kinds)
 

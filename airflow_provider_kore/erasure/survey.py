@@ -198,7 +198,9 @@ class Survey:
                 with self._work.fetched(self._store.get(file.key)) as local:
                     is_landing |= self._is_landing(file, local.sha256)
                     sifted = self._work.persons.sift(local.file, None, file.form, self._work.stop)
-                    self._check_rows(file, local.sha256, sifted.rows + sifted.erased)
+                    rows = sifted.rows + sifted.erased
+                    if file.is_described(local.sha256) and not file.is_behind and rows != file.entry["rows"]:
+                        raise self._damaged(file, f"holds {rows:,} rows, and its manifest says {file.entry['rows']:,}")
                     if self._known is None and not sifted.erased and is_mentioned(self._work, local.file):
                         mentions.append(file.key)
                 there = Known(file.etag, file.size, local.sha256, sifted.erased)
@@ -218,23 +220,18 @@ class Survey:
             self._add_hidden(partition, contents.published.manifest)
         return contents.strangers
 
-    def _check_rows(self, file: File, sha256: str, rows: int) -> None:
-        told = file.entry["rows"] if file.entry is not None and file.is_described(sha256) else rows
-        if told != rows and not file.is_behind:
-            raise self._damaged(file, f"holds {rows:,} rows, and its manifest says {told:,}")
-
     def _is_landing(self, file: File, sha256: str) -> bool:
         """Say whether no manifest names a file because a snapshot is just landing, for all that is known.
 
         Raises CorruptSnapshotError if it should be what its manifest describes, and is not; Moved.
         """
-        told = file.entry.get("sha256") if file.entry is not None else None
+        told = file.entry.get("sha256")
         if file.is_behind or (told is not None and told == sha256):
             return False
-        found = file.found or self._store.head(file.key)
+        found = self._store.head(file.key)
         if found is None or found.etag != file.etag:
             raise Moved
-        if file.entry is not None:
+        if file.entry:
             if told is None and is_ours(found):
                 return False
             if told is None:
