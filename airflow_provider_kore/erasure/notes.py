@@ -158,6 +158,13 @@ class Progress:
         self.counted = found.files
         self.save()
 
+    def settle(self, planned: Mapping[str, Known], went: Mapping[str, int]) -> None:
+        """Count what went from a partition, where that is not what was noted beforehand."""
+        for key, known in planned.items():
+            if went.get(key, 0) != known.erased:
+                self.erased[key] += went.get(key, 0) - known.erased
+                self.counted.pop(key, None)  # so that it counts when it is found again
+
     def save(self) -> None:
         """Note it, in the place of what it continues. Raises ContentionError."""
         salt = self._own.salt.hex()

@@ -144,9 +144,8 @@ class _Erasure:
         with self._work.teller.phase("erasing", "partitions", len(todo)) as phase:
             for number, partition in enumerate(todo):
                 phase.reached(number)
-                went = rewrite(self._work, partition, found.work[partition])
-                for key, planned in found.work[partition].items():
-                    self._progress.erased[key] += went[key] - planned.erased
+                planned = found.work[partition]
+                self._progress.settle(planned, rewrite(self._work, partition, planned))
         self._store.delete(found.checkpoints)
         self._progress.deleted["checkpoints"] += len(found.checkpoints)
         self._delete_versions(self._versions.find())
