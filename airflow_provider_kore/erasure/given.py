@@ -11,14 +11,15 @@ import gzip
 import io
 import json
 import re
-import shutil
+import tempfile
 import zlib
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple, cast
 
-from airflow_provider_kore.erasure.work import temporary
 from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.snapshot.chunks import temp_space
+from airflow_provider_kore.snapshot.reading import MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +39,7 @@ _GZIP: Final = b"\x1f\x8b"
 _phone = re.compile(r"\+?[0-9][0-9 ()./-]{4,24}", re.ASCII).fullmatch
 _digits = re.compile(r"[0-9]", re.ASCII)
 _MOST_DIGITS: Final = 15
-"""Of a phone number. Source: ITU-T E.164."""
+"""Of a phone number; ids of the vendor's have letters, or more. Source: ITU-T E.164."""
 
 _ADVICE: Final = 'write jsonl or csv whose fields are "_id", or those that phone_fields names'
 
@@ -62,16 +63,16 @@ def given_directly(parameter: str, values: object, kind: Literal["id", "phone"])
     for number, value in enumerate(values, start=1):
         if not isinstance(value, str):
             raise ParameterError(parameter, f"its {_th(number)} entry is no string", "pass a list of strings")
-        found.append(Given(kind, _checked(parameter, value, kind, number), number))
+        found.append(_checked(parameter, value, kind, number))
     return found
 
 
-def _checked(parameter: str, value: str, kind: Literal["id", "phone"], number: int) -> str:
+def _checked(parameter: str, value: str, kind: Literal["id", "phone"], number: int) -> Given:
     text = value.strip()
     if not 0 < len(text) <= LONGEST:
         problem = "is empty" if not text else f"has more than {LONGEST} characters"
         raise ParameterError(parameter, f"its {_th(number)} entry {problem}", "correct it")
-    if kind == "id" and looks_like_a_phone_number(text):
+    if kind == "id" and _phone(text) and len(_digits.findall(text)) <= _MOST_DIGITS:
         raise ParameterError(
             parameter,
             f"its {_th(number)} entry is given as an id, and looks like a phone number",
@@ -81,12 +82,7 @@ def _checked(parameter: str, value: str, kind: Literal["id", "phone"], number: i
         raise ParameterError(
             parameter, f"its {_th(number)} entry is given as a phone number, and has no digit", "pass ids as ids"
         )
-    return text
-
-
-def looks_like_a_phone_number(text: str) -> bool:
-    """Say whether a text has the form of a phone number; ids of the vendor's have letters, or more digits."""
-    return _phone(text) is not None and len(_digits.findall(text)) <= _MOST_DIGITS
+    return Given(kind, text, number)
 
 
 def _th(number: int) -> str:
@@ -104,31 +100,35 @@ class ErasureList:
 
     parameter: Final = "erasure_list"
 
-    def __init__(self, body: BinaryIO, where: str, phones: Iterable[str]) -> None:
+    def __init__(self, body: BinaryIO, where: str, phones: Iterable[str], direct: Iterable[Given]) -> None:
+        self._direct = direct
         self._body = body
         self._where = where
         self._names = {ID, *phones}
 
     def __iter__(self) -> Iterator[Given]:
         """Yield all that it says, in order; as often as wanted. Raises ParameterError."""
+        yield from self._direct
         self._body.seek(0)
         packed = self._body.read(2) == _GZIP
         self._body.seek(0)
         source = gzip.GzipFile(fileobj=self._body, mode="rb") if packed else self._body
+        text = io.TextIOWrapper(cast("BinaryIO", source), "utf-8-sig", newline="")
         problem = ""
         try:
-            yield from self._read(_Bounded(cast("BinaryIO", source)))
+            yield from self._read(text)
         except UnicodeDecodeError:
             problem = "is not UTF-8"
         except (EOFError, OSError, zlib.error):
             problem = "is damaged, or no gzip"
         except csv.Error:
             problem = "is no csv"
+        finally:
+            text.detach()  # or the end of it is the file's
         if problem:
             raise self._refused(problem)
 
-    def _read(self, source: _Bounded) -> Iterator[Given]:
-        text = io.TextIOWrapper(io.BufferedReader(source), "utf-8-sig", newline="")
+    def _read(self, text: io.TextIOWrapper) -> Iterator[Given]:
         lines = self._lines(text)
         first = next(lines, "")
         if not first:
@@ -141,11 +141,14 @@ class ErasureList:
             if not told:
                 raise self._refused(f"says neither {ID} nor a phone number in its {_th(number)} row")
             for name, value in told:
-                kind: Literal["id", "phone"] = "id" if name == ID else "phone"
-                yield Given(kind, _checked(self.parameter, value, kind, number), number)
+                yield _checked(self.parameter, value, "id" if name == ID else "phone", number)
 
     def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+        size = 0  # a small list may unpack to any length
         while line := text.readline(_LONGEST_ROW):
+            size += len(line)
+            if size > MOST_BYTES:
+                raise _too_large()
             if len(line) == _LONGEST_ROW:  # what follows would pass for another row
                 raise self._refused(f"has a row of {_LONGEST_ROW:,} characters or more")
             if line.strip():
@@ -177,35 +180,26 @@ class ErasureList:
         return ParameterError(self.parameter, f"{self._where} {problem}", _ADVICE)
 
 
-class _Bounded(io.RawIOBase):
-    """A file that ends in an error where it is too long: a small list may unpack to any length."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
-        self._file = file
-        self._read = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object, /) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self._file.read(len(view))
-        self._read += len(data)
-        if self._read > MOST_BYTES:
-            raise ParameterError("erasure_list", f"is larger than {MOST_BYTES >> 20} MiB", "split it")
-        view[: len(data)] = data
-        return len(data)
+def _too_large() -> ParameterError:
+    return ParameterError("erasure_list", f"is larger than {MOST_BYTES >> 20} MiB", "split it")
 
 
 @contextmanager
-def fetched_list(store: ObjectStore, key: str, phones: Sequence[str]) -> Iterator[ErasureList]:
-    """Fetch an erasure list into a temporary file. Raises ParameterError if there is none."""
+def fetched_list(
+    store: ObjectStore, key: str, phones: Sequence[str], direct: Sequence[Given] = ()
+) -> Iterator[ErasureList]:
+    """Fetch an erasure list into a temporary file. Raises ParameterError if there is none.
+
+    :param direct: what was given beside it, and comes first.
+    """
     where = store.uri(key)
     opened = store.get(key)
     if opened is None:
         raise ParameterError("erasure_list", f"{where} does not exist", "put the list there first")
-    with temporary() as local:
+    with temp_space(), tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as local:
         with opened as stream:
-            shutil.copyfileobj(_Bounded(stream), local)
-        yield ErasureList(local, where, phones)
+            while block := stream.read(MEMORY):
+                local.write(block)
+                if local.tell() > MOST_BYTES:
+                    raise _too_large()
+        yield ErasureList(cast("BinaryIO", local), where, phones, direct)

@@ -1,217 +1,179 @@
-"""What lies where: of a key, what its name claims; of a partition, the manifest, its files, and what is not ours."""
+"""One object, read to its end: whether it is ours, the persons' rows, and wherever else a name of theirs stands."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Literal
+import gzip
+import json
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from airflow_provider_kore.erasure.work import Moved
+from airflow_provider_kore.erasure.partition import CHECKPOINT, MANIFEST, NOTE
+from airflow_provider_kore.erasure.persons import CHARACTERS
 from airflow_provider_kore.exceptions import CorruptSnapshotError
-from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.layout import CHUNK, MANIFEST_NAME, form_of
-from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest, Published
-from airflow_provider_kore.snapshot.reading import is_erased_from
-from airflow_provider_kore.snapshot.rivals import Writer
+from airflow_provider_kore.formats.compression import GZIP, NONE, ZSTD, Borrowed, decompressed, lines
+from airflow_provider_kore.formats.jsonl import parsed
 from airflow_provider_kore.store.store import read_at_most
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
 
-    from airflow_provider_kore.erasure.spec import ErasureSpec, Table
-    from airflow_provider_kore.store.store import ObjectStore, StoredObject
+    from airflow_provider_kore.erasure.partition import Form
+    from airflow_provider_kore.erasure.work import Work
 
-Status = Literal["described", "behind", "unclaimed", "unknown"]
-"""``behind``: an erasure has rewritten the file, and its manifest does not say so yet. ``unclaimed``: no manifest names
-what lies there. ``unknown``: its bytes have to tell."""
-
-_chunk = re.compile(rf"(?:[^/]+/){{2}}[0-9a-f]{{16}}-[0-9a-f]{{16}}/{CHUNK}").fullmatch
-CHECKPOINT: Final = ("checkpoint", "")
-NOTE: Final = "note"
-MANIFEST: Final = ("manifest", "")
-
-Form = tuple[str, str]
-"""What a key claims of an object: a published file's format and compression, :data:`CHECKPOINT`, :data:`MANIFEST`, or
-:data:`NOTE` and the name of an erasure. What lies there may be anybody's."""
-
-
-def form_in(spec: ErasureSpec, key: str) -> Form | None:
-    """Return what a key claims; None if it is none of this package's."""
-    for table in spec.tables:
-        if found := _in_partition(table.prefix, table.key).fullmatch(key):
-            form = form_of(table.file_name, found["name"])
-            return form[:2] if form is not None else MANIFEST if found["name"] == MANIFEST_NAME else None
-    if any(key.startswith(prefix) and _chunk(key.removeprefix(prefix)) for prefix in spec.staging_prefixes):
-        return CHECKPOINT
-    note = re.fullmatch(rf"{re.escape(spec.receipt_prefix)}/(?:unfinished/)?([0-9a-f]+)\.json", key)
-    return (NOTE, note[1]) if note else None
-
-
-@lru_cache(maxsize=8)
-def _in_partition(prefix: str, key: str) -> re.Pattern[str]:
-    """Return the form of a key of a table: in a partition, and there a name without a slash."""
-    base = re.escape(f"{prefix}/" if prefix else "")
-    date = r"snapshot_date=(?P<date>\d{4}-\d\d-\d\d)/"
-    return re.compile(rf"(?P<prefix>{base}{key}=(?P<value>[^/]+)/{date})(?P<name>[^/]+)", re.ASCII)
+_OVERLAP: Final = 4_096
+"""Bytes that two pieces of a text share: more than any name takes, however it is spelt."""
+_LONGEST_RUN: Final = 256
+_SHORTEST_PIECE: Final = 16 * _OVERLAP
+MOST_NOTED: Final = 256 << 20
+"""Bytes of what an erasure notes."""
+_MAGIC: Final = {b"\x1f\x8b": GZIP, b"\x28\xb5\x2f\xfd": ZSTD}
+_PARQUET: Final = b"PAR1"
+_UNREADABLE: Final = (
+    ValueError,
+    OSError,
+    EOFError,
+    zlib.error,
+    ImportError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    NotImplementedError,
+    RecursionError,
+)
+"""What decoders raise about what is not what it seemed; what they have said before that, and its own bytes, count."""
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
-    """A source on one date."""
+class Found:
+    """What an object holds of the persons."""
 
-    table: Table
-    prefix: str
-    """Ends with a slash."""
-    value: str
-    """Of the table's partition key."""
-    date: str
+    ours: bool
+    """Whether its bytes prove that this package has written it: those of a checkpoint and of a note do."""
+    readable: bool
+    """Whether all of it is of the form that its key claims."""
+    rows: int
+    """That are theirs."""
+    mentions: bool
+    """Whether one of their ids or numbers stands anywhere in it."""
+    size: int
+    """Bytes, as stored."""
 
     @property
-    def manifest(self) -> str:
-        """The manifest's key."""
-        return f"{self.prefix}{MANIFEST_NAME}"
+    def holds(self) -> bool:
+        """Whether it has to go: it has a row of theirs; or what is no longer readable names them."""
+        return self.rows > 0 or (self.mentions and not self.readable)
 
 
-@dataclass(slots=True, kw_only=True)
-class File:
-    """A file that this package has published."""
+def look(
+    work: Work, opened: AbstractContextManager[BinaryIO] | None, form: Form | None, *, is_proven: bool = False
+) -> Found | None:
+    """Read an object to its end; None if it is gone.
 
-    key: str
-    etag: str
-    size: int
-    format: str
-    compression: str
-    status: Status
-    entry: Mapping[str, Any] | None = None
-    """What the manifest says of it."""
-    found: StoredObject | None = None
-    """As a HEAD describes it, where the listing did not tell enough."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Contents:
-    """What lies in a partition."""
-
-    partition: Partition
-    published: Published | None = None
-    files: list[File] = field(default_factory=list)
-    strangers: list[StoredObject] = field(default_factory=list)
-    """What this package did not write."""
-
-
-def partitions(store: ObjectStore, table: Table) -> Iterator[tuple[Partition | None, list[StoredObject]]]:
-    """List a table by partition; what lies in none comes with None."""
-    for prefix in table.prefixes:
-        here: Partition | None = None
-        objects: list[StoredObject] = []
-        for found in store.list(prefix):
-            there = partition_of(table, found.key)
-            if there != here and objects:
-                yield here, objects
-                objects = []
-            here = there
-            objects.append(found)
-        if objects:
-            yield here, objects
-
-
-def partition_of(table: Table, key: str) -> Partition | None:
-    """Return the partition of a table that a key lies in; None: in none of it."""
-    found = _in_partition(table.prefix, table.key).fullmatch(key)
-    return Partition(table, found["prefix"], found["value"], found["date"]) if found else None
-
-
-def look_at(store: ObjectStore, partition: Partition, objects: list[StoredObject]) -> Contents:
-    """Say what each object of a partition is. Reads the manifest, and no file.
-
-    Raises CorruptSnapshotError where a manifest is not one, or names what is missing; Moved.
+    :param form: what its key claims.
+    :param is_proven: whether that is known to be true, so that ids may be learned from a file's rows.
     """
-    listed = {each.key: each for each in objects}
-    contents = Contents(partition=partition)
-    told = listed.pop(partition.manifest, None)
-    if told is not None:
-        contents.published = published = _read_manifest(store, partition, told)
-        for entry in published.manifest.files:
-            contents.files.append(_named(store, published, entry, listed.pop(entry["key"], None)))
-    for found in listed.values():
-        form = form_of(partition.table.file_name, found.key.removeprefix(partition.prefix))
-        described = store.head(found.key) if form is not None else None
-        if form is None or described is None or not is_ours(described, form[2]):
-            contents.strangers.append(found)
-            continue
-        contents.files.append(
-            File(
-                key=found.key,
-                etag=found.etag,
-                size=found.size,
-                format=form[0],
-                compression=form[1],
-                status="unclaimed",
-                found=described,
-            )
-        )
-    return contents
-
-
-def is_ours(found: StoredObject, snapshot: str | None = None) -> bool:
-    """Say whether an object's metadata proves that this package has written it.
-
-    :param snapshot: the one that its name tells; None: it tells none.
-    """
-    writer = Writer.of_object(found)
-    return bool(writer.run and writer.snapshot) and snapshot in {None, writer.snapshot}
-
-
-def _read_manifest(store: ObjectStore, partition: Partition, told: StoredObject) -> Published:
-    where = store.uri(told.key)
-    opened = store.get(told.key)
     if opened is None:
-        raise Moved
-    with opened as stream:
-        body = read_at_most(stream, MOST_BYTES)
-    manifest = Manifest.from_bytes(body, where)
-    problem = manifest.problem(partition.prefix, partition.table.file_name)
-    if problem is None and not all(name in manifest.content for name in ("file_format", "compression")):
-        problem = "does not say its file_format and compression"
-    if problem is not None:
-        raise CorruptSnapshotError(
-            f"{where} is not the manifest of a snapshot of this source and day: it {problem}. Find out what else "
-            "writes there, and move it away or take the snapshot again; then erase."
-        )
-    return Published(manifest=manifest, key=told.key, etag=told.etag, sha256=hashlib.sha256(body).hexdigest())
+        return None
+    with work.fetched(opened) as local:
+        ours, readable, rows = _rows(work, local.file, form, is_proven)
+        return Found(ours, readable, rows, is_mentioned(work, local.file), local.size)
 
 
-def _named(store: ObjectStore, published: Published, entry: Mapping[str, Any], listed: StoredObject | None) -> File:
-    """Say what a file is that the manifest names."""
-    content, key = published.manifest.content, str(entry["key"])
-    found = None
-    if listed is None:
-        found = store.head(key)
-        if found is None:
-            now = store.head(published.key)
-            if now is None or now.etag != published.etag:
-                raise Moved
-            raise CorruptSnapshotError(
-                f"{store.uri(quoted(key, 200))} is missing, and its manifest names it. Find out what deleted it, and "
-                "take the snapshot again, or move the manifest away; then erase."
-            )
-        listed = found
-    status: Status = "described" if listed.etag == entry.get("etag") else "unknown"
-    if status == "unknown":
-        found = found or store.head(key)
-        if found is None or found.etag != listed.etag:
-            raise Moved
-        if is_erased_from(found, entry.get("sha256")):
-            status = "behind"
-    return File(
-        key=key,
-        etag=listed.etag,
-        size=listed.size,
-        format=str(content["file_format"]),
-        compression=str(content["compression"]),
-        status=status,
-        entry=entry,
-        found=found,
-    )
+def is_mentioned(work: Work, file: BinaryIO) -> bool:
+    """Say whether one of them stands anywhere in a file, as it is, or in what is packed in it."""
+    file.seek(0)
+    if any(map(work.persons.are_in, _pieces(work.blocks(file.read)))):
+        return True
+    file.seek(0)
+    with suppress(*_UNREADABLE):
+        return any(map(work.persons.are_in, _unpacked(work, file)))
+    return False
+
+
+def _rows(work: Work, file: BinaryIO, form: Form | None, is_proven: bool) -> tuple[bool, bool, int]:  # noqa: FBT001
+    """Return whether its bytes prove it ours, whether it is of the form that its key claims, and the persons' rows."""
+    if form is None or form == MANIFEST:
+        return False, True, 0
+    if form == CHECKPOINT:
+        return _in_checkpoint(work, file)
+    if form[0] == NOTE:
+        with suppress(ValueError, RecursionError):
+            told = json.loads(read_at_most(file, MOST_NOTED))
+            return isinstance(told, dict) and told.get("erasure") == form[1], True, 0
+        return False, True, 0
+    try:
+        return False, True, work.persons.sift(file, None, form, work.stop, learn=is_proven).erased
+    except CorruptSnapshotError:
+        return False, False, 0
+
+
+def _in_checkpoint(work: Work, file: BinaryIO) -> tuple[bool, bool, int]:
+    """Look through a checkpoint, whose first line tells the state of its walk; its seal only its own run can check."""
+    ours, rows = False, 0
+    try:
+        found = lines(decompressed(file, GZIP))
+        head = json.loads(next(found, b""))
+        ours = isinstance(head, dict) and {"schema_version", "state"} <= head.keys()
+        for line in found if ours else ():
+            text = line.decode("utf-8")
+            rows += work.persons.has_row(*parsed(text), text)
+    except _UNREADABLE:
+        return ours, False, rows
+    return ours, ours, rows
+
+
+def _unpacked(work: Work, file: BinaryIO) -> Iterator[bytes]:
+    start = file.read(4)
+    file.seek(0)
+    if start == _PARQUET:
+        yield from _columns(work, file)
+        return
+    compression = next((how for magic, how in _MAGIC.items() if start.startswith(magic)), NONE)
+    if compression != NONE:
+        source = gzip.GzipFile(fileobj=file, mode="rb") if compression == GZIP else decompressed(file, compression)
+        read = getattr(source, "read1", source.read)  # read() loses what precedes damage
+
+        def until_damage(size: int) -> bytes:
+            try:
+                return cast("bytes", read(size))
+            except _UNREADABLE:
+                return b""
+
+        yield from _pieces(work.blocks(until_damage))
+
+
+def _pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield all of a text in pieces that overlap, so that each name is whole in one, and none begins or ends in one."""
+    text, start = b"", 0
+    for block in blocks:
+        text += block
+        if len(text) < _SHORTEST_PIECE:
+            continue
+        edge = text[-_OVERLAP:]
+        cut = _OVERLAP - len(edge.rstrip(CHARACTERS))
+        end = len(text) - (cut if cut <= _LONGEST_RUN else 0)  # what is longer is no name
+        yield text[start:end]
+        text = text[end - _OVERLAP :]
+        start = len(text) - len(text.lstrip(CHARACTERS))
+    yield text[start:]
+
+
+def _columns(work: Work, file: BinaryIO) -> Iterator[bytes]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(Borrowed(file)) as table:
+        yield json.dumps(table.schema_arrow.names).encode()
+        for group in range(table.num_row_groups):
+            for batch in table.iter_batches(10_000, row_groups=[group], use_threads=False):
+                work.stop.check()
+                for column in batch.columns:
+                    try:
+                        texts = column.cast(pa.string()).to_pylist()
+                    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # of others: nested, or bytes
+                        texts = [json.dumps(each, default=repr) for each in column.to_pylist()]
+                    yield "\n".join(text for text in texts if text).encode("utf-8", "surrogatepass")
+            pa.default_memory_pool().release_unused()

@@ -79,11 +79,9 @@ class Names:
             at = bucket.find(digest, at + 1)
         return at >= 0
 
-    def count(self, names: list[bytes]) -> int:
-        """Return how many of these are in the set, repeated ones each time."""
-        if self._few is not None and self._few.isdisjoint(names):
-            return 0
-        return sum(name in self for name in names)
+    def has_any(self, names: list[bytes]) -> bool:
+        """Say whether any of these is in the set."""
+        return not self._few.isdisjoint(names) if self._few is not None else any(name in self for name in names)
 
     @property
     def fingerprint(self) -> bytes:
@@ -106,22 +104,28 @@ class Pseudonyms:
     trying names out costs 50 ms and 16 MiB for each guess.
     """
 
-    def __init__(self, given: bytes, salt: bytes) -> None:
+    def __init__(self, given: bytes, salt: bytes, kept: bytes = b"") -> None:
         """Derive the key.
 
         :param given: the fingerprint of all names that were given.
+        :param kept: pseudonyms that an earlier try has kept, one after the other.
         """
         self.salt = salt
+        self.kept = bytearray(kept)
         self._key = hashlib.scrypt(given, salt=salt, n=COST, r=8, p=1, dklen=32)
+        self._names = Names(kept[at : at + _SIZE] for at in range(0, len(kept), _SIZE))
 
     def of(self, name: bytes) -> bytes:
         """Return the pseudonym of a name: 16 bytes."""
         return hmac.digest(self._key, name, "sha256")[:_SIZE]
 
-    @staticmethod
-    def all_of(kept: bytes) -> Names:
-        """Return pseudonyms that were kept one after the other."""
-        return Names(kept[at : at + _SIZE] for at in range(0, len(kept), _SIZE))
+    def add(self, name: bytes) -> None:
+        """Keep the pseudonym of a name, for a later try."""
+        self.kept += self.of(name)
+
+    def __contains__(self, name: bytes) -> bool:
+        """Say whether an earlier try has kept the pseudonym of a name."""
+        return self.of(name) in self._names
 
     @property
     def check(self) -> str:

@@ -17,6 +17,7 @@ from airflow_provider_kore.snapshot.fields import hash_value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_kore.erasure.given import Given
     from airflow_provider_kore.stop import Stop
 
 ID: Final = "_id"
@@ -51,6 +52,8 @@ class Persons:
 
     fields: frozenset[str]
     """Names of the fields that hold a phone number."""
+    key: bytes | None = field(default=None, repr=False)
+    """Of the hash policy; None: there is none."""
     ids: Names = field(default_factory=Names, repr=False)
     phones: Names = field(default_factory=Names, repr=False)
     hashes: Names = field(default_factory=Names, repr=False)
@@ -59,11 +62,10 @@ class Persons:
     """Ids of contacts with such a phone number: where a table has that masked, or not at all, they are the same."""
     found: Names = field(default_factory=Names, repr=False)
     """Those given that were found, phone numbers as they landed."""
-    noted: bytearray = field(default_factory=bytearray, repr=False)
-    """Pseudonyms of the ids that were learned."""
-    earlier: list[tuple[Pseudonyms, Names]] = field(default_factory=list, repr=False)
-    """Those that earlier tries have learned."""
     pseudonyms: Pseudonyms | None = field(default=None, repr=False)
+    """Of the ids that were learned, for a later try."""
+    earlier: list[Pseudonyms] = field(default_factory=list, repr=False)
+    """Of those that earlier tries have learned."""
 
     _odd: Names = field(default_factory=Names, repr=False)
     """Names that are no :data:`TOKEN`, as plain text, JSON and CSV spell them."""
@@ -81,14 +83,19 @@ class Persons:
         """Add a contact's ``_id``."""
         self._keep(self.ids, encoded(identifier))
 
-    def add_phone(self, number: str, key: bytes | None) -> None:
-        """Add a phone number.
+    def add(self, each: Given) -> None:
+        """Add what was given."""
+        if each.kind == "id":
+            self.add_id(each.value)
+            return
+        self._keep(self.phones, encoded(each.value))
+        if self.key is not None:
+            self.hashes.add(_hashed(each.value, self.key))
 
-        :param key: of the hash policy; None: there is none.
-        """
-        self._keep(self.phones, encoded(number))
-        if key is not None:
-            self.hashes.add(hashed(number, key))
+    def is_found(self, each: Given) -> bool:
+        """Say whether what was given was found."""
+        is_hashed = each.kind == "phone" and self.key is not None and _hashed(each.value, self.key) in self.found
+        return is_hashed or encoded(each.value) in self.found
 
     def _keep(self, names: Names, name: bytes) -> bool:
         if not names.add(name):
@@ -103,26 +110,25 @@ class Persons:
                     self._runless.append(spelt)
         return True
 
-    def traces(self, text: bytes) -> int:
-        """Count how often one of them stands somewhere in a text, whatever it is; never as a part of a longer name."""
-        found = self._count(text)
-        if b"\\" in text:
-            plain = _escapes.sub(lambda escape: encoded(json.loads(b'"%b"' % escape[0])), text)
-            found = max(found, self._count(plain))
-        return found
+    def are_in(self, text: bytes) -> bool:
+        """Say whether one of them stands somewhere in a text, whatever it is; never as a part of a longer name."""
+        return self._are_in(text) or (
+            b"\\" in text and self._are_in(_escapes.sub(lambda it: encoded(json.loads(b'"%b"' % it[0])), text))
+        )
 
-    def _count(self, text: bytes) -> int:
+    def _are_in(self, text: bytes) -> bool:
         tokens = TOKEN.findall(text)
-        known = (self.ids, self.phones, self.hashes, self.learned)
-        found = sum(names.count(tokens) for names in known if names)
+        if any(names.has_any(tokens) for names in (self.ids, self.phones, self.hashes, self.learned)):
+            return True
         for run in _run.finditer(text) if self._starts else ():
             if run[0] in self._starts:
                 places = ((run.start() - lead, length) for lead, length in self._shapes if run.start() >= lead)
-                found += sum(
+                if any(
                     text[at : at + length] in self._odd and not _inside_run(text, at + length - 1)
                     for at, length in places
-                )
-        return found + sum(text.count(each) for each in self._runless)
+                ):
+                    return True
+        return any(each in text for each in self._runless)
 
     @property
     def fingerprint(self) -> bytes:
@@ -134,14 +140,7 @@ class Persons:
         if identifier in self.ids:
             self.found.add(identifier)
             return True
-        return identifier in self.learned or any(each.of(identifier) in names for each, names in self.earlier)
-
-    def has_phone(self, texts: list[bytes]) -> bool:
-        """Say whether a row's phone numbers, as they landed, hold one that was given."""
-        hits = [text for text in texts if text in self.phones or text in self.hashes]
-        for hit in hits:
-            self.found.add(hit)
-        return bool(hits)
+        return identifier in self.learned or any(identifier in each for each in self.earlier)
 
     def has_row(self, identifier: str, fields: Mapping[str, object], text: str, *, learn: bool = True) -> bool:
         """Say whether a row is of a person.
@@ -151,12 +150,14 @@ class Persons:
         :param learn: whether to learn its id from its phone number: not where anybody may have written it.
         """
         name = encoded(identifier)
-        if not self.phones or not self.has_phone([encoded(each) for each in self._phones_of(fields, text)]):
-            return self.knows(name)
-        self.knows(name)  # notes that a given id was found
-        if learn and name not in self.ids and self._keep(self.learned, name) and self.pseudonyms is not None:
-            self.noted += self.pseudonyms.of(name)
-        return True
+        is_known = self.knows(name)
+        numbers = map(encoded, self._phones_of(fields, text)) if self.phones else ()
+        hits = [number for number in numbers if number in self.phones or number in self.hashes]
+        for hit in hits:
+            self.found.add(hit)
+        if hits and learn and name not in self.ids and self._keep(self.learned, name) and self.pseudonyms is not None:
+            self.pseudonyms.add(name)
+        return is_known or bool(hits)
 
     def sift(
         self, file: BinaryIO, into: BinaryIO | None, form: tuple[str, str], stop: Stop, *, learn: bool = True
@@ -217,7 +218,7 @@ class Persons:
         return [each for each in found if each]
 
 
-def hashed(number: str, key: bytes) -> bytes:
+def _hashed(number: str, key: bytes) -> bytes:
     """Return a phone number as the hash policy lands it: 64 hexadecimal digits."""
     return hash_value(json.dumps(number), key).strip('"').encode()
 

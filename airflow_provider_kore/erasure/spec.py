@@ -146,20 +146,19 @@ class ErasureSpec(Tables):
         return tuple(f"{each}/" for each in dict.fromkeys(found))
 
     @property
-    def prefixes(self) -> tuple[str, ...]:
-        """Below which everything is searched at the end."""
-        return (*self.table_prefixes, *self.staging_prefixes, f"{self.receipt_prefix}/")
+    def beside(self) -> tuple[str, ...]:
+        """Below which all else is; each ends with a slash."""
+        return (*self.staging_prefixes, f"{self.receipt_prefix}/")
 
     @property
     def table_prefixes(self) -> tuple[str, ...]:
         """What all objects of the tables begin with."""
         return tuple(prefix for table in self.tables for prefix in table.prefixes)
 
-    def tells(self, key: str) -> bool:
-        """Say whether a key lies in a partition that tells who is to be erased, and so comes last."""
-        changes = self.tables[-1]
-        start = f"{changes.prefix}/" if changes.prefix else f"{changes.key}="
-        return self.gone_on is not None and key.startswith(start) and f"/snapshot_date={self.gone_on}/" in key
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """Below which everything is searched."""
+        return (*self.table_prefixes, *self.beside)
 
     @property
     def scope(self) -> str:

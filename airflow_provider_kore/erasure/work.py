@@ -6,12 +6,13 @@ import hashlib
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
 
 from airflow_provider_kore.snapshot.chunks import temp_space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.erasure.persons import Persons
@@ -29,6 +30,25 @@ class Moved(Exception):  # noqa: N818  # an outcome: something else wrote here, 
     """What lies in a partition changed while it was looked at."""
 
 
+class Known(NamedTuple):
+    """What is known of a published file that had this ETag."""
+
+    etag: str
+    size: int
+    """Bytes."""
+    sha256: str
+    erased: int
+    """Rows of persons."""
+
+
+class Local(NamedTuple):
+    """An object in a temporary file."""
+
+    file: BinaryIO
+    size: int
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """One erasure's."""
@@ -42,26 +62,25 @@ class Work:
     clock: Clock
     teller: Teller
 
-    @property
-    def key(self) -> bytes | None:
-        """That key."""
-        return self.policies.key if self.policies is not None else None
-
     @contextmanager
-    def fetched(self, key: str) -> Iterator[tuple[BinaryIO, str]]:
-        """Fetch a file into a temporary one; its SHA-256 comes with it. Raises Moved if it is gone."""
-        opened = self.store.get(key)
+    def fetched(self, opened: AbstractContextManager[BinaryIO] | None) -> Iterator[Local]:
+        """Copy what was opened into a temporary file. Raises Moved if there is nothing any more."""
         if opened is None:
             raise Moved
-        with temporary() as local:
-            sha = hashlib.sha256()
+        with temporary() as file:
+            sha, size = hashlib.sha256(), 0
             with opened as stream:
-                while block := stream.read(BLOCK):
-                    self.stop.check()
+                for block in self.blocks(stream.read):
                     sha.update(block)
-                    local.write(block)
-            local.seek(0)
-            yield local, sha.hexdigest()
+                    size += file.write(block)
+            file.seek(0)
+            yield Local(file, size, sha.hexdigest())
+
+    def blocks(self, read: Callable[[int], bytes]) -> Iterator[bytes]:
+        """Yield all that can be read."""
+        while block := read(BLOCK):
+            self.stop.check()
+            yield block
 
 
 @contextmanager

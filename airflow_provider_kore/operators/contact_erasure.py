@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from itertools import chain
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.erasure.spec import ErasureSpec
@@ -12,7 +11,8 @@ from airflow_provider_kore.task.context import run_parameters
 from airflow_provider_kore.task.stoppable import StoppableOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from airflow.sdk import Context
 
@@ -142,33 +142,26 @@ class ContactErasureOperator(StoppableOperator):
 
     def _work(self, context: Context, stop: Stop) -> dict[str, Any]:
         """Erase, or count."""
+        from airflow_provider_kore.erasure.given import given_directly
         from airflow_provider_kore.erasure.run import erase
+        from airflow_provider_kore.hooks.airflow_versions import mask_secret
         from airflow_provider_kore.hooks.s3 import open_with_versions
         from airflow_provider_kore.snapshot.phases import Teller
 
         run = run_parameters(context, self.retries)
         spec = ErasureSpec.parse(**self._given(*_OF_SPEC), run=run["run"], generation=run["generation"])
-        direct, policies = self._given_directly(), self._policies(spec)
+        direct = given_directly("contact_ids", self.contact_ids, "id")
+        direct += given_directly("phone_numbers", self.phone_numbers, "phone")
+        for each in direct[:_MOST_MASKED]:
+            mask_secret(each.value)
+        policies = self._policies(spec)
         store = open_with_versions(*self._given("s3_bucket", "aws_conn_id", "s3_settings").values())
         teller = Teller()
-        with ExitStack() as files:
-            files.enter_context(teller.watching())
-            given = _Both(direct, self._listed(files, spec))
+        with teller.watching(), self._listed(spec, direct) as given:
             return erase(spec, store, given, policies=policies, stop=stop, teller=teller)
 
-    def _given_directly(self) -> list[Given]:
-        """Return what the DAG names, for Airflow to mask wherever it might appear. Raises ParameterError."""
-        from airflow_provider_kore.erasure.given import given_directly
-        from airflow_provider_kore.hooks.airflow_versions import mask_secret
-
-        found = given_directly("contact_ids", self.contact_ids, "id")
-        found += given_directly("phone_numbers", self.phone_numbers, "phone")
-        for each in found[:_MOST_MASKED]:
-            mask_secret(each.value)
-        return found
-
-    def _listed(self, files: ExitStack, spec: ErasureSpec) -> Sequence[Given] | Any:
-        """Fetch the erasure list. Raises ParameterError."""
+    def _listed(self, spec: ErasureSpec, direct: list[Given]) -> AbstractContextManager[Iterable[Given]]:
+        """Fetch the erasure list, and put it after what the DAG names. Raises ParameterError."""
         from airflow_provider_kore.erasure.given import fetched_list
         from airflow_provider_kore.exceptions import ParameterError
         from airflow_provider_kore.hooks.s3 import open_with_versions
@@ -176,14 +169,13 @@ class ContactErasureOperator(StoppableOperator):
 
         address = self._checked("erasure_list")
         if address is None:
-            return ()
+            return nullcontext(direct)
         bucket, _, key = str(address).removeprefix("s3://").partition("/")
         if not str(address).startswith("s3://") or not key:
             raise ParameterError(
                 "erasure_list", f"is {shown(address)}", "pass an address such as 's3://bucket/list.jsonl'"
             )
-        store = open_with_versions(bucket, self.aws_conn_id)
-        return files.enter_context(fetched_list(store, key, spec.phone_fields))
+        return fetched_list(open_with_versions(bucket, self.aws_conn_id), key, spec.phone_fields, direct)
 
     def _policies(self, spec: ErasureSpec) -> FieldPolicies | None:
         """Return policies that hash the phone numbers with the key of the connection; None: there is none."""
@@ -195,14 +187,3 @@ class ContactErasureOperator(StoppableOperator):
 
         policies = FieldPolicies.parse(None, dict.fromkeys(spec.phone_fields, "hash"))
         return policies.with_key(*hash_key(conn_id))
-
-
-class _Both:
-    """What a DAG names and what a list says, one after the other, as often as wanted."""
-
-    def __init__(self, direct: Sequence[Given], listed: Any) -> None:
-        self._direct, self._listed = direct, listed
-
-    def __iter__(self) -> Iterator[Given]:
-        """Yield all."""
-        return chain(self._direct, self._listed)

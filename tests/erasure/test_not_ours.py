@@ -24,8 +24,8 @@ from tables import (
     spec,
 )
 
+from airflow_provider_kore.erasure.look import look
 from airflow_provider_kore.erasure.persons import Persons
-from airflow_provider_kore.erasure.search import look
 from airflow_provider_kore.erasure.work import Work
 from airflow_provider_kore.exceptions import CorruptSnapshotError, ErasureIncompleteError
 from airflow_provider_kore.formats import FORMATS, ColumnSet
@@ -263,7 +263,9 @@ def test_bytes_are_searched_for_whole_names(name: str, text: bytes, expected: in
     persons.add_id(name)
     store: Any = VersionedMemoryStore()
     work = Work(spec=spec(), store=store, persons=persons, policies=None, stop=Stop(), clock=None, teller=Teller())  # type: ignore[arg-type]
-    assert bool(look(work, io.BytesIO(text), None).traces) == bool(expected)
+    found = look(work, io.BytesIO(text), None)
+    assert found is not None
+    assert found.mentions == bool(expected)
 
 
 class Killed(BaseException):
