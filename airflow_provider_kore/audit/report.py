@@ -113,36 +113,28 @@ def history_as_text(histories: list[History]) -> str:
 
 
 def _history(history: History) -> Iterator[str]:
-    heads = [*_COLUMNS]
-    heads[1] = history.kind.replace("_", " ")
-    rows = [heads, *(_day(day) for day in history.days)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    heads = [history.kind.replace("_", " ") if name == "rows" else name for name in _COLUMNS]
+    rows = [heads, *map(_day, history.days)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     yield history.address
     for row in rows:
-        yield (
-            "  "
-            + "  ".join(
-                cell.ljust(width) if name in {"date", "consistent", "read"} else cell.rjust(width)
-                for name, cell, width in zip(_COLUMNS, row, widths, strict=True)
-            ).rstrip()
-        )
+        cells = [
+            cell.ljust(width) if name in {"date", "consistent", "read"} else cell.rjust(width)
+            for name, cell, width in zip(_COLUMNS, row, widths, strict=True)
+        ]
+        yield "  " + "  ".join(cells).rstrip()
     for day in history.days:
         if day.problem:
             yield f"  {_HEADS[day.level]}: {day.date}: {day.problem}"
 
 
 def _day(day: Day) -> list[str]:
-    numbers = ["-" if number is None else f"{number:,}" for number in (day.rows, day.added, day.gone)]
+    rows, added, gone, requests = (
+        "-" if number is None else f"{number:,}" for number in (day.rows, day.added, day.gone, day.requests)
+    )
     consistent = {None: "-", True: "yes", False: "no"}[day.consistent]
     read = {None: "-", True: "whole", False: "what is new"}[day.whole]
-    return [
-        day.date,
-        *numbers,
-        consistent,
-        read,
-        "-" if day.requests is None else f"{day.requests:,}",
-        _duration(day.seconds),
-    ]
+    return [day.date, rows, added, gone, consistent, read, requests, _duration(day.seconds)]
 
 
 def _duration(seconds: float | None) -> str:

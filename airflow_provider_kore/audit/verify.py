@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from airflow_provider_kore.audit import manifests
 from airflow_provider_kore.audit.chain import Link, check_chain, gaps
 from airflow_provider_kore.audit.files import UNSEEN, Files, not_looked_at
-from airflow_provider_kore.audit.findings import Finding, Findings
+from airflow_provider_kore.audit.findings import Finding, Findings, worst
 from airflow_provider_kore.audit.locks import Locked, LockReader
 from airflow_provider_kore.audit.partitions import Listing, Partition, partition_of
 from airflow_provider_kore.exceptions import KoreError, StoppedError
@@ -179,7 +179,9 @@ class _Audit:
                 if read is None:
                     return aside, None
                 found, snapshot = self._snapshot(read, table)
-                again = manifests.read(self._store, partition) if _worst(found) != "fine" else read
+                again = (
+                    manifests.read(self._store, partition) if snapshot is None or snapshot.status != "fine" else read
+                )
                 if again is not None and again.sha256 == read.sha256:
                     break
                 read = again
@@ -216,7 +218,7 @@ class _Audit:
             consistent=manifest.consistent,
             erased=told if isinstance(told := manifest.content.get("erased"), int) else 0,
             locked=locked,
-            status=_worst(found),
+            status=worst(one.level for one in found),
         )
 
     def _leftovers(self, partition: Partition, objects: Iterator[StoredObject], read: Read | None) -> list[Finding]:
@@ -251,8 +253,3 @@ class _Audit:
 
     def _where(self, key: str) -> str:
         return self._store.uri(quoted(key, 300))
-
-
-def _worst(found: list[Finding]) -> str:
-    levels = {one.level for one in found}
-    return next((level for level in ("wrong", "unseen") if level in levels), "fine")

@@ -23,7 +23,7 @@ def add_parser(commands: Commands) -> None:
         description="Make one cheap authenticated request, and say in a sentence what works or what has to be fixed. "
         "The connection is looked up as Airflow does: secrets backends, AIRFLOW_CONN_…, Airflow's database. "
         "Exit status: 0 it works, 1 it does not.",
-    ).set_defaults(run=run)
+    ).set_defaults(run=run, failed=1)
 
 
 def run(options: argparse.Namespace) -> int:

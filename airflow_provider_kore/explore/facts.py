@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from airflow_provider_kore.api.answers import as_count
 from airflow_provider_kore.explore import pages
 from airflow_provider_kore.explore.refusals import refusal_in_words
-from airflow_provider_kore.explore.seen import LARGEST, NO_REQUEST, NotLearnedError, Told, told
+from airflow_provider_kore.explore.seen import LARGEST, NO_REQUEST, NotLearnedError, Told, only, told
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
@@ -50,26 +50,37 @@ def _fact(seen: Seen, name: str, how: str, read: Callable[[Seen], Told]) -> Fact
     return Fact(name=name, seen=found.seen, how=how, settings=found.settings)
 
 
+def _details(seen: Seen) -> Mapping[str, object]:
+    """Return what the list tells of itself. Raises NotLearnedError where that is not known."""
+    if seen.details is None and seen.served:
+        raise NotLearnedError(NO_REQUEST if seen.out_of_requests else "the list's own details are refused")
+    return seen.details or {}
+
+
+def _entry(seen: Seen) -> Mapping[str, object]:
+    """Return what the catalogue tells of the list. Raises NotLearnedError where it does not have it."""
+    if not seen.entry:
+        raise NotLearnedError("the catalogue does not have this list")
+    return seen.entry
+
+
 def catalogue_updated_at(seen: Seen) -> Told:
     """Compare the catalogue's ``updatedAt`` with the list's own."""
-    details = seen.need_details()
-    listed, own = seen.need_entry().get("updatedAt"), details.get("updatedAt")
+    details = _details(seen)
+    listed, own, made = _entry(seen).get("updatedAt"), details.get("updatedAt"), details.get("createdAt")
     if listed is None:
         return told("missing in the catalogue", catalogue_updated_at="missing")
     if own is None:
         raise NotLearnedError("missing in the list's own details")
-    if listed == own == details.get("createdAt"):
-        raise NotLearnedError("the list has not changed since it was made")
-    if listed == own:
-        return told("the list's", catalogue_updated_at="list")
-    if listed == details.get("createdAt"):
-        return told("the list's createdAt, not its updatedAt", catalogue_updated_at="stale")
-    return told("another than the list's, for which the simulator has no setting")
+    return only(
+        (listed == own, told("the list's", catalogue_updated_at="list")),
+        (listed == made, told("the list's createdAt", catalogue_updated_at="stale")),
+    )
 
 
 def updated_at_moves(seen: Seen) -> Told:
     """Compare the list's ``updatedAt`` with its ``createdAt`` and with its contacts'."""
-    details = seen.need_details()
+    details = _details(seen)
     made, moved = _instant(details.get("createdAt")), _instant(details.get("updatedAt"))
     newest = max(filter(None, (_instant(created) for created, _ in seen.contacts)), default=None)
     if moved is None or newest is None:
@@ -82,42 +93,29 @@ def updated_at_moves(seen: Seen) -> Told:
 
 
 def record_count(seen: Seen) -> Told:
-    """Compare ``totalRecordCount`` with the list, and across the catalogue."""
-    seen.need_first()
-    entry = seen.need_entry()
-    if "totalRecordCount" not in entry:
+    """Compare ``totalRecordCount`` with the list, and lists that are fed over an API with those of files."""
+    count, length = seen.record_count, seen.length
+    if "totalRecordCount" not in _entry(seen):
         return told("missing", record_count="missing")
-    count = as_count(entry["totalRecordCount"])
-    if count != 0:
-        contacts = seen.length
-        if contacts is None and not seen.skip_honoured and count == seen.pages[0].count("totalResults"):
-            contacts = count
-        if contacts is None:
-            raise NotLearnedError("the end of the list was not seen")
-        if count != contacts:
-            return told("wrong for this list, for which the simulator has no setting")
-    return _by_source(seen, right=count != 0)
-
-
-def _by_source(seen: Seen, *, right: bool) -> Told:
-    """Say what lists of both kinds tell: those that are fed over an API, and those that come from files."""
+    if count and length is None:
+        raise NotLearnedError("the end of the list was not seen")
+    if count is None or count not in (0, length):
+        return told("wrong for this list, for which the simulator has no setting")
     counts: dict[bool, set[bool]] = {True: set(), False: set()}
     for each in seen.catalogue:
-        counts[str(each.get("source")) in _API_SOURCES].add(bool(as_count(each.get("totalRecordCount"))))
+        counts[_is_fed(each)].add(bool(as_count(each.get("totalRecordCount"))))
     fed, filed = counts[True], counts[False]
-    if str((seen.entry or {}).get("source")) in _API_SOURCES:
-        if right:
-            return told("right, although the list is fed over an API", record_count="right")
-        if True in filed:
-            return told("0 for lists that are fed over an API", record_count="by_source")
-    else:
-        if not right:
-            return told("0, although the list comes from a file", record_count="zero")
-        if True in fed:
-            return told("right, also for lists that are fed over an API", record_count="right")
-        if fed:
-            return told("right, but 0 for lists that are fed over an API", record_count="by_source")
-    return told("right for this list" if right else "0 for this list")
+    if count and True in fed:
+        return told("right, also for lists that are fed over an API", record_count="right")
+    if not count and not _is_fed(seen.entry):
+        return told("0, although the list comes from a file", record_count="zero")
+    if False in fed and True in filed:
+        return told("right, but 0 for lists that are fed over an API", record_count="by_source")
+    return told("right for this list" if count else "0 for this list")
+
+
+def _is_fed(entry: Mapping[str, object]) -> bool:
+    return str(entry.get("source")) in _API_SOURCES
 
 
 def unknown_id(seen: Seen) -> Told:
@@ -128,10 +126,9 @@ def unknown_id(seen: Seen) -> Told:
     words = refusal_in_words(reply)
     payload = reply.payload or {}
     status = payload.get("status")
+    if reply.error is None and payload.get("data") not in (None, {}, []):
+        return told(f"{words}, with data for a list that is none")
     if reply.error is None:
-        empty = payload.get("data") in (None, {}, [])
-        if not empty:
-            return told(f"{words}, with data for a list that is none")
         return told(words, unknown_id="empty_200")
     if reply.status in (400, 404):
         return told(words, unknown_id=str(reply.status))
@@ -143,10 +140,8 @@ def unknown_id(seen: Seen) -> Told:
 
 def error_key(seen: Seen) -> Told:
     """Read how a refusal's text is named."""
-    refused = [page.reply for page in seen.pages if not page.served]
-    replies = [reply for reply in (seen.unknown, *refused) if reply is not None and reply.error is not None]
-    for reply in replies:
-        errors = (reply.payload or {}).get("errors")
+    for reply in (seen.unknown, *(page.reply for page in seen.pages)):
+        errors = (reply.payload or {}).get("errors") if reply and reply.error else None
         for each in errors if isinstance(errors, list) else [errors]:
             for key in ("msg", "message"):
                 if isinstance(each, Mapping) and isinstance(each.get(key), str):
@@ -166,9 +161,8 @@ def limit_headers(seen: Seen) -> Told:
 
 def latency(seen: Seen) -> Told:
     """Read the median time of a page."""
-    served = seen.need_served()
-    seconds = median(page.reply.seconds for page in served)
-    return told(f"{1000 * seconds:,.0f} ms, the median of {len(served)}", latency=round(seconds, 3))
+    seconds = median(page.reply.seconds for page in seen.served)
+    return told(f"{1000 * seconds:,.0f} ms, the median of {len(seen.served)}", latency=round(seconds, 3))
 
 
 def other_version(seen: Seen) -> Told:

@@ -29,7 +29,7 @@ from airflow_provider_kore.exceptions import (
     UnreachableError,
 )
 from airflow_provider_kore.explore.facts import facts_of
-from airflow_provider_kore.explore.seen import LARGEST, LIMITS, PageLook, Reply, Seen
+from airflow_provider_kore.explore.seen import LARGEST, LIMITS, WIDE, PageLook, Reply, Seen
 
 if TYPE_CHECKING:
     from airflow_provider_kore.api.allowance import Allowance
@@ -43,9 +43,6 @@ MOST_REQUESTS: Final = 12
 
 UNKNOWN_LIST: Final = "cl-00000000-0000-4000-8000-000000000000"
 """An id of the documented form that no list has."""
-
-_WIDE: Final = 20
-"""Contacts with which the end of a list is looked at, at the least, if the server gives so many."""
 
 _NOT_AN_ANSWER: Final = (RateLimitedError, MalformedResponseError, UnreachableError)
 _NOT_ABOUT_THE_REQUEST: Final = (*_NOT_AN_ANSWER, CredentialsError, ScopeError, NotFoundError)
@@ -116,14 +113,10 @@ def explore(
     :param allowance: of the connection's account; None: its limits, alone.
 
     Raises KoreError if the connection does not work, or stops working: a refused token, a spent allowance, an answer
-    that is none; ParameterError for an impossible id or number.
+    that is none.
     """
     from airflow_provider_kore.api.transport import RequestsTransport
 
-    if not 1 <= most_requests <= MOST_REQUESTS:
-        raise ParameterError("most_requests", f"is {most_requests}", f"pass a number from 1 to {MOST_REQUESTS}")
-    if contact_list_id is not None:
-        endpoints.check_id("contact_list_id", contact_list_id)
     clock = clock or SystemClock()
     counting = CountingTransport(transport or RequestsTransport(config, clock), clock, most_requests)
     with CampaignClient(config, clock=clock, transport=counting, retry=NO_RETRIES, allowance=allowance) as client:
@@ -154,14 +147,19 @@ class _Explorer:
         try:
             self._look_at_catalogue()
             self._choose(contact_list_id)
+            ends: list[int] = []
+            if self.seen.pages and self.seen.pages[0].rows:
+                # the middle of the first page tells whether the offset counts contacts
+                for skip, limit in ((max(1, self.seen.first.rows // 2), None), (0, LARGEST), (0, 1)):
+                    self._look(skip, limit)
+                ends = self._claimed_ends()
+            self._look_at_ends(ends[:1])
             if self.seen.chosen is not None:
-                self._look_at_pages()
-                self._look_at_end()
                 self._look_at_list()
-            self._look_at_unknown_list()
-            if self.seen.chosen is not None:
-                self._search_limit()
-                self._look_at_counted_end()
+            what = "a contact list that does not exist"
+            self.seen.unknown = self._ask(self._client, endpoints.CONTACT_LIST, UNKNOWN_LIST, what=what)
+            self._search_limit()
+            self._look_at_ends(ends[1:])
             self._look_at_other_version()
         except _OutOfRequestsError:
             self.seen.out_of_requests = True
@@ -175,7 +173,7 @@ class _Explorer:
         error: KoreError | None = None
         payload: Mapping[str, object] | None = None
         try:
-            payload = client.send(endpoint, identifier, what=what, parse=parse_object, retry=NO_RETRIES, **more)
+            payload = client.send(endpoint, identifier, what=what, parse=parse_object, **more)
         except KoreError as err:
             error = err
         response = self._counting.last
@@ -228,39 +226,22 @@ class _Explorer:
         self.seen.pages.append(page)
         return page
 
-    def _look_at_pages(self) -> None:
-        """Begin in the middle of the first page: what both hold tells whether the offset counts contacts.
+    def _claimed_ends(self) -> list[int]:
+        """Return where the list ends by its total and by the catalogue, or else where what was seen ends."""
+        seen = self.seen
+        claims = [claim for claim in (seen.total, seen.record_count) if claim and claim >= seen.reach]
+        return list(dict.fromkeys(claims or [seen.reach]))
 
-        Then ask for the largest page, and for the smallest.
-        """
-        if rows := self.seen.pages[0].rows:
-            for skip, limit in ((max(1, rows // 2), None), (0, LARGEST), (0, 1)):
-                self._look(skip, limit)
-
-    def _look_at_end(self) -> None:
-        """Look at both sides of where the totals say that the list ends."""
-        claimed = self.seen.claimed_length
-        longest = max((page.rows for page in self.seen.pages), default=0)
-        if claimed and self.seen.length != claimed:
-            self._look_around(claimed)
-        elif not claimed and longest and self.seen.skip_honoured:
-            self._look(longest, None)  # is there more than the longest page?
-
-    def _look_at_counted_end(self) -> None:
-        """Look where the catalogue says that the list ends, if it ends elsewhere than its total says."""
-        count = as_count((self.seen.entry or {}).get("totalRecordCount"))
-        if count and count != self.seen.claimed_length and self.seen.length is None:
-            self._look_around(count)
-
-    def _look_around(self, offset: int) -> None:
-        first = self.seen.pages[0]
-        if not first.rows or not self.seen.skip_honoured:
-            return
-        size, limit = first.rows, None
-        longest = max((page.rows for page in self.seen.pages if page.limit == LARGEST), default=0)
-        if size < _WIDE <= longest:
-            size = limit = _WIDE
-        self._look(max(0, offset - (size + 1) // 2), limit)
+    def _look_at_ends(self, ends: list[int]) -> None:
+        """Look at both sides of where the list is said to end, if its end was not seen."""
+        seen = self.seen
+        for end in ends:
+            if seen.seen_end is not None or not seen.skip_honoured:
+                continue
+            size, limit = seen.first.rows, None
+            if size < WIDE <= max((page.rows for page in seen.pages if page.limit == LARGEST), default=0):
+                size = limit = WIDE
+            self._look(max(0, end - size // 2), limit)
 
     def _look_at_list(self) -> None:
         """Read the list's own ``updatedAt``, and the catalogue again if that differs: it may just have moved."""
@@ -273,14 +254,8 @@ class _Explorer:
         if not isinstance(data, Mapping):
             return
         self.seen.details = {name: data.get(name) for name in ("createdAt", "updatedAt")}
-        entry = self.seen.entry
-        if entry is not None and entry.get("updatedAt") not in (None, data.get("updatedAt"), data.get("createdAt")):
+        if self.seen.entry.get("updatedAt") not in (None, data.get("updatedAt"), data.get("createdAt")):
             self._look_at_catalogue()
-
-    def _look_at_unknown_list(self) -> None:
-        self.seen.unknown = self._ask(
-            self._client, endpoints.CONTACT_LIST, UNKNOWN_LIST, what="a contact list that does not exist"
-        )
 
     def _search_limit(self) -> None:
         """Find the largest limit that is served, by halves, where a larger one is refused and a small one is not."""

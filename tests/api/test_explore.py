@@ -21,7 +21,6 @@ from airflow_provider_kore.exceptions import (
     CredentialsError,
     MalformedResponseError,
     NotFoundError,
-    ParameterError,
     RateLimitedError,
     UnreachableError,
 )
@@ -226,14 +225,6 @@ def test_it_never_asks_more_often_than_it_may(most: int, shared_kore: Simulator)
         learned(findings).items()
         <= (expected(shared_kore.settings) | {"max_limit": learned(findings).get("max_limit")}).items()
     )
-
-
-@pytest.mark.parametrize("most", [0, -1, 13])
-def test_a_budget_that_cannot_be_is_refused(most: int, shared_kore: Simulator) -> None:
-    fill(shared_kore)
-    with pytest.raises(ParameterError):
-        explore(config_of(shared_kore), most_requests=most)
-    assert shared_kore.requests == []
 
 
 def test_it_keeps_to_the_allowance_of_the_connection(shared_kore: Simulator) -> None:
