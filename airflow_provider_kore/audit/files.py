@@ -159,15 +159,11 @@ class Files:
 
 def _told_otherwise(stored: StoredObject, file: dict[str, Any]) -> str:
     """Return what the store tells of a file otherwise than its manifest, although the bytes are the same."""
-    told = {"bytes": stored.size, "etag": stored.etag or None, "checksum": stored.checksum}
-    if _algorithm(stored.checksum) != _algorithm(file.get("checksum")):
-        del told["checksum"]  # the store keeps several, and tells another
-    differing = [name for name, value in told.items() if None not in {value, file.get(name)} and value != file[name]]
-    return " and ".join({"bytes": "size", "etag": "ETag"}.get(name, name) for name in differing)
-
-
-def _algorithm(checksum: str | None) -> str:
-    return (checksum or "").partition(":")[0]
+    told = {"size": (stored.size, file.get("bytes")), "ETag": (stored.etag, file.get("etag"))}
+    checksums = stored.checksum or "", file.get("checksum") or ""
+    if len({checksum.partition(":")[0] for checksum in checksums}) == 1:  # the store keeps several, and tells one
+        told["checksum"] = checksums
+    return " and ".join(name for name, both in told.items() if all(both) and both[0] != both[1])
 
 
 def _missing(where: str) -> Finding:
