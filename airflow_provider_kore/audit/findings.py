@@ -83,6 +83,10 @@ class Finding:
     retry: bool = False
     """Whether it may be gone when it is looked at again."""
 
+    def __str__(self) -> str:
+        """Say all of it."""
+        return f"{self.where}: {self.what} {self.todo}".rstrip()
+
     @property
     def level(self) -> str:
         """One of wrong, unseen and note."""

@@ -147,7 +147,6 @@ class _Audit:
         if not links and not table.snapshots:
             return
         self._report.tables.append(table)
-        alone = partition_of(self._prefix) is not None
 
         @cache
         def fetch(day: str) -> Link | None:
@@ -156,8 +155,6 @@ class _Audit:
 
         @cache
         def oldest() -> str:
-            if not alone:
-                return min(links)
             keys = (one.key for one in self._store.list(f"{prefix}snapshot_date="))
             return next((found.date for key in keys if (found := partition_of(key)) and key == found.manifest), "")
 

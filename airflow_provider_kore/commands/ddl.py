@@ -6,9 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.commands import say
-from airflow_provider_kore.commands.bucket import STATUS, open_place
-from airflow_provider_kore.commands.bucket import options as bucket_options
+from airflow_provider_kore.commands import STATUS, bucket_options, open_place, say
 
 if TYPE_CHECKING:
     import argparse

@@ -6,8 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.commands.connection import find_hook
-from airflow_provider_kore.commands.connection import options as connection_options
+from airflow_provider_kore.commands import connection_options, find_hook
 
 if TYPE_CHECKING:
     from airflow_provider_kore.commands import Commands

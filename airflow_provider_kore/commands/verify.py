@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.commands import say
-from airflow_provider_kore.commands.bucket import STATUS, open_place
-from airflow_provider_kore.commands.bucket import options as bucket_options
+from airflow_provider_kore.commands import STATUS, bucket_options, open_place, say
 
 if TYPE_CHECKING:
     import argparse

@@ -200,16 +200,12 @@ class _Explorer:
 
     def _choose(self, contact_list_id: str | None) -> None:
         """Look at the first page of the list that was named, or of one or two that promise more pages than one."""
-        if contact_list_id is not None:
-            self.seen.chosen = contact_list_id
-            self._look(0, None)
-            return
         known = [entry for entry in self.seen.catalogue if _is_id(entry.get("_id"))]
+        promising = [str(entry["_id"]) for entry in sorted(known, key=_promise)[:2]]
         looks: list[tuple[str, PageLook]] = []
-        for entry in sorted(known, key=_promise)[:2]:
-            self.seen.pages = []
-            self.seen.chosen = str(entry["_id"])
-            looks.append((self.seen.chosen, self._look(0, None)))
+        for chosen in promising if contact_list_id is None else [contact_list_id]:
+            self.seen.pages, self.seen.chosen = [], chosen
+            looks.append((chosen, self._look(0, None)))
             if looks[-1][1].promises_more:
                 return
         if looks:

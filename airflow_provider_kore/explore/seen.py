@@ -186,12 +186,12 @@ class Seen:
         second = next((page for page in self.pages if page.limit is None and page.skip and page.served), None)
         if second is None:
             return None
-        shared = first.ids[second.skip :][: second.rows]
-        if second.ids and second.ids[0] == first.ids[0] and (not shared or shared[0] != first.ids[0]):
+        expected = first.ids[second.skip :]
+        if second.ids[:1] == first.ids[:1]:
             return False
-        if shared:
-            return True if second.ids[: len(shared)] == shared else None
-        return None if first.ids[second.skip :] else True
+        if expected and not second.ids:
+            return None
+        return True if second.ids[: len(expected)] == expected[: second.rows] else None
 
     def begin(self, page: PageLook) -> int:
         """Return where a page begins: where it was asked to, or at the start."""

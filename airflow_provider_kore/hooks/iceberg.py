@@ -26,14 +26,11 @@ def require_pyiceberg() -> None:
         import pyarrow as pa  # noqa: F401 - loads on workers only
         import pyiceberg  # noqa: F401
     except ImportError:
-        pass
-    else:
-        return
-    raise ParameterError(
-        "table",
-        "an Iceberg table needs pyiceberg and pyarrow, which are not installed here",
-        "install airflow-provider-kore[iceberg]",
-    )
+        raise ParameterError(
+            "table",
+            "an Iceberg table needs pyiceberg and pyarrow, which are not installed here",
+            "install airflow-provider-kore[iceberg]",
+        ) from None
 
 
 def open_catalog(iceberg_conn_id: str, table: str) -> Catalog:

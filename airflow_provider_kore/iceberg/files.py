@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.stop import Stop
 
+    _Layout = tuple[int, list[tuple[str, int, str]]]
+    """The number of a partitioning, and names, ids and types of columns."""
+
 log = logging.getLogger(__name__)
 
 BYTES_PER_FILE: Final = 256 * 1024 * 1024
@@ -40,9 +43,8 @@ BYTES_PER_FILE: Final = 256 * 1024 * 1024
 class Written:
     """What a task has written for a table, and no commit has taken in."""
 
-    layouts: dict[tuple[str, str], tuple[int, list[tuple[str, int, str]]]] = field(default_factory=dict)
-    """By partition, the partitioning that its files were written for, and their columns' names, ids and types."""
-    files: dict[tuple[str, str], list[DataFile]] = field(default_factory=dict)
+    files: dict[tuple[str, str], tuple[_Layout, list[DataFile]]] = field(default_factory=dict)
+    """By partition, with what they were written for."""
     paths: dict[str, None] = field(default_factory=dict)
     """Of all objects, those that were only begun too."""
     io: FileIO | None = None
@@ -51,7 +53,8 @@ class Written:
 
     def fits(self, landed: Landed, metadata: TableMetadata) -> bool:
         """Say whether the files of a snapshot are there, and as a table with this metadata wants them."""
-        return self.layouts.get(landed.partition) == _layout(metadata, landed)
+        layout, _ = self.files.get(landed.partition, (None, []))
+        return layout == _layout(metadata, landed)
 
     def keep(self, paths: Iterable[str]) -> None:
         """Note that a commit has taken these in."""
@@ -104,8 +107,7 @@ class Writer:
         schema = self.metadata.schema()
         layout = _, chosen = _layout(self.metadata, landed)
         _check(chosen, schema, self.name)
-        written.layouts.pop(landed.partition, None)
-        written.files[landed.partition] = files = []
+        files: list[DataFile] = []
         file_schema, columns = _file_columns(schema, chosen, self.name)
         source = batches(self._rows(landed), columns, landed)
         batch = next(source, None)
@@ -121,7 +123,7 @@ class Writer:
                     pa.default_memory_pool().release_unused()
                     batch = next(source, None)
             files.append(self._data_file(landed, output, writer.result()))
-        written.layouts[landed.partition] = layout
+        written.files[landed.partition] = layout, files
 
     def _rows(self, landed: Landed) -> Iterator[str]:
         """Read the files of a snapshot as their manifest describes them."""
@@ -203,7 +205,7 @@ def _small(arrow_field: pa.Field) -> pa.Field:
     return arrow_field.with_type(pa.string()) if arrow_field.type == pa.large_string() else arrow_field
 
 
-def _layout(metadata: TableMetadata, landed: Landed) -> tuple[int, list[tuple[str, int, str]]]:
+def _layout(metadata: TableMetadata, landed: Landed) -> _Layout:
     """Return the partitioning and the columns of the data files of a snapshot."""
     wanted = {*PARTITION, ID, *landed.columns.types}
     fields = [each for each in metadata.schema().fields if each.name in wanted]

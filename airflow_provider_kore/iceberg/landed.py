@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, ParameterError
@@ -90,12 +91,12 @@ def find_landed(
 
     Raises ParameterError where none has landed, or two are of the same list and day; CorruptSnapshotError.
     """
-    stores: dict[str, ObjectStore] = {}
+    open_store = cache(open_store)
     shared: dict[str, Columns] = {}
     found: dict[tuple[str, str], Landed] = {}
     with teller.phase("reading manifests", "of them") as phase:
         for each in wanted:
-            store = stores.get(each.bucket) or stores.setdefault(each.bucket, open_store(each.bucket))
+            store = open_store(each.bucket)
             keys = list(_keys(store, each))
             for key in keys:
                 stop.check()
@@ -110,7 +111,10 @@ def find_landed(
                     )
                 phase.reached(len(found))
             if len(keys) < each.least:
-                _say_missing(each, len(keys))
+                lie = f"{len(keys):,} of at least {each.least:,} snapshots lie" if keys else "no snapshot lies"
+                raise ParameterError(
+                    "snapshots", f"names {each.address}, where {lie}", "land them first, or correct the address"
+                )
     return sorted(found.values(), key=lambda landed: (landed.snapshot_date, landed.contact_list_id))
 
 
@@ -192,9 +196,3 @@ def _columns(manifest: Manifest) -> list[dict[str, Any]]:
     """Return the columns that a manifest names: those of its table, or else those of its first file."""
     schema = manifest.content.get("schema")
     return list(schema["columns"] if schema else manifest.files[0].get("columns") or ())
-
-
-def _say_missing(wanted: Wanted, number: int) -> None:
-    problem = f"names {wanted.address}, where "
-    problem += f"{number:,} of at least {wanted.least:,} snapshots lie" if number else "no snapshot lies"
-    raise ParameterError("snapshots", problem, "land them first, or correct the address")

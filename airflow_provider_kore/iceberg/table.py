@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import CreateTableTransaction, Table, Transaction
     from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.types import IcebergType
 
 PARTITION: Final = {"contact_list_id": "string", "snapshot_date": "date"}
 """The columns that the table is partitioned by, each by its value."""
@@ -180,15 +181,7 @@ def not_writable(name: str, column: str, type_: str) -> TableMismatchError:
     )
 
 
-def _named(type_: str) -> Any:
-    from pyiceberg import types
+def _named(type_: str) -> IcebergType:
+    from pyiceberg.types import IcebergType
 
-    kinds = {
-        "string": types.StringType,
-        "long": types.LongType,
-        "double": types.DoubleType,
-        "boolean": types.BooleanType,
-        "timestamptz": types.TimestamptzType,
-        "date": types.DateType,
-    }
-    return kinds[type_]()
+    return IcebergType.model_validate(type_)

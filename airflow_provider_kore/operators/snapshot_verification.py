@@ -72,7 +72,7 @@ class SnapshotVerificationOperator(StoppableOperator):
     def _tell(self, report: Report) -> None:
         for one in report.findings.kept:
             tell = self.log.info if one.level == "note" else self.log.error
-            tell("%s", f"{one.where}: {one.what} {one.todo}".rstrip())
+            tell("%s", one)
         if report.findings.left_out:
             self.log.error("%d more were found.", report.findings.left_out)
 
@@ -100,7 +100,7 @@ def _error(report: Report) -> KoreError:
 
     status = report.findings.status
     found = [one for one in report.findings.kept if one.level == status]
-    said = " ".join(f"{one.where}: {one.what} {one.todo}".rstrip() for one in found[:_SAID])
+    said = " ".join(map(str, found[:_SAID]))
     more = report.findings.numbers[status] - len(found[:_SAID])
     text = f"{summary(report)} {said}" + (f" The log names {more:,} more." if more > 0 else "")
     if status == "wrong":
