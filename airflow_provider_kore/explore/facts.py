@@ -165,15 +165,6 @@ def latency(seen: Seen) -> Told:
     return told(f"{1000 * seconds:,.0f} ms, the median of {len(seen.served)}", latency=round(seconds, 3))
 
 
-def other_version(seen: Seen) -> Told:
-    """Read whether the other version of the API answers, too."""
-    reply = seen.other_version
-    name = "v1" if seen.api_version == "v2" else "v2"
-    if reply is None:
-        raise NotLearnedError(NO_REQUEST)
-    return told(f"{name} answers" if reply.error is None else f"{name}: {refusal_in_words(reply)}")
-
-
 def _number(value: str) -> str:
     """Return a header's value if it is made of numbers and their marks."""
     return quoted(value, 40) if re.fullmatch(r"[0-9][0-9 ,;.=wqrt\"]{0,39}", value) else "(not shown)"
@@ -204,6 +195,5 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     ("text of a refusal", "every refusal that was met", error_key),
     ("limit headers", "all answers", limit_headers),
     ("time of a page", "all pages", latency),
-    ("other version", "its catalogue", other_version),
 )
 """Name, how it is found out, and the function that reads it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore import json_text
@@ -29,7 +29,7 @@ from airflow_provider_kore.exceptions import (
     UnreachableError,
 )
 from airflow_provider_kore.explore.facts import facts_of
-from airflow_provider_kore.explore.seen import LARGEST, LIMITS, WIDE, PageLook, Reply, Seen
+from airflow_provider_kore.explore.seen import LARGEST, LIMITS, PageLook, Reply, Seen
 
 if TYPE_CHECKING:
     from airflow_provider_kore.api.allowance import Allowance
@@ -120,7 +120,7 @@ def explore(
     clock = clock or SystemClock()
     counting = CountingTransport(transport or RequestsTransport(config, clock), clock, most_requests)
     with CampaignClient(config, clock=clock, transport=counting, retry=NO_RETRIES, allowance=allowance) as client:
-        explorer = _Explorer(config, client, counting)
+        explorer = _Explorer(client, counting)
         explorer.run(contact_list_id)
     seen = explorer.seen
     ids = [each.get("_id") for each in seen.catalogue]
@@ -136,11 +136,10 @@ def explore(
 class _Explorer:
     """Asks one question after the other, each in the light of the answers so far."""
 
-    def __init__(self, config: ApiConfig, client: CampaignClient, counting: CountingTransport) -> None:
-        self._config = config
+    def __init__(self, client: CampaignClient, counting: CountingTransport) -> None:
         self._client = client
         self._counting = counting
-        self.seen = Seen(api_version=config.api_version)
+        self.seen = Seen()
 
     def run(self, contact_list_id: str | None) -> None:
         """Ask until all is known or the requests are used up. Raises KoreError."""
@@ -157,23 +156,20 @@ class _Explorer:
             if self.seen.chosen is not None:
                 self._look_at_list()
             what = "a contact list that does not exist"
-            self.seen.unknown = self._ask(self._client, endpoints.CONTACT_LIST, UNKNOWN_LIST, what=what)
+            self.seen.unknown = self._ask(endpoints.CONTACT_LIST, UNKNOWN_LIST, what=what)
             self._search_limit()
             self._look_at_ends(ends[1:])
-            self._look_at_other_version()
         except _OutOfRequestsError:
             self.seen.out_of_requests = True
 
-    def _ask(
-        self, client: CampaignClient, endpoint: Endpoint, identifier: str | None = None, *, what: str, **more: Any
-    ) -> Reply:
+    def _ask(self, endpoint: Endpoint, identifier: str | None = None, *, what: str, **more: Any) -> Reply:
         """Send one request. Raises KoreError where there is no answer that tells anything."""
         if self._counting.requests >= self._counting.most:
             raise _OutOfRequestsError  # now, not after a wait for the allowance
         error: KoreError | None = None
         payload: Mapping[str, object] | None = None
         try:
-            payload = client.send(endpoint, identifier, what=what, parse=parse_object, **more)
+            payload = self._client.send(endpoint, identifier, what=what, parse=parse_object, **more)
         except KoreError as err:
             error = err
         response = self._counting.last
@@ -191,7 +187,7 @@ class _Explorer:
                 self.seen.limit_headers[name] = value
 
     def _look_at_catalogue(self) -> None:
-        reply = self._ask(self._client, endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}")
+        reply = self._ask(endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}")
         if reply.error is not None:
             raise reply.error
         items = catalogue_of(reply.payload or {})
@@ -215,7 +211,7 @@ class _Explorer:
     def _look(self, skip: int, limit: int | None) -> PageLook:
         query = {"skip": str(skip)} | ({} if limit is None else {"limit": str(limit)})
         what = "a page of contacts" + ("" if limit is None else f" with limit={limit}")
-        reply = self._ask(self._client, endpoints.CONTACTS, self.seen.chosen, what=what, query=query)
+        reply = self._ask(endpoints.CONTACTS, self.seen.chosen, what=what, query=query)
         if reply.error is not None and (not self.seen.pages or isinstance(reply.error, _NOT_ABOUT_THE_REQUEST)):
             raise reply.error
         page = PageLook.of(skip, limit, reply)
@@ -223,25 +219,21 @@ class _Explorer:
         return page
 
     def _claimed_ends(self) -> list[int]:
-        """Return where the list ends by its total and by the catalogue, or else where what was seen ends."""
+        """Return where the list ends by its total and by the catalogue, or else after the next contact."""
         seen = self.seen
         claims = [claim for claim in (seen.total, seen.record_count) if claim and claim >= seen.reach]
-        return list(dict.fromkeys(claims or [seen.reach]))
+        return list(dict.fromkeys(claims or [seen.reach + 1]))
 
     def _look_at_ends(self, ends: list[int]) -> None:
         """Look at both sides of where the list is said to end, if its end was not seen."""
         seen = self.seen
         for end in ends:
-            if seen.seen_end is not None or not seen.skip_honoured:
-                continue
-            size, limit = seen.first.rows, None
-            if size < WIDE <= max((page.rows for page in seen.pages if page.limit == LARGEST), default=0):
-                size = limit = WIDE
-            self._look(max(0, end - size // 2), limit)
+            if seen.seen_end is None and seen.skip_honoured:
+                self._look(max(0, end - max(1, seen.first.rows // 2)), None)
 
     def _look_at_list(self) -> None:
         """Read the list's own ``updatedAt``, and the catalogue again if that differs: it may just have moved."""
-        reply = self._ask(self._client, endpoints.CONTACT_LIST, self.seen.chosen, what="the contact list")
+        reply = self._ask(endpoints.CONTACT_LIST, self.seen.chosen, what="the contact list")
         if isinstance(reply.error, (CredentialsError, ScopeError)):
             raise reply.error
         data = reply.payload.get("data") if reply.error is None and reply.payload else None
@@ -259,13 +251,6 @@ class _Explorer:
         if asked.get(LARGEST, True) or not asked.get(1, False):
             return
         bisect_left(LIMITS, True, key=lambda limit: not self._look(0, limit).served)
-
-    def _look_at_other_version(self) -> None:
-        other = replace(self._config, api_version="v1" if self._config.api_version == "v2" else "v2")
-        client = CampaignClient(other, transport=self._counting, retry=NO_RETRIES, allowance=self._client.allowance)
-        self.seen.other_version = self._ask(
-            client, endpoints.CONTACT_LISTS, what=f"the catalogue on {other.api_version}", body=b"{}"
-        )
 
 
 def _promise(entry: Mapping[str, object]) -> tuple[bool, bool, int]:

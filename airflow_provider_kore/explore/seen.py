@@ -20,9 +20,6 @@ LARGEST: Final = 1000
 LIMITS: Final = (5, 10, 20, 25, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 500)
 """Limits among which the largest is searched where a larger one is refused: four requests find it."""
 
-WIDE: Final = 20
-"""Contacts with which the end of a list is looked at, at the least, if the server gives so many."""
-
 _PAGING: Final = ("skip", "limit", "hasMore", "totalPages", "totalResults")
 
 NO_REQUEST: Final = "no request was left"
@@ -134,7 +131,6 @@ class PageLook:
 class Seen:
     """Everything the answers have told so far."""
 
-    api_version: str
     catalogue: Sequence[Mapping[str, object]] = field(default=(), repr=False)
     """Per list ``_id``, ``status``, ``source``, ``updatedAt``, ``totalRecordCount``."""
     chosen: str | None = field(default=None, repr=False)
@@ -144,7 +140,6 @@ class Seen:
     pages: list[PageLook] = field(default_factory=list)
     """The first one is of the list's beginning, and was served."""
     unknown: Reply | None = None
-    other_version: Reply | None = None
     limit_headers: dict[str, str] = field(default_factory=dict)
     out_of_requests: bool = False
 
@@ -209,12 +204,9 @@ class Seen:
     @property
     def seen_end(self) -> int | None:
         """How many contacts the list has, if a page was seen that was not full; None otherwise."""
-        default = max(self.first.rows, self.first.count("limit") or 0)
-        for page in self.served:
-            full = {None: default, WIDE: WIDE}.get(page.limit, 0)
-            if page.rows < full and self.end(page) == self.reach:
-                return self.reach
-        return None
+        full = max(self.first.rows, self.first.count("limit") or 0)
+        ends = [self.end(page) for page in self.served if page.limit is None and page.rows < full]
+        return self.reach if self.reach in ends else None
 
     @property
     def length(self) -> int | None:
