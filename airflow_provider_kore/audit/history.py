@@ -19,7 +19,6 @@ from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, P
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.reading import fetched
-from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
@@ -71,9 +70,7 @@ class History:
         return worst(day.level for day in self.days)
 
 
-def histories(
-    store: ObjectStore, prefix: str, *, progress: Progress, ids: bool = True, stop: Stop | None = None
-) -> list[History]:
+def histories(store: ObjectStore, prefix: str, *, progress: Progress, ids: bool = True) -> list[History]:
     """Return the history of each list below a prefix.
 
     :param prefix: empty, or ends with a slash.
@@ -81,25 +78,24 @@ def histories(
 
     Raises what the store raises that is about all of the bucket, TempSpaceError, StoppedError.
     """
-    reader = _Reader(store, progress, stop or Stop(), ids=ids)
+    reader = _Reader(store, progress, ids=ids)
     tables = Listing(store, prefix).tables()
     found = [reader.history(table, [partition for partition, _ in partitions]) for table, partitions in tables]
     return [history for history in found if history.days]
 
 
 class _Reader:
-    def __init__(self, store: ObjectStore, progress: Progress, stop: Stop, *, ids: bool) -> None:
+    def __init__(self, store: ObjectStore, progress: Progress, *, ids: bool) -> None:
         self._store = store
-        self._stop = stop
         self._progress = progress
-        self._files = Files(store, stop, progress)
+        self._files = Files(store, progress)
         self._ids = ids
 
     def history(self, table: str, partitions: Sequence[Partition]) -> History:
         """Describe the snapshots of one list."""
         history, before = History(self._store.uri(quoted(table, 300))), None
         for partition in partitions:
-            self._stop.check()
+            self._progress.at(partition.manifest)
             told: dict[str, Any] = {"date": partition.date}
             now = None
             try:
@@ -129,7 +125,7 @@ class _Reader:
         now, added = IdSet(), 0
         now.expect(manifest.rows)
         for file in manifest.files:
-            with temp_space(), fetched(self._store, manifest, file, self._stop) as local:
+            with temp_space(), fetched(self._store, manifest, file, self._progress.stop) as local:
                 for some in self._files.identifiers(manifest, file, local):
                     now.add_all(some)
                     added += sum(each not in before for each in some) if before is not None else 0

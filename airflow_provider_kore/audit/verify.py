@@ -20,7 +20,6 @@ from airflow_provider_kore.audit.partitions import Listing, Partition, partition
 from airflow_provider_kore.exceptions import KoreError, StoppedError
 from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
-from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class Report:
         return [one for table in self.tables for one in table.snapshots]
 
 
-def verify(store: ObjectStore, prefix: str, *, progress: Progress, stop: Stop | None = None) -> Report:
+def verify(store: ObjectStore, prefix: str, *, progress: Progress) -> Report:
     """Look at everything below a prefix; what is wrong, and what could not be looked at, is in the report.
 
     :param prefix: a table, a list, or one day of a list; empty for all of the bucket.
@@ -93,7 +92,7 @@ def verify(store: ObjectStore, prefix: str, *, progress: Progress, stop: Stop | 
     prefix = scope(prefix)
     report = Report(store.uri(quoted(prefix, 300)))
     try:
-        _Audit(store, prefix, report, progress, stop or Stop()).run()
+        _Audit(store, prefix, report, progress).run()
     except StoppedError:
         raise
     except KoreError as err:  # about all of the bucket, or of this machine
@@ -109,13 +108,12 @@ def scope(prefix: str) -> str:
 
 
 class _Audit:
-    def __init__(self, store: ObjectStore, prefix: str, report: Report, progress: Progress, stop: Stop) -> None:
+    def __init__(self, store: ObjectStore, prefix: str, report: Report, progress: Progress) -> None:
         self._store = store
         self._prefix = prefix
         self._report = report
         self._progress = progress
-        self._stop = stop
-        self._files = Files(store, stop, progress)
+        self._files = Files(store, progress)
         self._locks = LockReader(store)
 
     def run(self) -> None:
@@ -137,13 +135,12 @@ class _Audit:
         table = Table(where)
         links: dict[str, Link] = {}
         for partition, objects in partitions:
-            self._stop.check()
+            self._progress.at(partition.manifest)
             found, read = self._partition(partition, objects, table)
             if read is not None:
                 links[partition.date] = Link.of(read, self._where(partition.manifest))
             self._report.findings.add(found)
             self._progress.snapshots += 1
-            self._progress.at(partition.manifest)
         if not links and not table.snapshots:
             return
         self._report.tables.append(table)
@@ -202,7 +199,6 @@ class _Audit:
             return found, None  # nothing that it names is looked at
         seen = IdSet()
         for file in manifest.files:
-            self._stop.check()
             found += self._files.check(manifest, file, seen)
         locked = self._locks.look([read.partition.manifest, *manifest.keys])
         return found, Verified(

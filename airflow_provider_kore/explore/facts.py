@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.api.answers import as_count
@@ -33,8 +32,8 @@ class Fact:
     seen: str
     """In words; where it was not learned, why."""
     how: str
-    learned: bool = True
-    settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    learned: bool
+    settings: Mapping[str, object]
 
 
 def facts_of(seen: Seen) -> tuple[Fact, ...]:
@@ -46,8 +45,8 @@ def _fact(seen: Seen, name: str, how: str, read: Callable[[Seen], Told]) -> Fact
     try:
         found = read(seen)
     except NotLearnedError as err:
-        return Fact(name=name, seen=str(err), how=how, learned=False)
-    return Fact(name=name, seen=found.seen, how=how, settings=found.settings)
+        return Fact(name=name, seen=str(err), how=how, learned=False, settings={})
+    return Fact(name=name, seen=found.seen, how=how, learned=True, settings=found.settings)
 
 
 def _details(seen: Seen) -> Mapping[str, object]:

@@ -164,27 +164,19 @@ class _Explorer:
 
     def _ask(self, endpoint: Endpoint, identifier: str | None = None, *, what: str, **more: Any) -> Reply:
         """Send one request. Raises KoreError where there is no answer that tells anything."""
-        if self._counting.requests >= self._counting.most:
-            raise _OutOfRequestsError  # now, not after a wait for the allowance
-        error: KoreError | None = None
-        payload: Mapping[str, object] | None = None
+        counting, error = self._counting, None
         try:
             payload = self._client.send(endpoint, identifier, what=what, parse=parse_object, **more)
         except KoreError as err:
-            error = err
-        response = self._counting.last
-        if error is not None and (response is None or isinstance(error, _NOT_AN_ANSWER)):
-            raise error
+            if counting.last is None or isinstance(err, _NOT_AN_ANSWER):
+                raise
+            error, payload = err, _object(counting.last.body)
+        response = counting.last
         assert response is not None  # noqa: S101 - a success, or a refusal that was read
-        self._note_limit_headers(response)
-        if error is not None:
-            payload = _object(response.body)
-        return Reply(status=response.status, seconds=self._counting.seconds, payload=payload, error=error)
-
-    def _note_limit_headers(self, response: HttpResponse) -> None:
         for name, value in response.headers.items():
             if any(word in name.lower().replace("-", "") for word in ("ratelimit", "retryafter", "quota")):
                 self.seen.limit_headers[name] = value
+        return Reply(status=response.status, seconds=counting.seconds, payload=payload, error=error)
 
     def _look_at_catalogue(self) -> None:
         reply = self._ask(endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}")

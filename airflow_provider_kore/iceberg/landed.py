@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, ParameterError
 from airflow_provider_kore.iceberg.spec import EACH
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
 from airflow_provider_kore.snapshot.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -135,17 +134,12 @@ def _either(one: str, other: str) -> str:
 
 def _keys(store: ObjectStore, wanted: Wanted) -> Iterator[str]:
     """Return the keys of the manifests; of one that is named in full whether it is there or not."""
-    listed = f"{wanted.prefix}contact_list_id="
-    if wanted.contact_list_id != EACH:
-        listed += f"{wanted.contact_list_id}/snapshot_date="
-        if wanted.snapshot_date != EACH:
-            yield f"{listed}{wanted.snapshot_date}/{MANIFEST_NAME}"
-            return
-    date = r"\d{4}-\d\d-\d\d" if wanted.snapshot_date == EACH else re.escape(wanted.snapshot_date)
-    list_ = "[^/]+" if wanted.contact_list_id == EACH else re.escape(wanted.contact_list_id)
-    named = re.compile(
-        rf"{re.escape(wanted.prefix)}contact_list_id={list_}/snapshot_date={date}/{re.escape(MANIFEST_NAME)}", re.ASCII
-    ).fullmatch
+    listed, several, _ = wanted.key.partition(EACH)
+    if not several:
+        yield wanted.key
+        return
+    dated = re.escape(wanted.key).replace(r"/snapshot_date=\*", r"/snapshot_date=\d{4}-\d\d-\d\d")
+    named = re.compile(dated.replace(r"\*", "[^/]+"), re.ASCII).fullmatch
     yield from (each.key for each in store.list(listed) if named(each.key))
 
 

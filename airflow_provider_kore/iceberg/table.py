@@ -111,7 +111,10 @@ def creation(catalog: Catalog, name: str, columns: Mapping[str, str]) -> CreateT
     from pyiceberg.types import NestedField
 
     first = {**PARTITION, ID: "string"}
-    types = {**first, **{column: iceberg_type(type_) for column, type_ in columns.items() if column not in first}}
+    types = {
+        **first,
+        **{column: _TYPES.get(type_, "string") for column, type_ in columns.items() if column not in first},
+    }
     fields = [
         NestedField(number, column, _named(type_), required=column in first)
         for number, (column, type_) in enumerate(types.items(), start=1)
@@ -135,7 +138,7 @@ def creation(catalog: Catalog, name: str, columns: Mapping[str, str]) -> CreateT
 def evolve(transaction: Transaction, schema: Schema, columns: Mapping[str, str]) -> None:
     """Give the table what these columns need: new ones, which old files do not have, and wider numbers."""
     types = {field.name: str(field.field_type) for field in schema.fields}
-    new = {name: iceberg_type(type_) for name, type_ in columns.items() if name not in types}
+    new = {name: _TYPES.get(type_, "string") for name, type_ in columns.items() if name not in types}
     wider = {name: WIDER[types[name]] for name in columns if types.get(name) in WIDER}
     if not new and not wider:
         return
@@ -157,11 +160,6 @@ def check_tags(metadata: TableMetadata, tags: Iterable[str], name: str) -> None:
                 f"The Iceberg table {name} has a branch {tag}, which is the name of a day's tag. The table is as it "
                 "was; rename the branch, or pass tags=False."
             )
-
-
-def iceberg_type(type_: str) -> str:
-    """Return the name of Iceberg's type for one of a snapshot's columns."""
-    return _TYPES.get(type_, "string")
 
 
 def ancestors(table: Table) -> Iterator[Mapping[str, Any]]:

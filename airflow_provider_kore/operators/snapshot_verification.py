@@ -62,7 +62,7 @@ class SnapshotVerificationOperator(StoppableOperator):
 
         prefix = self._checked("s3_prefix")
         store = open_bucket(self.s3_bucket, self.aws_conn_id).store
-        report = verify(store, prefix, progress=Progress(self.log.info), stop=stop)
+        report = verify(store, prefix, progress=Progress(self.log.info, stop=stop))
         self._tell(report)
         self.log.info(summary(report))
         if report.findings.status != "fine":

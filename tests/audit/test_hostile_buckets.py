@@ -430,7 +430,7 @@ def test_it_stops_when_it_is_told_to() -> None:
 
     store = eventful(lake(), told)
     with pytest.raises(StoppedError):
-        verify(store, LIST, progress=Progress(str), stop=stop)
+        verify(store, LIST, progress=Progress(str, stop=stop))
     assert not any(each.key.startswith(partition(3)) and each.name == "get" for each in store.effects)
 
 
@@ -444,7 +444,7 @@ def test_a_line_is_written_now_and_then_and_names_no_contact() -> None:
 
     lines: list[str] = []
     clock: Any = Clock()
-    verify(lake(days=3, rows_per_file=2), LIST, progress=Progress(lines.append, clock))
+    verify(lake(days=3, rows_per_file=2), LIST, progress=Progress(lines.append, clock=clock))
     assert 0 < len(lines) <= clock.now / EVERY
     assert "snapshots and" in lines[0]
     assert LIST in lines[0]
