@@ -78,60 +78,53 @@ def histories(store: ObjectStore, prefix: str, *, progress: Progress, ids: bool 
 
     Raises what the store raises that is about all of the bucket, TempSpaceError, StoppedError.
     """
-    reader = _Reader(store, progress, ids=ids)
-    tables = Listing(store, prefix).tables()
-    found = [reader.history(table, [partition for partition, _ in partitions]) for table, partitions in tables]
+    files, tables = Files(store, progress), Listing(store, prefix).tables()
+    found = [_history(files, table, [one for one, _ in partitions], ids=ids) for table, partitions in tables]
     return [history for history in found if history.days]
 
 
-class _Reader:
-    def __init__(self, store: ObjectStore, progress: Progress, *, ids: bool) -> None:
-        self._store = store
-        self._progress = progress
-        self._files = Files(store, progress)
-        self._ids = ids
+def _history(files: Files, table: str, partitions: Sequence[Partition], *, ids: bool) -> History:
+    """Describe the snapshots of one list."""
+    history, before = History(files.store.uri(quoted(table, 300))), None
+    for partition in partitions:
+        files.progress.at(partition.manifest)
+        told: dict[str, Any] = {"date": partition.date}
+        now = None
+        try:
+            read = manifests.read(files.store, partition)
+            if read is None:
+                continue
+            manifest = _believed(read)
+            history.kind = read.kind
+            told |= _told(manifest)
+            if read.kind == "changes":
+                told |= {name: manifest.content.get(name) for name in ("added", "gone")}
+            elif ids and manifest.rows <= MOST_IDS:
+                now, added = _read(files, manifest, before)
+                if before is not None:
+                    told |= {"added": added, "gone": len(before) - (len(now) - added)}
+        except CorruptSnapshotError as err:
+            told |= {"level": WRONG, "problem": str(err)}
+        except (*UNSEEN, DriftError, ParameterError) as err:
+            told |= {"level": LEVEL_UNSEEN, "problem": str(err)}
+        history.days.append(Day(**told))
+        files.progress.snapshots += 1
+        before = now
+    return history
 
-    def history(self, table: str, partitions: Sequence[Partition]) -> History:
-        """Describe the snapshots of one list."""
-        history, before = History(self._store.uri(quoted(table, 300))), None
-        for partition in partitions:
-            self._progress.at(partition.manifest)
-            told: dict[str, Any] = {"date": partition.date}
-            now = None
-            try:
-                read = manifests.read(self._store, partition)
-                if read is None:
-                    continue
-                manifest = _believed(read)
-                history.kind = read.kind
-                told |= _told(manifest)
-                if read.kind == "changes":
-                    told |= {name: manifest.content.get(name) for name in ("added", "gone")}
-                elif self._ids and manifest.rows <= MOST_IDS:
-                    now, added = self._read(manifest, before)
-                    if before is not None:
-                        told |= {"added": added, "gone": len(before) - (len(now) - added)}
-            except CorruptSnapshotError as err:
-                told |= {"level": WRONG, "problem": str(err)}
-            except (*UNSEEN, DriftError, ParameterError) as err:
-                told |= {"level": LEVEL_UNSEEN, "problem": str(err)}
-            history.days.append(Day(**told))
-            self._progress.snapshots += 1
-            before = now
-        return history
 
-    def _read(self, manifest: Manifest, before: IdSet | None) -> tuple[IdSet, int]:
-        """Return the ids of a snapshot, and how many of them the one before did not have."""
-        now, added = IdSet(), 0
-        now.expect(manifest.rows)
-        for file in manifest.files:
-            with temp_space(), fetched(self._store, manifest, file, self._progress.stop) as local:
-                for some in self._files.identifiers(manifest, file, local):
-                    now.add_all(some)
-                    added += sum(each not in before for each in some) if before is not None else 0
-        if len(now) != manifest.rows:
-            raise CorruptSnapshotError("It holds other rows than its manifest says: verify says where.")
-        return now, added
+def _read(files: Files, manifest: Manifest, before: IdSet | None) -> tuple[IdSet, int]:
+    """Return the ids of a snapshot, and how many of them the one before did not have."""
+    now, added = IdSet(), 0
+    now.expect(manifest.rows)
+    for file in manifest.files:
+        with temp_space(), fetched(files.store, manifest, file, files.progress.stop) as local:
+            for some in files.identifiers(manifest, file, local):
+                now.add_all(some)
+                added += sum(each not in before for each in some) if before is not None else 0
+    if len(now) != manifest.rows:
+        raise CorruptSnapshotError("It holds other rows than its manifest says: verify says where.")
+    return now, added
 
 
 def _believed(read: Read) -> Manifest:

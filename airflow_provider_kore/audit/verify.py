@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from airflow_provider_kore.audit.manifests import Read
+    from airflow_provider_kore.audit.partitions import Found
     from airflow_provider_kore.audit.progress import Progress
-    from airflow_provider_kore.store.store import ObjectStore, StoredObject
+    from airflow_provider_kore.store.store import ObjectStore
 
 _TRIES: Final = 3
 """How often a partition is looked at that is replaced meanwhile."""
@@ -130,7 +131,7 @@ class _Audit:
             said = f"There is no snapshot. {others}".rstrip()
             report.findings.add([Finding("nothing_found", report.address, said)])
 
-    def _table(self, prefix: str, partitions: Iterable[tuple[Partition, Iterator[StoredObject]]]) -> None:
+    def _table(self, prefix: str, partitions: Iterable[tuple[Partition, Iterator[Found]]]) -> None:
         where = self._where(prefix)
         table = Table(where)
         links: dict[str, Link] = {}
@@ -162,7 +163,7 @@ class _Audit:
         self._report.findings.add([*found, *gaps([*links], where)])
 
     def _partition(
-        self, partition: Partition, objects: Iterator[StoredObject], table: Table
+        self, partition: Partition, objects: Iterator[Found], table: Table
     ) -> tuple[list[Finding], Read | None]:
         """Look at one snapshot; once more, if it was replaced meanwhile."""
         where = self._where(partition.prefix)
@@ -214,13 +215,13 @@ class _Audit:
             status=worst(one.level for one in found),
         )
 
-    def _leftovers(self, partition: Partition, objects: Iterator[StoredObject], read: Read | None) -> list[Finding]:
+    def _leftovers(self, partition: Partition, objects: Iterator[Found], read: Read | None) -> list[Finding]:
         """Tell of objects in the partition that its manifest does not name."""
         named = {partition.manifest, *(read.manifest.keys if read and read.manifest else ())}
         shown: list[str] = []
         seen = hidden = 0
         newest = 0.0
-        for each in objects:
+        for _, each in objects:
             name = each.key.removeprefix(partition.prefix)
             if each.key in named or not name:  # a folder's marker
                 continue

@@ -19,23 +19,11 @@ _KNOWN_KEYS: Final = {
 
 _DEEPEST: Final = 4
 
-_KNOWN_TEXTS: Final = frozenset(
-    text.lower()
-    for text in (
-        "success",
-        "error",
-        "failure",
-        "Validation errors/ Invalid arguments",
-        "Method Not Allowed",
-        "Not Found",
-        "Bad Request",
-        "Invalid StreamId",
-        "Invalid SDK credentials",
-        "Invalid JWT token",
-        "Permission denied. Scope is incorrect!",
-        "jwt expired",
-    )
-)
+_KNOWN_TEXTS: Final = {
+    *("success", "error", "failure", "bad request", "not found", "method not allowed", "jwt expired"),
+    *("validation errors/ invalid arguments", "invalid streamid", "invalid sdk credentials", "invalid jwt token"),
+    "permission denied. scope is incorrect!",
+}
 """Texts that are shown: the vendor's documented ones, and those of HTTP. Any other may repeat what was sent."""
 
 

@@ -19,7 +19,6 @@ from airflow_provider_kore.walk.ids import IdSet
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    import pyarrow as pa
     from pyiceberg.io import FileIO, OutputFile
     from pyiceberg.io.fileformat import DataFileStatistics
     from pyiceberg.manifest import DataFile
@@ -184,7 +183,6 @@ class Writer:
 
 def _file_columns(schema: Schema, chosen: list[tuple[str, int, str]], table: str) -> tuple[Schema, FileColumns]:
     """Return those columns of a table that a file has, under names that every engine can read."""
-    import pyarrow as pa
     from pyiceberg.io.pyarrow import schema_to_pyarrow
     from pyiceberg.schema import Schema, make_compatible_name
 
@@ -194,15 +192,8 @@ def _file_columns(schema: Schema, chosen: list[tuple[str, int, str]], table: str
         safe = [f"c{each.field_id}" for each in fields]
     part = Schema(*(each.model_copy(update={"name": name}) for each, name in zip(fields, safe, strict=True)))
     names = {each.name: name for each, name in zip(fields, safe, strict=True)}
-    arrow = pa.schema([_small(each) for each in schema_to_pyarrow(part)])
     types = {column: type_ for column, _, type_ in chosen if column not in PARTITION}
-    return part, FileColumns(arrow, names, types, table)
-
-
-def _small(arrow_field: pa.Field) -> pa.Field:
-    import pyarrow as pa
-
-    return arrow_field.with_type(pa.string()) if arrow_field.type == pa.large_string() else arrow_field
+    return part, FileColumns(schema_to_pyarrow(part), names, types, table)
 
 
 def _layout(metadata: TableMetadata, landed: Landed) -> _Layout:

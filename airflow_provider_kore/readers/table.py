@@ -57,15 +57,14 @@ class Table:
     """Whether a column is found by its place in a file: always in csv, and where names cannot be those of a table."""
     first: str
     """YYYY-MM-DD, the oldest snapshot from which on all have these columns."""
-    last: str
-    """YYYY-MM-DD, the newest snapshot."""
     notes: tuple[str, ...] = ()
     """What this definition cannot show, as sentences."""
 
 
 class _Partition(NamedTuple):
     date: str
-    values: tuple[tuple[str, str], ...]
+    folder: str
+    """Between the table and the date: ``contact_list_id=cl-81/``."""
     key: str
     file_format: str
     """By the names of its files; empty if there are none."""
@@ -120,30 +119,28 @@ def find_table(store: ObjectStore, prefix: str, *, today: date | None = None) ->
     Raises ParameterError if no table lies there, or several; CorruptSnapshotError for a newest manifest that cannot be
     read; what the store raises.
     """
-    lists: dict[tuple[tuple[str, str], ...], list[_Partition]] = {}
+    lists: dict[str, list[_Partition]] = {}
     for each in _partitions(store, prefix):
-        lists.setdefault(each.values, []).append(each)
+        lists.setdefault(each.folder, []).append(each)
+    advice = f"name one list, such as {quoted(store.uri(prefix + next(iter(lists))), 300)}"
     if len(lists) > MOST_MANIFESTS:
-        raise ParameterError("address", f"holds {len(lists):,} lists", f"name one: {_one_of(store, prefix, lists)}")
-    newest = {values: _read(store, days[-1]) for values, days in lists.items()}
+        raise ParameterError("address", f"holds {len(lists):,} lists", advice)
+    newest = {folder: _read(store, days[-1]) for folder, days in lists.items()}
     file_format = _format_of(next(iter(newest.values())))
-    keys = tuple(key for key, _ in next(iter(lists)))
+    keys = _keys_of(next(iter(lists)))
     names = {name for manifest in newest.values() for name in _columns_of(manifest)}
     by_position = file_format == "csv" or (file_format == "parquet" and not are_plain([*keys, DATE, *names]))
     if by_position and len(lists) > 1:
         raise ParameterError(
             "address",
             f"holds {len(lists):,} lists, each with columns of its own, which can only be told by their position",
-            f"name one list, such as {_one_of(store, prefix, lists)}",
+            advice,
         )
     columns = _Columns(file_format=file_format, by_position=by_position)
-    for values, manifest in newest.items():
+    for folder, manifest in newest.items():
         if problem := columns.take(manifest):
-            raise ParameterError(
-                "address",
-                f"holds lists that are no one table: in {_folder(store, prefix, values)}, {problem}",
-                f"name one list, such as {_one_of(store, prefix, lists)}",
-            )
+            where = quoted(store.uri(prefix + folder), 300)
+            raise ParameterError("address", f"holds lists that are no one table: in {where}, {problem}", advice)
     whole = file_format == "jsonl" and all("schema" in manifest.content for manifest in newest.values())
     unfit = _unfit(store, lists.values(), columns, read=not whole)
     dates = sorted(each.date for days in lists.values() for each in days)
@@ -155,7 +152,6 @@ def find_table(store: ObjectStore, prefix: str, *, today: date | None = None) ->
         columns=columns.known,
         by_position=by_position,
         first=next(date for date in dates if date > since),
-        last=dates[-1],
         notes=tuple(_notes(unfit, newest.values(), columns, dates[-1], today)),
     )
 
@@ -221,7 +217,7 @@ def _partitions(store: ObjectStore, prefix: str) -> list[_Partition]:
     if not found:
         advice = "name the folder that holds snapshot_date=…, or contact_list_id=…, and end it with a slash"
         raise ParameterError("address", f"holds no snapshot: {quoted(store.uri(prefix), 300)}", advice)
-    if len({tuple(key for key, _ in each.values) for each in found}) > 1:
+    if len({_keys_of(each.folder) for each in found}) > 1:
         raise ParameterError("address", "holds tables with different partitions", "name one of them")
     return [each._replace(file_format=formats.get(each.key.rpartition("/")[0], "")) for each in sorted(found)]
 
@@ -242,14 +238,17 @@ def _listed(store: ObjectStore, prefix: str) -> tuple[list[_Partition], dict[str
             if len(elsewhere) == _MOST_NAMED:
                 break
         elif _is_date(told["date"]):
-            pairs = (part.partition("=") for part in told["keys"].split("/")[:-1])
-            values = tuple((key, value) for key, _, value in pairs)
-            if len({DATE, *(key for key, _ in values)}) <= len(values):
+            keys = _keys_of(told["keys"])
+            if len({DATE, *keys}) <= len(keys):
                 continue  # a key stands there twice: no table can have it
-            found.append(_Partition(told["date"], values, each.key, ""))
+            found.append(_Partition(told["date"], told["keys"], each.key, ""))
             if len(found) > MOST_PARTITIONS:
                 raise ParameterError("address", f"holds more than {MOST_PARTITIONS:,} snapshots", "name one list")
     return found, formats, list(elsewhere)
+
+
+def _keys_of(folder: str) -> tuple[str, ...]:
+    return tuple(part.partition("=")[0] for part in folder.split("/")[:-1])
 
 
 def _is_date(text: str) -> bool:
@@ -281,11 +280,3 @@ def _columns_of(manifest: Manifest) -> dict[str, str | None]:
     as_read = {"json": "string"}  # nested values are their JSON text
     found = {str(each.get(spelt, each["name"])): as_read.get(each.get("type"), each.get("type")) for each in columns}
     return found if len(found) == len(columns) else {}
-
-
-def _folder(store: ObjectStore, prefix: str, values: Iterable[tuple[str, str]]) -> str:
-    return quoted(store.uri(prefix + "".join(f"{key}={value}/" for key, value in values)), 300)
-
-
-def _one_of(store: ObjectStore, prefix: str, lists: Iterable[tuple[tuple[str, str], ...]]) -> str:
-    return _folder(store, prefix, next(iter(lists)))
