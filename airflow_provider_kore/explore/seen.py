@@ -211,8 +211,10 @@ class Seen:
     @property
     def length(self) -> int | None:
         """How many contacts the list has, if its end was seen, or else total and catalogue agree; None otherwise."""
-        agreed = self.total if self.total == self.record_count else None
-        return self.seen_end or (agreed if agreed and agreed >= self.reach else None)
+        total = self.total or 0
+        beyond = [self.begin(page) for page in self.served if not page.rows]
+        agreed = total == self.record_count and self.reach <= total <= min(beyond, default=total)
+        return self.seen_end or (total if agreed else None)
 
     @property
     def at_least(self) -> int:

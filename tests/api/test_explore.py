@@ -337,6 +337,24 @@ class _Odd(_Replaces):
         return told if key == "_id" or told == "success" else self._value
 
 
+class _Counts(_Odd):
+    """A real exchange in which all counts of contacts are wrong by as much."""
+
+    _value: int
+
+    def _odd(self, told: Any, key: str = "") -> Any:
+        if isinstance(told, int) and key in {"totalResults", "totalRecordCount"}:
+            return told + self._value
+        return told if not isinstance(told, dict | list) else super()._odd(told, key)
+
+
+def test_counts_that_agree_and_are_both_wrong_are_not_believed(shared_kore: Simulator) -> None:
+    fill(shared_kore)
+    config = config_of(shared_kore)
+    told = explore(config, transport=_Counts(config, 100), clock=ImpatientClock()).settings
+    assert not {"total", "record_count"} & set(told)
+
+
 @pytest.mark.parametrize(
     "value", [None, [], [[]], {}, {"a": []}, -1, 1.5, 10**400, True, "x" * 300, "9" * 5_000, "\ud800"]
 )
