@@ -41,7 +41,7 @@ _SERDES: Final = {
     "parquet": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
 }
 _name = re.compile(r"[a-z0-9_]{1,255}").fullmatch
-_bare = re.compile(r'["\w \-.,:/=$+{}\[\]]', re.ASCII).fullmatch
+_odd = re.compile(r'[^"\w \-.,:/=$+{}\[\]]', re.ASCII)
 
 
 def create_table(table: Table, *, name: str | None = None, database: str | None = None) -> str:
@@ -117,12 +117,11 @@ def default_name(table: Table) -> str:
 
 def literal(text: str) -> str:
     r"""Return a string literal of Hive's grammar, in ASCII: whatever is not plain as ``\u0027``."""
-    pieces = (each if _bare(each) else _escaped(each) for each in text)
-    return f"'{''.join(pieces)}'"
+    return f"'{_odd.sub(_escaped, text)}'"
 
 
-def _escaped(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass")
+def _escaped(character: re.Match[str]) -> str:
+    units = character[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
