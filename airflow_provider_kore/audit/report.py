@@ -54,7 +54,7 @@ def _table(table: Table) -> Iterator[str]:
         f"{count(files, 'file')}, {_size(sum(one.bytes for one in snapshots))}"
     )
     locked = [one for one in snapshots if one.locked is not None]
-    for one in locked[:1] + locked[-1:] if len(locked) > 1 else locked:
+    for one in (*locked[:1], *locked[1:][-1:]):
         yield f"  {one.date}: {one.locked}"
     if len(locked) < len(snapshots) and locked:
         yield f"  {count(len(snapshots) - len(locked), 'snapshot')} without a lock"
@@ -62,17 +62,15 @@ def _table(table: Table) -> Iterator[str]:
 
 def summary(report: Report) -> str:
     """Return one sentence."""
-    numbers, number = report.findings.numbers, len(report.snapshots)
-    if numbers[WRONG]:
-        return f"Verified {count(number, 'snapshot')}: {count(numbers[WRONG], 'thing is', 'things are')} wrong."
-    if numbers[UNSEEN] and not number:
+    wrong, unseen = report.findings.numbers[WRONG], report.findings.numbers[UNSEEN]
+    number, said = len(report.snapshots), "every byte is what its manifest says"
+    if wrong:
+        said = f"{count(wrong, 'thing is', 'things are')} wrong"
+    elif unseen and not number:
         return "Nothing was verified."
-    if numbers[UNSEEN]:
-        what = count(numbers[UNSEEN], "thing")
-        return (
-            f"Verified {count(number, 'snapshot')}: nothing is wrong with what was seen; {what} could not be looked at."
-        )
-    return f"Verified {count(number, 'snapshot')}: every byte is what its manifest says."
+    elif unseen:
+        said = f"nothing is wrong with what was seen; {count(unseen, 'thing')} could not be looked at"
+    return f"Verified {count(number, 'snapshot')}: {said}."
 
 
 def as_json(report: Report) -> str:
