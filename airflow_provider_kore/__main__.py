@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 
-from airflow_provider_kore.commands import check, ddl, explore, history, verify
+from airflow_provider_kore.commands import check, ddl, explore, history, say, verify
 
 _COMMANDS = (check, ddl, explore, history, verify)
 
@@ -25,9 +25,25 @@ def main(arguments: list[str] | None = None) -> int:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # the answer is what is printed; Airflow has more to say while it loads
     try:
-        return int(options.run(options))
+        return _answer(options)
     finally:
         logging.disable(before)
+
+
+def _answer(options: argparse.Namespace) -> int:
+    """Run a command; where it raises, one line on standard error says why."""
+    from airflow_provider_kore.exceptions import KoreError, ParameterError
+
+    try:
+        return int(options.run(options))
+    except ParameterError as err:
+        parameter, problem, advice = err.args
+        say(f"{parameter}: {problem}; {advice}.")
+    except KoreError as err:
+        say(" ".join(str(err).split()))
+    except Exception as err:  # noqa: BLE001 - whose text may hold a contact
+        say(f"An error that was not foreseen ended this: {type(err).__name__}.")
+    return int(options.failed)
 
 
 if __name__ == "__main__":

@@ -348,8 +348,8 @@ QUICK = Plan(
     memory=(),
     skipping=((7_500, 0), (7_500, PER_HOUR)),
     enduring=(),
-    pages=1_000,
-    beside=(LOOP,),
+    pages=500,
+    beside=(),
 )
 
 

@@ -29,6 +29,10 @@ class Told(NamedTuple):
 
     snapshot_date: str
     snapshot_id: str
+    manifest: str
+    """Its key; empty if that is not said."""
+    sha256: bytes
+    """Of its manifest, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,6 @@ class Link:
     earlier: frozenset[bytes]
     """Digests of the manifests that stood here before: replaced, or rewritten when contacts were erased."""
     previous: Told | None
-    previous_manifest: str
-    previous_sha256: bytes
     based_on: Told | None
     chained: bool
     """Whether it was written by a version that chains, as far as it can be read."""
@@ -56,7 +58,6 @@ class Link:
     def of(cls, read: Read, where: str) -> Link:
         """Read it; members are of the form that the JSON Schema says."""
         content: Mapping[str, Any] = read.manifest.content if read.manifest and read.fits_schema else {}
-        previous = content.get("previous") or {}
         erasures = [one["manifest_sha256"] for one in content.get("erasures", ())[:_MOST_ERASURES]]
         return cls(
             date=read.partition.date,
@@ -65,10 +66,8 @@ class Link:
             sha256=bytes.fromhex(read.sha256),
             snapshot_id=content.get("snapshot_id", ""),
             earlier=frozenset(map(bytes.fromhex, [*content.get("replaces", ()), *erasures])),
-            previous=_told(previous),
-            previous_manifest=previous.get("manifest", ""),
-            previous_sha256=bytes.fromhex(previous.get("manifest_sha256", "")),
-            based_on=_told(content.get("incremental", {}).get("based_on")),
+            previous=_told(content.get("previous"), linked=True),
+            based_on=_told(content.get("incremental", {}).get("based_on"), linked=False),
             chained=not content or "previous" in content,
             digested=read.digested,
         )
@@ -96,7 +95,7 @@ def check_chain(
     for link in links.values():
         if link.previous is not None:
             yield from _check_previous(link, link.previous, find, oldest)
-        if link.based_on is not None and link.based_on != link.previous:
+        if link.based_on is not None and (link.previous is None or link.based_on[:2] != link.previous[:2]):
             yield from _check_basis(link, link.based_on, find, oldest)
     table = next(iter(links.values())).where.rpartition("snapshot_date=")[0] if links else ""
     for kind, dates, said in (
@@ -109,8 +108,8 @@ def check_chain(
 
 
 def _check_previous(link: Link, told: Told, find: _Find, oldest: Callable[[], str]) -> Iterator[Finding]:
-    day, sha256 = told.snapshot_date, link.previous_sha256
-    if link.previous_manifest != link.key.replace(f"snapshot_date={link.date}/", f"snapshot_date={day}/"):
+    day, sha256 = told.snapshot_date, told.sha256
+    if told.manifest != link.key.replace(f"snapshot_date={link.date}/", f"snapshot_date={day}/"):
         yield Finding("link_broken", link.where, "It names a predecessor that is not of this table.")
         return
     before = find(day, lambda each: each.has_been(sha256))
@@ -130,7 +129,7 @@ def _check_previous(link: Link, told: Told, find: _Find, oldest: Callable[[], st
 
 
 def _check_basis(link: Link, told: Told, find: _Find, oldest: Callable[[], str]) -> Iterator[Finding]:
-    day, identifier = told
+    day, identifier = told.snapshot_date, told.snapshot_id
     basis = link if day == link.date else find(day, lambda each: each.snapshot_id == identifier)
     if basis is None:
         yield from _missing(link, day, oldest, "It is built on")
@@ -159,23 +158,13 @@ def _missing(link: Link, day: str, oldest: Callable[[], str], how: str) -> Itera
         )
 
 
-def days_missing(dates: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the days without a snapshot between the first and the last, as first and last day of each gap."""
-    days = sorted(map(date.fromisoformat, dates))
-    one = timedelta(days=1)
-    return [
-        ((before + one).isoformat(), (after - one).isoformat())
-        for before, after in pairwise(days)
-        if after - before > one
-    ]
-
-
 def gaps(dates: Sequence[str], where: str) -> Iterator[Finding]:
-    """Tell of days without a snapshot."""
-    found = days_missing(dates)
+    """Tell of days without a snapshot between the first and the last."""
+    days, one = sorted(map(date.fromisoformat, dates)), timedelta(days=1)
+    found = [(before + one, after - one) for before, after in pairwise(days) if after - before > one]
     if found:
-        number = sum((date.fromisoformat(last) - date.fromisoformat(first)).days + 1 for first, last in found)
-        spans = [first if first == last else f"{first} to {last}" for first, last in found]
+        number = sum((last - first).days + 1 for first, last in found)
+        spans = [str(first) if first == last else f"{first} to {last}" for first, last in found]
         yield Finding("days_missing", where, f"No snapshot on {count(number, 'day')}: {_dates(spans)}.")
 
 
@@ -184,5 +173,8 @@ def _dates(dates: Sequence[str]) -> str:
     return ", ".join(dates[:_DAYS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _told(of: Mapping[str, Any] | None) -> Told | None:
-    return Told(of["snapshot_date"], of["snapshot_id"]) if of else None
+def _told(of: Mapping[str, Any] | None, *, linked: bool) -> Told | None:
+    if not of:
+        return None
+    link = (of["manifest"], bytes.fromhex(of["manifest_sha256"])) if linked else ("", b"")
+    return Told(of["snapshot_date"], of["snapshot_id"], *link)

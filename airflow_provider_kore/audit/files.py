@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.audit.progress import Progress
     from airflow_provider_kore.snapshot.manifest import Manifest
-    from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.store.store import ObjectStore, StoredObject
     from airflow_provider_kore.walk.ids import IdSet
 
@@ -52,13 +51,9 @@ def not_looked_at(where: str, err: KoreError) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Looks at files.
-
-    :param stop: is looked at now and then.
-    """
+    """Looks at files."""
 
     store: ObjectStore
-    stop: Stop
     progress: Progress
 
     def check(self, manifest: Manifest, file: dict[str, Any], seen: IdSet) -> Iterator[Finding]:
@@ -106,15 +101,11 @@ class Files:
             local.seek(0)
             local.truncate()
             try:
-                return copied(self.store, file, local, lambda: self._look_up(file["key"]))
+                return copied(self.store, file, local, lambda: self.progress.at(file["key"]))
             except StoreUnavailableError:
                 left -= 1
                 if not left:
                     raise
-
-    def _look_up(self, key: str, rows: int = 0) -> None:
-        self.stop.check()
-        self.progress.at(key, rows)
 
     def _rows(
         self, manifest: Manifest, file: dict[str, Any], local: BinaryIO, seen: IdSet, where: str
@@ -153,21 +144,17 @@ class Files:
         rows = 0
         while rows <= file["rows"] and (some := list(islice(identifiers, _ROWS_AT_ONCE))):
             rows += len(some)
-            self._look_up(file["key"], len(some))
+            self.progress.at(file["key"], len(some))
             yield some
 
 
 def _told_otherwise(stored: StoredObject, file: dict[str, Any]) -> str:
     """Return what the store tells of a file otherwise than its manifest, although the bytes are the same."""
-    told = {"bytes": stored.size, "etag": stored.etag or None, "checksum": stored.checksum}
-    if _algorithm(stored.checksum) != _algorithm(file.get("checksum")):
-        del told["checksum"]  # the store keeps several, and tells another
-    differing = [name for name, value in told.items() if None not in {value, file.get(name)} and value != file[name]]
-    return " and ".join({"bytes": "size", "etag": "ETag"}.get(name, name) for name in differing)
-
-
-def _algorithm(checksum: str | None) -> str:
-    return (checksum or "").partition(":")[0]
+    told = {"size": (stored.size, file.get("bytes")), "ETag": (stored.etag, file.get("etag"))}
+    checksums = stored.checksum or "", file.get("checksum") or ""
+    if len({checksum.partition(":")[0] for checksum in checksums}) == 1:  # the store keeps several, and tells one
+        told["checksum"] = checksums
+    return " and ".join(name for name, both in told.items() if all(both) and both[0] != both[1])
 
 
 def _missing(where: str) -> Finding:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 WRONG: Final = "wrong"
 """What was landed is not what is there now."""
@@ -62,6 +65,12 @@ KINDS: Final[dict[str, Kind]] = {
 """Each is described in docs/verify.md."""
 
 
+def worst(levels: Iterable[str]) -> str:
+    """Return ``wrong`` if any level is, else ``unseen`` if any is, else ``fine``."""
+    found = set(levels)
+    return next((level for level in (WRONG, UNSEEN) if level in found), "fine")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was found. Holds no contact data."""
@@ -73,6 +82,10 @@ class Finding:
     """One sentence, or several."""
     retry: bool = False
     """Whether it may be gone when it is looked at again."""
+
+    def __str__(self) -> str:
+        """Say all of it."""
+        return f"{self.where}: {self.what} {self.todo}".rstrip()
 
     @property
     def level(self) -> str:
@@ -107,5 +120,5 @@ class Findings:
 
     @property
     def status(self) -> str:
-        """``wrong`` if anything is, else ``unseen`` if anything could not be looked at, else ``fine``."""
-        return WRONG if self.numbers[WRONG] else UNSEEN if self.numbers[UNSEEN] else "fine"
+        """What :func:`worst` says of all of them."""
+        return worst(level for level, number in self.numbers.items() if number)

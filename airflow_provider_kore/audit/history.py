@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kore.audit import manifests
 from airflow_provider_kore.audit.files import MOST_IDS, UNSEEN, Files
 from airflow_provider_kore.audit.findings import UNSEEN as LEVEL_UNSEEN
-from airflow_provider_kore.audit.findings import WRONG
+from airflow_provider_kore.audit.findings import WRONG, worst
 from airflow_provider_kore.audit.partitions import Listing
 from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, ParameterError
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.reading import fetched
-from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_kore.audit.manifests import Read
     from airflow_provider_kore.audit.partitions import Partition
     from airflow_provider_kore.audit.progress import Progress
@@ -66,13 +67,10 @@ class History:
     @property
     def status(self) -> str:
         """``wrong`` if a snapshot is damaged, else ``unseen`` if one could not be looked at, else ``fine``."""
-        levels = {day.level for day in self.days}
-        return next((level for level in (WRONG, LEVEL_UNSEEN) if level in levels), "fine")
+        return worst(day.level for day in self.days)
 
 
-def histories(
-    store: ObjectStore, prefix: str, *, progress: Progress, ids: bool = True, stop: Stop | None = None
-) -> list[History]:
+def histories(store: ObjectStore, prefix: str, *, progress: Progress, ids: bool = True) -> list[History]:
     """Return the history of each list below a prefix.
 
     :param prefix: empty, or ends with a slash.
@@ -80,84 +78,71 @@ def histories(
 
     Raises what the store raises that is about all of the bucket, TempSpaceError, StoppedError.
     """
-    reader = _Reader(store, progress, stop or Stop(), ids=ids)
-    found = []
-    for table, partitions in Listing(store, prefix).tables():
-        history, before = History(store.uri(quoted(table, 300))), None
-        for partition, _ in partitions:
-            read = reader.manifest(partition)
+    files, tables = Files(store, progress), Listing(store, prefix).tables()
+    found = [_history(files, table, [one for one, _ in partitions], ids=ids) for table, partitions in tables]
+    return [history for history in found if history.days]
+
+
+def _history(files: Files, table: str, partitions: Sequence[Partition], *, ids: bool) -> History:
+    """Describe the snapshots of one list."""
+    history, before = History(files.store.uri(quoted(table, 300))), None
+    for partition in partitions:
+        files.progress.at(partition.manifest)
+        told: dict[str, Any] = {"date": partition.date}
+        now = None
+        try:
+            read = manifests.read(files.store, partition)
             if read is None:
                 continue
-            if isinstance(read, Day):
-                day, before = read, None
-            else:
-                history.kind = read.kind
-                day, before = reader.day(read, before)
-            history.days.append(day)
-            progress.snapshots += 1
-        if history.days:
-            found.append(history)
-    return found
-
-
-class _Reader:
-    def __init__(self, store: ObjectStore, progress: Progress, stop: Stop, *, ids: bool) -> None:
-        self._store = store
-        self._stop = stop
-        self._files = Files(store, stop, progress)
-        self._ids = ids
-
-    def manifest(self, partition: Partition) -> Read | Day | None:
-        """Return a manifest that may be believed; else why not; None: there is none."""
-        self._stop.check()
-        try:
-            read = manifests.read(self._store, partition)
-        except UNSEEN as err:
-            return Day(date=partition.date, level=LEVEL_UNSEEN, problem=str(err))
-        wrong = next((one for one in read.findings if one.level == WRONG), None) if read else None
-        return Day(date=partition.date, level=WRONG, problem=wrong.what) if wrong else read
-
-    def day(self, read: Read, before: IdSet | None) -> tuple[Day, IdSet | None]:
-        """Describe a snapshot; return its ids, too, for the next one."""
-        manifest = read.manifest
-        assert manifest is not None  # or there is a finding  # noqa: S101
-        told = _told(read.partition.date, manifest)
-        if read.kind == "changes":
-            return Day(**told, added=manifest.content.get("added"), gone=manifest.content.get("gone")), None
-        if not self._ids or manifest.rows > MOST_IDS:
-            return Day(**told), None
-        try:
-            now, added = self._read(manifest, before)
+            manifest = _believed(read)
+            history.kind = read.kind
+            told |= _told(manifest)
+            if read.kind == "changes":
+                told |= {name: manifest.content.get(name) for name in ("added", "gone")}
+            elif ids and manifest.rows <= MOST_IDS:
+                now, added = _read(files, manifest, before)
+                if before is not None:
+                    told |= {"added": added, "gone": len(before) - (len(now) - added)}
         except CorruptSnapshotError as err:
-            return Day(**told, level=WRONG, problem=str(err)), None
+            told |= {"level": WRONG, "problem": str(err)}
         except (*UNSEEN, DriftError, ParameterError) as err:
-            return Day(**told, level=LEVEL_UNSEEN, problem=str(err)), None
-        if before is not None:
-            told |= {"added": added, "gone": len(before) - (len(now) - added)}
-        return Day(**told), now
-
-    def _read(self, manifest: Manifest, before: IdSet | None) -> tuple[IdSet, int]:
-        """Return the ids of a snapshot, and how many of them the one before did not have."""
-        now, added = IdSet(), 0
-        now.expect(manifest.rows)
-        for file in manifest.files:
-            with temp_space(), fetched(self._store, manifest, file, self._stop) as local:
-                for some in self._files.identifiers(manifest, file, local):
-                    now.add_all(some)
-                    added += sum(each not in before for each in some) if before is not None else 0
-        if len(now) != manifest.rows:
-            raise CorruptSnapshotError("It holds other rows than its manifest says: verify says where.")
-        return now, added
+            told |= {"level": LEVEL_UNSEEN, "problem": str(err)}
+        history.days.append(Day(**told))
+        files.progress.snapshots += 1
+        before = now
+    return history
 
 
-def _told(date: str, manifest: Manifest) -> dict[str, Any]:
+def _read(files: Files, manifest: Manifest, before: IdSet | None) -> tuple[IdSet, int]:
+    """Return the ids of a snapshot, and how many of them the one before did not have."""
+    now, added = IdSet(), 0
+    now.expect(manifest.rows)
+    for file in manifest.files:
+        with temp_space(), fetched(files.store, manifest, file, files.progress.stop) as local:
+            for some in files.identifiers(manifest, file, local):
+                now.add_all(some)
+                added += sum(each not in before for each in some) if before is not None else 0
+    if len(now) != manifest.rows:
+        raise CorruptSnapshotError("It holds other rows than its manifest says: verify says where.")
+    return now, added
+
+
+def _believed(read: Read) -> Manifest:
+    """Return a manifest with which nothing is wrong. Raises CorruptSnapshotError."""
+    for one in read.findings:
+        if one.level == WRONG:
+            raise CorruptSnapshotError(one.what)
+    assert read.manifest is not None  # or there is a finding  # noqa: S101
+    return read.manifest
+
+
+def _told(manifest: Manifest) -> dict[str, Any]:
     content, walk = manifest.content, manifest.content["walk"]
     seconds = None
     with suppress(ValueError, TypeError):  # no time at all, or one without an offset
         ended = datetime.fromisoformat(str(walk.get("ended_at")))
         seconds = round((ended - datetime.fromisoformat(walk["started_at"])).total_seconds(), 3)
     return {
-        "date": date,
         "snapshot_id": manifest.snapshot_id,
         "rows": manifest.rows,
         "consistent": manifest.consistent,

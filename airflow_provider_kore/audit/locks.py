@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_kore.exceptions import RequestRefusedError, StorePermissionError, StoreUnavailableError
+from airflow_provider_kore.audit.files import UNSEEN
 from airflow_provider_kore.store.store import LockingStore
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class LockReader:
             return None
         try:
             found = [self._store.lock_of(key) for key in keys[:_MOST]]
-        except (StorePermissionError, RequestRefusedError, StoreUnavailableError) as err:
+        except UNSEEN as err:
             self._store, self.refused = None, str(err)
             return None
         locks = [lock for lock in found if lock is not None]

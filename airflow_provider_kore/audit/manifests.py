@@ -7,12 +7,13 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.audit.findings import Finding
 from airflow_provider_kore.exceptions import CorruptSnapshotError
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.manifest import MOST_BYTES, Manifest
+from airflow_provider_kore.snapshot.manifest_checks import COUNTS
 from airflow_provider_kore.store.store import read_at_most
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.audit.partitions import Partition
     from airflow_provider_kore.store.store import ObjectStore
-
-KINDS: Final = ("contacts", "campaigns", "contact_lists", "changes")
-"""What a manifest calls its rows, and what its files' names begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +43,7 @@ class Read:
     @property
     def kind(self) -> str:
         """What its rows are."""
-        content = self.manifest.content if self.manifest else {}
-        return next((name for name in KINDS if name in content), KINDS[0])
+        return _kind_of(self.manifest.content if self.manifest else {})
 
 
 def read(store: ObjectStore, partition: Partition) -> Read | None:
@@ -74,7 +71,7 @@ def _check(manifest: Manifest, partition: Partition, where: str, *, changed: boo
         yield Finding("manifest_schema", where, f"It is not as its JSON Schema says: {problem}.")
     if changed:
         yield Finding("manifest_changed", where, "Its bytes are not those that were written: its own digest says so.")
-    kind = next((name for name in KINDS if name in manifest.content), KINDS[0])
+    kind = _kind_of(manifest.content)
     foreign = manifest.problem(partition.prefix, kind)
     if foreign is not None:
         yield Finding("manifest_foreign", where, f"It {foreign}.")
@@ -82,6 +79,11 @@ def _check(manifest: Manifest, partition: Partition, where: str, *, changed: boo
         yield Finding("inconsistent", where, "The list changed while it was read, and on_drift was accept.")
     if kind == "changes" and problem is None and not _add_up(manifest.content):
         yield Finding("counts_differ", where, "The numbers of added, changed, gone and unchanged don't add up.")
+
+
+def _kind_of(content: dict[str, Any]) -> str:
+    """Return what a manifest calls its rows, and what its files' names begin with."""
+    return next((name for name in COUNTS if name in content), COUNTS[0])
 
 
 def _add_up(content: dict[str, Any]) -> bool:

@@ -53,6 +53,9 @@ def partition_of(key: str) -> Partition | None:
     return Partition(*found.groups())
 
 
+Found = tuple[Partition, "StoredObject"]
+
+
 class Listing:
     """What lies below a prefix, read as it is needed: never more than one page of it is held.
 
@@ -65,19 +68,12 @@ class Listing:
         self.elsewhere = 0
         """Objects so far that lie in no partition."""
 
-    def tables(self) -> Iterator[tuple[str, Iterator[tuple[Partition, Iterator[StoredObject]]]]]:
+    def tables(self) -> Iterator[tuple[str, Iterator[tuple[Partition, Iterator[Found]]]]]:
         """Yield each table, with its partitions by date, and these with their objects. To be read in this order."""
         for table, found in groupby(self._dated(), key=lambda one: one[0].table):
-            yield table, self._partitions(found)
+            yield table, groupby(found, key=lambda one: one[0])
 
-    @staticmethod
-    def _partitions(
-        found: Iterator[tuple[Partition, StoredObject]],
-    ) -> Iterator[tuple[Partition, Iterator[StoredObject]]]:
-        for partition, inside in groupby(found, key=lambda one: one[0]):
-            yield partition, (each for _, each in inside)
-
-    def _dated(self) -> Iterator[tuple[Partition, StoredObject]]:
+    def _dated(self) -> Iterator[Found]:
         for each in self._store.list(self._prefix):
             partition = partition_of(each.key)
             if partition is None:

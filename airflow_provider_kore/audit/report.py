@@ -54,7 +54,7 @@ def _table(table: Table) -> Iterator[str]:
         f"{count(files, 'file')}, {_size(sum(one.bytes for one in snapshots))}"
     )
     locked = [one for one in snapshots if one.locked is not None]
-    for one in locked[:1] + locked[-1:] if len(locked) > 1 else locked:
+    for one in (*locked[:1], *locked[1:][-1:]):
         yield f"  {one.date}: {one.locked}"
     if len(locked) < len(snapshots) and locked:
         yield f"  {count(len(snapshots) - len(locked), 'snapshot')} without a lock"
@@ -62,17 +62,15 @@ def _table(table: Table) -> Iterator[str]:
 
 def summary(report: Report) -> str:
     """Return one sentence."""
-    numbers, number = report.findings.numbers, len(report.snapshots)
-    if numbers[WRONG]:
-        return f"Verified {count(number, 'snapshot')}: {count(numbers[WRONG], 'thing is', 'things are')} wrong."
-    if numbers[UNSEEN] and not number:
+    wrong, unseen = report.findings.numbers[WRONG], report.findings.numbers[UNSEEN]
+    number, said = len(report.snapshots), "every byte is what its manifest says"
+    if wrong:
+        said = f"{count(wrong, 'thing is', 'things are')} wrong"
+    elif unseen and not number:
         return "Nothing was verified."
-    if numbers[UNSEEN]:
-        what = count(numbers[UNSEEN], "thing")
-        return (
-            f"Verified {count(number, 'snapshot')}: nothing is wrong with what was seen; {what} could not be looked at."
-        )
-    return f"Verified {count(number, 'snapshot')}: every byte is what its manifest says."
+    elif unseen:
+        said = f"nothing is wrong with what was seen; {count(unseen, 'thing')} could not be looked at"
+    return f"Verified {count(number, 'snapshot')}: {said}."
 
 
 def as_json(report: Report) -> str:
@@ -113,36 +111,28 @@ def history_as_text(histories: list[History]) -> str:
 
 
 def _history(history: History) -> Iterator[str]:
-    heads = [*_COLUMNS]
-    heads[1] = history.kind.replace("_", " ")
-    rows = [heads, *(_day(day) for day in history.days)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    heads = [history.kind.replace("_", " ") if name == "rows" else name for name in _COLUMNS]
+    rows = [heads, *map(_day, history.days)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     yield history.address
     for row in rows:
-        yield (
-            "  "
-            + "  ".join(
-                cell.ljust(width) if name in {"date", "consistent", "read"} else cell.rjust(width)
-                for name, cell, width in zip(_COLUMNS, row, widths, strict=True)
-            ).rstrip()
-        )
+        cells = [
+            cell.ljust(width) if name in {"date", "consistent", "read"} else cell.rjust(width)
+            for name, cell, width in zip(_COLUMNS, row, widths, strict=True)
+        ]
+        yield "  " + "  ".join(cells).rstrip()
     for day in history.days:
         if day.problem:
             yield f"  {_HEADS[day.level]}: {day.date}: {day.problem}"
 
 
 def _day(day: Day) -> list[str]:
-    numbers = ["-" if number is None else f"{number:,}" for number in (day.rows, day.added, day.gone)]
+    rows, added, gone, requests = (
+        "-" if number is None else f"{number:,}" for number in (day.rows, day.added, day.gone, day.requests)
+    )
     consistent = {None: "-", True: "yes", False: "no"}[day.consistent]
     read = {None: "-", True: "whole", False: "what is new"}[day.whole]
-    return [
-        day.date,
-        *numbers,
-        consistent,
-        read,
-        "-" if day.requests is None else f"{day.requests:,}",
-        _duration(day.seconds),
-    ]
+    return [day.date, rows, added, gone, consistent, read, requests, _duration(day.seconds)]
 
 
 def _duration(seconds: float | None) -> str:

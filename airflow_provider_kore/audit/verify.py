@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Final
 from airflow_provider_kore.audit import manifests
 from airflow_provider_kore.audit.chain import Link, check_chain, gaps
 from airflow_provider_kore.audit.files import UNSEEN, Files, not_looked_at
-from airflow_provider_kore.audit.findings import Finding, Findings
+from airflow_provider_kore.audit.findings import Finding, Findings, worst
 from airflow_provider_kore.audit.locks import Locked, LockReader
 from airflow_provider_kore.audit.partitions import Listing, Partition, partition_of
 from airflow_provider_kore.exceptions import KoreError, StoppedError
 from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
-from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from airflow_provider_kore.audit.manifests import Read
+    from airflow_provider_kore.audit.partitions import Found
     from airflow_provider_kore.audit.progress import Progress
-    from airflow_provider_kore.store.store import ObjectStore, StoredObject
+    from airflow_provider_kore.store.store import ObjectStore
 
 _TRIES: Final = 3
 """How often a partition is looked at that is replaced meanwhile."""
@@ -83,7 +83,7 @@ class Report:
         return [one for table in self.tables for one in table.snapshots]
 
 
-def verify(store: ObjectStore, prefix: str, *, progress: Progress, stop: Stop | None = None) -> Report:
+def verify(store: ObjectStore, prefix: str, *, progress: Progress) -> Report:
     """Look at everything below a prefix; what is wrong, and what could not be looked at, is in the report.
 
     :param prefix: a table, a list, or one day of a list; empty for all of the bucket.
@@ -93,7 +93,7 @@ def verify(store: ObjectStore, prefix: str, *, progress: Progress, stop: Stop | 
     prefix = scope(prefix)
     report = Report(store.uri(quoted(prefix, 300)))
     try:
-        _Audit(store, prefix, report, progress, stop or Stop()).run()
+        _Audit(store, prefix, report, progress).run()
     except StoppedError:
         raise
     except KoreError as err:  # about all of the bucket, or of this machine
@@ -109,13 +109,12 @@ def scope(prefix: str) -> str:
 
 
 class _Audit:
-    def __init__(self, store: ObjectStore, prefix: str, report: Report, progress: Progress, stop: Stop) -> None:
+    def __init__(self, store: ObjectStore, prefix: str, report: Report, progress: Progress) -> None:
         self._store = store
         self._prefix = prefix
         self._report = report
         self._progress = progress
-        self._stop = stop
-        self._files = Files(store, stop, progress)
+        self._files = Files(store, progress)
         self._locks = LockReader(store)
 
     def run(self) -> None:
@@ -132,22 +131,20 @@ class _Audit:
             said = f"There is no snapshot. {others}".rstrip()
             report.findings.add([Finding("nothing_found", report.address, said)])
 
-    def _table(self, prefix: str, partitions: Iterable[tuple[Partition, Iterator[StoredObject]]]) -> None:
+    def _table(self, prefix: str, partitions: Iterable[tuple[Partition, Iterator[Found]]]) -> None:
         where = self._where(prefix)
         table = Table(where)
         links: dict[str, Link] = {}
         for partition, objects in partitions:
-            self._stop.check()
+            self._progress.at(partition.manifest)
             found, read = self._partition(partition, objects, table)
             if read is not None:
                 links[partition.date] = Link.of(read, self._where(partition.manifest))
             self._report.findings.add(found)
             self._progress.snapshots += 1
-            self._progress.at(partition.manifest)
         if not links and not table.snapshots:
             return
         self._report.tables.append(table)
-        alone = partition_of(self._prefix) is not None
 
         @cache
         def fetch(day: str) -> Link | None:
@@ -156,8 +153,6 @@ class _Audit:
 
         @cache
         def oldest() -> str:
-            if not alone:
-                return min(links)
             keys = (one.key for one in self._store.list(f"{prefix}snapshot_date="))
             return next((found.date for key in keys if (found := partition_of(key)) and key == found.manifest), "")
 
@@ -168,7 +163,7 @@ class _Audit:
         self._report.findings.add([*found, *gaps([*links], where)])
 
     def _partition(
-        self, partition: Partition, objects: Iterator[StoredObject], table: Table
+        self, partition: Partition, objects: Iterator[Found], table: Table
     ) -> tuple[list[Finding], Read | None]:
         """Look at one snapshot; once more, if it was replaced meanwhile."""
         where = self._where(partition.prefix)
@@ -179,7 +174,9 @@ class _Audit:
                 if read is None:
                     return aside, None
                 found, snapshot = self._snapshot(read, table)
-                again = manifests.read(self._store, partition) if _worst(found) != "fine" else read
+                again = (
+                    manifests.read(self._store, partition) if snapshot is None or snapshot.status != "fine" else read
+                )
                 if again is not None and again.sha256 == read.sha256:
                     break
                 read = again
@@ -203,7 +200,6 @@ class _Audit:
             return found, None  # nothing that it names is looked at
         seen = IdSet()
         for file in manifest.files:
-            self._stop.check()
             found += self._files.check(manifest, file, seen)
         locked = self._locks.look([read.partition.manifest, *manifest.keys])
         return found, Verified(
@@ -216,16 +212,16 @@ class _Audit:
             consistent=manifest.consistent,
             erased=told if isinstance(told := manifest.content.get("erased"), int) else 0,
             locked=locked,
-            status=_worst(found),
+            status=worst(one.level for one in found),
         )
 
-    def _leftovers(self, partition: Partition, objects: Iterator[StoredObject], read: Read | None) -> list[Finding]:
+    def _leftovers(self, partition: Partition, objects: Iterator[Found], read: Read | None) -> list[Finding]:
         """Tell of objects in the partition that its manifest does not name."""
         named = {partition.manifest, *(read.manifest.keys if read and read.manifest else ())}
         shown: list[str] = []
         seen = hidden = 0
         newest = 0.0
-        for each in objects:
+        for _, each in objects:
             name = each.key.removeprefix(partition.prefix)
             if each.key in named or not name:  # a folder's marker
                 continue
@@ -251,8 +247,3 @@ class _Audit:
 
     def _where(self, key: str) -> str:
         return self._store.uri(quoted(key, 300))
-
-
-def _worst(found: list[Finding]) -> str:
-    levels = {one.level for one in found}
-    return next((level for level in ("wrong", "unseen") if level in levels), "fine")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.commands.connection import find_hook
-from airflow_provider_kore.commands.connection import options as connection_options
+from airflow_provider_kore.commands import connection_options, find_hook
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +22,7 @@ def add_parser(commands: Commands) -> None:
         description="Make one cheap authenticated request, and say in a sentence what works or what has to be fixed. "
         "The connection is looked up as Airflow does: secrets backends, AIRFLOW_CONN_…, Airflow's database. "
         "Exit status: 0 it works, 1 it does not.",
-    ).set_defaults(run=run)
+    ).set_defaults(run=run, failed=1)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,14 +6,12 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.commands.bucket import STATUS, answer, say
-from airflow_provider_kore.commands.bucket import options as bucket_options
+from airflow_provider_kore.commands import STATUS, bucket_options, open_place, say
 
 if TYPE_CHECKING:
     import argparse
 
     from airflow_provider_kore.commands import Commands
-    from airflow_provider_kore.commands.bucket import Place
 
 
 def add_parser(commands: Commands) -> None:
@@ -28,19 +26,15 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--table", help="name of the table (default: after its folder)")
     parser.add_argument("--database", help="name of the database (default: the one that the query runs in)")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, failed=STATUS["unseen"])
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the statement on standard output, notes on standard error."""
-    return answer(options, lambda place: _print(place, options))
-
-
-def _print(place: Place, options: argparse.Namespace) -> int:
     from airflow_provider_kore.readers.athena import create_table
     from airflow_provider_kore.readers.table import find_table
 
-    table = find_table(place.store, place.prefix, today=datetime.now(UTC).date())
+    table = find_table(*open_place(options), today=datetime.now(UTC).date())
     statement = create_table(table, name=options.table, database=options.database)
     for note in table.notes:
         say(note)

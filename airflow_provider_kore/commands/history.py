@@ -6,15 +6,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.commands.bucket import STATUS, answer, say
-from airflow_provider_kore.commands.bucket import options as bucket_options
+from airflow_provider_kore.commands import STATUS, bucket_options, open_place, say
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
     import argparse
 
     from airflow_provider_kore.commands import Commands
-    from airflow_provider_kore.commands.bucket import Place
 
 
 def add_parser(commands: Commands) -> None:
@@ -31,37 +29,31 @@ def add_parser(commands: Commands) -> None:
     form.add_argument("--json", action="store_true", help="print JSON instead of a table")
     form.add_argument("--plot", type=Path, metavar="FILE.svg", help="write a picture instead; of one list")
     parser.add_argument("--manifests-only", action="store_true", help="read no file: cheap, and without added and gone")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, failed=STATUS["unseen"])
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the history on standard output, or draw it; how far it is on standard error."""
-    return answer(options, lambda place: _show(place, options))
-
-
-def _show(place: Place, options: argparse.Namespace) -> int:
+    from airflow_provider_kore.audit.findings import worst
     from airflow_provider_kore.audit.history import histories
     from airflow_provider_kore.audit.plot import svg
     from airflow_provider_kore.audit.progress import Progress
     from airflow_provider_kore.audit.report import history_as_json, history_as_text
     from airflow_provider_kore.audit.verify import scope
+    from airflow_provider_kore.exceptions import ParameterError
 
-    prefix = scope(place.prefix)
-    found = histories(place.store, prefix, progress=Progress(say), ids=not options.manifests_only)
-    problem = ""
+    store, prefix = open_place(options)
+    prefix = scope(prefix)
+    found = histories(store, prefix, progress=Progress(say), ids=not options.manifests_only)
     if not found:
-        problem = f"{place.store.uri(quoted(prefix, 300))}: there is no snapshot. Check the address."
-    elif options.plot is None:
+        raise ParameterError("address", f"{quoted(store.uri(prefix), 300)} holds no snapshot", "check the address")
+    if options.plot is None:
         sys.stdout.write(history_as_json(found) if options.json else history_as_text(found))
     elif len(found) > 1:
-        problem = f"--plot draws one list, and there are {len(found):,}: name one."
+        raise ParameterError("--plot", "draws one list", f"name one of the {len(found):,} that are there")
     else:
         try:
             options.plot.write_text(svg(found[0]), encoding="utf-8")
         except OSError as err:
-            problem = f"--plot: {options.plot} cannot be written ({err.strerror})."
-    if problem:
-        say(problem)
-        return STATUS["unseen"]
-    statuses = {history.status for history in found}
-    return next((STATUS[status] for status in ("wrong", "unseen") if status in statuses), STATUS["fine"])
+            raise ParameterError("--plot", f"{options.plot} cannot be written", str(err.strerror)) from None
+    return STATUS[worst(history.status for history in found)]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from airflow_provider_kore.commands.bucket import STATUS, answer, say
-from airflow_provider_kore.commands.bucket import options as bucket_options
+from airflow_provider_kore.commands import STATUS, bucket_options, open_place, say
 
 if TYPE_CHECKING:
     import argparse
 
     from airflow_provider_kore.commands import Commands
-    from airflow_provider_kore.commands.bucket import Place
 
 
 def add_parser(commands: Commands) -> None:
@@ -27,19 +25,15 @@ def add_parser(commands: Commands) -> None:
         "something is wrong, 2 it could not be looked at.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, failed=STATUS["unseen"])
 
 
 def run(options: argparse.Namespace) -> int:
     """Print what was found on standard output, how far it is on standard error."""
-    return answer(options, lambda place: _print(place, as_json=options.json))
-
-
-def _print(place: Place, *, as_json: bool) -> int:
     from airflow_provider_kore.audit import report
     from airflow_provider_kore.audit.progress import Progress
     from airflow_provider_kore.audit.verify import verify
 
-    found = verify(place.store, place.prefix, progress=Progress(say))
-    sys.stdout.write(report.as_json(found) if as_json else report.as_text(found))
+    found = verify(*open_place(options), progress=Progress(say))
+    sys.stdout.write(report.as_json(found) if options.json else report.as_text(found))
     return STATUS[found.findings.status]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -10,52 +11,19 @@ from airflow_provider_kore.quoting import quoted
 if TYPE_CHECKING:
     from airflow_provider_kore.explore.seen import Reply
 
-_KNOWN_KEYS: Final = frozenset(
-    (
-        "code",
-        "codes",
-        "data",
-        "description",
-        "detail",
-        "details",
-        "error",
-        "errors",
-        "message",
-        "messages",
-        "msg",
-        "name",
-        "path",
-        "reason",
-        "requestId",
-        "results",
-        "statusCode",
-        "status",
-        "success",
-        "timestamp",
-        "title",
-        "trace",
-        "type",
-    )
-)
+_KNOWN_KEYS: Final = {
+    *("code", "data", "description", "detail", "details", "error", "errors", "message", "msg", "name", "reason"),
+    *("requestId", "results", "status", "statusCode", "success", "title", "type"),
+}
 """Names that are shown; any other may say more."""
 
-_KNOWN_TEXTS: Final = frozenset(
-    text.lower()
-    for text in (
-        "success",
-        "error",
-        "failure",
-        "Validation errors/ Invalid arguments",
-        "Method Not Allowed",
-        "Not Found",
-        "Bad Request",
-        "Invalid StreamId",
-        "Invalid SDK credentials",
-        "Invalid JWT token",
-        "Permission denied. Scope is incorrect!",
-        "jwt expired",
-    )
-)
+_DEEPEST: Final = 4
+
+_KNOWN_TEXTS: Final = {
+    *("success", "error", "failure", "bad request", "not found", "method not allowed", "jwt expired"),
+    *("validation errors/ invalid arguments", "invalid streamid", "invalid sdk credentials", "invalid jwt token"),
+    "permission denied. scope is incorrect!",
+}
 """Texts that are shown: the vendor's documented ones, and those of HTTP. Any other may repeat what was sent."""
 
 
@@ -66,16 +34,15 @@ def refusal_in_words(reply: Reply) -> str:
 
 def _shape(value: object, depth: int = 0) -> str:
     """Return the shape of a JSON value: documented keys, types, and no text but documented phrases."""
-    if isinstance(value, Mapping) and depth < 4:  # noqa: PLR2004
+    if depth == _DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
         known = [f"{key}: {_shape(each, depth + 1)}" for key, each in value.items() if key in _KNOWN_KEYS]
         others = ["…"] if len(known) < len(value) else []
         return "{" + ", ".join(known + others) + "}"
-    if isinstance(value, list) and depth < 4:  # noqa: PLR2004
+    if isinstance(value, list):
         return f"[{_shape(value[0], depth + 1)}{', …' if len(value) > 1 else ''}]" if value else "[]"
     if isinstance(value, str):
         return f'"{quoted(value)}"' if value.lower() in _KNOWN_TEXTS else "text"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int) and 0 <= value < 10_000:  # noqa: PLR2004 - a status or a code
-        return str(value)
-    return "number" if isinstance(value, (int, float)) else "…"
+    is_code = isinstance(value, int) and 0 <= value < 10_000  # noqa: PLR2004
+    return json.dumps(value) if value is None or is_code else "number"

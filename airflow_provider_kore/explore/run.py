@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore import json_text
@@ -43,9 +43,6 @@ MOST_REQUESTS: Final = 12
 
 UNKNOWN_LIST: Final = "cl-00000000-0000-4000-8000-000000000000"
 """An id of the documented form that no list has."""
-
-_WIDE: Final = 20
-"""Contacts with which the end of a list is looked at, at the least, if the server gives so many."""
 
 _NOT_AN_ANSWER: Final = (RateLimitedError, MalformedResponseError, UnreachableError)
 _NOT_ABOUT_THE_REQUEST: Final = (*_NOT_AN_ANSWER, CredentialsError, ScopeError, NotFoundError)
@@ -116,18 +113,14 @@ def explore(
     :param allowance: of the connection's account; None: its limits, alone.
 
     Raises KoreError if the connection does not work, or stops working: a refused token, a spent allowance, an answer
-    that is none; ParameterError for an impossible id or number.
+    that is none.
     """
     from airflow_provider_kore.api.transport import RequestsTransport
 
-    if not 1 <= most_requests <= MOST_REQUESTS:
-        raise ParameterError("most_requests", f"is {most_requests}", f"pass a number from 1 to {MOST_REQUESTS}")
-    if contact_list_id is not None:
-        endpoints.check_id("contact_list_id", contact_list_id)
     clock = clock or SystemClock()
     counting = CountingTransport(transport or RequestsTransport(config, clock), clock, most_requests)
     with CampaignClient(config, clock=clock, transport=counting, retry=NO_RETRIES, allowance=allowance) as client:
-        explorer = _Explorer(config, client, counting)
+        explorer = _Explorer(client, counting)
         explorer.run(contact_list_id)
     seen = explorer.seen
     ids = [each.get("_id") for each in seen.catalogue]
@@ -143,57 +136,50 @@ def explore(
 class _Explorer:
     """Asks one question after the other, each in the light of the answers so far."""
 
-    def __init__(self, config: ApiConfig, client: CampaignClient, counting: CountingTransport) -> None:
-        self._config = config
+    def __init__(self, client: CampaignClient, counting: CountingTransport) -> None:
         self._client = client
         self._counting = counting
-        self.seen = Seen(api_version=config.api_version)
+        self.seen = Seen()
 
     def run(self, contact_list_id: str | None) -> None:
         """Ask until all is known or the requests are used up. Raises KoreError."""
         try:
             self._look_at_catalogue()
             self._choose(contact_list_id)
+            ends: list[int] = []
+            if self.seen.pages and self.seen.pages[0].rows:
+                # the middle of the first page tells whether the offset counts contacts
+                for skip, limit in ((max(1, self.seen.first.rows // 2), None), (0, LARGEST), (0, 1)):
+                    self._look(skip, limit)
+                ends = self._claimed_ends()
+            self._look_at_ends(ends[:1])
             if self.seen.chosen is not None:
-                self._look_at_pages()
-                self._look_at_end()
                 self._look_at_list()
-            self._look_at_unknown_list()
-            if self.seen.chosen is not None:
-                self._search_limit()
-                self._look_at_counted_end()
-            self._look_at_other_version()
+            what = "a contact list that does not exist"
+            self.seen.unknown = self._ask(endpoints.CONTACT_LIST, UNKNOWN_LIST, what=what)
+            self._search_limit()
+            self._look_at_ends(ends[1:])
         except _OutOfRequestsError:
             self.seen.out_of_requests = True
 
-    def _ask(
-        self, client: CampaignClient, endpoint: Endpoint, identifier: str | None = None, *, what: str, **more: Any
-    ) -> Reply:
+    def _ask(self, endpoint: Endpoint, identifier: str | None = None, *, what: str, **more: Any) -> Reply:
         """Send one request. Raises KoreError where there is no answer that tells anything."""
-        if self._counting.requests >= self._counting.most:
-            raise _OutOfRequestsError  # now, not after a wait for the allowance
-        error: KoreError | None = None
-        payload: Mapping[str, object] | None = None
+        counting, error = self._counting, None
         try:
-            payload = client.send(endpoint, identifier, what=what, parse=parse_object, retry=NO_RETRIES, **more)
+            payload = self._client.send(endpoint, identifier, what=what, parse=parse_object, **more)
         except KoreError as err:
-            error = err
-        response = self._counting.last
-        if error is not None and (response is None or isinstance(error, _NOT_AN_ANSWER)):
-            raise error
+            if counting.last is None or isinstance(err, _NOT_AN_ANSWER):
+                raise
+            error, payload = err, _object(counting.last.body)
+        response = counting.last
         assert response is not None  # noqa: S101 - a success, or a refusal that was read
-        self._note_limit_headers(response)
-        if error is not None:
-            payload = _object(response.body)
-        return Reply(status=response.status, seconds=self._counting.seconds, payload=payload, error=error)
-
-    def _note_limit_headers(self, response: HttpResponse) -> None:
         for name, value in response.headers.items():
             if any(word in name.lower().replace("-", "") for word in ("ratelimit", "retryafter", "quota")):
                 self.seen.limit_headers[name] = value
+        return Reply(status=response.status, seconds=counting.seconds, payload=payload, error=error)
 
     def _look_at_catalogue(self) -> None:
-        reply = self._ask(self._client, endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}")
+        reply = self._ask(endpoints.CONTACT_LISTS, what="the catalogue of contact lists", body=b"{}")
         if reply.error is not None:
             raise reply.error
         items = catalogue_of(reply.payload or {})
@@ -202,16 +188,12 @@ class _Explorer:
 
     def _choose(self, contact_list_id: str | None) -> None:
         """Look at the first page of the list that was named, or of one or two that promise more pages than one."""
-        if contact_list_id is not None:
-            self.seen.chosen = contact_list_id
-            self._look(0, None)
-            return
         known = [entry for entry in self.seen.catalogue if _is_id(entry.get("_id"))]
+        promising = [str(entry["_id"]) for entry in sorted(known, key=_promise)[:2]]
         looks: list[tuple[str, PageLook]] = []
-        for entry in sorted(known, key=_promise)[:2]:
-            self.seen.pages = []
-            self.seen.chosen = str(entry["_id"])
-            looks.append((self.seen.chosen, self._look(0, None)))
+        for chosen in promising if contact_list_id is None else [contact_list_id]:
+            self.seen.pages, self.seen.chosen = [], chosen
+            looks.append((chosen, self._look(0, None)))
             if looks[-1][1].promises_more:
                 return
         if looks:
@@ -221,50 +203,29 @@ class _Explorer:
     def _look(self, skip: int, limit: int | None) -> PageLook:
         query = {"skip": str(skip)} | ({} if limit is None else {"limit": str(limit)})
         what = "a page of contacts" + ("" if limit is None else f" with limit={limit}")
-        reply = self._ask(self._client, endpoints.CONTACTS, self.seen.chosen, what=what, query=query)
+        reply = self._ask(endpoints.CONTACTS, self.seen.chosen, what=what, query=query)
         if reply.error is not None and (not self.seen.pages or isinstance(reply.error, _NOT_ABOUT_THE_REQUEST)):
             raise reply.error
         page = PageLook.of(skip, limit, reply)
         self.seen.pages.append(page)
         return page
 
-    def _look_at_pages(self) -> None:
-        """Begin in the middle of the first page: what both hold tells whether the offset counts contacts.
+    def _claimed_ends(self) -> list[int]:
+        """Return where the list ends by its total and by the catalogue, or else after the next contact."""
+        seen = self.seen
+        claims = [claim for claim in (seen.total, seen.record_count) if claim and claim >= seen.reach]
+        return list(dict.fromkeys(claims or [seen.reach + 1]))
 
-        Then ask for the largest page, and for the smallest.
-        """
-        if rows := self.seen.pages[0].rows:
-            for skip, limit in ((max(1, rows // 2), None), (0, LARGEST), (0, 1)):
-                self._look(skip, limit)
-
-    def _look_at_end(self) -> None:
-        """Look at both sides of where the totals say that the list ends."""
-        claimed = self.seen.claimed_length
-        longest = max((page.rows for page in self.seen.pages), default=0)
-        if claimed and self.seen.length != claimed:
-            self._look_around(claimed)
-        elif not claimed and longest and self.seen.skip_honoured:
-            self._look(longest, None)  # is there more than the longest page?
-
-    def _look_at_counted_end(self) -> None:
-        """Look where the catalogue says that the list ends, if it ends elsewhere than its total says."""
-        count = as_count((self.seen.entry or {}).get("totalRecordCount"))
-        if count and count != self.seen.claimed_length and self.seen.length is None:
-            self._look_around(count)
-
-    def _look_around(self, offset: int) -> None:
-        first = self.seen.pages[0]
-        if not first.rows or not self.seen.skip_honoured:
-            return
-        size, limit = first.rows, None
-        longest = max((page.rows for page in self.seen.pages if page.limit == LARGEST), default=0)
-        if size < _WIDE <= longest:
-            size = limit = _WIDE
-        self._look(max(0, offset - (size + 1) // 2), limit)
+    def _look_at_ends(self, ends: list[int]) -> None:
+        """Look at both sides of where the list is said to end, if its end was not seen."""
+        seen = self.seen
+        for end in ends:
+            if seen.seen_end is None and seen.skip_honoured:
+                self._look(max(0, end - max(1, seen.first.rows // 2)), None)
 
     def _look_at_list(self) -> None:
         """Read the list's own ``updatedAt``, and the catalogue again if that differs: it may just have moved."""
-        reply = self._ask(self._client, endpoints.CONTACT_LIST, self.seen.chosen, what="the contact list")
+        reply = self._ask(endpoints.CONTACT_LIST, self.seen.chosen, what="the contact list")
         if isinstance(reply.error, (CredentialsError, ScopeError)):
             raise reply.error
         data = reply.payload.get("data") if reply.error is None and reply.payload else None
@@ -273,14 +234,8 @@ class _Explorer:
         if not isinstance(data, Mapping):
             return
         self.seen.details = {name: data.get(name) for name in ("createdAt", "updatedAt")}
-        entry = self.seen.entry
-        if entry is not None and entry.get("updatedAt") not in (None, data.get("updatedAt"), data.get("createdAt")):
+        if self.seen.entry.get("updatedAt") not in (None, data.get("updatedAt"), data.get("createdAt")):
             self._look_at_catalogue()
-
-    def _look_at_unknown_list(self) -> None:
-        self.seen.unknown = self._ask(
-            self._client, endpoints.CONTACT_LIST, UNKNOWN_LIST, what="a contact list that does not exist"
-        )
 
     def _search_limit(self) -> None:
         """Find the largest limit that is served, by halves, where a larger one is refused and a small one is not."""
@@ -288,13 +243,6 @@ class _Explorer:
         if asked.get(LARGEST, True) or not asked.get(1, False):
             return
         bisect_left(LIMITS, True, key=lambda limit: not self._look(0, limit).served)
-
-    def _look_at_other_version(self) -> None:
-        other = replace(self._config, api_version="v1" if self._config.api_version == "v2" else "v2")
-        client = CampaignClient(other, transport=self._counting, retry=NO_RETRIES, allowance=self._client.allowance)
-        self.seen.other_version = self._ask(
-            client, endpoints.CONTACT_LISTS, what=f"the catalogue on {other.api_version}", body=b"{}"
-        )
 
 
 def _promise(entry: Mapping[str, object]) -> tuple[bool, bool, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from airflow_provider_kore.api.answers import as_count
 from airflow_provider_kore.exceptions import ContractError
@@ -27,6 +27,26 @@ NO_REQUEST: Final = "no request was left"
 
 class NotLearnedError(Exception):
     """Why something could not be found out."""
+
+
+class Told(NamedTuple):
+    """What one question found: words, and settings of the simulator that say the same."""
+
+    seen: str
+    settings: Mapping[str, object]
+
+
+def told(seen: str, **settings: object) -> Told:
+    """Return what was found."""
+    return Told(seen, settings)
+
+
+def only(*candidates: tuple[bool, Told]) -> Told:
+    """Return the one candidate that all answers agree with. Raises NotLearnedError if several do."""
+    left = [found for agrees, found in candidates if agrees]
+    if len(left) > 1:
+        raise NotLearnedError(f"{' or '.join(found.seen for found in left)}: what was seen fits each")
+    return left[0] if left else told("something for which the simulator has no setting")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +80,9 @@ class PageLook:
     @classmethod
     def of(cls, skip: int, limit: int | None, reply: Reply) -> Self:
         """Keep of an answer what is needed of it. Raises ContractError for a success that is no page."""
-        payload = reply.payload or {}
         if reply.error is not None:
-            return cls(skip=skip, limit=limit, reply=replace(reply, payload=None if limit is None else payload))
+            return cls(skip=skip, limit=limit, reply=reply)
+        payload = reply.payload or {}
         data = payload.get("data")
         inner = data if isinstance(data, Mapping) else {}
         results = inner.get("results", payload.get("results"))
@@ -111,7 +131,6 @@ class PageLook:
 class Seen:
     """Everything the answers have told so far."""
 
-    api_version: str
     catalogue: Sequence[Mapping[str, object]] = field(default=(), repr=False)
     """Per list ``_id``, ``status``, ``source``, ``updatedAt``, ``totalRecordCount``."""
     chosen: str | None = field(default=None, repr=False)
@@ -119,134 +138,94 @@ class Seen:
     details: Mapping[str, object] | None = field(default=None, repr=False)
     """``createdAt`` and ``updatedAt`` of that list as it tells them itself."""
     pages: list[PageLook] = field(default_factory=list)
+    """The first one is of the list's beginning, and was served."""
     unknown: Reply | None = None
-    other_version: Reply | None = None
     limit_headers: dict[str, str] = field(default_factory=dict)
     out_of_requests: bool = False
 
     @property
-    def entry(self) -> Mapping[str, object] | None:
-        """The catalogue's entry of the chosen list; None if it has none."""
-        return next((each for each in self.catalogue if each.get("_id") == self.chosen), None)
+    def entry(self) -> Mapping[str, object]:
+        """The catalogue's entry of the chosen list; empty if it has none."""
+        return next((each for each in self.catalogue if each.get("_id") == self.chosen), {})
 
-    def need_first(self) -> PageLook:
-        """Return the first page. Raises NotLearnedError where there is none, or it is empty."""
-        if self.first is not None:
-            return self.first
-        if self.pages:
+    @property
+    def served(self) -> list[PageLook]:
+        """The pages that were not refused. Raises NotLearnedError where there is none."""
+        if not self.pages:
+            no_list = self.chosen is None and not self.out_of_requests
+            raise NotLearnedError("the application has no contact list" if no_list else NO_REQUEST)
+        return [page for page in self.pages if page.served]
+
+    @property
+    def first(self) -> PageLook:
+        """The first page. Raises NotLearnedError where there is none, or it is empty."""
+        first = self.served[0]
+        if not first.rows:
             raise NotLearnedError("the list is empty")
-        no_list = self.chosen is None and not self.out_of_requests
-        raise NotLearnedError("the application has no contact list" if no_list else NO_REQUEST)
+        return first
 
-    def need_served(self) -> list[PageLook]:
-        """Return the pages that were served, if there is one, else as :meth:`need_first`."""
-        return self.served or [self.need_first()]
+    @property
+    def total(self) -> int | None:
+        """What the first page says that there are."""
+        return self.first.count("totalResults")
 
-    def need_details(self) -> Mapping[str, object]:
-        """Return the list's own details. Raises NotLearnedError where they are not known."""
-        if self.chosen is None:
-            self.need_first()
-        if self.details is None:
-            raise NotLearnedError(NO_REQUEST if self.out_of_requests else "the list's own details are refused")
-        return self.details
-
-    def need_entry(self) -> Mapping[str, object]:
-        """Return the catalogue's entry of the list. Raises NotLearnedError where it has none."""
-        if self.entry is None:
-            raise NotLearnedError("the catalogue does not have this list")
-        return self.entry
+    @property
+    def record_count(self) -> int | None:
+        """What the catalogue says that there are."""
+        return as_count(self.entry.get("totalRecordCount"))
 
     @property
     def skip_honoured(self) -> bool | None:
         """Whether the second look began where it was asked to; None if that cannot be told."""
         first = self.first
         second = next((page for page in self.pages if page.limit is None and page.skip and page.served), None)
-        if first is None or second is None:
+        if second is None:
             return None
-        shared = first.ids[second.skip :][: second.rows]
-        if second.ids and second.ids[0] == first.ids[0] and (not shared or shared[0] != first.ids[0]):
+        expected = first.ids[second.skip :]
+        if second.ids[:1] == first.ids[:1]:
             return False
-        if shared:
-            return True if second.ids[: len(shared)] == shared else None
-        return None if first.ids[second.skip :] else True
+        if expected and not second.ids:
+            return None
+        return True if second.ids[: len(expected)] == expected[: second.rows] else None
+
+    def begin(self, page: PageLook) -> int:
+        """Return where a page begins: where it was asked to, or at the start."""
+        return page.skip if self.skip_honoured else 0
+
+    def end(self, page: PageLook) -> int:
+        """Return where it ends."""
+        return self.begin(page) + page.rows
 
     @property
-    def at_least(self) -> int:
-        """How many contacts the list has at the least, by what its pages held."""
-        return max((page.skip * self.moves + page.rows for page in self.served if page.rows), default=0)
+    def reach(self) -> int:
+        """Where the pages with contacts end that lie furthest in the list."""
+        return max(self.end(page) for page in self.served if page.rows)
+
+    @property
+    def seen_end(self) -> int | None:
+        """How many contacts the list has, if a page was seen that was not full; None otherwise."""
+        full = max(self.first.rows, self.first.count("limit") or 0)
+        ends = [self.end(page) for page in self.served if page.limit is None and page.rows < full]
+        return self.reach if self.reach in ends else None
 
     @property
     def length(self) -> int | None:
-        """How many contacts the list has, if a page was seen that was not full; None otherwise."""
-        least = self.at_least
-        for page in self.served:
-            end = page.skip * self.moves + page.rows
-            if page.rows and page.rows < self._size(page) and end >= least:
-                return end
-        return None
+        """How many contacts the list has, if its end was seen, or else total and catalogue agree; None otherwise."""
+        total = self.total or 0
+        beyond = [self.begin(page) for page in self.served if not page.rows]
+        agreed = total == self.record_count and self.reach <= total <= min(beyond, default=total)
+        return self.seen_end or (total if agreed else None)
 
     @property
-    def claimed_length(self) -> int | None:
-        """How many contacts the list says it has: its total, or else the catalogue's count; None if neither."""
-        totals = [page.count("totalResults") for page in self.served]
-        if totals and totals[0] and not self.totals_count_pages:
-            return totals[0]
-        return as_count((self.entry or {}).get("totalRecordCount")) or None
-
-    @property
-    def known_length(self) -> int:
-        """How many contacts there are at the least, by the pages, or by total and catalogue where these agree."""
-        total = self.pages[0].count("totalResults")
-        agree = total is not None and total == as_count((self.entry or {}).get("totalRecordCount"))
-        return max(self.at_least, (total or 0) if agree else 0)
-
-    @property
-    def first(self) -> PageLook | None:
-        """The first page that was looked at; None if there is none, or it is empty."""
-        return self.pages[0] if self.pages and self.pages[0].rows else None
-
-    @property
-    def served(self) -> list[PageLook]:
-        """The pages that were not refused."""
-        return [page for page in self.pages if page.served]
-
-    @property
-    def moves(self) -> int:
-        """1 if pages begin where they are asked to, 0 if all begin at the start."""
-        return 1 if self.skip_honoured else 0
-
-    @property
-    def totals_count_pages(self) -> bool:
-        """Whether each total is as long as its page, and pages differ in length."""
-        counts = [(page.rows, page.count("totalResults")) for page in self.served]
-        return len({rows for rows, _ in counts}) > 1 and all(rows == total for rows, total in counts)
+    def at_least(self) -> int:
+        """How many contacts the list has at the least."""
+        return self.length or self.reach
 
     @property
     def contacts(self) -> list[tuple[str, str]]:
         """``createdAt`` and id of the contacts seen, in the list's order."""
         found: dict[int, tuple[str, str]] = {}
         for page in self.served:
-            for number, (created, identifier) in enumerate(zip(page.created, page.ids, strict=False)):
-                found.setdefault(page.skip * self.moves + number, (created, str(identifier)))
+            for place, (created, identifier) in enumerate(zip(page.created, page.ids, strict=False), self.begin(page)):
+                found.setdefault(place, (created, str(identifier)))
         return [found[place] for place in sorted(found)]
-
-    def _size(self, page: PageLook) -> int:
-        """Return how long a full page of this request is: by its echo, or by the longest page that was asked for so."""
-        longest = max(each.rows for each in self.served if each.limit == page.limit)
-        if page.limit is not None and page.limit <= max(each.rows for each in self.served if each.limit is not None):
-            return page.limit  # a larger one was served
-        echo = page.count("limit") or 0
-        return max(longest, echo) if page.limit is None or echo <= page.limit else longest
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What one question found: words, and settings of the simulator that say the same."""
-
-    seen: str
-    settings: Mapping[str, object]
-
-
-def told(seen: str, **settings: object) -> Told:
-    """Return what was found."""
-    return Told(seen, settings)

@@ -20,22 +20,6 @@ _SECRET: Final = re.compile("secret|token|password|credential|access-key|authori
 _URI_PASSWORD: Final = re.compile(r"^[^/]+//[^/@:]*:(?P<password>[^@]+)@")
 
 
-def require_pyiceberg() -> None:
-    """Raise ParameterError if pyiceberg, or pyarrow, is missing, with the name of the extra that brings them."""
-    try:
-        import pyarrow as pa  # noqa: F401 - loads on workers only
-        import pyiceberg  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        return
-    raise ParameterError(
-        "table",
-        "an Iceberg table needs pyiceberg and pyarrow, which are not installed here",
-        "install airflow-provider-kore[iceberg]",
-    )
-
-
 def open_catalog(iceberg_conn_id: str, table: str) -> Catalog:
     """Return the catalog that a connection leads to.
 
@@ -47,12 +31,18 @@ def open_catalog(iceberg_conn_id: str, table: str) -> Catalog:
 
     Raises ParameterError, ConnectionNotFoundError, ConfigError, CredentialsError, CatalogUnavailableError.
     """
-    require_pyiceberg()
+    try:
+        import pyarrow as pa  # noqa: F401 - loads on workers only
+        from pyiceberg.catalog import load_catalog
+    except ImportError:
+        raise ParameterError(
+            "table",
+            "an Iceberg table needs pyiceberg and pyarrow, which are not installed here",
+            "install airflow-provider-kore[iceberg]",
+        ) from None
     properties = catalog_properties(find_connection(iceberg_conn_id))
     for secret in filter(None, _secrets(properties)):
         mask_secret(secret)
-    from pyiceberg.catalog import load_catalog
-
     with iceberg_errors("opening its catalog", table):
         try:
             return load_catalog(iceberg_conn_id, **properties)

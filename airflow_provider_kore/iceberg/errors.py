@@ -9,39 +9,22 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_kore.exceptions import (
-    CatalogUnavailableError,
-    CredentialsError,
-    FatalError,
-    KoreError,
-)
+from airflow_provider_kore.exceptions import CatalogUnavailableError, CredentialsError, FatalError, KoreError
 from airflow_provider_kore.unexpected import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_REFUSED: Final = {"UnauthorizedError", "ForbiddenError", "OAuthError", "SignError", "PermissionError"}
-_REFUSED_CODES: Final = {
-    "AccessDenied",
-    "AccessDeniedException",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidAccessKeyId",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
+_REFUSED: Final = {
+    *("UnauthorizedError", "ForbiddenError", "OAuthError", "SignError", "PermissionError"),
+    *("AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId"),
+    *("InvalidSignatureException", "SignatureDoesNotMatch", "UnrecognizedClientException"),
 }
+"""Of pyiceberg and Python, and codes of AWS's answers."""
+
 _UNAVAILABLE: Final = {
-    "AuthorizationExpiredError",
-    "BotoCoreError",
-    "CommitStateUnknownException",
-    "ConnectionError",
-    "DBAPIError",
-    "OSError",
-    "ServerError",
-    "ServiceUnavailableError",
-    "TooManyRequestsError",
-    "WaitingForLockException",
+    *("AuthorizationExpiredError", "BotoCoreError", "CommitStateUnknownException", "ConnectionError", "DBAPIError"),
+    *("OSError", "ServerError", "ServiceUnavailableError", "TooManyRequestsError", "WaitingForLockException"),
 }
 """Of pyiceberg, requests, SQLAlchemy, botocore, pyarrow."""
 
@@ -69,12 +52,12 @@ def iceberg_errors(doing: str, name: str) -> Iterator[None]:
 
 def in_our_words(err: Exception, doing: str, name: str) -> KoreError:
     """Return our own error for any other; parameters as above."""
-    kinds = {kind.__name__ for kind in type(err).__mro__}
     code = _code(err)
+    kinds = {code, *(kind.__name__ for kind in type(err).__mro__)}
     shown = f"{type(err).__name__}{f', {code}' if code else ''}"
     if (said := _AWS.search(str(err))) and isinstance(err, OSError):
         shown += f", {said[1]}"
-    if kinds & _REFUSED or code in _REFUSED_CODES:
+    if kinds & _REFUSED:
         return CredentialsError(
             f"The catalog or the storage of the Iceberg table {name} refuses its credentials while {doing} ({shown}). "
             "The table is as it was. Check the Iceberg connection: login, password, and in its extra token, s3.* and "

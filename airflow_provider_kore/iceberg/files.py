@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -20,8 +19,8 @@ from airflow_provider_kore.walk.ids import IdSet
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    import pyarrow as pa
-    from pyiceberg.io import FileIO
+    from pyiceberg.io import FileIO, OutputFile
+    from pyiceberg.io.fileformat import DataFileStatistics
     from pyiceberg.manifest import DataFile
     from pyiceberg.schema import Schema
     from pyiceberg.table.metadata import TableMetadata
@@ -30,19 +29,21 @@ if TYPE_CHECKING:
     from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.stop import Stop
 
+    _Layout = tuple[int, list[tuple[str, int, str]]]
+    """The number of a partitioning, and names, ids and types of columns."""
+
 log = logging.getLogger(__name__)
 
 BYTES_PER_FILE: Final = 256 * 1024 * 1024
-"""A data file ends with the batch that reaches this; what a reader opens at once should not be larger."""
+"""Of batches in memory; with the one that reaches this, a data file ends. What a reader opens at once is smaller."""
 
 
 @dataclass(slots=True)
 class Written:
     """What a task has written for a table, and no commit has taken in."""
 
-    layouts: dict[tuple[str, str], tuple[int, list[tuple[str, int, str]]]] = field(default_factory=dict)
-    """By partition, the partitioning that its files were written for, and their columns' names, ids and types."""
-    files: dict[tuple[str, str], list[DataFile]] = field(default_factory=dict)
+    files: dict[tuple[str, str], tuple[_Layout, list[DataFile]]] = field(default_factory=dict)
+    """By partition, with what they were written for."""
     paths: dict[str, None] = field(default_factory=dict)
     """Of all objects, those that were only begun too."""
     io: FileIO | None = None
@@ -51,7 +52,8 @@ class Written:
 
     def fits(self, landed: Landed, metadata: TableMetadata) -> bool:
         """Say whether the files of a snapshot are there, and as a table with this metadata wants them."""
-        return self.layouts.get(landed.partition) == _layout(metadata, landed)
+        layout, _ = self.files.get(landed.partition, (None, []))
+        return layout == _layout(metadata, landed)
 
     def keep(self, paths: Iterable[str]) -> None:
         """Note that a commit has taken these in."""
@@ -97,22 +99,30 @@ class Writer:
 
         Raises CorruptSnapshotError, DriftError, TableMismatchError, what the table's storage raises.
         """
+        import pyarrow as pa
+        from pyiceberg.io.fileformat import FileFormatFactory
+        from pyiceberg.manifest import FileFormat
+
         schema = self.metadata.schema()
         layout = _, chosen = _layout(self.metadata, landed)
         _check(chosen, schema, self.name)
-        written.layouts.pop(landed.partition, None)
-        written.files[landed.partition] = files = []
-        part = _Schema.of(schema, chosen, self.name)
-        source = batches(self._rows(landed), part.columns, landed)
+        files: list[DataFile] = []
+        file_schema, columns = _file_columns(schema, chosen, self.name)
+        source = batches(self._rows(landed), columns, landed)
         batch = next(source, None)
         while batch is not None:
-            with self._file(landed, part, written.paths) as (sink, path):
-                while batch is not None and sink.tell() < BYTES_PER_FILE:
-                    sink.write(batch)
+            output, size = self._new_file(landed, written.paths), 0
+            with FileFormatFactory.get(FileFormat.PARQUET).create_writer(
+                output, file_schema, self.metadata.properties
+            ) as writer:
+                while batch is not None and size < BYTES_PER_FILE:
+                    writer.write(pa.Table.from_batches([batch]))
+                    size += batch.nbytes
                     batch = None  # or the next one is built beside it
+                    pa.default_memory_pool().release_unused()
                     batch = next(source, None)
-            files.append(sink.data_file(path, self._partition(landed)))
-        written.layouts[landed.partition] = layout
+            files.append(self._data_file(landed, output, writer.result()))
+        written.files[landed.partition] = layout, files
 
     def _rows(self, landed: Landed) -> Iterator[str]:
         """Read the files of a snapshot as their manifest describes them."""
@@ -133,20 +143,31 @@ class Writer:
                     found = f"holds {len(seen) - before:,} contacts, and the manifest says {file['rows']:,}"
                     raise _not_as_described(landed, file, found)
 
-    @contextmanager
-    def _file(self, landed: Landed, part: _Schema, paths: dict[str, None]) -> Iterator[tuple[_Sink, str]]:
+    def _new_file(self, landed: Landed, paths: dict[str, None]) -> OutputFile:
         from pyiceberg.table.locations import load_location_provider
 
         places = load_location_provider(self.metadata.location, self.metadata.properties)
         name = f"kore-{landed.snapshot_id}-{uuid.uuid4().hex}.parquet"
         path = places.new_data_location(name, self._partition(landed))
         paths[path] = None
-        output = self.io.new_output(path)
-        with output.create(overwrite=True) as stream:
-            sink = _Sink(stream, part, self.metadata)
-            yield sink, path
-            sink.close()
-        sink.size = len(output)
+        return self.io.new_output(path)
+
+    def _data_file(self, landed: Landed, output: OutputFile, statistics: DataFileStatistics) -> DataFile:
+        """Return how the table's metadata describes a file."""
+        from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+
+        return DataFile.from_args(
+            content=DataFileContent.DATA,
+            file_path=output.location,
+            file_format=FileFormat.PARQUET,
+            partition=self._partition(landed).partition,
+            file_size_in_bytes=len(output),
+            sort_order_id=None,
+            spec_id=self.metadata.default_spec_id,
+            equality_ids=None,
+            key_metadata=None,
+            **statistics.to_serialized_dict(),
+        )
 
     def _partition(self, landed: Landed) -> Any:
         from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
@@ -160,95 +181,22 @@ class Writer:
         return PartitionKey(told, spec, schema)
 
 
-@dataclass(frozen=True, slots=True)
-class _Schema:
-    """The columns of a data file."""
+def _file_columns(schema: Schema, chosen: list[tuple[str, int, str]], table: str) -> tuple[Schema, FileColumns]:
+    """Return those columns of a table that a file has, under names that every engine can read."""
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+    from pyiceberg.schema import Schema, make_compatible_name
 
-    iceberg: Schema
-    """With names that every engine can read."""
-    columns: FileColumns
-
-    @classmethod
-    def of(cls, schema: Schema, chosen: list[tuple[str, int, str]], table: str) -> _Schema:
-        """Return those columns of a table that a file has."""
-        import pyarrow as pa
-        from pyiceberg.io.pyarrow import schema_to_pyarrow
-        from pyiceberg.schema import Schema, make_compatible_name
-
-        fields = [schema.find_field(number) for _, number, _ in chosen]
-        safe = [make_compatible_name(each.name) for each in fields]
-        if len(set(safe)) != len(safe):  # "a b" is written as a_x20b, which may be another field's name
-            safe = [f"c{each.field_id}" for each in fields]
-        part = Schema(*(each.model_copy(update={"name": name}) for each, name in zip(fields, safe, strict=True)))
-        names = {each.name: name for each, name in zip(fields, safe, strict=True)}
-        arrow = pa.schema([_small(each) for each in schema_to_pyarrow(part)])
-        types = {column: type_ for column, _, type_ in chosen if column not in PARTITION}
-        return cls(part, FileColumns(arrow, names, types, table))
+    fields = [schema.find_field(number) for _, number, _ in chosen]
+    safe = [make_compatible_name(each.name) for each in fields]
+    if len(set(safe)) != len(safe):  # "a b" is written as a_x20b, which may be another field's name
+        safe = [f"c{each.field_id}" for each in fields]
+    part = Schema(*(each.model_copy(update={"name": name}) for each, name in zip(fields, safe, strict=True)))
+    names = {each.name: name for each, name in zip(fields, safe, strict=True)}
+    types = {column: type_ for column, _, type_ in chosen if column not in PARTITION}
+    return part, FileColumns(schema_to_pyarrow(part), names, types, table)
 
 
-def _small(arrow_field: pa.Field) -> pa.Field:
-    import pyarrow as pa
-
-    return arrow_field.with_type(pa.string()) if arrow_field.type == pa.large_string() else arrow_field
-
-
-class _Sink:
-    """One data file while it is written."""
-
-    def __init__(self, stream: Any, part: _Schema, metadata: TableMetadata) -> None:
-        from pyarrow import parquet
-
-        self._stream = stream
-        self._part = part
-        self._metadata = metadata
-        self.size = 0
-        """Bytes, once it is complete."""
-        codec = metadata.properties.get("write.parquet.compression-codec", "zstd")
-        self._writer = parquet.ParquetWriter(
-            stream, part.columns.schema, version="2.6", compression=codec, write_page_checksum=True, use_dictionary=True
-        )
-
-    def tell(self) -> int:
-        return int(self._stream.tell())
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        import pyarrow as pa
-
-        self._writer.write_batch(batch)
-        pa.default_memory_pool().release_unused()
-
-    def close(self) -> None:
-        self._writer.close()
-
-    def data_file(self, path: str, partition: Any) -> DataFile:
-        """Return how the table's metadata describes it."""
-        from pyiceberg.io.pyarrow import (
-            compute_statistics_plan,
-            data_file_statistics_from_parquet_metadata,
-            parquet_path_to_id_mapping,
-        )
-        from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-
-        statistics = data_file_statistics_from_parquet_metadata(
-            parquet_metadata=self._writer.writer.metadata,
-            stats_columns=compute_statistics_plan(self._part.iceberg, self._metadata.properties),
-            parquet_column_mapping=parquet_path_to_id_mapping(self._part.iceberg),
-        )
-        return DataFile.from_args(
-            content=DataFileContent.DATA,
-            file_path=path,
-            file_format=FileFormat.PARQUET,
-            partition=partition.partition,
-            file_size_in_bytes=self.size,
-            sort_order_id=None,
-            spec_id=self._metadata.default_spec_id,
-            equality_ids=None,
-            key_metadata=None,
-            **statistics.to_serialized_dict(),
-        )
-
-
-def _layout(metadata: TableMetadata, landed: Landed) -> tuple[int, list[tuple[str, int, str]]]:
+def _layout(metadata: TableMetadata, landed: Landed) -> _Layout:
     """Return the partitioning and the columns of the data files of a snapshot."""
     wanted = {*PARTITION, ID, *landed.columns.types}
     fields = [each for each in metadata.schema().fields if each.name in wanted]

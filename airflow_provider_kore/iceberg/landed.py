@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError, ParameterError
 from airflow_provider_kore.iceberg.spec import EACH
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
 from airflow_provider_kore.snapshot.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -90,12 +90,12 @@ def find_landed(
 
     Raises ParameterError where none has landed, or two are of the same list and day; CorruptSnapshotError.
     """
-    stores: dict[str, ObjectStore] = {}
+    open_store = cache(open_store)
     shared: dict[str, Columns] = {}
     found: dict[tuple[str, str], Landed] = {}
     with teller.phase("reading manifests", "of them") as phase:
         for each in wanted:
-            store = stores.get(each.bucket) or stores.setdefault(each.bucket, open_store(each.bucket))
+            store = open_store(each.bucket)
             keys = list(_keys(store, each))
             for key in keys:
                 stop.check()
@@ -110,7 +110,10 @@ def find_landed(
                     )
                 phase.reached(len(found))
             if len(keys) < each.least:
-                _say_missing(each, len(keys))
+                lie = f"{len(keys):,} of at least {each.least:,} snapshots lie" if keys else "no snapshot lies"
+                raise ParameterError(
+                    "snapshots", f"names {each.address}, where {lie}", "land them first, or correct the address"
+                )
     return sorted(found.values(), key=lambda landed: (landed.snapshot_date, landed.contact_list_id))
 
 
@@ -131,17 +134,12 @@ def _either(one: str, other: str) -> str:
 
 def _keys(store: ObjectStore, wanted: Wanted) -> Iterator[str]:
     """Return the keys of the manifests; of one that is named in full whether it is there or not."""
-    listed = f"{wanted.prefix}contact_list_id="
-    if wanted.contact_list_id != EACH:
-        listed += f"{wanted.contact_list_id}/snapshot_date="
-        if wanted.snapshot_date != EACH:
-            yield f"{listed}{wanted.snapshot_date}/{MANIFEST_NAME}"
-            return
-    date = r"\d{4}-\d\d-\d\d" if wanted.snapshot_date == EACH else re.escape(wanted.snapshot_date)
-    list_ = "[^/]+" if wanted.contact_list_id == EACH else re.escape(wanted.contact_list_id)
-    named = re.compile(
-        rf"{re.escape(wanted.prefix)}contact_list_id={list_}/snapshot_date={date}/{re.escape(MANIFEST_NAME)}", re.ASCII
-    ).fullmatch
+    listed, several, _ = wanted.key.partition(EACH)
+    if not several:
+        yield wanted.key
+        return
+    dated = re.escape(wanted.key).replace(r"/snapshot_date=\*", r"/snapshot_date=\d{4}-\d\d-\d\d")
+    named = re.compile(dated.replace(r"\*", "[^/]+"), re.ASCII).fullmatch
     yield from (each.key for each in store.list(listed) if named(each.key))
 
 
@@ -192,9 +190,3 @@ def _columns(manifest: Manifest) -> list[dict[str, Any]]:
     """Return the columns that a manifest names: those of its table, or else those of its first file."""
     schema = manifest.content.get("schema")
     return list(schema["columns"] if schema else manifest.files[0].get("columns") or ())
-
-
-def _say_missing(wanted: Wanted, number: int) -> None:
-    problem = f"names {wanted.address}, where "
-    problem += f"{number:,} of at least {wanted.least:,} snapshots lie" if number else "no snapshot lies"
-    raise ParameterError("snapshots", problem, "land them first, or correct the address")

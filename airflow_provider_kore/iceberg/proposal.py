@@ -7,12 +7,12 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from airflow_provider_kore.exceptions import TableMismatchError
-from airflow_provider_kore.iceberg.table import PARTITION
+from airflow_provider_kore.iceberg.table import PARTITION, creation, evolve
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from pyiceberg.io import FileIO
+    from pyiceberg.catalog import Catalog
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table, Transaction
     from pyiceberg.table.metadata import TableMetadata
@@ -38,21 +38,16 @@ class Proposal:
     """Of all objects that belong to it."""
 
     @classmethod
-    def of(cls, table: Table) -> Proposal:
-        """Begin to change a table."""
+    def of(cls, catalog: Catalog, name: str, table: Table | None, columns: Mapping[str, str]) -> Proposal:
+        """Begin to change a table so that it has these columns; None: begin to create it. Raises TableMismatchError."""
         from pyiceberg.table import Transaction
 
-        return cls(Transaction(table), table, is_new=False)
-
-    @classmethod
-    def of_new(cls, transaction: Transaction) -> Proposal:
-        """Begin with a table that this very commit creates."""
-        return cls(transaction, transaction._table, is_new=True)  # noqa: SLF001  # it is to be had nowhere else
-
-    @property
-    def io(self) -> FileIO:
-        """The table's storage."""
-        return self.table.io
+        if table is None:
+            new = creation(catalog, name, columns)
+            return cls(new, new._table, is_new=True)  # noqa: SLF001  # it is to be had nowhere else
+        transaction = Transaction(table)
+        evolve(transaction, table.schema(), columns)
+        return cls(transaction, table, is_new=False)
 
     @property
     def metadata(self) -> TableMetadata:

@@ -44,90 +44,65 @@ def batches(rows: Iterable[str], columns: FileColumns, landed: Landed) -> Iterat
 
     Raises TableMismatchError if a value does not fit its column.
     """
-    group: dict[str, _Cells] = {column: _Cells() for column in columns.types}
-    by_field: dict[str, _Cells] = {}
-    height = characters = written = 0
+    group: list[dict[str, Cell]] = []
+    spelt: dict[str, str] = {}
+    characters = written = 0
     most = rows_per_group(len(columns.schema), written)
     for row in rows:
-        for name, cell in cells(row).items():
-            if cell is None:
-                continue
-            column = by_field.get(name)
-            if column is None:
-                column = by_field[name] = _column_of(name, group, landed)
-            if column.rows and column.rows[-1] == height:  # two fields of a row are spelt alike
-                raise _conflict(landed, _spelt(name, landed), columns)
-            column.rows.append(height)
-            column.cells.append(cell)
-        height += 1
+        group.append(_cells(row, spelt, columns, landed))
         characters += len(row)
-        if height == most or characters >= CHARACTERS_PER_GROUP:
-            yield _batch(group, height, columns, landed)
-            written += height
-            height = characters = 0
+        if len(group) == most or characters >= CHARACTERS_PER_GROUP:
+            batch = _batch(group, columns, landed)
+            written += len(group)
+            characters, group = 0, []
+            yield batch
+            del batch  # or the next one is built beside it
             most = rows_per_group(len(columns.schema), written)
-    if height:
-        yield _batch(group, height, columns, landed)
+    if group:
+        yield _batch(group, columns, landed)
 
 
-class _Cells:
-    """What was found in a column of one batch. Rows without it take no place: a table may have many such columns."""
+def _cells(row: str, spelt: dict[str, str], columns: FileColumns, landed: Landed) -> dict[str, Cell]:
+    """Return a row's values by the columns of the table.
 
-    __slots__ = ("cells", "rows")
-
-    def __init__(self) -> None:
-        self.rows: list[int] = []
-        """The number of the row of each cell."""
-        self.cells: list[Cell] = []
-
-    def take(self, height: int) -> list[Cell]:
-        """Return a cell for each of so many rows, and begin anew."""
-        rows, cells = self.rows, self.cells
-        self.rows, self.cells = [], []
-        if len(cells) == height:
-            return cells
-        found: list[Cell] = [None] * height
-        for row, cell in zip(rows, cells, strict=True):
-            found[row] = cell
-        return found
+    :param spelt: the columns by the fields as rows spell them, as far as they are known; more are added.
+    """
+    found: dict[str, Cell] = {}
+    for field, cell in cells(row).items():
+        if cell is None:
+            continue
+        name = spelt.get(field)
+        if name is None:
+            name = spelt[field] = landed.columns.spelling.get(field) or printable(field)
+            if name not in columns.types:
+                raise _unknown(landed, name)
+        if name in found:  # two fields of a row are spelt alike
+            raise _conflict(landed, name, columns)
+        found[name] = cell
+    return found
 
 
-def _column_of(field: str, group: Mapping[str, _Cells], landed: Landed) -> _Cells:
-    """Return the column of a field as rows spell it. Raises TableMismatchError."""
-    name = _spelt(field, landed)
-    if name not in group:
-        raise _unknown(landed, name)
-    return group[name]
-
-
-def _spelt(field: str, landed: Landed) -> str:
-    return landed.columns.spelling.get(field) or printable(field)
-
-
-def _batch(group: Mapping[str, _Cells], height: int, columns: FileColumns, landed: Landed) -> pa.RecordBatch:
+def _batch(group: list[dict[str, Cell]], columns: FileColumns, landed: Landed) -> pa.RecordBatch:
     import pyarrow as pa
 
-    names, schema = columns.names, columns.schema
-    constant = {
-        names["contact_list_id"]: landed.contact_list_id,
-        names["snapshot_date"]: date.fromisoformat(landed.snapshot_date),
-    }
-    of_file, types = {names[name]: name for name in group}, arrow_types()
+    constant = {"contact_list_id": landed.contact_list_id, "snapshot_date": date.fromisoformat(landed.snapshot_date)}
+    filled = {name for row in group for name in row}
+    of_file, types = {own: name for name, own in columns.names.items()}, arrow_types()
     arrays = []
-    for field in schema:
-        name = of_file.get(field.name)
-        if name is None:
-            arrays.append(pa.repeat(pa.scalar(constant[field.name], field.type), height))
-        elif not group[name].cells:
-            arrays.append(pa.nulls(height, field.type))
+    for field in columns.schema:
+        name = of_file[field.name]
+        if name in constant:
+            arrays.append(pa.repeat(pa.scalar(constant[name], field.type), len(group)))
+        elif name not in filled:
+            arrays.append(pa.nulls(len(group), field.type))
         else:
             type_ = FILLED_BY[columns.types[name]]
             try:
-                found = array_of(group[name].take(height), type_, types[type_])
+                found = array_of([row.get(name) for row in group], type_, types[type_])
             except ValueError:
                 raise _conflict(landed, name, columns) from None
             arrays.append(found.cast(field.type))  # instants, from milliseconds
-    return pa.record_batch(arrays, schema=schema)
+    return pa.record_batch(arrays, schema=columns.schema)
 
 
 def _conflict(landed: Landed, column: str, columns: FileColumns) -> TableMismatchError:

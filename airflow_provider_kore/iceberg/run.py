@@ -23,15 +23,7 @@ from airflow_provider_kore.iceberg.files import Writer, Written
 from airflow_provider_kore.iceberg.landed import find_landed, merged_columns
 from airflow_provider_kore.iceberg.marks import committed, marks_of
 from airflow_provider_kore.iceberg.proposal import Proposal
-from airflow_provider_kore.iceberg.table import (
-    ancestors,
-    check_columns,
-    check_table,
-    check_tags,
-    creation,
-    evolve,
-    find_table,
-)
+from airflow_provider_kore.iceberg.table import ancestors, check_columns, check_table, check_tags, find_table
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.stop import Stop, StoppableClock
@@ -102,15 +94,7 @@ def commit_snapshots(
     for each in landed:
         if not each.consistent:
             log.warning("The snapshot of %s is not proven consistent, and is committed as it landed.", each.address)
-    run = _Run(
-        catalog=catalog,
-        name=name,
-        landed=landed,
-        tags=tags,
-        stop=stop,
-        teller=teller,
-        clock=patient,
-    )
+    run = _Run(catalog=catalog, name=name, landed=landed, tags=tags, stop=stop, teller=teller, clock=patient)
     outcome = run.commit()
     log.info(
         "The Iceberg table %s holds %d snapshots, of which %d are new, with %s contacts.",
@@ -179,20 +163,16 @@ class _Run:
         """Write everything that a commit needs, none of which belongs to the table yet."""
         columns = merged_columns(missing)
         check_columns(columns)
-        if table is None:
-            proposal = Proposal.of_new(creation(self.catalog, self.name, columns))
-        else:
-            proposal = Proposal.of(table)
-            evolve(proposal.transaction, table.schema(), columns)
-        self.written.io = proposal.io
-        writer = Writer(proposal.metadata, proposal.io, self.name, self.stop, self.teller)
+        proposal = Proposal.of(self.catalog, self.name, table, columns)
+        self.written.io = io = proposal.table.io
+        writer = Writer(proposal.metadata, io, self.name, self.stop, self.teller)
         for each in missing:
             if not self.written.fits(each, proposal.metadata):
                 writer.write(each, self.written)
         tags = sorted({f"{TAG}{each.snapshot_date}" for each in missing}) if self.tags else []
         check_tags(proposal.metadata, tags, self.name)
         replaced = proposal.files_of({each.partition for each in missing}, self.name)
-        new = [file for each in missing for file in self.written.files[each.partition]]
+        new = [file for each in missing for file in self.written.files[each.partition][1]]
         try:
             proposal.fill(replaced, new, marks_of(missing), tags)
         finally:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.exceptions import ParameterError
 from airflow_provider_kore.parameters import check_date, is_missing, shown, structure
+from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,20 +33,15 @@ class Wanted:
     """Where snapshots lie that are to be committed."""
 
     bucket: str
-    prefix: str
-    """The table's location in the bucket; empty, or ending with a slash."""
-    contact_list_id: str
-    """Or :data:`EACH`."""
-    snapshot_date: str
-    """YYYY-MM-DD, or :data:`EACH`."""
+    key: str
+    """Of the manifest, with :data:`EACH` in place of what stands for all."""
     least: int = 1
     """How many there have to be."""
 
     @property
     def address(self) -> str:
         """What messages call it."""
-        where = f"contact_list_id={self.contact_list_id}/snapshot_date={self.snapshot_date}/"
-        return f"s3://{self.bucket}/{self.prefix}{where}"
+        return f"s3://{self.bucket}/{self.key.removesuffix(MANIFEST_NAME)}"
 
 
 def parse_snapshots(name: str, value: object) -> tuple[Wanted, ...]:
@@ -92,7 +88,8 @@ def _of_address(name: str, value: str, least: int = 1) -> Wanted:
         parts["snapshot_date"] = check_date(name, parts["snapshot_date"])
     if EACH in parts["contact_list_id"] and parts["contact_list_id"] != EACH:
         raise ParameterError(name, f"{shown(value)} has a * beside other characters", "write one id, or * alone")
-    return Wanted(**parts, least=least)
+    where = "{prefix}contact_list_id={contact_list_id}/snapshot_date={snapshot_date}/".format_map(parts)
+    return Wanted(bucket=parts["bucket"], key=f"{where}{MANIFEST_NAME}", least=least)
 
 
 def _of_xcom(name: str, value: Mapping[str, object]) -> Iterator[Wanted]:

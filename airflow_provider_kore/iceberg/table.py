@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import CreateTableTransaction, Table, Transaction
     from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.types import IcebergType
 
 PARTITION: Final = {"contact_list_id": "string", "snapshot_date": "date"}
 """The columns that the table is partitioned by, each by its value."""
@@ -110,7 +111,10 @@ def creation(catalog: Catalog, name: str, columns: Mapping[str, str]) -> CreateT
     from pyiceberg.types import NestedField
 
     first = {**PARTITION, ID: "string"}
-    types = {**first, **{column: iceberg_type(type_) for column, type_ in columns.items() if column not in first}}
+    types = {
+        **first,
+        **{column: _TYPES.get(type_, "string") for column, type_ in columns.items() if column not in first},
+    }
     fields = [
         NestedField(number, column, _named(type_), required=column in first)
         for number, (column, type_) in enumerate(types.items(), start=1)
@@ -134,7 +138,7 @@ def creation(catalog: Catalog, name: str, columns: Mapping[str, str]) -> CreateT
 def evolve(transaction: Transaction, schema: Schema, columns: Mapping[str, str]) -> None:
     """Give the table what these columns need: new ones, which old files do not have, and wider numbers."""
     types = {field.name: str(field.field_type) for field in schema.fields}
-    new = {name: iceberg_type(type_) for name, type_ in columns.items() if name not in types}
+    new = {name: _TYPES.get(type_, "string") for name, type_ in columns.items() if name not in types}
     wider = {name: WIDER[types[name]] for name in columns if types.get(name) in WIDER}
     if not new and not wider:
         return
@@ -158,11 +162,6 @@ def check_tags(metadata: TableMetadata, tags: Iterable[str], name: str) -> None:
             )
 
 
-def iceberg_type(type_: str) -> str:
-    """Return the name of Iceberg's type for one of a snapshot's columns."""
-    return _TYPES.get(type_, "string")
-
-
 def ancestors(table: Table) -> Iterator[Mapping[str, Any]]:
     """Yield the summaries of the commits that led to what the table shows, newest first, as far as they are kept."""
     snapshots = {each.snapshot_id: each for each in table.metadata.snapshots}
@@ -180,15 +179,7 @@ def not_writable(name: str, column: str, type_: str) -> TableMismatchError:
     )
 
 
-def _named(type_: str) -> Any:
-    from pyiceberg import types
+def _named(type_: str) -> IcebergType:
+    from pyiceberg.types import IcebergType
 
-    kinds = {
-        "string": types.StringType,
-        "long": types.LongType,
-        "double": types.DoubleType,
-        "boolean": types.BooleanType,
-        "timestamptz": types.TimestamptzType,
-        "date": types.DateType,
-    }
-    return kinds[type_]()
+    return IcebergType.model_validate(type_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.parameters import check_prefix, operator_parameter
@@ -62,25 +63,21 @@ class SnapshotVerificationOperator(StoppableOperator):
 
         prefix = self._checked("s3_prefix")
         store = open_bucket(self.s3_bucket, self.aws_conn_id).store
-        report = verify(store, prefix, progress=Progress(self.log.info), stop=stop)
-        self._tell(report)
+        report = verify(store, prefix, progress=Progress(self.log.info, stop=stop))
+        for one in report.findings.kept:
+            tell = self.log.info if one.level == "note" else self.log.error
+            tell("%s", one)
+        if report.findings.left_out:
+            self.log.error("%d more were found.", report.findings.left_out)
         self.log.info(summary(report))
         if report.findings.status != "fine":
             raise _error(report)
         return {"bucket": store.bucket, "prefix": prefix, **_counted(report)}
 
-    def _tell(self, report: Report) -> None:
-        for one in report.findings.kept:
-            tell = self.log.info if one.level == "note" else self.log.error
-            tell("%s", f"{one.where}: {one.what} {one.todo}".rstrip())
-        if report.findings.left_out:
-            self.log.error("%d more were found.", report.findings.left_out)
-
 
 def _counted(report: Report) -> dict[str, Any]:
     snapshots = report.snapshots
     dates = [one.date for one in snapshots]
-    kinds = [one.kind for one in report.findings.kept]
     return {
         "tables": len(report.tables),
         "snapshots": len(snapshots),
@@ -89,7 +86,7 @@ def _counted(report: Report) -> dict[str, Any]:
         "bytes": sum(one.bytes for one in snapshots),
         "first_date": min(dates),
         "last_date": max(dates),
-        "notes": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+        "notes": dict(Counter(one.kind for one in report.findings.kept)),
     }
 
 
@@ -100,7 +97,7 @@ def _error(report: Report) -> KoreError:
 
     status = report.findings.status
     found = [one for one in report.findings.kept if one.level == status]
-    said = " ".join(f"{one.where}: {one.what} {one.todo}".rstrip() for one in found[:_SAID])
+    said = " ".join(map(str, found[:_SAID]))
     more = report.findings.numbers[status] - len(found[:_SAID])
     text = f"{summary(report)} {said}" + (f" The log names {more:,} more." if more > 0 else "")
     if status == "wrong":

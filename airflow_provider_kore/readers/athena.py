@@ -41,7 +41,7 @@ _SERDES: Final = {
     "parquet": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
 }
 _name = re.compile(r"[a-z0-9_]{1,255}").fullmatch
-_bare = re.compile(r'["\w \-.,:/=$+{}\[\]]', re.ASCII).fullmatch
+_odd = re.compile(r'[^"\w \-.,:/=$+{}\[\]]', re.ASCII)
 
 
 def create_table(table: Table, *, name: str | None = None, database: str | None = None) -> str:
@@ -55,10 +55,10 @@ def create_table(table: Table, *, name: str | None = None, database: str | None 
 
     Raises ParameterError for a name that Athena does not take, and for a table with too many columns for a statement.
     """
-    names = column_names([column.name for column in table.columns], (*table.keys, DATE))
+    names = column_names(table.columns, (*table.keys, DATE))
     columns = [
-        f"  `{own}` {TYPES.get(column.type or '', 'string')}{_comment(own, column.name)}"
-        for own, column in zip(names, table.columns, strict=True)
+        f"  `{own}` {TYPES.get(kind or '', 'string')}{_comment(own, name)}"
+        for own, (name, kind) in zip(names, table.columns.items(), strict=True)
     ]
     full_name = f"`{_checked('--table', name if name is not None else default_name(table))}`"
     if database is not None:
@@ -90,7 +90,7 @@ def create_table(table: Table, *, name: str | None = None, database: str | None 
     return statement
 
 
-def column_names(names: Sequence[str], taken: Iterable[str]) -> list[str]:
+def column_names(names: Iterable[str], taken: Iterable[str]) -> list[str]:
     """Return a name that Athena takes for each of these, each once.
 
     :param taken: names of partition keys, which columns must not have.
@@ -117,12 +117,11 @@ def default_name(table: Table) -> str:
 
 def literal(text: str) -> str:
     r"""Return a string literal of Hive's grammar, in ASCII: whatever is not plain as ``\u0027``."""
-    pieces = (each if _bare(each) else _escaped(each) for each in text)
-    return f"'{''.join(pieces)}'"
+    return f"'{_odd.sub(_escaped, text)}'"
 
 
-def _escaped(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass")
+def _escaped(character: re.Match[str]) -> str:
+    units = character[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
@@ -146,7 +145,7 @@ def _serde_properties(table: Table, names: Sequence[str]) -> dict[str, str]:
         return {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\x01"}
     if table.file_format == "parquet":
         return {"parquet.column.index.access": "true"} if table.by_position else {}
-    spelt = zip(names, (column.name for column in table.columns), strict=True)
+    spelt = zip(names, table.columns, strict=True)
     return {"case.insensitive": "false", **{f"mapping.{own}": name for own, name in spelt if own != name}}
 
 

@@ -41,15 +41,6 @@ _format_in = re.compile(r"[^_.].*?\.(jsonl|csv|parquet)(?:\.|$)").match
 _plain = re.compile(r"\w{1,255}", re.ASCII).fullmatch
 
 
-class TableColumn(NamedTuple):
-    """A column of a table over days."""
-
-    name: str
-    """As its files spell it; in jsonl, as the contacts do."""
-    type: str | None
-    """One of those that :class:`~airflow_provider_kore.formats.Column` has but ``json``; None: all is text."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """What is landed below one prefix."""
@@ -59,20 +50,21 @@ class Table:
     keys: tuple[str, ...]
     """The partition keys above ``snapshot_date``; none where the place is one list's."""
     file_format: str
-    columns: tuple[TableColumn, ...]
+    columns: Mapping[str, str | None]
+    """By name, as files spell it (in jsonl, as the contacts do), one of the types that
+    :class:`~airflow_provider_kore.formats.Column` has but ``json``; None: all is text."""
     by_position: bool
     """Whether a column is found by its place in a file: always in csv, and where names cannot be those of a table."""
     first: str
     """YYYY-MM-DD, the oldest snapshot from which on all have these columns."""
-    last: str
-    """YYYY-MM-DD, the newest snapshot."""
     notes: tuple[str, ...] = ()
     """What this definition cannot show, as sentences."""
 
 
 class _Partition(NamedTuple):
     date: str
-    values: tuple[tuple[str, str], ...]
+    folder: str
+    """Between the table and the date: ``contact_list_id=cl-81/``."""
     key: str
     file_format: str
     """By the names of its files; empty if there are none."""
@@ -93,11 +85,7 @@ class _Columns:
         found = _columns_of(manifest)
         if self.file_format != "parquet":
             found = dict.fromkeys(found)
-        problem = None
-        if self.by_position and self.known:
-            problem = self._misplaced(found)
-        elif self.file_format == "parquet":
-            problem = self._mistyped(found)
+        problem = (self._misplaced(found) if self.by_position else self._mistyped(found)) if self.known else None
         if problem is None:
             self.known.update(found)
         return problem
@@ -114,7 +102,7 @@ class _Columns:
             if self.known.get(name, kind) != kind:
                 return f"column {quoted(name)!r} is {kind}, not {self.known[name]}"
         new = [name for name in found if name not in self.known]
-        if self.known and new and not are_plain([*self.known, *new]):
+        if new and self.file_format == "parquet" and not are_plain([*self.known, *new]):
             return f"column {quoted(new[0])!r}, or one after it, cannot be found by its name"
         return None
 
@@ -131,30 +119,28 @@ def find_table(store: ObjectStore, prefix: str, *, today: date | None = None) ->
     Raises ParameterError if no table lies there, or several; CorruptSnapshotError for a newest manifest that cannot be
     read; what the store raises.
     """
-    lists: dict[tuple[tuple[str, str], ...], list[_Partition]] = {}
+    lists: dict[str, list[_Partition]] = {}
     for each in _partitions(store, prefix):
-        lists.setdefault(each.values, []).append(each)
+        lists.setdefault(each.folder, []).append(each)
+    advice = f"name one list, such as {quoted(store.uri(prefix + next(iter(lists))), 300)}"
     if len(lists) > MOST_MANIFESTS:
-        raise ParameterError("address", f"holds {len(lists):,} lists", f"name one: {_one_of(store, prefix, lists)}")
-    newest = {values: _read(store, days[-1]) for values, days in lists.items()}
+        raise ParameterError("address", f"holds {len(lists):,} lists", advice)
+    newest = {folder: _read(store, days[-1]) for folder, days in lists.items()}
     file_format = _format_of(next(iter(newest.values())))
-    keys = tuple(key for key, _ in next(iter(lists)))
+    keys = _keys_of(next(iter(lists)))
     names = {name for manifest in newest.values() for name in _columns_of(manifest)}
     by_position = file_format == "csv" or (file_format == "parquet" and not are_plain([*keys, DATE, *names]))
     if by_position and len(lists) > 1:
         raise ParameterError(
             "address",
             f"holds {len(lists):,} lists, each with columns of its own, which can only be told by their position",
-            f"name one list, such as {_one_of(store, prefix, lists)}",
+            advice,
         )
     columns = _Columns(file_format=file_format, by_position=by_position)
-    for values, manifest in newest.items():
+    for folder, manifest in newest.items():
         if problem := columns.take(manifest):
-            raise ParameterError(
-                "address",
-                f"holds lists that are no one table: in {_folder(store, prefix, values)}, {problem}",
-                f"name one list, such as {_one_of(store, prefix, lists)}",
-            )
+            where = quoted(store.uri(prefix + folder), 300)
+            raise ParameterError("address", f"holds lists that are no one table: in {where}, {problem}", advice)
     whole = file_format == "jsonl" and all("schema" in manifest.content for manifest in newest.values())
     unfit = _unfit(store, lists.values(), columns, read=not whole)
     dates = sorted(each.date for days in lists.values() for each in days)
@@ -163,14 +149,10 @@ def find_table(store: ObjectStore, prefix: str, *, today: date | None = None) ->
         location=store.uri(prefix),
         keys=keys,
         file_format=file_format,
-        columns=tuple(TableColumn(name, kind) for name, kind in columns.known.items()),
+        columns=columns.known,
         by_position=by_position,
         first=next(date for date in dates if date > since),
-        last=dates[-1],
-        notes=(
-            *_notes(unfit, newest.values(), columns.known if file_format == "parquet" else ()),
-            *_later(dates[-1], today),
-        ),
+        notes=tuple(_notes(unfit, newest.values(), columns, dates[-1], today)),
     )
 
 
@@ -197,36 +179,31 @@ def _unfit(
                 problem = f"the manifest was not read, after {MOST_MANIFESTS:,} others"
             elif read:
                 left -= 1
-                problem = _taken(store, each, columns)
+                try:
+                    problem = columns.take(_read(store, each))
+                except CorruptSnapshotError:
+                    problem = "the manifest cannot be read"
             if problem is not None:
                 found.append((each.date, problem))
                 break
     return found
 
 
-def _taken(store: ObjectStore, partition: _Partition, columns: _Columns) -> str | None:
-    try:
-        return columns.take(_read(store, partition))
-    except CorruptSnapshotError:
-        return "the manifest cannot be read"
-
-
-def _notes(unfit: Iterable[tuple[str, str]], newest: Iterable[Manifest], in_parquet: Iterable[str]) -> Iterable[str]:
+def _notes(
+    unfit: Iterable[tuple[str, str]], newest: Iterable[Manifest], columns: _Columns, last: str, today: date | None
+) -> Iterable[str]:
     worst = max(unfit, default=None)
     if worst is not None:
         yield f"Snapshots up to {worst[0]} are left out: of that day, {worst[1]}."
     if any(manifest.content.get("columns_truncated") is True for manifest in newest):
         yield "Contacts have more fields than the manifest names: those have no column."
-    unparsed = [name for name in in_parquet if not name or _unparsed(name)]
-    if unparsed:
+    unparsed = [name for name in columns.known if not name or _unparsed(name)]
+    if unparsed and columns.file_format == "parquet":
         named = ", ".join(f"{quoted(name)!r}" for name in unparsed[:_MOST_NAMED])
         yield (
             f"Hive's reader of Parquet cannot read a file with a column called {named}: leave the field out, or land "
             "jsonl or csv. Athena was not tried."
         )
-
-
-def _later(last: str, today: date | None) -> Iterable[str]:
     if today is not None and last > (today + timedelta(days=1)).isoformat():
         yield f"The snapshot of {last} is later than tomorrow, and seen only when that day has come."
 
@@ -240,7 +217,7 @@ def _partitions(store: ObjectStore, prefix: str) -> list[_Partition]:
     if not found:
         advice = "name the folder that holds snapshot_date=…, or contact_list_id=…, and end it with a slash"
         raise ParameterError("address", f"holds no snapshot: {quoted(store.uri(prefix), 300)}", advice)
-    if len({tuple(key for key, _ in each.values) for each in found}) > 1:
+    if len({_keys_of(each.folder) for each in found}) > 1:
         raise ParameterError("address", "holds tables with different partitions", "name one of them")
     return [each._replace(file_format=formats.get(each.key.rpartition("/")[0], "")) for each in sorted(found)]
 
@@ -261,14 +238,17 @@ def _listed(store: ObjectStore, prefix: str) -> tuple[list[_Partition], dict[str
             if len(elsewhere) == _MOST_NAMED:
                 break
         elif _is_date(told["date"]):
-            pairs = (part.partition("=") for part in told["keys"].split("/")[:-1])
-            values = tuple((key, value) for key, _, value in pairs)
-            if len({DATE, *(key for key, _ in values)}) <= len(values):
+            keys = _keys_of(told["keys"])
+            if len({DATE, *keys}) <= len(keys):
                 continue  # a key stands there twice: no table can have it
-            found.append(_Partition(told["date"], values, each.key, ""))
+            found.append(_Partition(told["date"], told["keys"], each.key, ""))
             if len(found) > MOST_PARTITIONS:
                 raise ParameterError("address", f"holds more than {MOST_PARTITIONS:,} snapshots", "name one list")
     return found, formats, list(elsewhere)
+
+
+def _keys_of(folder: str) -> tuple[str, ...]:
+    return tuple(part.partition("=")[0] for part in folder.split("/")[:-1])
 
 
 def _is_date(text: str) -> bool:
@@ -297,18 +277,6 @@ def _columns_of(manifest: Manifest) -> dict[str, str | None]:
     schema = manifest.content.get("schema")
     columns = schema["columns"] if schema else manifest.files[0].get("columns") or []
     spelt = "field" if _format_of(manifest) == "jsonl" else "name"
-    found = {str(each.get(spelt, each["name"])): _stored(each.get("type")) for each in columns}
+    as_read = {"json": "string"}  # nested values are their JSON text
+    found = {str(each.get(spelt, each["name"])): as_read.get(each.get("type"), each.get("type")) for each in columns}
     return found if len(found) == len(columns) else {}
-
-
-def _stored(kind: object) -> str | None:
-    """Return a type as readers see it: nested values are their JSON text."""
-    return "string" if kind == "json" else None if kind is None else str(kind)
-
-
-def _folder(store: ObjectStore, prefix: str, values: Iterable[tuple[str, str]]) -> str:
-    return quoted(store.uri(prefix + "".join(f"{key}={value}/" for key, value in values)), 300)
-
-
-def _one_of(store: ObjectStore, prefix: str, lists: Iterable[tuple[tuple[str, str], ...]]) -> str:
-    return _folder(store, prefix, next(iter(lists)))

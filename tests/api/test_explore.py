@@ -21,7 +21,6 @@ from airflow_provider_kore.exceptions import (
     CredentialsError,
     MalformedResponseError,
     NotFoundError,
-    ParameterError,
     RateLimitedError,
     UnreachableError,
 )
@@ -138,7 +137,7 @@ def test_each_setting_is_found_out_again(name: str, value: object, shared_kore: 
 
 
 @pytest.mark.parametrize("limit", [3, *LIMITS, 499, 501, LARGEST, 5_000])
-@pytest.mark.parametrize("handling", ["reject_400", "reject_412", "clamp"])
+@pytest.mark.parametrize("handling", ["reject_400", "clamp"])
 def test_the_largest_limit_is_found(handling: str, limit: int, shared_kore: Simulator) -> None:
     fill(shared_kore, limit_handling=handling, max_limit=limit)
     told = explored(shared_kore).settings
@@ -221,19 +220,11 @@ def test_it_never_asks_more_often_than_it_may(most: int, shared_kore: Simulator)
     findings = explored(shared_kore, most_requests=most)
     assert findings.requests <= most
     unlearned = [fact.seen for fact in findings.facts if not fact.learned]
-    assert most > 10 or "no request was left" in unlearned
+    assert most > 7 or "no request was left" in unlearned
     assert (
         learned(findings).items()
         <= (expected(shared_kore.settings) | {"max_limit": learned(findings).get("max_limit")}).items()
     )
-
-
-@pytest.mark.parametrize("most", [0, -1, 13])
-def test_a_budget_that_cannot_be_is_refused(most: int, shared_kore: Simulator) -> None:
-    fill(shared_kore)
-    with pytest.raises(ParameterError):
-        explore(config_of(shared_kore), most_requests=most)
-    assert shared_kore.requests == []
 
 
 def test_it_keeps_to_the_allowance_of_the_connection(shared_kore: Simulator) -> None:
@@ -270,7 +261,7 @@ def test_a_connection_that_allows_more_than_the_server_ends_at_the_first_refusal
         ("null_data", ContractError),
     ],
 )
-@pytest.mark.parametrize("after", [0, 1, 2, 4])
+@pytest.mark.parametrize("after", [0, 1, 4])
 def test_what_is_no_answer_ends_it_with_the_one_reason(
     after: int, fault: str, error: type[Exception], shared_kore: Simulator
 ) -> None:
@@ -344,6 +335,24 @@ class _Odd(_Replaces):
         if isinstance(told, list):
             return [self._odd(each) for each in told]
         return told if key == "_id" or told == "success" else self._value
+
+
+class _Counts(_Odd):
+    """A real exchange in which all counts of contacts are wrong by as much."""
+
+    _value: int
+
+    def _odd(self, told: Any, key: str = "") -> Any:
+        if isinstance(told, int) and key in {"totalResults", "totalRecordCount"}:
+            return told + self._value
+        return told if not isinstance(told, dict | list) else super()._odd(told, key)
+
+
+def test_counts_that_agree_and_are_both_wrong_are_not_believed(shared_kore: Simulator) -> None:
+    fill(shared_kore)
+    config = config_of(shared_kore)
+    told = explore(config, transport=_Counts(config, 100), clock=ImpatientClock()).settings
+    assert not {"total", "record_count"} & set(told)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_the_command_prints_and_draws(moto_server: S3Server, moto_bucket: str, v
     status, _, aside = verify(moto_server, place, "--plot", str(tmp_path / "no" / "x.svg"), command="history")
     assert (status, "cannot be written" in aside) == (2, True)
     status, _, aside = verify(moto_server, f"{place}x", command="history")
-    assert (status, "Check the address" in aside) == (2, True)
+    assert (status, "check the address" in aside) == (2, True)
     key = manifest(lake(), 2)["files"][0]["key"]
     moto_server.client().put_object(Bucket=moto_bucket, Key=key, Body=b"x")
     assert verify(moto_server, place, command="history")[0] == 1

@@ -23,7 +23,6 @@ from airflow_provider_kore.exceptions import (
     RetryableError,
     StoppedError,
 )
-from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.hooks import iceberg
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
 from airflow_provider_kore.hooks.iceberg import catalog_properties, open_catalog
@@ -57,10 +56,9 @@ def commit(snapshots: Any, context: Any = None, **parameters: Any) -> dict[str, 
     return SnapshotsToIcebergOperator(**given).execute(context or {})
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
-def test_what_a_task_landed_is_in_the_table_contact_by_contact(bench: Bench, lake: Lake, file_format: str) -> None:
+def test_what_a_task_landed_is_in_the_table_contact_by_contact(bench: Bench, lake: Lake) -> None:
     assert lake.reader
-    summary = commit(bench.run(file_format=file_format))
+    summary = commit(bench.run())
     assert summary == {
         "table": TABLE,
         "iceberg_snapshot_id": str(lake.table().metadata.current_snapshot_id),

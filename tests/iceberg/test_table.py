@@ -311,7 +311,7 @@ VALUES |= st.text(max_size=5) | st.just("2026-11-01T08:00:00.000Z") | st.lists(s
 
 
 @pytest.mark.slow
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from(("score", "vip", "ratio", "createdAt", "name")), VALUES), max_size=6),
     file_format=st.sampled_from(("jsonl", "parquet")),

@@ -26,6 +26,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_every_contender_lands_the_list(quick: dict[str, Any]) -> None:
     results = quick["scenarios"]["no limits"]["results"]
@@ -40,6 +41,7 @@ def test_every_contender_lands_the_list(quick: dict[str, Any]) -> None:
     assert {result["pages"] for result in results.values()} == {3}
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_the_sizing_formula_counts_requests_and_waits(quick: dict[str, Any]) -> None:
     for row in quick["sizing"]:

@@ -51,45 +51,48 @@ OPERATORS = [
 ]
 
 
-def modules_after(*imports: str) -> set[str]:
-    """Return the top-level modules that a fresh interpreter holds after these import statements."""
-    code = "; ".join(
-        [*imports, "import json, sys", "print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"]
-    )
-    command = [sys.executable, "-W", "ignore", "-c", code]
+def added(*imports: str, to: str = "pass") -> set[str]:
+    """Return the modules that a fresh interpreter holds after these import statements, and not before.
+
+    :param to: what goes before them.
+    """
+    code = "; ".join([to, "import json, sys", "before = {*sys.modules}", *imports, "added = {*sys.modules} - before"])
+    command = [sys.executable, "-W", "ignore", "-c", f"{code}; print(json.dumps([*added]))"]
     answer = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)
     return set(json.loads(answer.stdout.splitlines()[-1]))
 
 
+def packages(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
 def test_importing_the_package_imports_nothing_else() -> None:
-    assert modules_after("import airflow_provider_kore") - modules_after() <= {"__future__", "airflow_provider_kore"}
+    assert packages(added("import airflow_provider_kore")) <= {"__future__", "airflow_provider_kore"}
 
 
 def test_the_core_never_imports_airflow() -> None:
     core = [name for name in MODULES if name.split(".")[1] in CORE and "pytest_plugin" not in name]
     assert core
-    assert "airflow" not in modules_after(*(f"import {name}" for name in core))
+    assert "airflow" not in packages(added(*(f"import {name}" for name in core)))
 
 
 def test_the_provider_info_costs_no_client_library_and_no_airflow() -> None:
     asked = "from airflow_provider_kore import get_provider_info; get_provider_info()"
-    assert not (modules_after(asked) - modules_after()) & (HEAVY | {"airflow", "difflib"})
+    assert not packages(added(asked)) & (HEAVY | {"airflow", "difflib"})
 
 
 def test_the_pytest_plugin_costs_nobody_anything_until_asked() -> None:
-    before = modules_after("import pytest")
-    after = modules_after("import pytest", "import airflow_provider_kore.simulator.pytest_plugin")
-    assert not (after - before) & (HEAVY | {"airflow"})
+    after = added("import airflow_provider_kore.simulator.pytest_plugin", to="import pytest")
+    assert not packages(after) & (HEAVY | {"airflow"})
 
 
-WRITERS = ("airflow_provider_kore.formats", "airflow_provider_kore.store", "airflow_provider_kore.snapshot.run")
+WRITERS = ("airflow_provider_kore.store", "airflow_provider_kore.snapshot.run")
 
 
 def test_a_dag_file_pays_for_no_client_library() -> None:
     assert OPERATORS
-    before = modules_after("from airflow.sdk import BaseOperator")
-    after = modules_after("from airflow.sdk import BaseOperator", *(f"import {name}" for name in OPERATORS))
-    assert not (after - before) & HEAVY
+    after = added(*(f"import {name}" for name in OPERATORS), to="from airflow.sdk import BaseOperator")
+    assert not packages(after) & HEAVY
     assert not [name for name in after if name.startswith(WRITERS)], "what reads and writes is imported by the task"
 
 

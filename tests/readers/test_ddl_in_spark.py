@@ -31,7 +31,7 @@ def as_landed(
     A field may be called as the partition is: its value is left aside as ``another``.
     """
     assert "error" not in rows[0], rows[0]["error"]
-    names = [column.name for column in many_days.table_of(landed.server, file_format, list_id).columns]
+    names = list(many_days.table_of(landed.server, file_format, list_id).columns)
     own = ["another" if name == PARTITION else name for name in names]
     found = [dict(zip([*own, PARTITION], row.values(), strict=True)) for row in rows]
     if file_format == "csv":  # Spark's Hive does not skip the header, Athena does
