@@ -122,7 +122,8 @@ def find_changes(
                         spool.write(encode(row + "\n"))
         content = _describe(spec, older, newer, found.counts, layout)
         work = Work(spec=output, store=store, clock=clock, stop=stop, teller=teller)
-        manifest = Publisher(**work.parts(), past=find_past(work)).publish(target, found, content, capabilities)
+        publisher = Publisher(**work.parts(), past=find_past(work))
+        manifest = publisher.publish(target, found.rows(), found.columns, content, capabilities)
     counts = found.counts
     log.info(
         "Contact list %s from %s to %s: %s added, %s changed, %s gone, %s unchanged; in %s.",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError, KoreError, StoreUnavailableError
 from airflow_provider_kore.quoting import count
@@ -19,6 +18,7 @@ from airflow_provider_kore.store.upload import Uploaded, upload_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.rivals import Rivals
@@ -31,19 +31,6 @@ TURNS: Final = 8
 """How often a writer yields to others who publish the same partition before it gives up."""
 
 _NAMES_IN_A_LINE: Final = 20
-
-
-class Rows(Protocol):
-    """What is published: a walk's staged rows, say."""
-
-    @property
-    def columns(self) -> ColumnSet:
-        """The columns that they are written with."""
-        ...
-
-    def rows(self) -> Iterator[str]:
-        """Yield every row, a raw JSON object."""
-        ...
 
 
 class Conditions:
@@ -77,14 +64,10 @@ class Commit(Work):
     conditions: Conditions
     rivals: Rivals
 
-    @contextmanager
-    def built(self, rows: Iterator[str], columns: ColumnSet, seen: IdSet) -> Iterator[BuiltFile]:
+    def built(self, rows: Iterator[str], columns: ColumnSet, seen: IdSet) -> AbstractContextManager[BuiltFile]:
         """Build one file, verified."""
-        spec = self.spec
-        with build(
-            rows, spec.file_format, spec.compression, columns, seen=seen, stop=self.stop, teller=self.teller
-        ) as file:
-            yield file
+        how = self.spec.file_format, self.spec.compression
+        return build(rows, *how, columns, seen=seen, stop=self.stop, teller=self.teller)
 
     def upload(
         self, key: str, file: BinaryIO, metadata: Mapping[str, str], condition: Condition | None = None

@@ -14,36 +14,20 @@ from airflow_provider_kore.snapshot.rivals import instant
 
 if TYPE_CHECKING:
     from airflow_provider_kore.formats import ColumnSet
-    from airflow_provider_kore.snapshot.basis import Basis
-    from airflow_provider_kore.snapshot.staging import Staging
-    from airflow_provider_kore.snapshot.walking import Ended
-    from airflow_provider_kore.snapshot.work import Work
-    from airflow_provider_kore.walk.page_size import Learned
-    from airflow_provider_kore.walk.reader import Reader
+    from airflow_provider_kore.snapshot.walking import Ended, Walking
 
 log = logging.getLogger(__name__)
 
 
-def describe(
-    work: Work,
-    client: Reader,
-    staging: Staging,
-    ended: Ended,
-    *,
-    columns: ColumnSet,
-    past_told: bool,
-    basis: Basis | None,
-    remembered: Learned,
-) -> dict[str, Any]:
+def describe(walking: Walking, ended: Ended, columns: ColumnSet, *, past_told: bool) -> dict[str, Any]:
     """Return the manifest without its files.
 
     :param columns: as they are written.
     :param past_told: whether what stands already could be read.
-    :param remembered: what was known of the size of pages before.
     """
-    spec, at = work.spec, work.clock.time()
-    walked, learned = ended.walked, ended.walked.state.progress.learned.with_earlier(remembered)
-    history = describe_history(spec, staging, ended, basis) if spec.dataset.grows_at_end else None
+    spec, staging, config, at = walking.spec, walking.staging, walking.shared.client.config, walking.clock.time()
+    walked, learned = ended.walked, ended.walked.state.progress.learned.with_earlier(walking.remembered)
+    history = describe_history(spec, staging, ended, walking.basis) if spec.dataset.grows_at_end else None
     dataset, state, spent, evidence = spec.dataset, walked.state, staging.spent, walked.evidence
     spec.policies.check_missing(staging.fields)  # of a walk whose checkpoints hold all of it, no page was added
     unseen = spec.policies.unseen(staging.fields.found)
@@ -74,8 +58,8 @@ def describe(
         "provider_version": __version__,
         "snapshot_id": state.walk_id,
         **walked.source_state.identity,
-        "account_id": client.config.account_id,
-        "stream_id": client.config.stream_id,
+        "account_id": config.account_id,
+        "stream_id": config.stream_id,
         "snapshot_date": spec.snapshot_date,
         dataset.file_name: evidence.contacts,
         "consistent": not walked.drift,
@@ -85,7 +69,7 @@ def describe(
         "duplicates_removed": evidence.duplicates,
         "appended_while_reading": walked.appended,
         **walked.source_state.facts,
-        "run": work.layout.describe_run(),
+        "run": walking.layout.describe_run(),
         "walk": {
             "started_at": instant(state.started),
             "ended_at": instant(at),

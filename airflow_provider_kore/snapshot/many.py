@@ -42,8 +42,8 @@ from airflow_provider_kore.exceptions import (
 )
 from airflow_provider_kore.quoting import count, quoted
 from airflow_provider_kore.snapshot.overall import OverallProgress
-from airflow_provider_kore.snapshot.run import Shared, snapshot_in_steps
-from airflow_provider_kore.snapshot.work import Work
+from airflow_provider_kore.snapshot.run import snapshot_in_steps
+from airflow_provider_kore.snapshot.work import Shared, Work
 from airflow_provider_kore.store.patient import PatientStore
 
 if TYPE_CHECKING:
@@ -279,7 +279,6 @@ def take_snapshots(
     Raises ShrunkError, and what every source would fail of: PausedError, StoppedError, CredentialsError, …
     """
     patient = PatientStore(store, clock, stop)
-    staged = patient.beside(staging_store)
     work = Work(spec=base, source=client.config.source, store=patient, clock=clock, stop=stop, teller=teller)
     progress = OverallProgress(
         base.dataset, client, clock, teller=teller, location=store.uri(base.prefix), on_checkpoint=on_checkpoint
@@ -294,13 +293,14 @@ def take_snapshots(
         )
     progress.announce()
     task.plan = deque(sorted(task.plan, key=lambda source: source.dataset.name in later))
-    shared = Shared(progress.of, task.is_look_due)
+    staged = patient.beside(staging_store)
+    shared = Shared(client=client, staging_store=staged, progress=progress, breaks=task.is_look_due)
 
     def begin(source: Source) -> _Started:
         # The place where it will be decided whether a source is walked at all: one whose mark has not moved since its
         # last snapshot could be carried forward.
         stop.check()
         spec = base.of(source)
-        return _Started(spec, snapshot_in_steps(replace(work, spec=spec), client, staged, shared=shared))
+        return _Started(spec, snapshot_in_steps(replace(work, spec=spec), shared))
 
     task.run(begin)

@@ -8,16 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.exceptions import ContentionError, KoreError, StoreUnavailableError, SupersededError
-from airflow_provider_kore.snapshot.commit import TURNS, Commit, Rows, etag
+from airflow_provider_kore.snapshot.commit import TURNS, Commit, etag
 from airflow_provider_kore.snapshot.rivals import Writer
 from airflow_provider_kore.store.capabilities import LAGS
 from airflow_provider_kore.store.store import AccessRefused, ConditionFailed, ConditionUnsupported, UploadGone
 from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
+    from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.manifest import Manifest, Published
     from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.store.store import StoredObject
@@ -35,9 +36,11 @@ class OneFile:
         self._replaced: StoredObject | None = None
         """What it replaced."""
 
-    def write(self, target: Target, rows: Rows, metadata: Mapping[str, str], expected: int) -> list[dict[str, Any]]:
+    def write(
+        self, target: Target, rows: Iterator[str], columns: ColumnSet, metadata: Mapping[str, str], expected: int
+    ) -> list[dict[str, Any]]:
         """Build the file and commit it. Raises SupersededError, SnapshotExistsError, ContentionError."""
-        with self._commit.built(rows.rows(), rows.columns, IdSet()) as built:
+        with self._commit.built(rows, columns, IdSet()) as built:
             self._commit.check_count(built.rows, expected)
             uploaded, self._replaced = self._put(built.file, metadata, target)
         self._committed = uploaded.stored

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.progress import MINUTE, Checkpoint, ProgressLog, about
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from airflow_provider_kore.clock import Clock
-    from airflow_provider_kore.snapshot.checkpoints import Note
     from airflow_provider_kore.snapshot.phases import Teller
     from airflow_provider_kore.walk.page import Page
     from airflow_provider_kore.walk.reader import Meter
@@ -29,6 +27,8 @@ class OverallProgress(ProgressLog):
     :param location: ``s3://…``: of the table.
     :param on_checkpoint: called when one has landed; must not raise.
     """
+
+    level: ClassVar = logging.DEBUG
 
     def __init__(
         self,
@@ -64,18 +64,14 @@ class OverallProgress(ProgressLog):
         said = f"{self._dataset.count(rows)}, as the catalogue says" if rows else "length unknown"
         log.info("%s: %s, %s%s.", count(len(self._expected), "contact list"), said, self._allowance, least)
 
-    def of(self, dataset: Dataset) -> _One:
-        """Return what notes how far one of them is."""
-        return _One(self, dataset)
-
-    def read(self, name: str, page: Page, rows: int) -> None:
-        """Note a page of one of them, with so many rows that were not read before."""
+    def page(self, dataset: Dataset, page: Page) -> None:
+        """Note a page of one of them."""
         if self._waiting is not None:
             self._waiting.begin_again(self._clock.monotonic(), page.end, page.total)
-        self._rows += rows
+        self._rows += page.end - page.offset
         self._longest_page = max(self._longest_page, page.end - page.offset)
-        self._done[name] = page.end
-        self._expected[name] = max(page.end, page.total or 0)
+        self._done[dataset.name] = page.end
+        self._expected[dataset.name] = max(page.end, page.total or 0)
         self._tell()
 
     def waits(self, dataset: Dataset) -> None:
@@ -114,29 +110,3 @@ class OverallProgress(ProgressLog):
         speed = self._rows / max(now - self._began, 0.001)
         seconds = max(sum(left.values()) / speed if speed > 0 else 0.0, self._allowance.shortest_time(pages))
         return f"{about(seconds)} left"
-
-
-class _One:
-    """How far one of them is; see :class:`~airflow_provider_kore.snapshot.progress.Progress`."""
-
-    def __init__(self, overall: OverallProgress, dataset: Dataset) -> None:
-        self._overall = overall
-        self._dataset = dataset
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """See :class:`~airflow_provider_kore.snapshot.progress.Progress`."""
-        with self._overall.asking(self._dataset):
-            yield
-
-    def resumed(self, offset: int, note: Note, try_number: int) -> None:
-        """See :class:`~airflow_provider_kore.snapshot.progress.Progress`."""
-        log.debug("Try %d continues %s after %d, of try %s.", try_number, self._dataset.title, offset, note.try_number)
-
-    def built_on(self, date: str, rows: int) -> None:
-        """See :class:`~airflow_provider_kore.snapshot.progress.Progress`."""
-        log.debug("Building on the snapshot of %s, which holds %d of %s.", date, rows, self._dataset.name)
-
-    def page(self, page: Page) -> None:
-        """See :class:`~airflow_provider_kore.snapshot.progress.Progress`."""
-        self._overall.read(self._dataset.name, page, page.end - page.offset)

@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from airflow_provider_kore.exceptions import PausedError, StoppedError
 from airflow_provider_kore.quoting import count
@@ -15,7 +15,6 @@ from airflow_provider_kore.snapshot.phases import Teller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.checkpoints import Note
@@ -49,51 +48,14 @@ class Checkpoint:
     """``s3://…/``: where this run's checkpoints lie."""
 
 
-class ShownCheckpoints:
-    """Shows each checkpoint once.
-
-    :param on_checkpoint: must not raise.
-    :param location: ``s3://…/``: where they lie.
-    """
-
-    def __init__(self, on_checkpoint: Callable[[Checkpoint], None] | None, location: str) -> None:
-        self._on_checkpoint = on_checkpoint
-        self._location = location
-        self._rows = 0
-        self._total: int | None = None
-
-    def show(self, rows: int, total: int | None = None) -> None:
-        """Show how many rows are safe, unless that was shown already.
-
-        :param total: how many there are; None: as was said last.
-        """
-        self._total = total or self._total
-        if self._on_checkpoint is not None and rows not in (0, self._rows):
-            self._on_checkpoint(Checkpoint(rows=rows, total=self._total, location=self._location))
-        self._rows = rows
-
-
-class Progress(Protocol):
-    """Says how far a walk is."""
-
-    def waiting(self) -> AbstractContextManager[None]:
-        """Read pages until the end of the block."""
-
-    def resumed(self, offset: int, note: Note, try_number: int) -> None:
-        """Say that the walk continues, and where."""
-
-    def built_on(self, date: str, rows: int) -> None:
-        """Say that the last snapshot is built on."""
-
-    def page(self, page: Page) -> None:
-        """Note a page."""
-
-
 class ProgressLog:
     """One line now and then; never one per page.
 
     :param teller: says what goes on while no page comes.
     """
+
+    level: ClassVar = logging.INFO
+    """Of what is said of the beginning of one walk."""
 
     def __init__(self, dataset: Dataset, client: Meter, clock: Clock, teller: Teller | None = None) -> None:
         self._dataset = dataset
@@ -111,14 +73,8 @@ class ProgressLog:
         """Of the last minute: when, and how many requests had been sent by then."""
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self, dataset: Dataset) -> Iterator[None]:
         """Read pages until the end of the block; a line tells if one takes long."""
-        with self.asking(self._dataset):
-            yield
-
-    @contextmanager
-    def asking(self, dataset: Dataset) -> Iterator[None]:
-        """Do so of one of several."""
         what = f"waiting for an answer about {dataset.title}"
         with self._teller.phase(what, f"{dataset.rows} read") as phase:
             before, self._waiting = self._waiting, phase
@@ -127,39 +83,31 @@ class ProgressLog:
             finally:
                 self._waiting = before
 
-    def resumed(self, offset: int, note: Note, try_number: int) -> None:
-        """Say that the walk continues, and where; and of the try that was here before, how it ended.
+    def resumed(self, dataset: Dataset, offset: int, note: Note, try_number: int) -> None:
+        """Say that a walk continues, and where; and of the try that was here before, how it ended.
 
         :param note: of the checkpoint that it continues.
         :param try_number: of this try.
         """
         self._first_offset = offset
-        log.info(
-            "Resuming %s after %s %s, which earlier tries have staged.",
-            self._dataset.title,
-            self._dataset.row,
-            f"{offset:,}",
-        )
+        title, row, where = dataset.title, dataset.row, f"{offset:,}"
+        log.log(self.level, "Resuming %s after %s %s, which earlier tries have staged.", title, row, where)
         if not (note.ended == PausedError.__name__ and note.try_number == try_number):
             who = "An earlier process of this try" if note.try_number == try_number else f"Try {note.try_number}"
-            log.info(
-                "%s wrote the last checkpoint at %s UTC, and %s.",
-                who,
-                f"{datetime.fromtimestamp(note.written, UTC):%Y-%m-%d %H:%M:%S}",
-                _end(note.ended),
-            )
+            at = f"{datetime.fromtimestamp(note.written, UTC):%Y-%m-%d %H:%M:%S}"
+            log.log(self.level, "%s wrote the last checkpoint at %s UTC, and %s.", who, at, _end(note.ended))
 
-    def built_on(self, date: str, rows: int) -> None:
+    def built_on(self, dataset: Dataset, date: str, rows: int) -> None:
         """Say that the last snapshot is built on.
 
         :param date: of that one.
         :param rows: how many it holds.
         """
         self._first_offset = rows
-        held, name = self._dataset.count(rows), self._dataset.name
-        log.info("Building on the snapshot of %s, which holds %s of %s.", date, held, name)
+        held, name = dataset.count(rows), dataset.name
+        log.log(self.level, "Building on the snapshot of %s, which holds %s of %s.", date, held, name)
 
-    def page(self, page: Page) -> None:
+    def page(self, dataset: Dataset, page: Page) -> None:  # noqa: ARG002  # there is one
         """Note a page."""
         now = self._clock.monotonic()
         if self._waiting is not None:

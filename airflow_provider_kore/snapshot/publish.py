@@ -20,7 +20,7 @@ from airflow_provider_kore.exceptions import (
     SnapshotExistsError,
     SupersededError,
 )
-from airflow_provider_kore.snapshot.commit import TURNS, Commit, Conditions, Rows, etag
+from airflow_provider_kore.snapshot.commit import TURNS, Commit, Conditions, etag
 from airflow_provider_kore.snapshot.manifest import Manifest, Published
 from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
 from airflow_provider_kore.snapshot.one_file import OneFile
@@ -33,8 +33,9 @@ from airflow_provider_kore.store.capabilities import Capabilities
 from airflow_provider_kore.store.store import ConditionFailed, ConditionUnsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.past import Past
     from airflow_provider_kore.snapshot.seal import Seal
     from airflow_provider_kore.snapshot.target import Target
@@ -61,9 +62,18 @@ class Publisher(Work):
     seal: Seal | None = None
     """Proves that the next run may build on what is published; None: it builds on nothing."""
 
-    def publish(self, target: Target, rows: Rows, content: dict[str, Any], capabilities: Capabilities) -> Manifest:
+    def publish(
+        self,
+        target: Target,
+        rows: Iterator[str],
+        columns: ColumnSet,
+        content: dict[str, Any],
+        capabilities: Capabilities,
+    ) -> Manifest:
         """Build the file or files, commit them, write the manifest; return it.
 
+        :param rows: raw JSON objects.
+        :param columns: that they are written with.
         :param content: the manifest without its files. Of two writers the one whose walk began later wins.
 
         Raises SupersededError, ContentionError, SnapshotExistsError, CorruptSnapshotError, TempSpaceError, and what the
@@ -78,11 +88,11 @@ class Publisher(Work):
             "kore-consistent": str(content["consistent"]).lower(),
         }
         try:
-            files = strategy.write(target, rows, metadata, int(content[name]))
+            files = strategy.write(target, rows, columns, metadata, int(content[name]))
             before = self.past.before(self.layout.manifest) if self.past is not None else None
             described = {
                 **content,
-                "schema": describe_schema(rows.columns.keys(), files[0]["columns"], before),
+                "schema": describe_schema(columns.keys(), files[0]["columns"], before),
                 "previous": describe_previous(before),
                 "files": files,
             }

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.exceptions import ContentionError, KoreError, RequestRefusedError
 from airflow_provider_kore.formats import parts
-from airflow_provider_kore.snapshot.commit import TURNS, Commit, Rows
+from airflow_provider_kore.snapshot.commit import TURNS, Commit
 from airflow_provider_kore.snapshot.rivals import Writer
 from airflow_provider_kore.snapshot.target import foreign
 from airflow_provider_kore.store.store import AccessRefused, UploadGone
 from airflow_provider_kore.walk.ids import IdSet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
+    from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.store.store import StoredObject
@@ -41,7 +42,9 @@ class SeveralFiles:
         self._replaced: dict[str, Manifest] = {}
         """Manifests in whose place this one's comes, by the files that they name."""
 
-    def write(self, target: Target, rows: Rows, metadata: Mapping[str, str], expected: int) -> list[dict[str, Any]]:
+    def write(
+        self, target: Target, rows: Iterator[str], columns: ColumnSet, metadata: Mapping[str, str], expected: int
+    ) -> list[dict[str, Any]]:
         """Build and upload the files. Raises SupersededError, SnapshotExistsError, ContentionError."""
         commit, me = self._commit, self._commit.rivals.me
         if target.manifest is not None:
@@ -49,8 +52,8 @@ class SeveralFiles:
             commit.rivals.check(Writer.of_manifest(there), commit.store.uri(there.keys[0]), appeared=False)
         files: list[dict[str, Any]] = []
         seen = IdSet()
-        for number, some in enumerate(parts(rows.rows(), self._rows_per_file)):
-            with commit.built(some, rows.columns, seen) as built:
+        for number, some in enumerate(parts(rows, self._rows_per_file)):
+            with commit.built(some, columns, seen) as built:
                 # Another attempt of the same walk may hold more, if the list has grown: its manifest stands until ours.
                 key = commit.layout.part(f"{me.snapshot}-{me.attempt}", number)
                 self._keys.append(key)

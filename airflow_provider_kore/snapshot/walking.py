@@ -16,20 +16,18 @@ from airflow_provider_kore.exceptions import (
     PaginationError,
     TempSpaceError,
 )
-from airflow_provider_kore.snapshot.work import Work
+from airflow_provider_kore.snapshot.work import Shared, Work
 from airflow_provider_kore.walk.page_size import NOTHING, Learned
 from airflow_provider_kore.walk.source import LookLater
 from airflow_provider_kore.walk.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from airflow_provider_kore.formats import Table
     from airflow_provider_kore.snapshot.basis import Basis
-    from airflow_provider_kore.snapshot.progress import Progress, ShownCheckpoints
     from airflow_provider_kore.snapshot.staging import Staging
     from airflow_provider_kore.walk.proof import Walked
-    from airflow_provider_kore.walk.reader import Reader
 
 log = logging.getLogger(__name__)
 
@@ -52,19 +50,15 @@ class Ended:
 class Walking(Work):
     """Reads one list into staging.
 
-    :param breaks: whether to stop after a page, for others that wait; None: there are no others.
     :param remembered: what the last snapshot's walk found out about the list's pages.
     :param table: the columns that the table has already.
     :param basis: the last snapshot, if it may be built on or compared with.
     :param whole_because: why all of the list has to be read; None: it need not be, if there is a basis.
     """
 
-    client: Reader
+    shared: Shared
     staging: Staging
-    shown: ShownCheckpoints
-    progress: Progress
     table: Table
-    breaks: Callable[[], bool] | None = None
     remembered: Learned = NOTHING
     basis: Basis | None = None
     whole_because: str | None = None
@@ -103,10 +97,10 @@ class Walking(Work):
         staging, walk = self.staging, self._new_walk()
         resumed = resumable and self._resume(walk)
         if not resumed:
-            with self.progress.waiting():
+            with self.shared.progress.waiting(self.spec.dataset):
                 walk, whole_because = self._begin(whole_because)
         while (yield from self._read_on(walk)):
-            staging.rest(walk.state)
+            staging.checkpoint(walk.state, rows_or_not=True)
             with staging.aside():
                 yield True
         if staging.on_basis and self.basis is not None:
@@ -121,13 +115,12 @@ class Walking(Work):
         """Read to the end; return whether the list has to be looked at with others then. Leaves no page in memory."""
         staging = self.staging
         try:
-            with self.progress.waiting():
+            with self.shared.progress.waiting(self.spec.dataset):
                 for page in walk.pages():  # ends after a stop, with the pages that were asked for already
                     staging.add(page, walk.state)
                     staging.checkpoint_if_due(page.total)
-                    self.shown.show(staging.stored_until, page.total)
-                    self.progress.page(page)
-                    if self.breaks is not None and self.breaks():
+                    self.shared.progress.page(self.spec.dataset, page)
+                    if self.shared.breaks is not None and self.shared.breaks():
                         with staging.aside():
                             yield False
         except LookLater:
@@ -139,7 +132,7 @@ class Walking(Work):
         walk = self._new_walk()
         if self.basis is not None and whole_because is None:
             self.staging.begin(on_basis=True)
-            self.progress.built_on(self.basis.manifest.snapshot_date, self.basis.known.rows)
+            self.shared.progress.built_on(self.spec.dataset, self.basis.manifest.snapshot_date, self.basis.known.rows)
             try:
                 walk.build_on(self.basis.known, self.basis.ids())
             except (CheckpointLostError, DriftError, PaginationError, TempSpaceError) as err:
@@ -156,7 +149,7 @@ class Walking(Work):
         spec = self.spec
         return Walk(
             spec.source,
-            self.client,
+            self.shared.client,
             self.clock,
             self.stop,
             page_size=spec.page_size,
@@ -172,7 +165,7 @@ class Walking(Work):
             found = staging.find(self.clock.time() - spec.staging_expiry)
         if found is None or spec.dataset.whole:
             return False
-        self.progress.resumed(staging.next_offset, found.note, spec.try_number)
+        self.shared.progress.resumed(spec.dataset, staging.next_offset, found.note, spec.try_number)
         try:
             with self.teller.phase("reading back the checkpoints of earlier tries"):
                 walk.resume(found.state, staging.ids(), usage=found.note.usage)
