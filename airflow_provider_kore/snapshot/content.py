@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore import __version__
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.filing import filed_elsewhere
 from airflow_provider_kore.snapshot.learning import describe_history
 from airflow_provider_kore.snapshot.manifest_checks import SCHEMA_VERSION
 from airflow_provider_kore.snapshot.rivals import instant
+from airflow_provider_kore.snapshot.spec import BACKFILL
 
 if TYPE_CHECKING:
     from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.walking import Ended, Walking
 
 log = logging.getLogger(__name__)
+
+TOLERATED: Final = timedelta(days=1)
+"""A run of yesterday's interval reads today, after midnight, and is on time."""
 
 
 def describe(walking: Walking, ended: Ended, columns: ColumnSet, *, past_told: bool) -> dict[str, Any]:
@@ -90,3 +94,20 @@ def describe(walking: Walking, ended: Ended, columns: ColumnSet, *, past_told: b
         "compression": spec.compression,
         "warnings": warnings,
     }
+
+
+def filed_elsewhere(snapshot_date: str, started: float, *, title: str, run_type: str | None) -> str | None:
+    """Return the sentence about a snapshot whose partition is not the day on which it was read; None if it is.
+
+    :param snapshot_date: YYYY-MM-DD.
+    :param started: when the walk began, in seconds since the epoch.
+    :param title: of what was read: ``contact list cl-1``.
+    """
+    read = datetime.fromtimestamp(started, UTC).date()
+    backfill = run_type == BACKFILL
+    if abs(read - date.fromisoformat(snapshot_date)) <= (timedelta(0) if backfill else TOLERATED):
+        return None
+    return (
+        f"This snapshot shows {title} as it was on {read}, and is filed under {snapshot_date}"
+        f"{', by a backfill' if backfill else ''}."
+    )

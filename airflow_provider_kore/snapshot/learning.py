@@ -14,7 +14,7 @@ from airflow_provider_kore.exceptions import CheckpointLostError, TempSpaceError
 from airflow_provider_kore.formats.columns import printable
 from airflow_provider_kore.formats.sameness import loosely
 from airflow_provider_kore.json_text import comparable
-from airflow_provider_kore.snapshot.history import History
+from airflow_provider_kore.snapshot.basis import History
 from airflow_provider_kore.snapshot.rivals import instant
 
 if TYPE_CHECKING:

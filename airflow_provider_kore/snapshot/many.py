@@ -41,7 +41,7 @@ from airflow_provider_kore.exceptions import (
     UnreachableError,
 )
 from airflow_provider_kore.quoting import count, quoted
-from airflow_provider_kore.snapshot.overall import OverallProgress
+from airflow_provider_kore.snapshot.progress import OverallProgress
 from airflow_provider_kore.snapshot.run import snapshot_in_steps
 from airflow_provider_kore.snapshot.work import Shared, Work
 from airflow_provider_kore.store.patient import PatientStore

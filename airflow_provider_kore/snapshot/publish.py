@@ -21,12 +21,11 @@ from airflow_provider_kore.exceptions import (
     SupersededError,
 )
 from airflow_provider_kore.snapshot.commit import TURNS, Commit, Conditions, etag
+from airflow_provider_kore.snapshot.files import OneFile, SeveralFiles
 from airflow_provider_kore.snapshot.manifest import Manifest, Published
 from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
-from airflow_provider_kore.snapshot.one_file import OneFile
 from airflow_provider_kore.snapshot.rivals import Rivals, Writer
 from airflow_provider_kore.snapshot.schema import describe_previous, describe_schema, tell_changes
-from airflow_provider_kore.snapshot.several_files import SeveralFiles
 from airflow_provider_kore.snapshot.target import foreign
 from airflow_provider_kore.snapshot.work import Work
 from airflow_provider_kore.store.capabilities import Capabilities

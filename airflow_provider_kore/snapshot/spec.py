@@ -23,7 +23,6 @@ from airflow_provider_kore.parameters import (
     parameter,
 )
 from airflow_provider_kore.snapshot.author_columns import check_columns, check_columns_fit
-from airflow_provider_kore.snapshot.filing import check_backfill
 
 if TYPE_CHECKING:
     from airflow_provider_kore.formats import Format
@@ -33,6 +32,9 @@ if TYPE_CHECKING:
 
 ON_DRIFT: Final = ("retry", "fail", "accept")
 """What to do about a list that changed while it was read."""
+
+BACKFILL: Final = "backfill"
+"""What Airflow (3.0 to 3.3) says of a run that a backfill has made, as ``dag_run.run_type``."""
 
 LARGEST_ACCOUNT: Final = 5_000_000
 """Contacts that an account may hold at the most. Source: the vendor's campaign pages."""
@@ -59,6 +61,24 @@ class RunKey:
 def digest(value: object) -> str:
     """Return 16 hex digits that stand for a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_backfill(run_type: str | None, allow_backfill: object) -> None:
+    """Refuse a run of a backfill unless its author allows it, before a request is spent. Raises ParameterError.
+
+    The API shows everything as it is now: such a run would file it under a day on which it was different, and nothing
+    about such a partition looks wrong.
+
+    :param run_type: as Airflow calls it; None: unknown.
+    """
+    if check_boolean("allow_backfill", allow_backfill) or run_type != BACKFILL:
+        return
+    raise ParameterError(
+        "allow_backfill",
+        "is False, and this run belongs to a backfill: Kore.ai shows everything as it is now, so today's contacts "
+        "would be filed under a day that is over",
+        "leave such days without a snapshot, or pass allow_backfill=True; the manifest then says when it was read",
+    )
 
 
 def _count_or_none(name: str, value: object) -> int | None:

@@ -144,9 +144,9 @@ def full_at(number: int) -> Callable[..., None]:
         """In the child: the disk is full from the n-th write to a temporary file on."""
         import tempfile
 
-        from airflow_provider_kore.snapshot import build
+        from airflow_provider_kore.snapshot import commit
 
-        build.IN_MEMORY = 1
+        commit.IN_MEMORY = 1
         make = tempfile.TemporaryFile
         written = [0]
 

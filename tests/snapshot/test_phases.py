@@ -13,7 +13,7 @@ from model_world import FakeClock
 
 from airflow_provider_kore.formats import ColumnSet, parse_format
 from airflow_provider_kore.snapshot import phases
-from airflow_provider_kore.snapshot.build import build
+from airflow_provider_kore.snapshot.commit import build
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk.ids import IdSet
