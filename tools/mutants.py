@@ -199,8 +199,8 @@ MUTANTS = (
     Mutant(
         "atomic commit: of two writers one wins",
         "snapshot/files.py",
-        "return commit.upload(key, file, metadata, commit.conditions.to_replace(there)), there",
-        "return commit.upload(key, file, metadata, None), there",
+        "return self.upload(key, file, metadata, self.condition(there)), there",
+        "return self.upload(key, file, metadata, None), there",
         "snapshot/test_every_crash_point.py::test_two_runs_that_race_end_with_one_snapshot_and_a_clear_winner",
     ),
     Mutant(

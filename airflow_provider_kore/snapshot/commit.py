@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from airflow_provider_kore.formats import Column, ColumnSet, Format
+    from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.snapshot.rivals import Rivals
+    from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.store.capabilities import Capabilities
     from airflow_provider_kore.walk.ids import IdSet
@@ -41,36 +43,36 @@ TURNS: Final = 8
 _NAMES_IN_A_LINE: Final = 20
 
 
-class Conditions:
-    """Conditions of writes, as long as the store takes them."""
-
-    def __init__(self, *, sent: bool) -> None:
-        """Begin with what is known of the store."""
-        self._sent = sent
-
-    def to_replace(self, found: StoredObject | None) -> Condition | None:
-        """Return the condition of a write that must replace just this; None where the store takes no conditions."""
-        if not self._sent:
-            return None
-        return ABSENT if found is None else Condition(etag=found.etag)
-
-    def refused(self) -> None:
-        """Send none from now on."""
-        if self._sent:
-            self._sent = False
-            log.warning(
-                "The store has no conditional writes (it answers that it does not know them): two runs that publish "
-                "the same partition at the same moment are told apart only by who was last."
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Commit(Work):
     """One snapshot on its way into the bucket, and what it is written with."""
 
+    target: Target
+    """What was there when the run began."""
     capabilities: Capabilities
-    conditions: Conditions
+    conditional: bool
+    """Whether the store takes conditions of writes, as far as is known."""
     rivals: Rivals
+
+    def withdraw(self) -> None:
+        """Take back what no manifest will ever name. One file stands once it was committed, or was replaced."""
+
+    def tidy(self, manifest: Manifest) -> None:
+        """Delete what a manifest has replaced. One file is replaced in its place."""
+
+    def condition(self, found: StoredObject | None) -> Condition | None:
+        """Return the condition of a write that must replace just this; None where the store takes no conditions."""
+        if not self.conditional:
+            return None
+        return ABSENT if found is None else Condition(etag=found.etag)
+
+    def no_conditions(self) -> None:
+        """Send none from now on."""
+        self.conditional = False
+        log.warning(
+            "The store has no conditional writes (it answers that it does not know them): two runs that publish "
+            "the same partition at the same moment are told apart only by who was last."
+        )
 
     def built(self, rows: Iterator[str], columns: ColumnSet, seen: IdSet) -> AbstractContextManager[BuiltFile]:
         """Build one file, verified."""

@@ -2,13 +2,14 @@
 
 S3's own put, or the completion of a multipart upload, is the commit of one file: it replaces only what this writer saw,
 so of two writers one wins, and the other knows. The names of several files are this attempt's alone, and the manifest
-that names them is the commit.
+that names them is the self.
 """
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.exceptions import (
@@ -32,97 +33,91 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.manifest import Manifest, Published
-    from airflow_provider_kore.snapshot.target import Target
     from airflow_provider_kore.store.store import StoredObject
     from airflow_provider_kore.store.upload import Uploaded
 
 
-class OneFile:
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class OneFile(Commit):
     """Commits one file under a stable key; the manifest follows, written by the owner of the object."""
 
-    def __init__(self, commit: Commit) -> None:
-        """Write nothing yet."""
-        self._commit = commit
-        self._committed: StoredObject | None = None
-        """What our own write was answered."""
-        self._replaced: StoredObject | None = None
-        """What it replaced."""
+    _committed: StoredObject | None = None
+    """What our own write was answered."""
+    _replaced: StoredObject | None = None
+    """What it replaced."""
 
     def write(
-        self, target: Target, rows: Iterator[str], columns: ColumnSet, metadata: Mapping[str, str], expected: int
+        self, rows: Iterator[str], columns: ColumnSet, metadata: Mapping[str, str], expected: int
     ) -> list[dict[str, Any]]:
         """Build the file and commit it. Raises SupersededError, SnapshotExistsError, ContentionError."""
-        with self._commit.built(rows, columns, IdSet()) as built:
-            self._commit.check_count(built.rows, expected)
-            uploaded, self._replaced = self._put(built.file, metadata, target)
+        with self.built(rows, columns, IdSet()) as built:
+            self.check_count(built.rows, expected)
+            uploaded, self._replaced = self._put(built.file, metadata)
         self._committed = uploaded.stored
-        return [self._commit.describe(uploaded, built)]
+        return [self.describe(uploaded, built)]
 
-    def _put(self, file: BinaryIO, metadata: Mapping[str, str], target: Target) -> tuple[Uploaded, StoredObject | None]:
+    def _put(self, file: BinaryIO, metadata: Mapping[str, str]) -> tuple[Uploaded, StoredObject | None]:
         """Upload the file in the place of what is there; return it, and what it replaced."""
-        commit, key = self._commit, self._commit.layout.object
+        key, target = self.layout.object, self.target
         there, manifest = target.object, target.own
-        if not commit.capabilities.fenced:  # else the condition tells what has happened since
-            there = commit.look_at(key)
-            manifest = manifest if etag(there) == etag(target.object) else _of(commit.published())
+        if not self.capabilities.fenced:  # else the condition tells what has happened since
+            there = self.look_at(key)
+            manifest = manifest if etag(there) == etag(target.object) else _of(self.published())
         moved = True
         for turn in range(TURNS):
             if there is not None and moved:
                 appeared = etag(there) != etag(target.object)
-                commit.rivals.check(Writer.of(there, manifest), commit.store.uri(key), appeared=appeared)
+                self.rivals.check(Writer.of(there, manifest), self.store.uri(key), appeared=appeared)
             try:
-                return commit.upload(key, file, metadata, commit.conditions.to_replace(there)), there
+                return self.upload(key, file, metadata, self.condition(there)), there
             except ConditionUnsupported:
-                commit.conditions.refused()
+                self.no_conditions()
             except UploadGone:
-                there, moved = commit.look_at(key), True
+                there, moved = self.look_at(key), True
             except ConditionFailed:
-                found = commit.look_at(key)
+                found = self.look_at(key)
                 if etag(found) == etag(there):  # what stands in the way does not show yet
-                    commit.wait(turn)
-                    found = commit.look_at(key)
+                    self.wait(turn)
+                    found = self.look_at(key)
                 moved = etag(found) != etag(there)
                 there = found
                 if there is not None and not Writer.of_object(there).run:
-                    manifest = _of(commit.published())
-        raise commit.gave_up(key, moved=moved)
+                    manifest = _of(self.published())
+        raise self.gave_up(key, moved=moved)
 
-    def check(self, target: Target, found: StoredObject | None) -> None:  # noqa: ARG002  # whose object it is decides
+    def check(self, found: StoredObject | None) -> None:  # noqa: ARG002  # whose object it is decides
         """Leave the manifest alone if the object is another's by now, be it of the same walk and the same bytes.
 
         The answer to our own write comes first: what a HEAD shows may be older, or lack the metadata.
         """
-        where = self._commit.store.uri(self._commit.layout.object)
+        where = self.store.uri(self.layout.object)
         for lag in (*LAGS, None):
             current = self._shown()
             attempt = _attempt(current)
-            if attempt == self._commit.rivals.me.attempt or (not attempt and etag(current) == etag(self._committed)):
+            if attempt == self.rivals.me.attempt or (not attempt and etag(current) == etag(self._committed)):
                 return
             if current is not None and (etag(current), attempt) != (etag(self._replaced), _attempt(self._replaced)):
                 raise self._replaced_by(current, where)
             if lag is not None:
-                self._commit.clock.sleep(lag)
+                self.clock.sleep(lag)
         raise StoreUnavailableError(
             f"{where}: the store accepted the snapshot, and does not show it {sum(LAGS):.0f} s later: either it lags, "
             "or something removed it. The next try looks anew at what is there; find out what else deletes there."
         )
 
-    def withdraw(self) -> None:
-        """Do nothing: what was committed stands, or was replaced."""
-
-    def tidy(self, manifest: Manifest, target: Target) -> None:
-        """Do nothing: one file is replaced in its place."""
-
     def _shown(self) -> StoredObject | None:
         """Describe the object; where nothing may be described, it is what our own write was told."""
         try:
-            return self._commit.look_at(self._commit.layout.object)
+            return self.look_at(self.layout.object)
         except AccessRefused:
             return self._committed
 
     def _replaced_by(self, current: StoredObject, where: str) -> KoreError:
         """Say who has replaced what was just written: a newer try, or any other."""
-        if self._commit.rivals.fulfils(Writer.of(current, _of(self._commit.published()))):
+        if self.rivals.fulfils(Writer.of(current, _of(self.published()))):
             return SupersededError(
                 f"{where} was replaced by another writer right after this one. Its newer snapshot stays; there is "
                 "nothing to do here."
@@ -141,84 +136,75 @@ def _attempt(found: StoredObject | None) -> str:
     return Writer.of_object(found).attempt if found is not None else ""
 
 
-log = logging.getLogger(__name__)
+@dataclass(slots=True, kw_only=True)
+class SeveralFiles(Commit):
+    """Writes files that are not read before the manifest names them, and deletes those that a manifest has replaced."""
 
-
-class SeveralFiles:
-    """Writes files that are not read before the manifest names them, and deletes those that a manifest has replaced.
-
-    :param rows_per_file: the most rows of one file.
-    """
-
-    def __init__(self, commit: Commit, rows_per_file: int) -> None:
-        """Write nothing yet."""
-        self._commit = commit
-        self._rows_per_file = rows_per_file
-        self._keys: list[str] = []
-        """Of the files that were begun."""
-        self._replaced: dict[str, Manifest] = {}
-        """Manifests in whose place this one's comes, by the files that they name."""
+    rows_per_file: int
+    """The most rows of one file."""
+    _keys: list[str] = field(default_factory=list)
+    """Of the files that were begun."""
+    _replaced: dict[str, Manifest] = field(default_factory=dict)
+    """Manifests in whose place this one's comes, by the files that they name."""
 
     def write(
-        self, target: Target, rows: Iterator[str], columns: ColumnSet, metadata: Mapping[str, str], expected: int
+        self, rows: Iterator[str], columns: ColumnSet, metadata: Mapping[str, str], expected: int
     ) -> list[dict[str, Any]]:
         """Build and upload the files. Raises SupersededError, SnapshotExistsError, ContentionError."""
-        commit, me = self._commit, self._commit.rivals.me
-        if target.manifest is not None:
-            there = target.manifest.manifest
-            commit.rivals.check(Writer.of_manifest(there), commit.store.uri(there.keys[0]), appeared=False)
+        me = self.rivals.me
+        if self.target.manifest is not None:
+            there = self.target.manifest.manifest
+            self.rivals.check(Writer.of_manifest(there), self.store.uri(there.keys[0]), appeared=False)
         files: list[dict[str, Any]] = []
         seen = IdSet()
-        for number, some in enumerate(parts(rows, self._rows_per_file)):
-            with commit.built(some, columns, seen) as built:
+        for number, some in enumerate(parts(rows, self.rows_per_file)):
+            with self.built(some, columns, seen) as built:
                 # Another attempt of the same walk may hold more, if the list has grown: its manifest stands until ours.
-                key = commit.layout.part(f"{me.snapshot}-{me.attempt}", number)
+                key = self.layout.part(f"{me.snapshot}-{me.attempt}", number)
                 self._keys.append(key)
-                files.append(commit.describe(self._upload(key, built.file, metadata), built))
-        commit.check_count(sum(file["rows"] for file in files), expected)
+                files.append(self.describe(self._upload(key, built.file, metadata), built))
+        self.check_count(sum(file["rows"] for file in files), expected)
         return files
 
     def _upload(self, key: str, file: BinaryIO, metadata: Mapping[str, str]) -> Uploaded:
         for _ in range(TURNS):
             with suppress(UploadGone):  # another try cleaned up
-                return self._commit.upload(key, file, metadata)
+                return self.upload(key, file, metadata)
         raise ContentionError(
-            f"Others keep aborting the uploads of {self._commit.store.uri(key)}. Look for tasks and tools that clean "
-            "up there."
+            f"Others keep aborting the uploads of {self.store.uri(key)}. Look for tasks and tools that clean up there."
         )
 
-    def check(self, target: Target, found: StoredObject | None) -> None:
+    def check(self, found: StoredObject | None) -> None:
         """Give way to the manifest of a newer snapshot."""
-        commit = self._commit
-        published = commit.published() if found is not None else None
+        published = self.published() if found is not None else None
         if published is None:
             return
-        known = target.manifest.etag if target.manifest else None
+        known = self.target.manifest.etag if self.target.manifest else None
         writer = Writer.of_manifest(published.manifest)
-        commit.rivals.check(writer, commit.store.uri(commit.layout.manifest), appeared=published.etag != known)
-        if foreign(published.manifest, commit.layout) is None:
+        self.rivals.check(writer, self.store.uri(self.layout.manifest), appeared=published.etag != known)
+        if foreign(published.manifest, self.layout) is None:
             self._replaced |= _by_key(published.manifest)
 
     def withdraw(self) -> None:
         """Delete what was written: the names are this attempt's alone, and no manifest names them but one of ours."""
         with suppress(KoreError):  # never in place of the error that is on its way out
-            published = self._commit.published()
+            published = self.published()
             if published is None or not set(self._keys) & set(published.manifest.keys):
-                self._commit.delete(self._keys)
+                self.delete(self._keys)
 
-    def tidy(self, manifest: Manifest, target: Target) -> None:
+    def tidy(self, manifest: Manifest) -> None:
         """Delete the files that a manifest has replaced, and those that no manifest will ever name.
 
         Only files of this very partition, of the form that this package gives their names, with the metadata of the
         snapshot that their name or the replaced manifest tells.
         """
-        replaced = {**_by_key(target.own), **self._replaced}
+        replaced = {**_by_key(self.target.own), **self._replaced}
         try:
             doomed = self._unnamed(manifest, replaced)
         except KoreError as err:
-            log.warning("Files of replaced snapshots may stay behind in %s: %s", self._commit.layout.partition, err)
+            log.warning("Files of replaced snapshots may stay behind in %s: %s", self.layout.partition, err)
             return
-        self._commit.delete(doomed)
+        self.delete(doomed)
 
     def _unnamed(self, manifest: Manifest, replaced: Mapping[str, Manifest]) -> list[str]:
         """Return the files that no manifest will name any more, and abort unfinished uploads of the same walk.
@@ -226,10 +212,10 @@ class SeveralFiles:
         Their writers are other tries of this run, or runs that began before this one: if they still live, they find
         this manifest in the place of theirs, and give way. Others are spared until they are too old to be under way.
         """
-        store, layout = self._commit.store, self._commit.layout
+        store, layout = self.store, self.layout
         try:
-            if self._commit.capabilities.lists_uploads:
-                for upload in list(store.list_uploads(layout.parts(self._commit.rivals.me.snapshot))):
+            if self.capabilities.lists_uploads:
+                for upload in list(store.list_uploads(layout.parts(self.rivals.me.snapshot))):
                     store.abort_upload(upload)
         except (AccessRefused, RequestRefusedError) as err:
             log.warning("Unfinished uploads of other tries may stay behind: %s", err)
@@ -248,8 +234,8 @@ class SeveralFiles:
         :param age: in seconds.
         :param owner: the replaced manifest that names it.
         """
-        layout = self._commit.layout
-        described = self._commit.store.head(found.key) if layout.is_published(found.key) else None
+        layout = self.layout
+        described = self.store.head(found.key) if layout.is_published(found.key) else None
         if described is None:
             return False
         writer, snapshot_of_part = Writer.of(described, owner), layout.snapshot_of_part(found.key)
@@ -257,10 +243,10 @@ class SeveralFiles:
             return False
         if owner is not None and owner.snapshot_id == writer.snapshot:
             return True
-        rivals = self._commit.rivals
+        beaten = self.rivals.beats(writer)
         if snapshot_of_part is None:  # it was a whole snapshot, whose manifest is lost or was never written
-            return rivals.beats(writer) and (rivals.replace or writer.run == rivals.me.run)
-        return rivals.beats(writer) or age > self._commit.spec.staging_expiry
+            return beaten and (self.rivals.replace or writer.run == self.rivals.me.run)
+        return beaten or age > self.spec.staging_expiry
 
 
 def _by_key(manifest: Manifest | None) -> dict[str, Manifest]:

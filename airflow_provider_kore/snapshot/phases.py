@@ -136,22 +136,18 @@ class Teller:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Look every second, from a thread, and listen to what else this package logs meanwhile."""
+        """Look every second, from a thread."""
         ended = threading.Event()
-        ear = _Ear(self)
-        package = logging.getLogger(__name__.partition(".")[0])
 
         def watch() -> None:
             while not ended.wait(_LOOK_EVERY):
                 self.look()
 
-        package.addHandler(ear)
         threading.Thread(target=watch, name="kore-teller", daemon=True).start()
         try:
             yield
         finally:
             ended.set()
-            package.removeHandler(ear)
 
 
 class _QuietClock:
@@ -163,15 +159,3 @@ class _QuietClock:
     def sleep(self, seconds: float) -> None:
         with self._teller.sleeping():
             self._clock.sleep(seconds)
-
-
-class _Ear(logging.Handler):
-    """Notes when a line was written, and writes none."""
-
-    def __init__(self, teller: Teller) -> None:
-        super().__init__(logging.INFO)
-        self._teller = teller
-
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002
-        """Note it."""
-        self._teller.told()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.snapshot.basis import find_basis
@@ -14,7 +13,7 @@ from airflow_provider_kore.snapshot.leftovers import remove_leftovers
 from airflow_provider_kore.snapshot.past import find_past
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.progress import ProgressLog
-from airflow_provider_kore.snapshot.publish import Publisher
+from airflow_provider_kore.snapshot.publish import publish, tidy
 from airflow_provider_kore.snapshot.schema import table_of
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.snapshot.staging import Staging
@@ -94,13 +93,11 @@ def snapshot_in_steps(work: Work, shared: Shared) -> Generator[bool, None, Manif
     with teller.phase("looking at what the bucket holds"):
         target = look(store, layout, clock)
     published = check_target(spec, layout, target, store.uri(layout.partition))
-    seal = Seal(client.config, layout.list_prefix) if spec.dataset.grows_at_end else None
-    publisher = Publisher(**work.parts(), seal=seal)
     if published is not None:
         log.log(shared.progress.level, "This run has published %s already.", spec.dataset.count(published.rows))
         with teller.phase("cleaning up what this run has left"), Staging(work, shared) as staging:
             staging.clean_up(unseen=True)
-        publisher.tidy(published, target)
+        tidy(work, published, target)
         return published
     own = target.own
     with teller.phase("trying what the bucket can do"):
@@ -132,6 +129,7 @@ def snapshot_in_steps(work: Work, shared: Shared) -> Generator[bool, None, Manif
             whole_because=whole_because,
         )
         ended = yield from walking.read()
+        seal = Seal(client.config, layout.list_prefix) if spec.dataset.grows_at_end else None
         columns, walked = table.settle(staging.columns), ended.walked
         content = describe(walking, ended, columns, past_told=past is not None)
         if own is not None:
@@ -140,7 +138,8 @@ def snapshot_in_steps(work: Work, shared: Shared) -> Generator[bool, None, Manif
             check_guards(spec, past, walked.evidence.contacts, walked.source_state)
         if staging.stored_until:
             staging.checkpoint(walked.state)  # publishing takes a while, too
-        manifest = replace(publisher, past=past).publish(target, staging.rows(), columns, content, capabilities)
+        rows = staging.rows()
+        manifest = publish(work, target, rows, columns, content, capabilities=capabilities, past=past, seal=seal)
         with teller.phase("deleting the checkpoints"):
             staging.clean_up()
     where = store.uri(layout.partition)

@@ -46,7 +46,7 @@ class Ended:
     """Why all of it was read, although there may be a snapshot to build on; None: nobody asked for less."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Walking(Work):
     """Reads one list into staging.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_kore.walk.reader import Reader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Work:
     """One snapshot at work."""
 
