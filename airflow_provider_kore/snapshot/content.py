@@ -15,7 +15,8 @@ from airflow_provider_kore.snapshot.spec import BACKFILL
 
 if TYPE_CHECKING:
     from airflow_provider_kore.formats import ColumnSet
-    from airflow_provider_kore.snapshot.walking import Ended, Walking
+    from airflow_provider_kore.snapshot.walking import Walking
+    from airflow_provider_kore.walk.proof import Walked
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +24,15 @@ TOLERATED: Final = timedelta(days=1)
 """A run of yesterday's interval reads today, after midnight, and is on time."""
 
 
-def describe(walking: Walking, ended: Ended, columns: ColumnSet, *, past_told: bool) -> dict[str, Any]:
+def describe(walking: Walking, walked: Walked, columns: ColumnSet, *, past_told: bool) -> dict[str, Any]:
     """Return the manifest without its files.
 
     :param columns: as they are written.
     :param past_told: whether what stands already could be read.
     """
     spec, staging, config, at = walking.spec, walking.staging, walking.shared.client.config, walking.clock.time()
-    walked, learned = ended.walked, ended.walked.state.progress.learned.with_earlier(walking.remembered)
-    history = describe_history(spec, staging, ended, walking.basis) if spec.dataset.grows_at_end else None
+    learned = walked.state.progress.learned.with_earlier(walking.remembered)
+    history = describe_history(walking, walked) if spec.dataset.grows_at_end else None
     dataset, state, spent, evidence = spec.dataset, walked.state, staging.spent, walked.evidence
     spec.policies.check_missing(staging.fields)  # of a walk whose checkpoints hold all of it, no page was added
     unseen = spec.policies.unseen(staging.fields.found)
@@ -77,7 +78,7 @@ def describe(walking: Walking, ended: Ended, columns: ColumnSet, *, past_told: b
         "walk": {
             "started_at": instant(state.started),
             "ended_at": instant(at),
-            "walks": ended.walks,
+            "walks": walking.walks,
             "pages": state.pages,
             "page_size": learned.size or None,
             "page_size_too_large": learned.too_large or None,

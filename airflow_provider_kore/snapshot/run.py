@@ -128,10 +128,10 @@ def snapshot_in_steps(work: Work, shared: Shared) -> Generator[bool, None, Manif
             basis=basis,
             whole_because=whole_because,
         )
-        ended = yield from walking.read()
+        walked = yield from walking.read()
         seal = Seal(client.config, layout.list_prefix) if spec.dataset.grows_at_end else None
-        columns, walked = table.settle(staging.columns), ended.walked
-        content = describe(walking, ended, columns, past_told=past is not None)
+        columns = table.settle(staging.columns)
+        content = describe(walking, walked, columns, past_told=past is not None)
         if own is not None:
             spec.source.check_replaced(own.content, walked.source_state)
         with teller.phase("comparing with the last good snapshot"):

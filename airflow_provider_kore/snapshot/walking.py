@@ -35,17 +35,6 @@ TIMES_BUILT_ON: Final = 2
 """How often the last snapshot is built on, because the list changed meanwhile, before all of it is walked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """A list that was read, and how."""
-
-    walked: Walked
-    walks: int
-    """How often all of it was walked, because it changed."""
-    whole_because: str | None
-    """Why all of it was read, although there may be a snapshot to build on; None: nobody asked for less."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Walking(Work):
     """Reads one list into staging.
@@ -53,7 +42,6 @@ class Walking(Work):
     :param remembered: what the last snapshot's walk found out about the list's pages.
     :param table: the columns that the table has already.
     :param basis: the last snapshot, if it may be built on or compared with.
-    :param whole_because: why all of the list has to be read; None: it need not be, if there is a basis.
     """
 
     shared: Shared
@@ -62,8 +50,11 @@ class Walking(Work):
     remembered: Learned = NOTHING
     basis: Basis | None = None
     whole_because: str | None = None
+    """Why all of the list has to be read, or was; None: it need not be, if there is a basis."""
+    walks: int = 1
+    """How often all of it is walked, because it changed."""
 
-    def read(self) -> Generator[bool, None, Ended]:
+    def read(self) -> Generator[bool, None, Walked]:
         """Read the list; walk it again if it changed meanwhile and the author wants that.
 
         Yields True where the list has to be looked at together with others, with everything in a checkpoint, and False
@@ -74,10 +65,10 @@ class Walking(Work):
 
         Raises DriftError, PaginationError, and what the client and the store raise.
         """
-        walks, built_on, resumable, whole_because = 1, 0, True, self.whole_because
+        built_on, resumable = 0, True
         while True:
             try:
-                walked, because = yield from self._walk(resumable=resumable, whole_because=whole_because)
+                return (yield from self._walk(resumable=resumable))
             except (DriftError, PaginationError) as err:
                 resumable, on_basis = False, self.staging.on_basis
                 if isinstance(err, PaginationError) and not on_basis:
@@ -86,30 +77,27 @@ class Walking(Work):
                 if on_basis:
                     log.info("Not built on the last snapshot: %s", err)
                     built_on += 1
-                    whole_because = whole_because if built_on < TIMES_BUILT_ON else _reason(err)
+                    self.whole_because = None if built_on < TIMES_BUILT_ON else _reason(err)
                 else:
-                    self._check_again(err, walks)
-                    walks += 1
-            else:
-                return Ended(walked=walked, walks=walks, whole_because=because)
+                    self._check_again(err)
 
-    def _walk(self, *, resumable: bool, whole_because: str | None) -> Generator[bool, None, tuple[Walked, str | None]]:
+    def _walk(self, *, resumable: bool) -> Generator[bool, None, Walked]:
         staging, walk = self.staging, self._new_walk()
         resumed = resumable and self._resume(walk)
         if not resumed:
             with self.shared.progress.waiting(self.spec.dataset):
-                walk, whole_because = self._begin(whole_because)
+                walk = self._begin()
         while (yield from self._read_on(walk)):
             staging.checkpoint(walk.state, rows_or_not=True)
             with staging.aside():
                 yield True
         if staging.on_basis and self.basis is not None:
-            misfit = self.basis.misfit(self.table.settle(staging.columns))
-            if misfit is not None:
-                return (yield from self._walk(resumable=False, whole_because=misfit))
+            self.whole_because = self.basis.misfit(self.table.settle(staging.columns))
+            if self.whole_because is not None:
+                return (yield from self._walk(resumable=False))
         elif resumed and self.basis is not None:
-            whole_because = whole_because or "an earlier try of this run had begun to walk all of it"
-        return walk.verdict(), whole_because
+            self.whole_because = self.whole_because or "an earlier try of this run had begun to walk all of it"
+        return walk.verdict()
 
     def _read_on(self, walk: Walk) -> Generator[bool, None, bool]:
         """Read to the end; return whether the list has to be looked at with others then. Leaves no page in memory."""
@@ -127,23 +115,24 @@ class Walking(Work):
             return True
         return False
 
-    def _begin(self, whole_because: str | None) -> tuple[Walk, str | None]:
-        """Return a walk that has begun, and why it is one over all of the list."""
+    def _begin(self) -> Walk:
+        """Return a walk that has begun; say why, if it is one over all of the list."""
         walk = self._new_walk()
-        if self.basis is not None and whole_because is None:
+        if self.basis is not None and self.whole_because is None:
             self.staging.begin(on_basis=True)
-            self.shared.progress.built_on(self.spec.dataset, self.basis.manifest.snapshot_date, self.basis.known.rows)
+            known = self.basis.known
+            self.shared.progress.built_on(self.spec.dataset, self.basis.manifest.snapshot_date, known.rows)
             try:
-                walk.build_on(self.basis.known, self.basis.ids())
+                walk.build_on(known, self.basis.ids())
             except (CheckpointLostError, DriftError, PaginationError, TempSpaceError) as err:
-                walk, whole_because = self._new_walk(), _reason(err)
+                walk, self.whole_because = self._new_walk(), _reason(err)
             else:
-                return walk, None
-        if whole_because is not None:
-            log.info("All of %s is read: %s.", self.spec.dataset.title, whole_because)
+                return walk
+        if self.whole_because is not None:
+            log.info("All of %s is read: %s.", self.spec.dataset.title, self.whole_because)
         self.staging.begin()
         walk.start()
-        return walk, whole_because
+        return walk
 
     def _new_walk(self) -> Walk:
         spec = self.spec
@@ -174,15 +163,16 @@ class Walking(Work):
             return False
         return True
 
-    def _check_again(self, err: KoreError, walks: int) -> None:
+    def _check_again(self, err: KoreError) -> None:
         """Raise DriftError if the list may not be walked again."""
         spec = self.spec
-        if spec.on_drift == "fail" or walks == spec.max_walks:
+        if spec.on_drift == "fail" or self.walks == spec.max_walks:
             raise DriftError(
                 f"{err} Nothing was published. Read the list when it is quiet; on_drift and max_walks say "
                 "how often it is walked again, or that it may land as inconsistent."
             ) from err
-        log.info("%s Walking again (%d of %d).", err, walks + 1, spec.max_walks)
+        self.walks += 1
+        log.info("%s Walking again (%d of %d).", err, self.walks, spec.max_walks)
 
 
 def _reason(err: KoreError) -> str:
