@@ -92,7 +92,8 @@ class Teller:
         self._clock = clock or SystemClock()
         self._phases: list[Phase] = []
         self._last = self._clock.monotonic()
-        self._asleep = False
+        self.asleep = False
+        """Whether nothing is to be said."""
 
     @contextmanager
     def phase(
@@ -112,7 +113,7 @@ class Teller:
 
     def look(self) -> None:
         """Write a line about the innermost phase, if one is due."""
-        if self._asleep:
+        if self.asleep:
             return
         phases = self._phases[-1:]  # once: another thread may end it
         now = self._clock.monotonic()
@@ -124,15 +125,6 @@ class Teller:
     def quiet(self, clock: Clock) -> Clock:
         """Return a clock in whose sleep nothing is said: who sleeps says himself why, and until when."""
         return _QuietClock(self, clock)
-
-    @contextmanager
-    def sleeping(self) -> Iterator[None]:
-        """Say nothing until the end of the block."""
-        self._asleep = True
-        try:
-            yield
-        finally:
-            self._asleep = False
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -157,5 +149,8 @@ class _QuietClock:
         self._clock = clock
 
     def sleep(self, seconds: float) -> None:
-        with self._teller.sleeping():
+        self._teller.asleep = True
+        try:
             self._clock.sleep(seconds)
+        finally:
+            self._teller.asleep = False
