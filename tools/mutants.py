@@ -198,9 +198,9 @@ MUTANTS = (
     ),
     Mutant(
         "atomic commit: of two writers one wins",
-        "snapshot/one_file.py",
-        "return commit.upload(key, file, metadata, commit.conditions.to_replace(there)), there",
-        "return commit.upload(key, file, metadata, None), there",
+        "snapshot/files.py",
+        "return self.upload(key, file, metadata, self.condition(there)), there",
+        "return self.upload(key, file, metadata, None), there",
         "snapshot/test_every_crash_point.py::test_two_runs_that_race_end_with_one_snapshot_and_a_clear_winner",
     ),
     Mutant(
@@ -220,7 +220,7 @@ MUTANTS = (
     ),
     Mutant(
         "foreign: what another wrote is not deleted",
-        "snapshot/several_files.py",
+        "snapshot/files.py",
         "if not writer.snapshot or snapshot_of_part not in {None, writer.snapshot}:",
         "if not writer.snapshot:",
         "snapshot/test_other_forms.py::test_what_is_not_proven_to_be_ours_is_refused_by_name",

@@ -27,7 +27,7 @@ from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest_checks import SCHEMA_VERSION
 from airflow_provider_kore.snapshot.past import find_past
 from airflow_provider_kore.snapshot.phases import Teller
-from airflow_provider_kore.snapshot.publish import Publisher
+from airflow_provider_kore.snapshot.publish import publish
 from airflow_provider_kore.snapshot.reading import MEMORY
 from airflow_provider_kore.snapshot.spec import digest
 from airflow_provider_kore.snapshot.target import check_target, look
@@ -122,7 +122,8 @@ def find_changes(
                         spool.write(encode(row + "\n"))
         content = _describe(spec, older, newer, found.counts, layout)
         work = Work(spec=output, store=store, clock=clock, stop=stop, teller=teller)
-        manifest = Publisher(**work.parts(), past=find_past(work)).publish(target, found, content, capabilities)
+        rows, columns, past = found.rows(), found.columns, find_past(work)
+        manifest = publish(work, target, rows, columns, content, capabilities=capabilities, past=past)
     counts = found.counts
     log.info(
         "Contact list %s from %s to %s: %s added, %s changed, %s gone, %s unchanged; in %s.",

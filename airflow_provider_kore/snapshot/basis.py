@@ -8,7 +8,9 @@ longer ago than its author allows that all of the list was read.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore.exceptions import (
     CheckpointLostError,
@@ -22,16 +24,15 @@ from airflow_provider_kore.json_text import join, members
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.fields import FieldCounts
-from airflow_provider_kore.snapshot.history import History
 from airflow_provider_kore.snapshot.reading import read_rows
-from airflow_provider_kore.snapshot.rivals import TOLERATED_FUTURE
+from airflow_provider_kore.snapshot.rivals import TOLERATED_FUTURE, instant
 from airflow_provider_kore.snapshot.schema import columns_of
 from airflow_provider_kore.snapshot.seal import Seal
 from airflow_provider_kore.walk.continuation import Known
 from airflow_provider_kore.walk.page import INSTANT_LENGTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_kore.formats import Table
     from airflow_provider_kore.snapshot.manifest import Manifest
@@ -41,6 +42,45 @@ if TYPE_CHECKING:
     from airflow_provider_kore.walk.reader import Connection
 
 _ROWS_AT_ONCE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What a manifest tells the next snapshot of the same list (``incremental``)."""
+
+    ascending: bool
+    """Whether all rows came in the order they were created."""
+    last_created: str
+    """The newest ``createdAt``."""
+    page_rows: int
+    """How many rows its server served in one page."""
+    whole_walk_at: str
+    """When the last walk over all of the list began."""
+    found: Mapping[str, int]
+    """How many rows have each field that the author named."""
+    off: str | None
+    """Why all of this list is read each time; None: that need not be."""
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self | None:
+        """Read it; None if it is not there, or not as this version writes it."""
+        told: Any = manifest.content.get("incremental")
+        try:
+            return cls(
+                ascending=told["ascending"] is True,
+                last_created=str(told["last_created"]),
+                page_rows=int(told["page_rows"]),
+                whole_walk_at=instant(datetime.fromisoformat(told["whole_walk_at"]).timestamp()),
+                found={str(name): int(number) for name, number in told["found"].items()},
+                off=None if told["off"] is None else str(told["off"]),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+            return None
+
+    @property
+    def whole_walk_seconds(self) -> float:
+        """When the last walk over all of the list began, in seconds since the epoch."""
+        return datetime.fromisoformat(self.whole_walk_at).timestamp()
 
 
 class Basis:

@@ -144,9 +144,7 @@ class Checkpoints:
 
     def rows(self, chunk: Chunk) -> Iterator[str]:
         """Return the rows of a chunk. Raises CheckpointLostError if this run didn't write it so."""
-        rows = iter(self._read(chunk))
-        next(rows)
-        return rows
+        return iter(self._read(chunk)[1:])
 
     def longest(
         self, chunks: Iterable[Chunk], foundations: Collection[tuple[int, str]], *, oldest: float, youngest: float

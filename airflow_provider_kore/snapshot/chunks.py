@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from airflow_provider_kore.exceptions import (
     BucketNotFoundError,
@@ -17,43 +17,17 @@ from airflow_provider_kore.exceptions import (
 from airflow_provider_kore.store.store import read_at_most
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow_provider_kore.store.store import ObjectStore
 
 LARGEST_CHUNK: Final = 64 << 20
 """Bytes of the largest chunk that is read, packed and unpacked: far more than is ever written."""
 
-
 STORE_FAILS: Final = (StoreUnavailableError, StorePermissionError, BucketNotFoundError, TempSpaceError)
 """What says that a further write would fail as well."""
 
-
-class ChunkStore(Protocol):
-    """Small immutable files by name."""
-
-    def names(self) -> list[str]:
-        """Return the names of all chunks, sorted."""
-        ...
-
-    def read(self, name: str) -> bytes:
-        """Return a chunk, of one that is too large a little more than :data:`LARGEST_CHUNK` bytes.
-
-        Raises CheckpointLostError if it is gone.
-        """
-        ...
-
-    def write(self, name: str, body: bytes) -> None:
-        """Write a chunk whole; the same name again replaces it."""
-        ...
-
-    def delete(self, names: Sequence[str]) -> None:
-        """Delete chunks; those that don't exist are no error."""
-        ...
-
-    def close(self) -> None:
-        """Give up what only this process needs."""
-        ...
+_NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.ENOENT, errno.ENOTDIR}
 
 
 class StoredChunks:
@@ -64,11 +38,14 @@ class StoredChunks:
         self._prefix = prefix
 
     def names(self) -> list[str]:
-        """See :class:`ChunkStore`."""
+        """Return the names of all chunks, sorted."""
         return [found.key.removeprefix(self._prefix) for found in self._store.list(self._prefix)]
 
     def read(self, name: str) -> bytes:
-        """See :class:`ChunkStore`."""
+        """Return a chunk, of one that is too large a little more than :data:`LARGEST_CHUNK` bytes.
+
+        Raises CheckpointLostError if it is gone.
+        """
         opened = self._store.get(self._prefix + name)
         if opened is None:
             raise CheckpointLostError(
@@ -80,61 +57,63 @@ class StoredChunks:
             return read_at_most(stream, LARGEST_CHUNK)
 
     def write(self, name: str, body: bytes) -> None:
-        """See :class:`ChunkStore`."""
+        """Write a chunk whole; the same name again replaces it."""
         self._store.put(self._prefix + name, body, content_type="application/gzip")
 
     def delete(self, names: Sequence[str]) -> None:
-        """See :class:`ChunkStore`."""
+        """Delete chunks; those that don't exist are no error."""
         if names:
             self._store.delete([self._prefix + name for name in names])
 
     def close(self) -> None:
-        """See :class:`ChunkStore`."""
+        """Give up what only this process needs."""
 
 
 class LocalChunks:
-    """Chunks in one temporary file without a name: when this process ends, in whatever way, it cannot be read."""
+    """The same in one temporary file without a name: when this process ends, in whatever way, it cannot be read.
+
+    Raises TempSpaceError, here and when a chunk is written.
+    """
 
     def __init__(self) -> None:
-        self._file: BinaryIO | None = None
+        with temp_space():
+            self._file = cast("BinaryIO", tempfile.TemporaryFile(prefix="kore-"))  # noqa: SIM115  # close() does
         self._places: dict[str, tuple[int, int]] = {}
 
     def names(self) -> list[str]:
-        """See :class:`ChunkStore`."""
+        """See :class:`StoredChunks`."""
         return sorted(self._places)
 
     def read(self, name: str) -> bytes:
-        """See :class:`ChunkStore`."""
-        start, length = self._places.get(name, (0, 0))
-        if self._file is None or not length:
+        """See :class:`StoredChunks`."""
+        if name not in self._places:
             raise CheckpointLostError(f"The checkpoint {name} of this process is gone. The next try walks anew.")
+        start, length = self._places[name]
         self._file.seek(start)
         return self._file.read(length)
 
     def write(self, name: str, body: bytes) -> None:
-        """See :class:`ChunkStore`. Raises TempSpaceError."""
+        """See :class:`StoredChunks`."""
         with temp_space():
-            if self._file is None:
-                self._file = cast("BinaryIO", tempfile.TemporaryFile(prefix="kore-"))  # noqa: SIM115  # close() does
             start = self._file.seek(0, 2)
             self._file.write(body)
             self._file.flush()
         self._places[name] = (start, len(body))
 
     def delete(self, names: Sequence[str]) -> None:
-        """See :class:`ChunkStore`."""
+        """See :class:`StoredChunks`."""
         for name in names:
             self._places.pop(name, None)
-        if not self._places and self._file is not None:
+        if not self._places:
             self._file.truncate(0)
 
     def close(self) -> None:
-        """See :class:`ChunkStore`."""
-        if self._file is not None:
-            with suppress(OSError):  # of what did not fit any more, and is not needed any more
-                self._file.close()
-            self._file = None
-        self._places = {}
+        """See :class:`StoredChunks`."""
+        with suppress(OSError):  # of what did not fit any more, and is not needed any more
+            self._file.close()
+
+
+ChunkStore = StoredChunks | LocalChunks
 
 
 def check_temp_space() -> None:
@@ -144,31 +123,22 @@ def check_temp_space() -> None:
         file.flush()
 
 
+@contextmanager
+def temp_space() -> Iterator[None]:
+    """Turn a full or unwritable folder for temporary files into TempSpaceError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        raise TempSpaceError(
+            f"The folder for temporary files{_temporary_folder()} is full, missing or cannot be written "
+            f"({error.strerror}). Free some space, or point TMPDIR at a larger disk. What was read is kept."
+        ) from None
+
+
 def _temporary_folder() -> str:
     try:
         return f", {tempfile.gettempdir()},"
     except OSError:  # there is none
         return ""
-
-
-class temp_space:  # noqa: N801  # used as a statement, as contextlib.suppress is
-    """Turn a full or unwritable folder for temporary files into TempSpaceError."""
-
-    def __enter__(self) -> None:
-        """Nothing to do."""
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        """Translate the error."""
-        if isinstance(error, OSError) and error.errno in {
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EFBIG,
-            errno.EROFS,
-            errno.EACCES,
-            errno.ENOENT,
-            errno.ENOTDIR,
-        }:
-            raise TempSpaceError(
-                f"The folder for temporary files{_temporary_folder()} is full, missing or cannot be written "
-                f"({error.strerror}). Free some space, or point TMPDIR at a larger disk. What was read is kept."
-            ) from None

@@ -1,17 +1,23 @@
-"""What both ways of committing a snapshot share: a file is built, uploaded and described; what is there is read."""
+"""What both ways of committing a snapshot share: a file is built, uploaded and described; what is there is read.
+
+A file is written, then decoded again and counted, before anybody else can see it.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError, KoreError, StoreUnavailableError
 from airflow_provider_kore.quoting import count
-from airflow_provider_kore.snapshot.build import BuiltFile, build
+from airflow_provider_kore.snapshot.chunks import temp_space
 from airflow_provider_kore.snapshot.manifest import Published, read_manifest
+from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.work import Work
 from airflow_provider_kore.store.capabilities import LAGS
 from airflow_provider_kore.store.store import ABSENT, AccessRefused, Condition, StoredObject, find
@@ -19,9 +25,13 @@ from airflow_provider_kore.store.upload import Uploaded, upload_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
-    from airflow_provider_kore.formats import ColumnSet
+    from airflow_provider_kore.formats import Column, ColumnSet, Format
+    from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.snapshot.rivals import Rivals
+    from airflow_provider_kore.snapshot.target import Target
+    from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.store.capabilities import Capabilities
     from airflow_provider_kore.walk.ids import IdSet
 
@@ -30,61 +40,124 @@ log = logging.getLogger(__name__)
 TURNS: Final = 8
 """How often a writer yields to others who publish the same partition before it gives up."""
 
+IN_MEMORY = 1 << 20
+"""Bytes up to which a file never touches the disk."""
+
+ROWS_AT_ONCE = 10_000
+"""Rows that are read again between two looks whether to stop: some tens of milliseconds."""
+
 _NAMES_IN_A_LINE: Final = 20
 
 
-class Rows(Protocol):
-    """What is published: a walk's staged rows, say."""
-
-    @property
-    def columns(self) -> ColumnSet:
-        """The columns that they are written with."""
-        ...
-
-    def rows(self) -> Iterator[str]:
-        """Yield every row, a raw JSON object."""
-        ...
-
-
-class Conditions:
-    """Conditions of writes, as long as the store takes them."""
-
-    def __init__(self, *, sent: bool) -> None:
-        """Begin with what is known of the store."""
-        self._sent = sent
-
-    def to_replace(self, found: StoredObject | None) -> Condition | None:
-        """Return the condition of a write that must replace just this; None where the store takes no conditions."""
-        if not self._sent:
-            return None
-        return ABSENT if found is None else Condition(etag=found.etag)
-
-    def refused(self) -> None:
-        """Send none from now on."""
-        if self._sent:
-            self._sent = False
-            log.warning(
-                "The store has no conditional writes (it answers that it does not know them): two runs that publish "
-                "the same partition at the same moment are told apart only by who was last."
-            )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltFile:
+    """A file whose content is proven."""
+
+    file: BinaryIO
+    rows: int
+    columns: tuple[Column, ...]
+
+
+@contextmanager
+def build(
+    rows: Iterator[str],
+    file_format: Format,
+    compression: str,
+    columns: ColumnSet,
+    *,
+    seen: IdSet,
+    stop: Stop,
+    teller: Teller | None = None,
+) -> Iterator[BuiltFile]:
+    """Write rows into a temporary file, and read that file again: what counts is what will be stored.
+
+    :param seen: the ids of the files of this snapshot that were built before; those of this one are added.
+    :param stop: is looked at now and then while the file is read again.
+    :param teller: says how far it is where that takes long.
+
+    Raises TempSpaceError, CorruptSnapshotError.
+    """
+    teller = teller or Teller()
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="kore-") as spool:
+        file = cast("BinaryIO", spool)
+        with temp_space(), _unwritable(file_format), teller.phase("building the file", "rows") as phase:
+            written = file_format.write(phase.counted(rows), file, compression=compression, columns=columns)
+            file.flush()
+        with teller.phase("verifying the file", "rows", written.rows) as phase:
+            file.seek(0)
+            seen.expect(len(seen) + written.rows)
+            identifiers = file_format.read_ids(file, compression=compression)
+            read = 0
+            while some := list(islice(identifiers, ROWS_AT_ONCE)):
+                stop.check()
+                phase.reached(read)
+                repeated = seen.add_all(some)
+                if repeated:
+                    raise CorruptSnapshotError(
+                        f"Row {read + repeated[0] + 1:,} of the file that was to be stored repeats an _id. "
+                        "Nothing was published; report it at the project's issue tracker."
+                    )
+                read += len(some)
+        if read != written.rows:
+            raise CorruptSnapshotError(
+                f"The file that was to be stored holds {read:,} rows instead of {written.rows:,}. Nothing was "
+                "published; report it at the project's issue tracker."
+            )
+        file.seek(0)
+        yield BuiltFile(file=file, rows=read, columns=written.columns)
+
+
+@contextmanager
+def _unwritable(file_format: Format) -> Iterator[None]:
+    """Turn what an encoder says about a row into CorruptSnapshotError, without the row."""
+    try:
+        yield
+    except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError, NotImplementedError) as err:
+        # Only our own messages are free of the value: pyarrow quotes it.
+        problem = str(err) if type(err) is ValueError else type(err).__name__
+    else:
+        return
+    raise CorruptSnapshotError(
+        f"A row cannot be written as {file_format.name} ({problem}). Nothing was published. Clear the task, "
+        "which walks anew; if it fails alike, report it at the project's issue tracker."
+    )
+
+
+@dataclass(slots=True, kw_only=True)
 class Commit(Work):
     """One snapshot on its way into the bucket, and what it is written with."""
 
+    target: Target
+    """What was there when the run began."""
     capabilities: Capabilities
-    conditions: Conditions
+    conditional: bool
+    """Whether the store takes conditions of writes, as far as is known."""
     rivals: Rivals
 
-    @contextmanager
-    def built(self, rows: Iterator[str], columns: ColumnSet, seen: IdSet) -> Iterator[BuiltFile]:
+    def withdraw(self) -> None:
+        """Take back what no manifest will ever name. One file stands once it was committed, or was replaced."""
+
+    def tidy(self, manifest: Manifest) -> None:
+        """Delete what a manifest has replaced. One file is replaced in its place."""
+
+    def condition(self, found: StoredObject | None) -> Condition | None:
+        """Return the condition of a write that must replace just this; None where the store takes no conditions."""
+        if not self.conditional:
+            return None
+        return ABSENT if found is None else Condition(etag=found.etag)
+
+    def no_conditions(self) -> None:
+        """Send none from now on."""
+        self.conditional = False
+        log.warning(
+            "The store has no conditional writes (it answers that it does not know them): two runs that publish "
+            "the same partition at the same moment are told apart only by who was last."
+        )
+
+    def built(self, rows: Iterator[str], columns: ColumnSet, seen: IdSet) -> AbstractContextManager[BuiltFile]:
         """Build one file, verified."""
-        spec = self.spec
-        with build(
-            rows, spec.file_format, spec.compression, columns, seen=seen, stop=self.stop, teller=self.teller
-        ) as file:
-            yield file
+        how = self.spec.file_format, self.spec.compression
+        return build(rows, *how, columns, seen=seen, stop=self.stop, teller=self.teller)
 
     def upload(
         self, key: str, file: BinaryIO, metadata: Mapping[str, str], condition: Condition | None = None

@@ -3,47 +3,36 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore import __version__
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.filing import filed_elsewhere
 from airflow_provider_kore.snapshot.learning import describe_history
 from airflow_provider_kore.snapshot.manifest_checks import SCHEMA_VERSION
 from airflow_provider_kore.snapshot.rivals import instant
+from airflow_provider_kore.snapshot.spec import BACKFILL
 
 if TYPE_CHECKING:
     from airflow_provider_kore.formats import ColumnSet
-    from airflow_provider_kore.snapshot.basis import Basis
-    from airflow_provider_kore.snapshot.staging import Staging
-    from airflow_provider_kore.snapshot.walking import Ended
-    from airflow_provider_kore.snapshot.work import Work
-    from airflow_provider_kore.walk.page_size import Learned
-    from airflow_provider_kore.walk.reader import Reader
+    from airflow_provider_kore.snapshot.walking import Walking
+    from airflow_provider_kore.walk.proof import Walked
 
 log = logging.getLogger(__name__)
 
+TOLERATED: Final = timedelta(days=1)
+"""A run of yesterday's interval reads today, after midnight, and is on time."""
 
-def describe(
-    work: Work,
-    client: Reader,
-    staging: Staging,
-    ended: Ended,
-    *,
-    columns: ColumnSet,
-    past_told: bool,
-    basis: Basis | None,
-    remembered: Learned,
-) -> dict[str, Any]:
+
+def describe(walking: Walking, walked: Walked, columns: ColumnSet, *, past_told: bool) -> dict[str, Any]:
     """Return the manifest without its files.
 
     :param columns: as they are written.
     :param past_told: whether what stands already could be read.
-    :param remembered: what was known of the size of pages before.
     """
-    spec, at = work.spec, work.clock.time()
-    walked, learned = ended.walked, ended.walked.state.progress.learned.with_earlier(remembered)
-    history = describe_history(spec, staging, ended, basis) if spec.dataset.grows_at_end else None
+    spec, staging, config, at = walking.spec, walking.staging, walking.shared.client.config, walking.clock.time()
+    learned = walked.state.progress.learned.with_earlier(walking.remembered)
+    history = describe_history(walking, walked) if spec.dataset.grows_at_end else None
     dataset, state, spent, evidence = spec.dataset, walked.state, staging.spent, walked.evidence
     spec.policies.check_missing(staging.fields)  # of a walk whose checkpoints hold all of it, no page was added
     unseen = spec.policies.unseen(staging.fields.found)
@@ -74,8 +63,8 @@ def describe(
         "provider_version": __version__,
         "snapshot_id": state.walk_id,
         **walked.source_state.identity,
-        "account_id": client.config.account_id,
-        "stream_id": client.config.stream_id,
+        "account_id": config.account_id,
+        "stream_id": config.stream_id,
         "snapshot_date": spec.snapshot_date,
         dataset.file_name: evidence.contacts,
         "consistent": not walked.drift,
@@ -85,11 +74,11 @@ def describe(
         "duplicates_removed": evidence.duplicates,
         "appended_while_reading": walked.appended,
         **walked.source_state.facts,
-        "run": work.layout.describe_run(),
+        "run": walking.layout.describe_run(),
         "walk": {
             "started_at": instant(state.started),
             "ended_at": instant(at),
-            "walks": ended.walks,
+            "walks": walking.walks,
             "pages": state.pages,
             "page_size": learned.size or None,
             "page_size_too_large": learned.too_large or None,
@@ -106,3 +95,20 @@ def describe(
         "compression": spec.compression,
         "warnings": warnings,
     }
+
+
+def filed_elsewhere(snapshot_date: str, started: float, *, title: str, run_type: str | None) -> str | None:
+    """Return the sentence about a snapshot whose partition is not the day on which it was read; None if it is.
+
+    :param snapshot_date: YYYY-MM-DD.
+    :param started: when the walk began, in seconds since the epoch.
+    :param title: of what was read: ``contact list cl-1``.
+    """
+    read = datetime.fromtimestamp(started, UTC).date()
+    backfill = run_type == BACKFILL
+    if abs(read - date.fromisoformat(snapshot_date)) <= (timedelta(0) if backfill else TOLERATED):
+        return None
+    return (
+        f"This snapshot shows {title} as it was on {read}, and is filed under {snapshot_date}"
+        f"{', by a backfill' if backfill else ''}."
+    )

@@ -14,29 +14,19 @@ from airflow_provider_kore.exceptions import CheckpointLostError, TempSpaceError
 from airflow_provider_kore.formats.columns import printable
 from airflow_provider_kore.formats.sameness import loosely
 from airflow_provider_kore.json_text import comparable
-from airflow_provider_kore.snapshot.history import History
+from airflow_provider_kore.snapshot.basis import History
 from airflow_provider_kore.snapshot.rivals import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_kore.snapshot.basis import Basis
-    from airflow_provider_kore.snapshot.spec import SnapshotSpec
-    from airflow_provider_kore.snapshot.staging import Staging
-    from airflow_provider_kore.snapshot.walking import Ended
+    from airflow_provider_kore.snapshot.walking import Walking
+    from airflow_provider_kore.walk.proof import Walked
 
 
-def describe_history(
-    spec: SnapshotSpec,
-    staging: Staging,
-    ended: Ended,
-    basis: Basis | None,
-) -> dict[str, Any]:
-    """Return what the manifest says of how this snapshot came about, and tells the next one.
-
-    :param basis: the last snapshot, if there is one to compare with.
-    """
-    walked = ended.walked
+def describe_history(walking: Walking, walked: Walked) -> dict[str, Any]:
+    """Return what the manifest says of how this snapshot came about, and tells the next one."""
+    basis, staging = walking.basis, walking.staging
     state, progress = walked.state, walked.state.progress
     continued, based_on, off = state.continued, None, None
     whole_walk_at, page_rows = instant(state.started), -(-progress.offset // max(1, state.pages))
@@ -61,7 +51,7 @@ def describe_history(
         "based_on": based_on,
         "probes": list(continued.probes) if continued is not None else [],
         "unseen": f"Contacts that were edited in place since {whole_walk_at}." if continued is not None else None,
-        "whole_because": ended.whole_because if spec.incremental and continued is None else None,
+        "whole_because": walking.whole_because if walking.spec.incremental and continued is None else None,
         **asdict(history),
     }
 

@@ -7,13 +7,14 @@ checked here, once.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.formats import FORMATS, MAX_COLUMNS, MAX_NAMES, TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 SCHEMA_VERSION: Final = 1
 
@@ -28,12 +29,13 @@ COUNTS: Final = ("contacts", "campaigns", "contact_lists", "changes")
 """What a manifest calls its rows, each after the kind of its snapshot."""
 
 
+_Check = Callable[[object], bool]
+_Checks = dict[str, tuple[bool, _Check]]
+"""By name of a member, whether it must be there, and what it must be."""
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _LONGEST and value.isprintable()
-
-
-def _is_text_or_none(value: object) -> bool:
-    return value is None or isinstance(value, str)
 
 
 def _is_count(value: object) -> bool:
@@ -57,17 +59,6 @@ def _is_date(value: object) -> bool:
         return False
 
 
-def _is(kind: type) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, kind)
-
-
-def _are_columns(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(column, dict) and isinstance(column.get("name"), str) and _is_type(column.get("type"))
-        for column in value
-    )
-
-
 def _is_type(value: object) -> bool:
     return value is None or (isinstance(value, str) and value in TYPES)
 
@@ -76,52 +67,51 @@ def _is_digest(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
-def _are_digests(value: object) -> bool:
-    return isinstance(value, list) and len(value) <= MOST_REPLACED and all(map(_is_digest, value))
+def _is(kind: type) -> _Check:
+    return lambda value: isinstance(value, kind)
+
+
+def _or_none(is_right: _Check) -> _Check:
+    return lambda value: value is None or is_right(value)
+
+
+def _list_of(is_right: _Check, most: float = float("inf")) -> _Check:
+    return lambda value: isinstance(value, list) and len(value) <= most and all(map(is_right, value))
+
+
+def _object(checks: _Checks) -> _Check:
+    return lambda value: _wrong(value, checks, "") is None
+
+
+_is_column: Final = _object({"name": (True, _is(str)), "type": (False, _is_type), "field": (False, _is(str))})
 
 
 def _are_schema_columns(value: object) -> bool:
     """Say whether these may be a table's columns: names and fields once each, and no more than a table may have."""
-    if not isinstance(value, list) or not 0 < len(value) <= MAX_COLUMNS or not _are_columns(value):
+    if not isinstance(value, list) or not value or not _list_of(_is_column, MAX_COLUMNS)(value):
         return False
     fields = [column.get("field", column["name"]) for column in value]
-    return (
-        all(isinstance(field, str) for field in fields)
-        and len(set(fields)) == len({column["name"] for column in value}) == len(value)
-        and sum(map(len, fields)) <= MAX_NAMES
-    )
+    names = {column["name"] for column in value}
+    return len(set(fields)) == len(names) == len(value) and sum(map(len, fields)) <= MAX_NAMES
 
 
-def _are_schema_changes(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) <= MAX_COLUMNS
-        and all(
-            isinstance(each, dict)
-            and isinstance(each.get("column"), str)
-            and _is_text(each.get("change"))
-            and _is_type(each.get("from"))
-            and _is_type(each.get("to"))
-            for each in value
-        )
-    )
-
-
-def _are_keys(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-_Checks = dict[str, "tuple[bool, Callable[[object], bool]]"]
-"""By name of a member, whether it must be there, and what it must be."""
-
-_SIDE: Final[_Checks] = {"snapshot_date": (True, _is_date), "snapshot_id": (True, _is_text), "keys": (False, _are_keys)}
 _OF: Final[_Checks] = {"snapshot_date": (True, _is_date), "snapshot_id": (True, _is_text)}
+_SIDE: Final[_Checks] = {**_OF, "keys": (False, _list_of(_is_text))}
+_CHANGE: Final[_Checks] = {
+    "column": (True, _is(str)),
+    "change": (True, _is_text),
+    "from": (False, _is_type),
+    "to": (False, _is_type),
+}
 _SCHEMA: Final[_Checks] = {
     "columns": (True, _are_schema_columns),
-    "changes": (True, _are_schema_changes),
-    "from": (True, lambda value: value is None or _wrong(value, _OF, "") is None),
+    "changes": (True, _list_of(_object(_CHANGE), MAX_COLUMNS)),
+    "from": (True, _or_none(_object(_OF))),
 }
 _PREVIOUS: Final[_Checks] = {**_OF, "manifest": (True, _is_text), "manifest_sha256": (True, _is_digest)}
+_TEXT_OR_NONE: Final = (False, _or_none(_is(str)))
+_IDENTITY: Final = ("account_id", "stream_id", "contact_list_id", "campaign_id")
+_NAMES: Final = ("contact_list_name", "campaign_name", "campaign_type", "list_updated_at")
 _CHECKS: Final[_Checks] = {
     "content_sha256": (False, _is_digest),
     "snapshot_id": (True, _is_text),
@@ -129,32 +119,27 @@ _CHECKS: Final[_Checks] = {
     "consistent": (True, _is(bool)),
     "run": (True, _is(dict)),
     "walk": (True, _is(dict)),
-    "fields": (False, _is(dict)),
-    "list_updated_at": (False, _is_text_or_none),
-    "older": (False, _is(dict)),
-    "newer": (False, _is(dict)),
-    "schema": (False, _is(dict)),
-    "previous": (False, lambda value: value is None or isinstance(value, dict)),
-    "replaces": (False, _are_digests),
-    **dict.fromkeys(("account_id", "stream_id", "contact_list_id", "campaign_id"), (False, _is_text_or_none)),
-    **dict.fromkeys(("contact_list_name", "campaign_name", "campaign_type"), (False, _is_text_or_none)),
+    "previous": (False, _or_none(_is(dict))),
+    "replaces": (False, _list_of(_is_digest, MOST_REPLACED)),
+    **dict.fromkeys(("fields", "older", "newer", "schema"), (False, _is(dict))),
+    **dict.fromkeys((*_IDENTITY, *_NAMES), _TEXT_OR_NONE),
     **dict.fromkeys((*COUNTS, "added", "changed", "gone", "unchanged"), (False, _is_count)),
 }
 _RUN: Final[_Checks] = {
     "digest": (True, _is_text),
     "try_number": (False, _is_count),
-    "generation": (False, _is_text_or_none),
-    "recipe": (False, _is_text_or_none),
+    "generation": _TEXT_OR_NONE,
+    "recipe": _TEXT_OR_NONE,
 }
-_WALK: Final[_Checks] = {"started_at": (True, _is_instant), "ended_at": (False, _is_text_or_none)}
+_WALK: Final[_Checks] = {"started_at": (True, _is_instant), "ended_at": _TEXT_OR_NONE}
 _FILE: Final[_Checks] = {
     "key": (True, _is_text),
     "rows": (True, _is_count),
     "bytes": (False, _is_count),
     "etag": (False, _is_text),
-    "checksum": (False, _is_text_or_none),
+    "checksum": _TEXT_OR_NONE,
     "sha256": (False, _is_digest),
-    "columns": (False, _are_columns),
+    "columns": (False, _list_of(_is_column)),
 }
 
 

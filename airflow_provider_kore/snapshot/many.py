@@ -17,33 +17,12 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_kore.exceptions import (
-    BucketNotFoundError,
-    ConfigError,
-    CredentialsError,
-    FatalError,
-    KoreError,
-    ListsFailedError,
-    ListsRefusedError,
-    MalformedResponseError,
-    NotFoundError,
-    PausedError,
-    RateLimitedError,
-    RetryableError,
-    ScopeError,
-    ServerError,
-    ShrunkError,
-    StoppedError,
-    StorePermissionError,
-    StoreUnavailableError,
-    SupersededError,
-    TlsError,
-    UnreachableError,
-)
+from airflow_provider_kore import exceptions
+from airflow_provider_kore.exceptions import FatalError, KoreError, NotFoundError, RetryableError, SupersededError
 from airflow_provider_kore.quoting import count, quoted
-from airflow_provider_kore.snapshot.overall import OverallProgress
-from airflow_provider_kore.snapshot.run import Shared, snapshot_in_steps
-from airflow_provider_kore.snapshot.work import Work
+from airflow_provider_kore.snapshot.progress import OverallProgress
+from airflow_provider_kore.snapshot.run import snapshot_in_steps
+from airflow_provider_kore.snapshot.work import Shared, Work
 from airflow_provider_kore.store.patient import PatientStore
 
 if TYPE_CHECKING:
@@ -71,20 +50,20 @@ IN_A_ROW: Final = 5
 """Lists one after the other that fail because the server does not answer as it should: then it is not the lists."""
 
 _OF_ALL: Final = (
-    BucketNotFoundError,
-    ConfigError,
-    CredentialsError,
-    PausedError,
-    RateLimitedError,
-    ScopeError,
-    StoppedError,
-    StorePermissionError,
-    StoreUnavailableError,
-    TlsError,
+    exceptions.BucketNotFoundError,
+    exceptions.ConfigError,
+    exceptions.CredentialsError,
+    exceptions.PausedError,
+    exceptions.RateLimitedError,
+    exceptions.ScopeError,
+    exceptions.StoppedError,
+    exceptions.StorePermissionError,
+    exceptions.StoreUnavailableError,
+    exceptions.TlsError,
 )
 """What the next list would fail of, too."""
 
-_OF_THE_SERVER: Final = (UnreachableError, ServerError, MalformedResponseError)
+_OF_THE_SERVER: Final = (exceptions.UnreachableError, exceptions.ServerError, exceptions.MalformedResponseError)
 
 _LONGEST_REASON: Final = 300
 _LONGEST_REPORT: Final = 2_000
@@ -132,9 +111,9 @@ class Outcome:
             told.append(f"{self.untried:,} were not tried any more.")
         message = " ".join(told)
         if all(isinstance(err, FatalError) for err in failed.values()) and not self.untried:
-            return ListsRefusedError(f"{message} Those that landed stand.")
+            return exceptions.ListsRefusedError(f"{message} Those that landed stand.")
         waits = [err.retry_after for err in failed.values() if isinstance(err, RetryableError)]
-        return ListsFailedError(
+        return exceptions.ListsFailedError(
             f"{message} The next try reads only what is missing.", max((each for each in waits if each), default=None)
         )
 
@@ -147,39 +126,29 @@ class _Started:
     steps: Generator[bool, None, Manifest]
 
 
+@dataclass(slots=True)
 class _Task:
-    """One task's way through its sources.
+    """One task's way through its sources."""
 
-    :param begin: returns the steps of one snapshot.
-    :param on_landed: called when a snapshot stands.
-    """
-
-    def __init__(
-        self,
-        sources: Sources,
-        client: Reader,
-        progress: OverallProgress,
-        outcome: Outcome,
-        on_landed: Callable[[SnapshotSpec, Manifest], None],
-    ) -> None:
-        self.outcome = outcome
-        self.plan: deque[Source] = deque()
-        self._waiting: deque[_Started] = deque()
-        """Read to their ends, they wait for a look."""
-        self._seen: deque[_Started] = deque()
-        """They have had it."""
-        self._sources = sources
-        self._client = client
-        self._progress = progress
-        self._on_landed = on_landed
-        self._looked = 0
-        self._in_a_row = 0
+    sources: Sources
+    client: Reader
+    progress: OverallProgress
+    outcome: Outcome
+    on_landed: Callable[[SnapshotSpec, Manifest], None]
+    """Called when a snapshot stands."""
+    plan: deque[Source] = field(default_factory=deque)
+    _waiting: deque[_Started] = field(default_factory=deque)
+    """Read to their ends, they wait for a look."""
+    _seen: deque[_Started] = field(default_factory=deque)
+    """They have had it."""
+    _looked: int = 0
+    _in_a_row: int = 0
 
     def look(self) -> Sequence[Source]:
         """Look at all sources; those that are new come last."""
-        new = self._sources.look(self._client)
-        self._looked = self._client.spent.requests
-        self._progress.planned(self._sources, new)
+        new = self.sources.look(self.client)
+        self._looked = self.client.spent.requests
+        self.progress.planned(self.sources, new)
         self.plan.extend(new)
         return new
 
@@ -198,7 +167,7 @@ class _Task:
 
     def is_look_due(self) -> bool:
         """Say whether those that wait for a look have waited long enough."""
-        return bool(self._waiting) and not self._seen and self._client.spent.requests - self._looked >= TOGETHER
+        return bool(self._waiting) and not self._seen and self.client.spent.requests - self._looked >= TOGETHER
 
     def _settle(self) -> None:
         """Look at all sources, and end those that have waited for that."""
@@ -216,18 +185,18 @@ class _Task:
         except StopIteration as end:
             self._in_a_row = 0
             self.outcome.landed[dataset.name] = end.value.rows
-            self._progress.landed(dataset, end.value.rows)
-            self._on_landed(started.spec, end.value)
+            self.progress.landed(dataset, end.value.rows)
+            self.on_landed(started.spec, end.value)
         except SupersededError as err:
             log.info("%s: %s", dataset.headline, err)
             self.outcome.superseded.append(dataset.name)
-            self._progress.left(dataset)
+            self.progress.left(dataset)
         except KoreError as err:
             self._fail(started.spec, err)
         else:
             self._in_a_row = 0
             self._waiting.append(started)
-            self._progress.waits(dataset)
+            self.progress.waits(dataset)
 
     def _settle_within(self, started: _Started) -> None:
         try:
@@ -237,8 +206,8 @@ class _Task:
             raise
 
     def _fail(self, spec: SnapshotSpec, err: KoreError) -> None:
-        self._progress.left(spec.dataset)
-        if isinstance(err, NotFoundError) and self._sources.is_gone(spec.source):
+        self.progress.left(spec.dataset)
+        if isinstance(err, NotFoundError) and self.sources.is_gone(spec.source):
             log.warning("%s was deleted meanwhile: nothing of it lands.", spec.dataset.headline)
             self.outcome.gone.append(spec.dataset.name)
             return
@@ -279,7 +248,6 @@ def take_snapshots(
     Raises ShrunkError, and what every source would fail of: PausedError, StoppedError, CredentialsError, …
     """
     patient = PatientStore(store, clock, stop)
-    staged = patient.beside(staging_store)
     work = Work(spec=base, source=client.config.source, store=patient, clock=clock, stop=stop, teller=teller)
     progress = OverallProgress(
         base.dataset, client, clock, teller=teller, location=store.uri(base.prefix), on_checkpoint=on_checkpoint
@@ -287,20 +255,21 @@ def take_snapshots(
     task = _Task(sources, client, progress, outcome, on_landed)
     found = len(task.look())
     if found < least:
-        raise ShrunkError(
+        raise exceptions.ShrunkError(
             f"{count(found, 'contact list')} of this application are meant, and min_contact_lists is {least:,}. "
             "Look at the lists in Kore.ai, and at contact_list_ids, name_pattern, statuses and sources; if that is "
             "right, lower min_contact_lists."
         )
     progress.announce()
     task.plan = deque(sorted(task.plan, key=lambda source: source.dataset.name in later))
-    shared = Shared(progress.of, task.is_look_due)
+    staged = patient.beside(staging_store)
+    shared = Shared(client=client, staging_store=staged, progress=progress, breaks=task.is_look_due)
 
     def begin(source: Source) -> _Started:
         # The place where it will be decided whether a source is walked at all: one whose mark has not moved since its
         # last snapshot could be carried forward.
         stop.check()
         spec = base.of(source)
-        return _Started(spec, snapshot_in_steps(replace(work, spec=spec), client, staged, shared=shared))
+        return _Started(spec, snapshot_in_steps(replace(work, spec=spec), shared))
 
     task.run(begin)

@@ -92,7 +92,8 @@ class Teller:
         self._clock = clock or SystemClock()
         self._phases: list[Phase] = []
         self._last = self._clock.monotonic()
-        self._asleep = False
+        self.asleep = False
+        """Whether nothing is to be said."""
 
     @contextmanager
     def phase(
@@ -112,7 +113,7 @@ class Teller:
 
     def look(self) -> None:
         """Write a line about the innermost phase, if one is due."""
-        if self._asleep:
+        if self.asleep:
             return
         phases = self._phases[-1:]  # once: another thread may end it
         now = self._clock.monotonic()
@@ -126,32 +127,19 @@ class Teller:
         return _QuietClock(self, clock)
 
     @contextmanager
-    def sleeping(self) -> Iterator[None]:
-        """Say nothing until the end of the block."""
-        self._asleep = True
-        try:
-            yield
-        finally:
-            self._asleep = False
-
-    @contextmanager
     def watching(self) -> Iterator[None]:
-        """Look every second, from a thread, and listen to what else this package logs meanwhile."""
+        """Look every second, from a thread."""
         ended = threading.Event()
-        ear = _Ear(self)
-        package = logging.getLogger(__name__.partition(".")[0])
 
         def watch() -> None:
             while not ended.wait(_LOOK_EVERY):
                 self.look()
 
-        package.addHandler(ear)
         threading.Thread(target=watch, name="kore-teller", daemon=True).start()
         try:
             yield
         finally:
             ended.set()
-            package.removeHandler(ear)
 
 
 class _QuietClock:
@@ -161,17 +149,8 @@ class _QuietClock:
         self._clock = clock
 
     def sleep(self, seconds: float) -> None:
-        with self._teller.sleeping():
+        self._teller.asleep = True
+        try:
             self._clock.sleep(seconds)
-
-
-class _Ear(logging.Handler):
-    """Notes when a line was written, and writes none."""
-
-    def __init__(self, teller: Teller) -> None:
-        super().__init__(logging.INFO)
-        self._teller = teller
-
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002
-        """Note it."""
-        self._teller.told()
+        finally:
+            self._teller.asleep = False

@@ -1,4 +1,4 @@
-"""What a person reads in the task's log while a walk goes on: how far, how fast, how long."""
+"""What a person reads in the task's log while a walk goes on, or many: how far, how fast, how long."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from airflow_provider_kore.exceptions import PausedError, StoppedError
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.phases import Teller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Collection, Iterator
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.checkpoints import Note
     from airflow_provider_kore.snapshot.phases import Phase
     from airflow_provider_kore.walk.page import Page
     from airflow_provider_kore.walk.reader import Meter
-    from airflow_provider_kore.walk.source import Dataset
+    from airflow_provider_kore.walk.source import Dataset, Source, Sources
 
 log = logging.getLogger(__name__)
 
@@ -49,51 +48,14 @@ class Checkpoint:
     """``s3://…/``: where this run's checkpoints lie."""
 
 
-class ShownCheckpoints:
-    """Shows each checkpoint once.
-
-    :param on_checkpoint: must not raise.
-    :param location: ``s3://…/``: where they lie.
-    """
-
-    def __init__(self, on_checkpoint: Callable[[Checkpoint], None] | None, location: str) -> None:
-        self._on_checkpoint = on_checkpoint
-        self._location = location
-        self._rows = 0
-        self._total: int | None = None
-
-    def show(self, rows: int, total: int | None = None) -> None:
-        """Show how many rows are safe, unless that was shown already.
-
-        :param total: how many there are; None: as was said last.
-        """
-        self._total = total or self._total
-        if self._on_checkpoint is not None and rows not in (0, self._rows):
-            self._on_checkpoint(Checkpoint(rows=rows, total=self._total, location=self._location))
-        self._rows = rows
-
-
-class Progress(Protocol):
-    """Says how far a walk is."""
-
-    def waiting(self) -> AbstractContextManager[None]:
-        """Read pages until the end of the block."""
-
-    def resumed(self, offset: int, note: Note, try_number: int) -> None:
-        """Say that the walk continues, and where."""
-
-    def built_on(self, date: str, rows: int) -> None:
-        """Say that the last snapshot is built on."""
-
-    def page(self, page: Page) -> None:
-        """Note a page."""
-
-
 class ProgressLog:
     """One line now and then; never one per page.
 
     :param teller: says what goes on while no page comes.
     """
+
+    level: ClassVar = logging.INFO
+    """Of what is said of the beginning of one walk."""
 
     def __init__(self, dataset: Dataset, client: Meter, clock: Clock, teller: Teller | None = None) -> None:
         self._dataset = dataset
@@ -111,14 +73,8 @@ class ProgressLog:
         """Of the last minute: when, and how many requests had been sent by then."""
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self, dataset: Dataset) -> Iterator[None]:
         """Read pages until the end of the block; a line tells if one takes long."""
-        with self.asking(self._dataset):
-            yield
-
-    @contextmanager
-    def asking(self, dataset: Dataset) -> Iterator[None]:
-        """Do so of one of several."""
         what = f"waiting for an answer about {dataset.title}"
         with self._teller.phase(what, f"{dataset.rows} read") as phase:
             before, self._waiting = self._waiting, phase
@@ -127,39 +83,31 @@ class ProgressLog:
             finally:
                 self._waiting = before
 
-    def resumed(self, offset: int, note: Note, try_number: int) -> None:
-        """Say that the walk continues, and where; and of the try that was here before, how it ended.
+    def resumed(self, dataset: Dataset, offset: int, note: Note, try_number: int) -> None:
+        """Say that a walk continues, and where; and of the try that was here before, how it ended.
 
         :param note: of the checkpoint that it continues.
         :param try_number: of this try.
         """
         self._first_offset = offset
-        log.info(
-            "Resuming %s after %s %s, which earlier tries have staged.",
-            self._dataset.title,
-            self._dataset.row,
-            f"{offset:,}",
-        )
+        title, row, where = dataset.title, dataset.row, f"{offset:,}"
+        log.log(self.level, "Resuming %s after %s %s, which earlier tries have staged.", title, row, where)
         if not (note.ended == PausedError.__name__ and note.try_number == try_number):
             who = "An earlier process of this try" if note.try_number == try_number else f"Try {note.try_number}"
-            log.info(
-                "%s wrote the last checkpoint at %s UTC, and %s.",
-                who,
-                f"{datetime.fromtimestamp(note.written, UTC):%Y-%m-%d %H:%M:%S}",
-                _end(note.ended),
-            )
+            at = f"{datetime.fromtimestamp(note.written, UTC):%Y-%m-%d %H:%M:%S}"
+            log.log(self.level, "%s wrote the last checkpoint at %s UTC, and %s.", who, at, _end(note.ended))
 
-    def built_on(self, date: str, rows: int) -> None:
+    def built_on(self, dataset: Dataset, date: str, rows: int) -> None:
         """Say that the last snapshot is built on.
 
         :param date: of that one.
         :param rows: how many it holds.
         """
         self._first_offset = rows
-        held, name = self._dataset.count(rows), self._dataset.name
-        log.info("Building on the snapshot of %s, which holds %s of %s.", date, held, name)
+        held, name = dataset.count(rows), dataset.name
+        log.log(self.level, "Building on the snapshot of %s, which holds %s of %s.", date, held, name)
 
-    def page(self, page: Page) -> None:
+    def page(self, dataset: Dataset, page: Page) -> None:  # noqa: ARG002  # there is one
         """Note a page."""
         now = self._clock.monotonic()
         if self._waiting is not None:
@@ -245,3 +193,95 @@ def about(seconds: float) -> str:
     hours, minutes = divmod(round(seconds / 60), 60)
     parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]
     return f"about {' '.join(part for part in parts if part)}"
+
+
+class OverallProgress(ProgressLog):
+    """One line now and then about all sources; never one per page, nor an announcement for each.
+
+    :param dataset: one of them: how its rows are called.
+    :param location: ``s3://…``: of the table.
+    :param on_checkpoint: called when one has landed; must not raise.
+    """
+
+    level: ClassVar = logging.DEBUG
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        client: Meter,
+        clock: Clock,
+        *,
+        teller: Teller,
+        location: str,
+        on_checkpoint: Callable[[Checkpoint], None] | None = None,
+    ) -> None:
+        super().__init__(dataset, client, clock, teller)
+        self._location = location
+        self._on_checkpoint = on_checkpoint
+        self._expected: dict[str, int] = {}
+        self._done: dict[str, int] = {}
+        """By name: rows that there are, as far as is known, and that have been read."""
+        self._waiting_names: set[str] = set()
+        self._landed = 0
+        self._rows = 0
+        """Read by this try."""
+        self._longest_page = 1
+
+    def planned(self, sources: Sources, new: Collection[Source]) -> None:
+        """Note sources that are going to be read."""
+        for source in new:
+            self._expected[source.dataset.name] = sources.expected(source)
+
+    def announce(self) -> None:
+        """Say what lies ahead."""
+        rows, seconds = sum(self._expected.values()), self._allowance.shortest_time(len(self._expected))
+        least = f": {about(seconds)} or more" if seconds >= MINUTE else ""
+        said = f"{self._dataset.count(rows)}, as the catalogue says" if rows else "length unknown"
+        log.info("%s: %s, %s%s.", count(len(self._expected), "contact list"), said, self._allowance, least)
+
+    def page(self, dataset: Dataset, page: Page) -> None:
+        """Note a page of one of them."""
+        if self._waiting is not None:
+            self._waiting.begin_again(self._clock.monotonic(), page.end, page.total)
+        self._rows += page.end - page.offset
+        self._longest_page = max(self._longest_page, page.end - page.offset)
+        self._done[dataset.name] = page.end
+        self._expected[dataset.name] = max(page.end, page.total or 0)
+        self._tell()
+
+    def waits(self, dataset: Dataset) -> None:
+        """Note that one was read, and waits for the look after it."""
+        self._waiting_names.add(dataset.name)
+
+    def left(self, dataset: Dataset) -> None:
+        """Note that one will not land."""
+        self._waiting_names.discard(dataset.name)
+        self._expected.pop(dataset.name, None)
+        self._done.pop(dataset.name, None)
+
+    def landed(self, dataset: Dataset, rows: int) -> None:
+        """Note that one stands."""
+        self._waiting_names.discard(dataset.name)
+        self._landed += 1
+        self._expected[dataset.name] = self._done[dataset.name] = rows
+        if self._on_checkpoint is not None:
+            total = sum(self._expected.values())
+            self._on_checkpoint(Checkpoint(rows=sum(self._done.values()), total=total, location=self._location))
+        self._tell()
+
+    def _tell(self) -> None:
+        now = self._clock.monotonic()
+        self._say(now, self._how_far, lambda: [self._how_long(now)])
+
+    def _how_far(self) -> str:
+        done, total, waiting = sum(self._done.values()), sum(self._expected.values()), len(self._waiting_names)
+        wait = f", {waiting:,} wait for the look after them" if waiting else ""
+        lists = f"{self._landed:,} of {count(len(self._expected), 'contact list')} landed{wait}"
+        return f"{lists}; {done:,} of {self._dataset.count(total)} ({100 * done // max(total, 1)} %)"
+
+    def _how_long(self, now: float) -> str:
+        left = {name: rows - self._done.get(name, 0) for name, rows in self._expected.items()}
+        pages = sum(max(name not in self._done, -(-rows // self._longest_page)) for name, rows in left.items())
+        speed = self._rows / max(now - self._began, 0.001)
+        seconds = max(sum(left.values()) / speed if speed > 0 else 0.0, self._allowance.shortest_time(pages))
+        return f"{about(seconds)} left"

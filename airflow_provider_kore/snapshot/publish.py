@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.exceptions import (
@@ -20,24 +20,24 @@ from airflow_provider_kore.exceptions import (
     SnapshotExistsError,
     SupersededError,
 )
-from airflow_provider_kore.snapshot.commit import TURNS, Commit, Conditions, Rows, etag
+from airflow_provider_kore.snapshot.commit import TURNS, Commit, etag
+from airflow_provider_kore.snapshot.files import OneFile, SeveralFiles
 from airflow_provider_kore.snapshot.manifest import Manifest, Published
 from airflow_provider_kore.snapshot.manifest_checks import MOST_REPLACED
-from airflow_provider_kore.snapshot.one_file import OneFile
 from airflow_provider_kore.snapshot.rivals import Rivals, Writer
 from airflow_provider_kore.snapshot.schema import describe_previous, describe_schema, tell_changes
-from airflow_provider_kore.snapshot.several_files import SeveralFiles
 from airflow_provider_kore.snapshot.target import foreign
-from airflow_provider_kore.snapshot.work import Work
 from airflow_provider_kore.store.capabilities import Capabilities
 from airflow_provider_kore.store.store import ConditionFailed, ConditionUnsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.past import Past
     from airflow_provider_kore.snapshot.seal import Seal
     from airflow_provider_kore.snapshot.target import Target
+    from airflow_provider_kore.snapshot.work import Work
     from airflow_provider_kore.store.store import StoredObject
 
 
@@ -52,110 +52,117 @@ _UNPUBLISHED: Final = (
 """What no store raises, but we do before a manifest is written: none will ever name the files of this attempt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publisher(Work):
-    """Publishes what one run has made."""
+def publish(
+    work: Work,
+    target: Target,
+    rows: Iterator[str],
+    columns: ColumnSet,
+    content: dict[str, Any],
+    *,
+    capabilities: Capabilities,
+    past: Past | None = None,
+    seal: Seal | None = None,
+) -> Manifest:
+    """Build the file or files, commit them, write the manifest; return it.
 
-    past: Past | None = None
-    """What stands already; None: it can't be had."""
-    seal: Seal | None = None
-    """Proves that the next run may build on what is published; None: it builds on nothing."""
+    :param rows: raw JSON objects.
+    :param columns: that they are written with.
+    :param content: the manifest without its files. Of two writers the one whose walk began later wins.
+    :param past: what stands already; None: it can't be had.
+    :param seal: proves that the next run may build on what is published; None: it builds on nothing.
 
-    def publish(self, target: Target, rows: Rows, content: dict[str, Any], capabilities: Capabilities) -> Manifest:
-        """Build the file or files, commit them, write the manifest; return it.
-
-        :param content: the manifest without its files. Of two writers the one whose walk began later wins.
-
-        Raises SupersededError, ContentionError, SnapshotExistsError, CorruptSnapshotError, TempSpaceError, and what the
-        store raises.
-        """
-        commit = self._commit(content["snapshot_id"], content["walk"]["started_at"], capabilities)
-        strategy = self._strategy(commit)
-        name = self.spec.dataset.file_name
-        metadata = {
-            **commit.rivals.me.metadata(),
-            f"kore-{name.replace('_', '-')}": str(content[name]),
-            "kore-consistent": str(content["consistent"]).lower(),
+    Raises SupersededError, ContentionError, SnapshotExistsError, CorruptSnapshotError, TempSpaceError, and what the
+    store raises.
+    """
+    started = content["walk"]["started_at"]
+    commit = _commit(work, target, content["snapshot_id"], started, capabilities)
+    name = work.spec.dataset.file_name
+    metadata = {
+        **commit.rivals.me.metadata(),
+        f"kore-{name.replace('_', '-')}": str(content[name]),
+        "kore-consistent": str(content["consistent"]).lower(),
+    }
+    try:
+        files = commit.write(rows, columns, metadata, int(content[name]))
+        before = past.before(work.layout.manifest) if past is not None else None
+        described = {
+            **content,
+            "schema": describe_schema(columns.keys(), files[0]["columns"], before),
+            "previous": describe_previous(before),
+            "files": files,
         }
+        with work.teller.phase("writing the manifest"):
+            manifest = _write_manifest(commit, described, seal)
+    except _UNPUBLISHED:
+        commit.withdraw()
+        raise
+    tell_changes(described["schema"], work.layout.list_prefix)
+    with work.teller.phase("deleting the files that were replaced"):
+        commit.tidy(manifest)
+    return manifest
+
+
+def tidy(work: Work, manifest: Manifest, target: Target) -> None:
+    """Delete what a manifest that this run has published before has replaced."""
+    _commit(work, target, manifest.snapshot_id, manifest.started_at, Capabilities()).tidy(manifest)
+
+
+def _commit(
+    work: Work, target: Target, snapshot_id: str, started: str, capabilities: Capabilities
+) -> OneFile | SeveralFiles:
+    spec = work.spec
+    me = Writer(
+        snapshot=snapshot_id,
+        run=spec.run.digest,
+        try_number=spec.try_number,
+        started=started,
+        attempt=secrets.token_hex(4),
+    )
+    known = {
+        **work.parts(),
+        "target": target,
+        "capabilities": capabilities,
+        "conditional": capabilities.conditional,
+        "rivals": Rivals(me=me, replace=spec.replace, now=work.clock.time()),
+    }
+    return OneFile(**known) if spec.rows_per_file is None else SeveralFiles(**known, rows_per_file=spec.rows_per_file)
+
+
+def _write_manifest(commit: OneFile | SeveralFiles, content: Mapping[str, Any], seal: Seal | None) -> Manifest:
+    """Write the manifest of the object that is there, or of several files, which it commits; return it.
+
+    What stands in its place is looked at first, then the object: a try that replaces the object after that writes a
+    manifest after that, too, and then the condition fails.
+    """
+    key = commit.layout.manifest
+    failed: list[str] = []
+    for turn in range(TURNS):
+        found = commit.look_at(key)
+        commit.check(found)
+        manifest = Manifest({**content, "replaces": _replaced(commit, found, commit.target.manifest)})
+        if seal is not None:
+            manifest = manifest.sealed(seal)
+        body = manifest.to_bytes()
         try:
-            files = strategy.write(target, rows, metadata, int(content[name]))
-            before = self.past.before(self.layout.manifest) if self.past is not None else None
-            described = {
-                **content,
-                "schema": describe_schema(rows.columns.keys(), files[0]["columns"], before),
-                "previous": describe_previous(before),
-                "files": files,
-            }
-            with self.teller.phase("writing the manifest"):
-                manifest = self._write_manifest(commit, strategy, described, target)
-        except _UNPUBLISHED:
-            strategy.withdraw()
-            raise
-        tell_changes(described["schema"], self.layout.list_prefix)
-        with self.teller.phase("deleting the files that were replaced"):
-            strategy.tidy(manifest, target)
-        return manifest
-
-    def tidy(self, manifest: Manifest, target: Target) -> None:
-        """Delete what a manifest that this run has published before has replaced."""
-        self._strategy(self._commit(manifest.snapshot_id, manifest.started_at, Capabilities())).tidy(manifest, target)
-
-    def _write_manifest(
-        self, commit: Commit, strategy: OneFile | SeveralFiles, content: Mapping[str, Any], target: Target
-    ) -> Manifest:
-        """Write the manifest of the object that is there, or of several files, which it commits; return it.
-
-        What stands in its place is looked at first, then the object: a try that replaces the object after that writes a
-        manifest after that, too, and then the condition fails.
-        """
-        key = commit.layout.manifest
-        failed: list[str] = []
-        for turn in range(TURNS):
-            found = commit.look_at(key)
-            strategy.check(target, found)
-            manifest = Manifest({**content, "replaces": _replaced(commit, found, target.manifest)})
-            if self.seal is not None:
-                manifest = manifest.sealed(self.seal)
-            body = manifest.to_bytes()
-            try:
-                commit.store.put(
-                    key,
-                    body,
-                    content_type="application/json",
-                    metadata=replace(commit.rivals.me, attempt="").metadata(),
-                    condition=commit.conditions.to_replace(found),
-                )
-            except ConditionUnsupported:
-                commit.conditions.refused()
-            except ConditionFailed as refused:
-                there = commit.published() if refused.in_doubt else None
-                if there is not None and there.sha256 == hashlib.sha256(body).hexdigest():
-                    return manifest  # it was written, and only the answer was lost
-                if etag(found) in failed:  # what stands in the way does not show yet
-                    commit.wait(turn)
-                failed.append(etag(found))
-            else:
-                return manifest
-        raise commit.gave_up(key, moved=len(set(failed)) > 1)
-
-    def _commit(self, snapshot_id: str, started: str, capabilities: Capabilities) -> Commit:
-        me = Writer(
-            snapshot=snapshot_id,
-            run=self.spec.run.digest,
-            try_number=self.spec.try_number,
-            started=started,
-            attempt=secrets.token_hex(4),
-        )
-        return Commit(
-            **self.parts(),
-            capabilities=capabilities,
-            conditions=Conditions(sent=capabilities.conditional),
-            rivals=Rivals(me=me, replace=self.spec.replace, now=self.clock.time()),
-        )
-
-    def _strategy(self, commit: Commit) -> OneFile | SeveralFiles:
-        rows_per_file = self.spec.rows_per_file
-        return OneFile(commit) if rows_per_file is None else SeveralFiles(commit, rows_per_file)
+            commit.store.put(
+                key,
+                body,
+                content_type="application/json",
+                metadata=replace(commit.rivals.me, attempt="").metadata(),
+                condition=commit.condition(found),
+            )
+        except ConditionUnsupported:
+            commit.no_conditions()
+        except ConditionFailed as refused:
+            there = commit.published() if refused.in_doubt else None
+            if there is not None and there.sha256 == hashlib.sha256(body).hexdigest():
+                return manifest  # it was written, and only the answer was lost
+            if etag(found) in failed:  # what stands in the way does not show yet
+                commit.wait(turn)
+            failed.append(etag(found))
+        else:
+            return manifest
+    raise commit.gave_up(key, moved=len(set(failed)) > 1)
 
 
 def _replaced(commit: Commit, found: StoredObject | None, known: Published | None) -> list[str]:

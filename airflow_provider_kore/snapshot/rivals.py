@@ -81,14 +81,8 @@ class Writer:
 
     def metadata(self) -> dict[str, str]:
         """Return what :meth:`of_object` reads."""
-        attempt = {_ATTEMPT: self.attempt} if self.attempt else {}
-        return {
-            _SNAPSHOT: self.snapshot,
-            _RUN: self.run,
-            _TRY: str(self.try_number),
-            **attempt,
-            _STARTED: self.started,
-        }
+        told = {_SNAPSHOT: self.snapshot, _RUN: self.run, _TRY: str(self.try_number), _STARTED: self.started}
+        return told | ({_ATTEMPT: self.attempt} if self.attempt else {})
 
     @property
     def comparable_start(self) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow_provider_kore.formats import FORMATS, MAX_COLUMNS, Table
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from airflow_provider_kore.formats import ColumnSet
     from airflow_provider_kore.snapshot.manifest import Manifest, Published
     from airflow_provider_kore.snapshot.past import Past
     from airflow_provider_kore.snapshot.spec import SnapshotSpec
@@ -21,14 +19,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHOWN: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """Rows with the columns that they are written with; see :class:`~airflow_provider_kore.snapshot.commit.Rows`."""
-
-    columns: ColumnSet
-    rows: Callable[[], Iterator[str]]
 
 
 def table_of(spec: SnapshotSpec, past: Past | None) -> Table:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow_provider_kore.exceptions import ParameterError
 from airflow_provider_kore.formats import ON_SCHEMA_CHANGE
@@ -21,9 +21,9 @@ from airflow_provider_kore.parameters import (
     check_seconds,
     checked,
     parameter,
+    parameters_of,
 )
 from airflow_provider_kore.snapshot.author_columns import check_columns, check_columns_fit
-from airflow_provider_kore.snapshot.filing import check_backfill
 
 if TYPE_CHECKING:
     from airflow_provider_kore.formats import Format
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 ON_DRIFT: Final = ("retry", "fail", "accept")
 """What to do about a list that changed while it was read."""
+
+BACKFILL: Final = "backfill"
+"""What Airflow (3.0 to 3.3) says of a run that a backfill has made, as ``dag_run.run_type``."""
 
 LARGEST_ACCOUNT: Final = 5_000_000
 """Contacts that an account may hold at the most. Source: the vendor's campaign pages."""
@@ -59,6 +62,24 @@ class RunKey:
 def digest(value: object) -> str:
     """Return 16 hex digits that stand for a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_backfill(run_type: str | None, allow_backfill: object) -> None:
+    """Refuse a run of a backfill unless its author allows it, before a request is spent. Raises ParameterError.
+
+    The API shows everything as it is now: such a run would file it under a day on which it was different, and nothing
+    about such a partition looks wrong.
+
+    :param run_type: as Airflow calls it; None: unknown.
+    """
+    if check_boolean("allow_backfill", allow_backfill) or run_type != BACKFILL:
+        return
+    raise ParameterError(
+        "allow_backfill",
+        "is False, and this run belongs to a backfill: Kore.ai shows everything as it is now, so today's contacts "
+        "would be filed under a day that is over",
+        "leave such days without a snapshot, or pass allow_backfill=True; the manifest then says when it was read",
+    )
 
 
 def _count_or_none(name: str, value: object) -> int | None:
@@ -230,27 +251,24 @@ class SnapshotSpec:
         cls,
         *,
         source: Source,
-        run: RunKey,
-        try_number: int = 1,
         generation: object = None,
-        logical_date: str | None = None,
-        run_type: str | None = None,
-        retry_follows: bool = True,
         made_with: object = None,
         policies: FieldPolicies | None = None,
-        **given: object,
+        **given: Any,
     ) -> Self:
         """Check every parameter as a DAG's author wrote it, or as a template rendered it (then it is a string).
 
-        :param given: the parameters that this class declares; their bounds of rows are named after the source's rows
-            in messages.
+        :param given: the parameters that this class declares, whose bounds of rows are named after the source's rows in
+            messages; and its other attributes, which are taken as they are.
 
         Raises ParameterError, which names the parameter.
         """
         from airflow_provider_kore.formats import parse_format
         from airflow_provider_kore.snapshot.fields import FieldPolicies
 
-        check_backfill(run_type, given.get("allow_backfill", False))
+        declared = parameters_of(cls)
+        known = {name: given.pop(name) for name in [*given] if name not in declared}
+        check_backfill(known.get("run_type"), given.get("allow_backfill", False))
         called = {name: f"{name[:4]}{source.dataset.file_name}" for name in ("min_rows", "max_rows")}
         values = checked(cls, given, called)
         if (least := values["min_rows"]) > (most := values["max_rows"]):
@@ -264,14 +282,10 @@ class SnapshotSpec:
         check_columns_fit(values["columns"], values["file_format"], policies)
         return cls(
             source=source,
-            run=run,
-            try_number=try_number,
             generation=None if generation is None else str(generation),
-            logical_date=logical_date,
-            run_type=run_type,
-            retry_follows=retry_follows,
             made_with="" if made_with is None else digest(made_with),
             policies=policies,
+            **known,
             **values,
         )
 

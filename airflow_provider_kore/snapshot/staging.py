@@ -2,61 +2,53 @@
 
 The chunks themselves are the checkpoint. A retry lists them, follows the chain from offset 0 and continues after it.
 
-A chunk is compressed and written on a thread of its own, and the walk goes on meanwhile, but not far: what is in no
-chunk yet, or in one that is only being written, is all that a death costs, and that has a limit. Chunks never overtake
-each other.
+What is in no chunk yet is all that a death costs, and that has a limit. The next pages are under way while a chunk is
+written, so that it costs nothing of the allowance.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from contextlib import contextmanager, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Self
 
 from airflow_provider_kore import json_text
 from airflow_provider_kore.exceptions import (
     CheckpointLostError,
     CorruptSnapshotError,
     DriftError,
+    FatalError,
     KoreError,
+    PausedError,
     StoppedError,
     SupersededError,
 )
 from airflow_provider_kore.formats import Table
 from airflow_provider_kore.quoting import count
 from airflow_provider_kore.snapshot.checkpoints import Checkpoints, Chunk, Head, Note
-from airflow_provider_kore.snapshot.chunks import STORE_FAILS
+from airflow_provider_kore.snapshot.chunks import STORE_FAILS, LocalChunks, StoredChunks
 from airflow_provider_kore.snapshot.fields import FieldCounts
 from airflow_provider_kore.snapshot.intake import Intake
-from airflow_provider_kore.snapshot.phases import Teller
+from airflow_provider_kore.snapshot.progress import Checkpoint
 from airflow_provider_kore.snapshot.rivals import TOLERATED_FUTURE
-from airflow_provider_kore.snapshot.seal import FIRST
-from airflow_provider_kore.walk.prefetch import Prefetcher
+from airflow_provider_kore.snapshot.seal import FIRST, Seal
 from airflow_provider_kore.walk.state import WalkState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.snapshot.basis import Basis
-    from airflow_provider_kore.snapshot.chunks import ChunkStore
-    from airflow_provider_kore.snapshot.fields import FieldPolicies
-    from airflow_provider_kore.snapshot.seal import Seal
-    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.snapshot.spec import SnapshotSpec
+    from airflow_provider_kore.snapshot.work import Shared, Work
     from airflow_provider_kore.walk.cost import Spent
     from airflow_provider_kore.walk.page import Page
-    from airflow_provider_kore.walk.reader import Meter
 
 log = logging.getLogger(__name__)
 
 CHUNK_SECONDS: Final = 8.0
 """A chunk is cut when its first page is this old: with the time it takes to write, below ten seconds of fetching."""
-
-AHEAD_SECONDS: Final = 1.0
-"""For so long the walk goes on while its last chunk is being written."""
 
 CHUNK_ROWS: Final = 10_000
 """At most so many contacts, and the rest of a page, are in no checkpoint, to bound memory: some 5 MB."""
@@ -76,68 +68,38 @@ CHUNK_CHARACTERS: Final = 12 << 20
 _ROWS_AT_ONCE: Final = 1_000
 
 
-class _Write(NamedTuple):
-    """A chunk that is being written."""
-
-    number: str
-    rows: list[str]
-
-
 class Staging:
     """The rows of one walk: most of them in chunks, the newest still in memory.
 
     Closing it after an error cuts a last chunk, whatever the error was: nothing that was fetched is lost.
 
-    :param seal: proves which chunks this run has written.
-    :param typed_columns: whether the file's format has to know each column's type.
     :param table: the columns that the table has already.
-    :param meter: tells what requests have cost so far.
-    :param stop: looked at before each chunk that is read.
-    :param try_number: of the task, to be told by the next one.
-    :param teller: says what goes on where that takes long.
     :param basis: the rows that a walk may build on, instead of offset 0.
     """
 
-    def __init__(
-        self,
-        chunks: ChunkStore,
-        clock: Clock,
-        policies: FieldPolicies,
-        seal: Seal,
-        *,
-        typed_columns: bool,
-        table: Table | None = None,
-        meter: Meter,
-        stop: Stop,
-        try_number: int | None = None,
-        teller: Teller | None = None,
-        basis: Basis | None = None,
-    ) -> None:
+    def __init__(self, work: Work, shared: Shared, table: Table | None = None, basis: Basis | None = None) -> None:
+        spec, prefix = work.spec, work.layout.staging
+        chunks = StoredChunks(shared.staging_store, prefix) if spec.durable else LocalChunks()
+        self._work = work
         self._basis = basis
         self.on_basis = False
         """Whether the rows of this walk come after those of the basis."""
-        self._checkpoints = Checkpoints(chunks, seal)
-        self._clock = clock
-        self._intake = Intake(policies=policies, typed=typed_columns, table=table or Table())
-        self._meter = meter
-        self._stop = stop
-        self._unbilled = meter.spent
+        self._checkpoints = Checkpoints(chunks, Seal(shared.client.config, prefix))
+        self._location = work.store.uri(prefix)
+        self._on_checkpoint = shared.on_checkpoint if spec.durable else None
+        self._intake = Intake(policies=spec.policies, typed=spec.file_format.needs_columns, table=table or Table())
+        self._meter = shared.client
+        self._unbilled = self._meter.spent
         """What the meter showed before this walk, less what other processes have spent on it."""
-        self._try_number = try_number
         self._ended: str | None = None
-        self._teller = teller or Teller()
-        self._cuts = 0
         self._chain: list[Chunk] = []
         self._stale: list[str] = []
-        self._writes = Prefetcher[str, Chunk](1)
-        self._written: _Write | None = None
         self._rows: list[str] = []
         self._characters = 0
         self._born = 0.0
+        self._expected: int | None = None
         self.columns = self._intake.no_columns()
         self.fields = FieldCounts()
-        self.kept_until: int | None = None
-        """After an error: the offset at which a retry continues; None: the last rows could not be kept."""
         self._state = WalkState(walk_id="", started=0.0)
 
     def __enter__(self) -> Self:
@@ -152,20 +114,23 @@ class Staging:
                 self.discard()
             elif error is not None and not isinstance(error, DriftError):
                 self._ended = type(error).__name__
-                cuts = self._cuts
-                with suppress(StoppedError):  # it waited for the store, and is written once more
-                    self._settle()
-                self.checkpoint()
-                self.kept_until = self.stored_until
-                if self._chain and self._cuts == cuts and not isinstance(error, (*STORE_FAILS, GeneratorExit)):
+                had_rows = bool(self._rows)
+                self._cut()
+                self._tell(error)
+                if self._chain and not had_rows and not isinstance(error, (*STORE_FAILS, GeneratorExit)):
                     self._cut(rows_or_not=True)  # all rows were written already: then only how it ended
-                    self._settle()
         except KoreError as err:  # never in place of the error that is on its way out
             rows = f", and without the last {count(len(self._rows), 'row')}" if self._rows else ""
             log.warning("The checkpoints of this run stay as they were%s: %s", rows, err)
         finally:
-            self._writes.close()
             self._checkpoints.chunks.close()
+
+    def _tell(self, error: BaseException) -> None:
+        """Say what is kept, and who continues there."""
+        # A walk that waits for the look after it is closed by GeneratorExit.
+        if self._work.spec.durable and self.stored_until and not isinstance(error, GeneratorExit):
+            where = f"{self._work.spec.dataset.row} {self.stored_until:,}"
+            log.info("Checkpointed at %s; %s.", where, _who_continues(self._work.spec, error))
 
     @property
     def stored_until(self) -> int:
@@ -193,7 +158,7 @@ class Staging:
         :param oldest: seconds since the epoch; a walk that started before is no beginning of this one.
         """
         there = list(self._checkpoints)
-        youngest = self._clock.time() + TOLERATED_FUTURE
+        youngest = self._work.clock.time() + TOLERATED_FUTURE
         longest = self._checkpoints.longest(there, {_on(None), _on(self._basis)}, oldest=oldest, youngest=youngest)
         # Of the same walk, what lies beside the chain is an orphan's; it is cleaned up with the rest at the end.
         self._stale += [chunk.name for chunk in there if chunk not in longest]
@@ -234,7 +199,7 @@ class Staging:
         page is not taken in.
         """
         if not self._rows:
-            self._born = self._clock.monotonic()
+            self._born = self._work.clock.monotonic()
         rows, fields, columns = self._intake.take(page, self.fields, self.columns)
         # No call between these: Airflow's execution_timeout can come out of any.
         self._rows += rows
@@ -242,46 +207,27 @@ class Staging:
         self._characters += sum(map(len, rows))
 
     def checkpoint_if_due(self, expected: int | None) -> None:
-        """Cut a chunk if it is time to, and see to the one that is being written.
+        """Write a chunk if it is time to.
 
         :param expected: contacts in the whole list, None if unknown.
         """
-        rows = len(self._rows)
+        rows, self._expected = len(self._rows), expected or self._expected
         if not rows:
             return
         share = (self.stored_until // 2) if expected is None else expected // SHARE
         most = min(CHUNK_ROWS, max(SMALLEST_CHUNK_ROWS, share))
-        age = self._clock.monotonic() - self._born
-        if (write := self._written) is not None and (
-            self._writes.is_done(write.number) or len(write.rows) + rows >= most or age >= AHEAD_SECONDS
-        ):
-            self._settle()
-        # The last third is what may be read while the chunk is being written.
-        large = rows >= min(most, max(SMALLEST_CHUNK_ROWS, 2 * most // 3)) or self._characters >= CHUNK_CHARACTERS
-        if large or age >= CHUNK_SECONDS:
+        old = self._work.clock.monotonic() - self._born >= CHUNK_SECONDS
+        if rows >= most or self._characters >= CHUNK_CHARACTERS or old:
             self._cut()
 
-    def checkpoint(self, state: WalkState | None = None) -> None:
-        """Write the open chunk, and return when everything is written.
+    def checkpoint(self, state: WalkState, *, rows_or_not: bool = False) -> None:
+        """Write the open chunk.
 
         :param state: what the walk has learned since its last page.
+        :param rows_or_not: write that down, too, where no row is left to be written.
         """
-        self._state = state or self._state
-        self._cut()
-        self._settle()
-
-    def rest(self, state: WalkState) -> None:
-        """Write everything, and keep no thread and no row until the next page is added.
-
-        :param state: what the walk knows at its end.
-        """
-        self.checkpoint()
-        if state != self._state:
-            self._state = state
-            self._cut(rows_or_not=True)
-            self._settle()
-        self._writes.close()
-        self._writes = Prefetcher[str, Chunk](1)
+        news, self._state = state != self._state, state
+        self._cut(rows_or_not=rows_or_not and news)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -293,72 +239,66 @@ class Staging:
             self._unbilled += self._meter.spent - before
 
     def _cut(self, *, rows_or_not: bool = False) -> None:
-        """Begin to write the open chunk."""
-        self._settle()
+        """Write the open chunk: only then it is a checkpoint."""
         if not self._rows and not rows_or_not:
             return
         before = self._chain[-1].seal if self._chain else self._foundation[1]
         note = Note(
             spent=self.spent,
             usage=self._meter.allowance.usage(),
-            try_number=self._try_number,
-            written=self._clock.time(),
+            try_number=self._work.spec.try_number,
+            written=self._work.clock.time(),
             ended=self._ended,
         )
         head = Head(self._state, note, self.columns, self.fields).to_json()
         chunk = Chunk(self._state.walk_id, self.stored_until, self.next_offset, before, "")
-        self._cuts += 1
-        write = _Write(str(self._cuts), self._rows)
-        job = partial(self._checkpoints.write, chunk, json.dumps(head), self._rows)
-        # Nor between these two: no row may be in both, or in neither.
-        self._written, self._rows = write, []
-        self._characters = 0
-        self._writes.start(write.number, job)
-
-    def _settle(self) -> None:
-        """Wait until the chunk that was cut is written: only then it is a checkpoint."""
-        write = self._written
-        if write is None:
-            return
-        sealed: Chunk | None = None
-        try:
-            if write.number in self._writes:
-                with self._teller.phase("writing a checkpoint"):
-                    sealed = self._writes.take(write.number)
-        finally:
-            if sealed is None:  # the next cut tries again
-                self._rows, self._written = write.rows + self._rows, None
-        if sealed is None:
-            return
-        # Nor between these two, as above: a chunk that counts twice would be read twice.
-        self._chain, self._written = [*self._chain, sealed], None
+        with self._work.teller.phase("writing a checkpoint"):
+            sealed = self._checkpoints.write(chunk, json.dumps(head), self._rows)
+        # Nor between these: no row may be in both, or in neither.
+        self._chain, self._rows, self._characters = [*self._chain, sealed], [], 0
+        if self._on_checkpoint is not None and chunk.end > chunk.start:
+            self._on_checkpoint(Checkpoint(rows=chunk.end, total=self._expected, location=self._location))
 
     def rows(self) -> Iterator[str]:
         """Yield every row in order, reading the chunks again.
 
         Raises CheckpointLostError if a chunk is not what this run wrote.
         """
-        self._settle()
         if self.on_basis and self._basis is not None:
-            yield from self._stop.guard(self._basis.rows(), every=_ROWS_AT_ONCE)
-        for chunk in self._stop.guard(self._chain):
-            self._teller.look()
+            yield from self._work.stop.guard(self._basis.rows(), every=_ROWS_AT_ONCE)
+        for chunk in self._work.stop.guard(self._chain):
+            self._work.teller.look()
             yield from self._checkpoints.rows(chunk)
         yield from self._rows
 
     def discard(self) -> None:
         """Delete every chunk of this run: they were published, or are no beginning of anything."""
-        with suppress(KoreError):
-            self._settle()
         self._checkpoints.chunks.delete([*self._stale, *(chunk.name for chunk in self._chain)])
         self._stale, self._chain, self._rows = [], [], []
         self.on_basis = False
 
-    def clean_up(self) -> None:
-        """Delete every chunk of this run, those of an orphaned process too."""
-        if self._chain or self._stale:
-            self._stale = [chunk.name for chunk in self._checkpoints if chunk not in self._chain]
-        self.discard()
+    def clean_up(self, *, unseen: bool = False) -> None:
+        """Delete every chunk of this run, those of an orphaned process too, or say in the log that they stay.
+
+        :param unseen: also where no chunk was found or written.
+        """
+        try:
+            if unseen or self._chain or self._stale:
+                self._stale = [chunk.name for chunk in self._checkpoints if chunk not in self._chain]
+            self.discard()
+        except KoreError as err:
+            log.warning("The snapshot is published, but its checkpoints stay behind: %s", err)
+
+
+def _who_continues(spec: SnapshotSpec, error: BaseException) -> str:
+    """Say who continues after the checkpoint, by what ended this try."""
+    if isinstance(error, PausedError):
+        return "the task continues there after the wait"
+    if isinstance(error, StoppedError):  # marked failed, cleared, or its worker goes down: Airflow does not tell which
+        return "a retry or a Clear continues there"
+    if isinstance(error, FatalError) or not spec.retry_follows:
+        return "clear the task to continue there"
+    return "a retry continues there"
 
 
 def _on(basis: Basis | None) -> tuple[int, str]:

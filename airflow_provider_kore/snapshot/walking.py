@@ -16,20 +16,18 @@ from airflow_provider_kore.exceptions import (
     PaginationError,
     TempSpaceError,
 )
-from airflow_provider_kore.snapshot.work import Work
+from airflow_provider_kore.snapshot.work import Shared, Work
 from airflow_provider_kore.walk.page_size import NOTHING, Learned
 from airflow_provider_kore.walk.source import LookLater
 from airflow_provider_kore.walk.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from airflow_provider_kore.formats import Table
     from airflow_provider_kore.snapshot.basis import Basis
-    from airflow_provider_kore.snapshot.progress import Progress, ShownCheckpoints
     from airflow_provider_kore.snapshot.staging import Staging
     from airflow_provider_kore.walk.proof import Walked
-    from airflow_provider_kore.walk.reader import Reader
 
 log = logging.getLogger(__name__)
 
@@ -37,39 +35,26 @@ TIMES_BUILT_ON: Final = 2
 """How often the last snapshot is built on, because the list changed meanwhile, before all of it is walked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """A list that was read, and how."""
-
-    walked: Walked
-    walks: int
-    """How often all of it was walked, because it changed."""
-    whole_because: str | None
-    """Why all of it was read, although there may be a snapshot to build on; None: nobody asked for less."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Walking(Work):
     """Reads one list into staging.
 
-    :param breaks: whether to stop after a page, for others that wait; None: there are no others.
     :param remembered: what the last snapshot's walk found out about the list's pages.
     :param table: the columns that the table has already.
     :param basis: the last snapshot, if it may be built on or compared with.
-    :param whole_because: why all of the list has to be read; None: it need not be, if there is a basis.
     """
 
-    client: Reader
+    shared: Shared
     staging: Staging
-    shown: ShownCheckpoints
-    progress: Progress
     table: Table
-    breaks: Callable[[], bool] | None = None
     remembered: Learned = NOTHING
     basis: Basis | None = None
     whole_because: str | None = None
+    """Why all of the list has to be read, or was; None: it need not be, if there is a basis."""
+    walks: int = 1
+    """How often all of it is walked, because it changed."""
 
-    def read(self) -> Generator[bool, None, Ended]:
+    def read(self) -> Generator[bool, None, Walked]:
         """Read the list; walk it again if it changed meanwhile and the author wants that.
 
         Yields True where the list has to be looked at together with others, with everything in a checkpoint, and False
@@ -80,10 +65,10 @@ class Walking(Work):
 
         Raises DriftError, PaginationError, and what the client and the store raise.
         """
-        walks, built_on, resumable, whole_because = 1, 0, True, self.whole_because
+        built_on, resumable = 0, True
         while True:
             try:
-                walked, because = yield from self._walk(resumable=resumable, whole_because=whole_because)
+                return (yield from self._walk(resumable=resumable))
             except (DriftError, PaginationError) as err:
                 resumable, on_basis = False, self.staging.on_basis
                 if isinstance(err, PaginationError) and not on_basis:
@@ -92,71 +77,68 @@ class Walking(Work):
                 if on_basis:
                     log.info("Not built on the last snapshot: %s", err)
                     built_on += 1
-                    whole_because = whole_because if built_on < TIMES_BUILT_ON else _reason(err)
+                    self.whole_because = None if built_on < TIMES_BUILT_ON else _reason(err)
                 else:
-                    self._check_again(err, walks)
-                    walks += 1
-            else:
-                return Ended(walked=walked, walks=walks, whole_because=because)
+                    self._check_again(err)
 
-    def _walk(self, *, resumable: bool, whole_because: str | None) -> Generator[bool, None, tuple[Walked, str | None]]:
+    def _walk(self, *, resumable: bool) -> Generator[bool, None, Walked]:
         staging, walk = self.staging, self._new_walk()
         resumed = resumable and self._resume(walk)
         if not resumed:
-            with self.progress.waiting():
-                walk, whole_because = self._begin(whole_because)
+            with self.shared.progress.waiting(self.spec.dataset):
+                walk = self._begin()
         while (yield from self._read_on(walk)):
-            staging.rest(walk.state)
+            staging.checkpoint(walk.state, rows_or_not=True)
             with staging.aside():
                 yield True
         if staging.on_basis and self.basis is not None:
-            misfit = self.basis.misfit(self.table.settle(staging.columns))
-            if misfit is not None:
-                return (yield from self._walk(resumable=False, whole_because=misfit))
+            self.whole_because = self.basis.misfit(self.table.settle(staging.columns))
+            if self.whole_because is not None:
+                return (yield from self._walk(resumable=False))
         elif resumed and self.basis is not None:
-            whole_because = whole_because or "an earlier try of this run had begun to walk all of it"
-        return walk.verdict(), whole_because
+            self.whole_because = self.whole_because or "an earlier try of this run had begun to walk all of it"
+        return walk.verdict()
 
     def _read_on(self, walk: Walk) -> Generator[bool, None, bool]:
         """Read to the end; return whether the list has to be looked at with others then. Leaves no page in memory."""
         staging = self.staging
         try:
-            with self.progress.waiting():
+            with self.shared.progress.waiting(self.spec.dataset):
                 for page in walk.pages():  # ends after a stop, with the pages that were asked for already
                     staging.add(page, walk.state)
                     staging.checkpoint_if_due(page.total)
-                    self.shown.show(staging.stored_until, page.total)
-                    self.progress.page(page)
-                    if self.breaks is not None and self.breaks():
+                    self.shared.progress.page(self.spec.dataset, page)
+                    if self.shared.breaks is not None and self.shared.breaks():
                         with staging.aside():
                             yield False
         except LookLater:
             return True
         return False
 
-    def _begin(self, whole_because: str | None) -> tuple[Walk, str | None]:
-        """Return a walk that has begun, and why it is one over all of the list."""
+    def _begin(self) -> Walk:
+        """Return a walk that has begun; say why, if it is one over all of the list."""
         walk = self._new_walk()
-        if self.basis is not None and whole_because is None:
+        if self.basis is not None and self.whole_because is None:
             self.staging.begin(on_basis=True)
-            self.progress.built_on(self.basis.manifest.snapshot_date, self.basis.known.rows)
+            known = self.basis.known
+            self.shared.progress.built_on(self.spec.dataset, self.basis.manifest.snapshot_date, known.rows)
             try:
-                walk.build_on(self.basis.known, self.basis.ids())
+                walk.build_on(known, self.basis.ids())
             except (CheckpointLostError, DriftError, PaginationError, TempSpaceError) as err:
-                walk, whole_because = self._new_walk(), _reason(err)
+                walk, self.whole_because = self._new_walk(), _reason(err)
             else:
-                return walk, None
-        if whole_because is not None:
-            log.info("All of %s is read: %s.", self.spec.dataset.title, whole_because)
+                return walk
+        if self.whole_because is not None:
+            log.info("All of %s is read: %s.", self.spec.dataset.title, self.whole_because)
         self.staging.begin()
         walk.start()
-        return walk, whole_because
+        return walk
 
     def _new_walk(self) -> Walk:
         spec = self.spec
         return Walk(
             spec.source,
-            self.client,
+            self.shared.client,
             self.clock,
             self.stop,
             page_size=spec.page_size,
@@ -172,7 +154,7 @@ class Walking(Work):
             found = staging.find(self.clock.time() - spec.staging_expiry)
         if found is None or spec.dataset.whole:
             return False
-        self.progress.resumed(staging.next_offset, found.note, spec.try_number)
+        self.shared.progress.resumed(spec.dataset, staging.next_offset, found.note, spec.try_number)
         try:
             with self.teller.phase("reading back the checkpoints of earlier tries"):
                 walk.resume(found.state, staging.ids(), usage=found.note.usage)
@@ -181,15 +163,16 @@ class Walking(Work):
             return False
         return True
 
-    def _check_again(self, err: KoreError, walks: int) -> None:
+    def _check_again(self, err: KoreError) -> None:
         """Raise DriftError if the list may not be walked again."""
         spec = self.spec
-        if spec.on_drift == "fail" or walks == spec.max_walks:
+        if spec.on_drift == "fail" or self.walks == spec.max_walks:
             raise DriftError(
                 f"{err} Nothing was published. Read the list when it is quiet; on_drift and max_walks say "
                 "how often it is walked again, or that it may land as inconsistent."
             ) from err
-        log.info("%s Walking again (%d of %d).", err, walks + 1, spec.max_walks)
+        self.walks += 1
+        log.info("%s Walking again (%d of %d).", err, self.walks, spec.max_walks)
 
 
 def _reason(err: KoreError) -> str:

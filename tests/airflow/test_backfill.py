@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException, AirflowSkipException
 from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
-from airflow_provider_kore.snapshot.filing import BACKFILL
+from airflow_provider_kore.snapshot.spec import BACKFILL
 from airflow_provider_kore.task.context import run_type
 from airflow_provider_kore.transfers.campaign_contacts_to_s3 import CampaignContactsToS3Operator
 from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operator

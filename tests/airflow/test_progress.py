@@ -98,8 +98,8 @@ def told_to_stop(bench: Bench, context: dict[str, Any]) -> None:
     operator = ContactListToS3Operator(task_id="snapshot", contact_list_id="cl-1", s3_bucket=bench.bucket)
     page = ProgressLog.page
 
-    def kill(progress: ProgressLog, read: Any) -> None:
-        page(progress, read)
+    def kill(progress: ProgressLog, dataset: Any, read: Any) -> None:
+        page(progress, dataset, read)
         if read.end == 150:
             operator.on_kill()
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from model_versions import VersionedMemoryStore
 from model_world import OTHER_RUN, FakeClock, World
-from reading_ahead import writing_behind
 from tables import hold_true, ids, spec, unpacked
 
 from airflow_provider_kore.changes.run import find_changes
@@ -41,12 +40,10 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def certain_order(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Write each checkpoint at one certain moment, and often."""
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write checkpoints often."""
     monkeypatch.setattr(staging, "CHUNK_ROWS", 4)
     monkeypatch.setattr(staging, "SMALLEST_CHUNK_ROWS", 4)
-    with writing_behind("at once"):
-        yield
 
 
 class Interrupted(VersionedMemoryStore):

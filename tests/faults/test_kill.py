@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.exhaustive
 
-ROUNDS = 6
+ROUNDS = 2
 SEEDS = range(4)
 """Each draws a format and a list of its own; `make soak` plays two thousand rounds more."""
 SOAK_ROUNDS = int(os.environ.get("KORE_KILL_ROUNDS", "2000"))

@@ -65,7 +65,7 @@ class Lists:
         assert self.one("").staged() == []
 
 
-@pytest.mark.parametrize("pages", [4, 13, LISTS * PAGES])
+@pytest.mark.parametrize("pages", [13, LISTS * PAGES])
 def test_a_task_that_is_killed_is_continued_and_reads_little_again(world: World, pages: int) -> None:
     lists = Lists.of(world)
     world.vendor.configure(latency=0.03)

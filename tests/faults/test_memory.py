@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 BENCHMARK = BENCHMARKS / "memory.py"
-SMALL, LARGE = 40_000, 160_000
+SMALL, LARGE = 40_000, 100_000
 """The smaller one fills chunks already: they end at 10,000 contacts, or at a sixth of the list."""
 BYTES_PER_CONTACT = 27 + 2 * 8
 """What :class:`~airflow_provider_kore.walk.ids.IdSet` costs at its worst, and as much again as it grows."""

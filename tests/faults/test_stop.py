@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 PROMISE_SECONDS = 5.0
 """What Airflow gives a task that was marked or cleared, before it kills it: this bound is the promise itself."""
-SEEDS = range(6)
+SEEDS = range(3)
 
 
 def told(events: list[dict[str, Any]]) -> float:
@@ -80,7 +80,7 @@ def test_a_stopped_task_checkpoints_and_ends_in_an_error_within_five_seconds(wor
     record_death("SIGTERM", twice / total)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_task_stopped_while_it_publishes_never_ends_as_a_success(world: World, seed: int) -> None:
     """Wherever it is in verifying, uploading and cleaning up: what readers see is a whole snapshot all the same."""
     random = Random(f"publish {seed}")  # noqa: S311 - must be repeatable, not secret
@@ -172,7 +172,7 @@ def test_a_stop_while_waiting_for_the_allowance_ends_the_wait(world: World) -> N
     assert task.repeated()[0] <= 2
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_task_that_runs_out_of_time_is_continued(world: World, seed: int) -> None:
     """Airflow's execution_timeout raises a BaseException from SIGALRM, out of whatever line runs.
 
@@ -213,7 +213,7 @@ def test_a_task_that_runs_out_of_time_is_continued(world: World, seed: int) -> N
     record_death("execution timeout", twice / total)
 
 
-@pytest.mark.parametrize("pages", [1, 7, 13, 19])
+@pytest.mark.parametrize("pages", [1, 13])
 def test_a_task_whose_supervisor_died_stops_by_itself(world: World, pages: int) -> None:
     """kill -9 of the supervisor sends nothing; the task notices that its parent is another one."""
     task = world.task(1000)
@@ -234,7 +234,7 @@ def test_a_task_whose_supervisor_died_stops_by_itself(world: World, pages: int) 
     record_death("supervisor lost", twice / total)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_an_orphan_beside_its_own_retry_leaves_one_whole_snapshot(world: World, seed: int) -> None:
     """The orphan is asleep while it is orphaned and wakes up beside the retry, anywhere in it."""
     random = Random(f"orphan {seed}")  # noqa: S311 - must be repeatable, not secret

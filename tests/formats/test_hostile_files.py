@@ -22,7 +22,7 @@ from airflow_provider_kore.formats import FORMATS, ColumnSet, Format, parse_form
 from airflow_provider_kore.formats import compression as compressions
 from airflow_provider_kore.formats import csv as csv_format
 from airflow_provider_kore.json_text import cells, comparable, members, parse, scan_value, spans
-from airflow_provider_kore.snapshot.build import build
+from airflow_provider_kore.snapshot.commit import build
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk.ids import IdSet
 

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-from reading_ahead import writing_behind
 
 from airflow_provider_kore.snapshot import staging
 from airflow_provider_kore.store import upload
 from airflow_provider_kore.walk import walk
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(autouse=True)
-def order_of_writes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Write each checkpoint at one certain moment, so that effects are always counted in the same order.
-
-    ``@pytest.mark.parametrize("order_of_writes", ["at once", "backward"], indirect=True)`` tries others.
-    """
-    with writing_behind(getattr(request, "param", "at once")):
-        yield
 
 
 @pytest.fixture

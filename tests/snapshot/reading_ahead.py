@@ -89,13 +89,3 @@ def reading_ahead(order: Order, depth: int = 4) -> Any:
             return lambda most, clock: OrderedPrefetcher(order, min(depth, most))  # noqa: ARG005
 
     return mock.patch("airflow_provider_kore.api.reader.Prefetcher", Ordered)
-
-
-def writing_behind(order: Order) -> Any:
-    """Return a context in which checkpoints are written at this moment: at once, or backward: as late as they may."""
-
-    class Ordered:
-        def __class_getitem__(cls, _: object) -> Callable[..., OrderedPrefetcher]:
-            return lambda most: OrderedPrefetcher(order, most)
-
-    return mock.patch("airflow_provider_kore.snapshot.staging.Prefetcher", Ordered)

@@ -1,8 +1,8 @@
 """The world ends before and after every single effect of a walk, in each of its variants; then the promises must hold.
 
-All points of one death, not a sample; of what happens at pairs of points, a share (``searches.py``). The effects are
-those of one process, requests to the vendor and to the store alike; a retry follows on what is left, and a reader looks
-at the table after each of them.
+All points of one death of a plain walk, not a sample; of its variants and of what happens at pairs of points, a share
+(``searches.py``). The effects are those of one process, requests to the vendor and to the store alike; a retry follows
+on what is left, and a reader looks at the table after each of them.
 """
 
 from __future__ import annotations
@@ -55,12 +55,15 @@ QUIRKS = {
 }
 
 
-def every_point(make: Callable[[], World], *, one_in: int = 1, **changes: Any) -> Iterator[tuple[World, int, When]]:
+def every_point(
+    make: Callable[[], World], *, one_in: int = 1, name: object = "", **changes: Any
+) -> Iterator[tuple[World, int, When]]:
     """Yield a world for each effect of a try, dead before or after it, until the try ends before that effect.
 
     :param one_in: die at about one in so many effects only.
+    :param name: draws another share than other names do.
     """
-    for at in places(one_in=one_in, start=1):
+    for at in places(one_in=one_in, start=1, name=name):
         for when in ("before", "after"):
             world = make()
             with world.listening():
@@ -70,7 +73,6 @@ def every_point(make: Callable[[], World], *, one_in: int = 1, **changes: Any) -
                 yield world, at, when
 
 
-@pytest.mark.parametrize("order_of_writes", ["at once", "backward"], indirect=True)
 def test_a_walk_that_dies_anywhere_is_continued_and_refetches_little() -> None:
     for world, at, when in every_point(lambda: World(contacts=30)):
         dead = world.processes[-1]
@@ -89,7 +91,7 @@ def test_a_walk_that_dies_anywhere_is_continued_and_refetches_little() -> None:
 
 @pytest.mark.parametrize("name", QUIRKS)
 def test_every_vendor_is_landed_whole_after_a_death_anywhere(name: str) -> None:
-    for world, _, _ in every_point(lambda: World(contacts=18, quirks=QUIRKS[name])):
+    for world, _, _ in every_point(lambda: World(contacts=18, quirks=QUIRKS[name]), one_in=3, name=name):
         world.hold(world.finish())
         assert len(world.seen) == 1
 
@@ -106,10 +108,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("order_of_writes", ["at once", "backward"], indirect=True)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_survives_a_death_anywhere(name: str) -> None:
-    for world, _, _ in every_point(lambda: World(contacts=18, parameters=VARIANTS[name])):
+    for world, _, _ in every_point(lambda: World(contacts=18, parameters=VARIANTS[name]), one_in=2, name=name):
         world.hold(world.finish())
 
 
@@ -125,17 +126,17 @@ def test_an_upload_in_parts_survives_a_death_anywhere(parameters: dict[str, Any]
 
 def test_two_deaths_in_a_row_at_every_pair_of_points() -> None:
     pairs = 0
-    for first in places(one_in=2, start=1):
+    for first in places(one_in=3, start=1):
         world = World(contacts=10)
         if not world.dies(first, "after"):
             break
-        for second in places(one_in=2, start=1, name=first):
+        for second in places(one_in=3, start=1, name=first):
             again = _same_past(world, first)
             if not again.dies(second, "after"):
                 break
             pairs += 1
             again.hold(again.finish())
-    assert pairs > (500 if WHOLE else 100)
+    assert pairs > (500 if WHOLE else 30)
 
 
 def _same_past(world: World, at: int) -> World:
@@ -184,7 +185,8 @@ EVENTS = {
 def test_a_list_that_changes_anywhere_in_a_walk_that_dies_anywhere(event: str, on_drift: str, at: int) -> None:
     events = {at: [EVENTS[event]]}
     parameters = {"on_drift": on_drift}
-    for world, _, _ in every_point(lambda: World(contacts=14, events=events, parameters=parameters), one_in=3):
+    make = lambda: World(contacts=14, events=events, parameters=parameters)  # noqa: E731
+    for world, _, _ in every_point(make, one_in=9, name=(event, on_drift, at)):
         world.hold(world.finish())
 
 
@@ -301,8 +303,8 @@ def two_at_once(
 
     :param begun: steps that the orphan has made at the least.
     """
-    for first in places(one_in=2, start=begun):
-        for second in places(one_in=3, name=first):
+    for first in places(one_in=3, start=begun):
+        for second in places(one_in=5, name=first):
             world = make()
             one = Coroutine(world, **orphan)
             for _ in range(first):
@@ -355,7 +357,7 @@ def test_an_orphan_and_its_retry_end_with_one_snapshot_however_they_meet(
         pairs += 1
         assert two.result is None or isinstance(two.result, RetryableError), repr(two.result)
         check_outcome(world, one, two)
-    assert pairs > (500 if WHOLE else 80)
+    assert pairs > (500 if WHOLE else 30)
 
 
 @pytest.mark.usefixtures("small_parts")

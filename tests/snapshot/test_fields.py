@@ -112,7 +112,7 @@ values = st.recursive(
 names = st.sampled_from(["a", "b", " Priority", "", 'quo"te', "é", "\ud800"])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(st.dictionaries(names, values), st.dictionaries(names, st.sampled_from(sorted(POLICIES))), st.booleans())
 def test_policies_agree_with_a_model(contact: dict[str, object], wanted: dict[str, str], ascii_only: bool) -> None:
     raw = json.dumps({"_id": "cc-1", **contact}, ensure_ascii=ascii_only)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from model_world import World
 
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.snapshot.filing import check_backfill, filed_elsewhere
+from airflow_provider_kore.snapshot.content import filed_elsewhere
+from airflow_provider_kore.snapshot.spec import check_backfill
 
 READ = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
 DAYS = st.integers(min_value=-4_000, max_value=4_000)

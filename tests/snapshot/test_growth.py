@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from model_store import MemoryStore
 from model_vendor import DOCUMENTED, Quirks, Vendor, append, edit, exchange, insert, remove
 from model_world import CONFIG, FakeClock, World
 from reading_ahead import Order, reading_ahead
@@ -20,9 +21,10 @@ from searches import WHOLE, share_of
 
 from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.exceptions import DriftError
-from airflow_provider_kore.snapshot.chunks import LocalChunks
-from airflow_provider_kore.snapshot.seal import Seal
+from airflow_provider_kore.snapshot.phases import Teller
+from airflow_provider_kore.snapshot.progress import ProgressLog
 from airflow_provider_kore.snapshot.staging import Staging
+from airflow_provider_kore.snapshot.work import Shared, Work
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk import pagination
 from airflow_provider_kore.walk.walk import Walk
@@ -53,7 +55,7 @@ QUIRKS = {
     "createdAt missing": Quirks(created_at=False),
 }
 PROVABLE = [name for name, quirks in QUIRKS.items() if quirks.proves_growth]
-SPECS = {each: World().spec(page_size=2, on_drift=each) for each in ("fail", "accept")}
+SPECS = {each: World().spec(page_size=2, on_drift=each, durable=False) for each in ("fail", "accept")}
 
 
 class Line:
@@ -89,9 +91,9 @@ def walk(
     vendor = Vendor(clock, contacts, quirks, events)
     spec = SPECS[on_drift]
     client = CampaignClient(CONFIG, clock=clock, transport=Line(vendor, clock, seconds), in_flight=in_flight)
-    staging = Staging(
-        LocalChunks(), clock, spec.policies, Seal(CONFIG, "here"), typed_columns=False, meter=client, stop=Stop()
-    )
+    work = Work(spec=spec, store=MemoryStore(), clock=clock, stop=Stop(), teller=Teller(clock))
+    progress = ProgressLog(spec.dataset, client, clock)
+    staging = Staging(work, Shared(client=client, staging_store=work.store, progress=progress))
     walk = Walk(
         spec.source,
         client,
@@ -116,7 +118,7 @@ def placements(kinds: dict[str, Any], requests: int, most: int) -> Iterator[tupl
     """Yield every way to let up to one event happen before these requests, and a share of those to let more happen."""
     options = [(at, kind) for at in range(1, requests + 1) for kind in kinds]
     for number in range(most + 1):
-        yield from share_of(itertools.combinations_with_replacement(options, number), one_in=1 if number < 2 else 3)
+        yield from share_of(itertools.combinations_with_replacement(options, number), one_in=1 if number < 2 else 8)
 
 
 def search(
@@ -168,7 +170,7 @@ def test_no_placement_of_two_events_lands_anything_wrong(name: str, seconds: flo
 def test_no_placement_of_three_events_lands_anything_wrong(contacts: int) -> None:
     kinds = {"append": append(), "remove first": remove(0), "remove last": remove(-1), "exchange": exchange(0)}
     exact, refused = search(DOCUMENTED, contacts, kinds, requests=7, most=3)
-    enough = 500 if WHOLE else 150
+    enough = 500 if WHOLE else 50
     assert exact > enough
     assert refused > enough
 
@@ -186,8 +188,8 @@ def test_pages_that_are_read_ahead_in_any_order_land_nothing_wrong(order: Order,
     }
     with reading_ahead(order):
         exact, refused = search(DOCUMENTED, contacts, kinds, requests=8, most=2, in_flight=8)
-    assert exact > 10
-    assert refused > 10
+    assert exact > 5
+    assert refused > 5
 
 
 @pytest.mark.usefixtures("far_ahead")
@@ -216,8 +218,8 @@ def test_contacts_that_come_in_between_are_never_missed(where: int) -> None:
     """
     kinds = {"insert": insert(where), "append": append(), "edit": edit(0)}
     exact, refused = search(DOCUMENTED, 4, kinds, requests=9, most=2)
-    assert exact > 20
-    assert refused > 20
+    assert exact > 8
+    assert refused > 8
 
 
 @pytest.mark.soak

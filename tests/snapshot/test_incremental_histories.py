@@ -22,7 +22,7 @@ from airflow_provider_kore.exceptions import FatalError, KoreError, RetryableErr
 
 pytestmark = pytest.mark.exhaustive
 
-SEEDS = 320
+SEEDS = 160
 SOAK = 100_000
 
 

@@ -152,13 +152,14 @@ PLACES = st.sampled_from(
 METADATA = st.sampled_from([{}, {"kore-run": "x"}, {"kore-snapshot-id": "ffffffffffff", "kore-run": "x"}])
 
 
+@pytest.mark.slow
 @given(
     neighbours=st.lists(st.tuples(PLACES, NAMES, METADATA), max_size=8),
     uploads=st.lists(st.tuples(PLACES, NAMES), max_size=4),
     split=st.booleans(),
     days=st.integers(0, 40),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_nothing_but_our_own_is_ever_deleted(
     neighbours: list[tuple[str, str, dict[str, str]]], uploads: list[tuple[str, str]], split: bool, days: int
 ) -> None:

@@ -13,7 +13,7 @@ from model_world import FakeClock
 
 from airflow_provider_kore.formats import ColumnSet, parse_format
 from airflow_provider_kore.snapshot import phases
-from airflow_provider_kore.snapshot.build import build
+from airflow_provider_kore.snapshot.commit import build
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.walk.ids import IdSet
@@ -103,7 +103,6 @@ def test_a_call_that_hangs_is_told_of_by_a_thread(
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() == before
-    assert logging.getLogger("airflow_provider_kore").handlers == []
 
 
 def test_who_sleeps_says_himself_why(clock: FakeClock, log: pytest.LogCaptureFixture) -> None:
@@ -118,15 +117,6 @@ def test_who_sleeps_says_himself_why(clock: FakeClock, log: pytest.LogCaptureFix
         assert log.messages == []
         pass_time(teller, clock, 1)
         assert log.messages == ["Still waiting for an answer (101 s so far)."]
-
-
-def test_other_lines_of_the_package_are_heard(clock: FakeClock, log: pytest.LogCaptureFixture) -> None:
-    del log
-    teller = Teller(clock)
-    with teller.watching():
-        clock.now += 100
-        logging.getLogger("airflow_provider_kore.api.client").info("The allowance is spent.")
-        assert teller._last == clock.now
 
 
 @pytest.mark.parametrize("file_format", ["jsonl", "parquet"])

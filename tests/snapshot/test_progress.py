@@ -57,7 +57,7 @@ def walk(limit: int, latencies: list[float], pages: int, *, total: int | None = 
         client.spent += Spent(requests=1)
         clock.sleep(latencies[page % len(latencies)])
         allowance.settle()
-        progress.page(Page(records=NO_RECORDS, offset=50 * page, end=50 * (page + 1), total=total))
+        progress.page(SOURCE.dataset, Page(records=NO_RECORDS, offset=50 * page, end=50 * (page + 1), total=total))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)

@@ -28,7 +28,7 @@ from airflow_provider_kore.exceptions import (
 
 pytestmark = pytest.mark.exhaustive
 
-SEEDS = 240
+SEEDS = 120
 SOAK = 100_000
 PORTIONS = 8
 

@@ -356,7 +356,7 @@ def test_checkpoints_of_another_secret_are_not_believed_and_said_so(monkeypatch:
 
 
 @given(body=st.binary(max_size=300), keep=st.integers(0, 2000), name=st.sampled_from(["first", "last"]))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_damage_in_staging_comes_back_in_each_retry(body: bytes, keep: int, name: str) -> None:
     world = broken_off()
     key = (min if name == "first" else max)(world.staged())
