@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from airflow_provider_kore.formats.columns import KINDS_OF_TYPE, ColumnSet, kind_of, milliseconds, printable, text_of
 from airflow_provider_kore.json_text import Cell, cells
@@ -60,11 +60,8 @@ class RowGroups:
                 column = group.get(key)
                 if column is None:
                     column = group[key] = _Column()
-                if column.covered != height:  # rows without this field came before
-                    column.cells.append(_Gap(height - column.covered))
-                    column.has_gaps = True
+                column.rows.append(height)
                 column.cells.append(cell)
-                column.covered = height + 1
             height += 1
             characters += len(row)
             if height == most or characters >= CHARACTERS_PER_GROUP:
@@ -94,33 +91,21 @@ class RowGroups:
         return pa.record_batch(arrays, schema=self.schema)
 
 
-class _Gap(int):
-    """So many rows that do not have a field."""
-
-
 class _Column:
     """The cells of one field in a row group. Rows without it take no place: a table may have many such fields."""
 
-    __slots__ = ("cells", "covered", "has_gaps")
+    __slots__ = ("cells", "rows")
 
     def __init__(self) -> None:
-        self.cells: list[Cell | _Gap] = []
-        self.covered = 0
-        """How many rows they are of."""
-        self.has_gaps = False
+        self.rows: list[int] = []
+        """Whose cells they are."""
+        self.cells: list[Cell] = []
 
     def to(self, height: int) -> list[Cell]:
         """Return a cell for each row of a group."""
-        if not self.has_gaps:
-            found = cast("list[Cell]", self.cells)
-        else:
-            found = []
-            for each in self.cells:
-                if isinstance(each, _Gap):
-                    found.extend([None] * each)
-                else:
-                    found.append(each)
-        found.extend([None] * (height - self.covered))
+        found: list[Cell] = [None] * height
+        for row, cell in zip(self.rows, self.cells, strict=True):
+            found[row] = cell
         return found
 
 
