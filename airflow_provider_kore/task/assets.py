@@ -8,38 +8,19 @@ it is a template, it only knows an alias, and the task adds the asset to that wh
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow.sdk import Asset, AssetAlias, BaseOperator
+from airflow.sdk import Asset, AssetAlias
 
-from airflow_provider_kore.hooks.airflow_versions import is_partitioned_at_runtime, names_no_outlets
+from airflow_provider_kore.hooks.airflow_versions import is_partitioned_at_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperator, Context
 
 log = logging.getLogger(__name__)
-
-
-class AssetOperator(BaseOperator):
-    """An operator that updates an asset, whether it is mapped or not. Not for use in a DAG."""
-
-    asset_alias: ClassVar[str]
-    """Stands for the asset where the DAG file can't tell which it is."""
-
-    @classmethod
-    def partial(cls, **kwargs: Any) -> Any:
-        """Prepare mapped tasks, whose outlet is the alias unless their author names others.
-
-        Airflow refuses to run a task with outlets that its DAG doesn't know (3.0 to 3.3), so a mapped task has to have
-        them here: when it is expanded, it is too late.
-        """
-        partial = super().partial(**kwargs)
-        if names_no_outlets(partial.kwargs):
-            partial.kwargs["outlets"] = [AssetAlias(cls.asset_alias)]
-        return partial
 
 
 def snapshot_uri(bucket: str, prefix: str, partition: Mapping[str, str]) -> str:

@@ -177,7 +177,7 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
         since: float | None = None,
         try_number: int | None = None,
         failed: Collection[str] = (),
-    ) -> dict[str, Any]:
+    ) -> Any:
         """Continue after a deferred wait.
 
         :param failed: names of lists that have failed in this try, and are tried again when all others have landed.
