@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import AssetAlias
 
+from airflow_provider_kore.exceptions import DeadlineError, PausedError
 from airflow_provider_kore.hooks.airflow_versions import names_no_outlets
 from airflow_provider_kore.task.assets import default_outlets, emit_events, named_outlets
 from airflow_provider_kore.task.lineage import snapshot_lineage
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
-    from airflow_provider_kore.exceptions import PausedError
     from airflow_provider_kore.stop import Stop
 
 
@@ -91,31 +91,37 @@ class LandingOperator(StoppableOperator):
         """Return where the tables will be, as far as the DAG's author has said."""
 
     @abstractmethod
-    def _land(self, context: Context, stop: Stop) -> Landed:
-        """Do it. Raises KoreError; PausedError where a wait is longer than a worker should be kept for."""
+    def _land(self, context: Context, stop: Stop, **noted: Any) -> Landed:
+        """Do it. Raises KoreError; PausedError where a wait is longer than a worker should be kept for.
+
+        :param noted: what the stretch before has noted for this one.
+        """
 
     def _noted(self) -> dict[str, Any]:
-        """Return arguments of :meth:`resume` that the next stretch of this try should have besides."""
+        """Return what the next stretch of this try should know, as JSON."""
         return {}
 
     def resume(
-        self, context: Context, event: object = None, *, since: float | None = None, try_number: int | None = None
+        self,
+        context: Context,
+        event: object = None,  # noqa: ARG002
+        *,
+        since: float | None = None,
+        try_number: int | None = None,
+        **noted: Any,
     ) -> Any:
         """Continue after the checkpoint; Airflow calls this when a deferred wait is over.
 
         Where the walk continues is decided by its checkpoints alone. Airflow's ``dag.test()`` loses the arguments, and
         Airflow 3.0 may bring those of an earlier try.
         """
-        del event
         same_try = try_number == context["ti"].try_number
-        return self._run(context, since=since if same_try else None)
+        return self._run(context, since=since if same_try else None, **noted)
 
-    def _work(self, context: Context, stop: Stop, since: float | None = None) -> dict[str, Any]:
-        from airflow_provider_kore.exceptions import PausedError
-
+    def _work(self, context: Context, stop: Stop, since: float | None = None, **noted: Any) -> dict[str, Any]:
         since = time.time() if since is None else since
         try:
-            self._landed = landed = self._land(context, stop)
+            self._landed = landed = self._land(context, stop, **noted)
         except PausedError as err:
             stop.check()  # a task that was told to stop must not come back
             self._pause(context, err, since)
@@ -124,7 +130,6 @@ class LandingOperator(StoppableOperator):
 
     def _pause(self, context: Context, err: PausedError, since: float) -> NoReturn:
         """Give the slot back until the next request may start. Raises TaskDeferred, DeadlineError."""
-        from airflow_provider_kore.exceptions import DeadlineError
         from airflow_provider_kore.triggers.wait import WaitTrigger
 
         until = time.time() + (err.retry_after or 0.0)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_kore.links.snapshot import push_links
+from airflow_provider_kore.stop import Stop
 from airflow_provider_kore.task.declared import Declared
 from airflow_provider_kore.task.errors import task_errors
 from airflow_provider_kore.task.retry_policy import set_retry_policy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-    from airflow_provider_kore.stop import Stop
 
 
 class StoppableOperator(Declared, BaseOperator, ABC):
@@ -52,8 +51,6 @@ class StoppableOperator(Declared, BaseOperator, ABC):
 
         :param resumed: what ``_work`` takes besides where it continues.
         """
-        from airflow_provider_kore.stop import Stop
-
         self._stop = stop = Stop()
         try:
             push_links(self, context.get("ti"), {})  # none, until they are known
