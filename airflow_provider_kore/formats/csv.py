@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_kore.formats.columns import ID, Column, ColumnSet, id_of
+from airflow_provider_kore.formats.columns import ID, Column, ColumnSet, id_of, text_of
 from airflow_provider_kore.formats.compression import (
     LONGEST_LINE,
     CompressedText,
@@ -17,7 +17,7 @@ from airflow_provider_kore.formats.compression import (
     too_long,
 )
 from airflow_provider_kore.formats.layout import FileInfo
-from airflow_provider_kore.json_text import Cell, Nested, Number, cells, encode, join
+from airflow_provider_kore.json_text import Cell, Nested, cells, encode, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -149,10 +149,5 @@ def _quoted(text: str) -> str:
 
 
 def _field(cell: Cell) -> str:
-    if cell.__class__ is str or isinstance(cell, Nested):
-        return _quoted(str(cell))
-    if isinstance(cell, Number):
-        return cell
-    if cell is None:
-        return ""
-    return "true" if cell else "false"
+    text = text_of(cell) or ""
+    return _quoted(text) if cell.__class__ is str or isinstance(cell, Nested) else text
