@@ -15,7 +15,7 @@ from airflow.sdk import AssetAlias
 
 from airflow_provider_kore.exceptions import DeadlineError, PausedError
 from airflow_provider_kore.hooks.airflow_versions import names_no_outlets
-from airflow_provider_kore.task.assets import default_outlets, emit_events, named_outlets
+from airflow_provider_kore.task.assets import default_outlets, emit_events
 from airflow_provider_kore.task.lineage import snapshot_lineage
 from airflow_provider_kore.task.stoppable import StoppableOperator
 
@@ -62,7 +62,11 @@ class LandingOperator(StoppableOperator):
     """Stands for the asset where the DAG file can't tell which it is."""
 
     def __init__(self, **kwargs: Any) -> None:
-        outlets = named_outlets(kwargs)
+        # No parameter of the signature: a mapped task takes the default there for what its author said, and then fails
+        # before it begins (3.3).
+        outlets = kwargs.pop("outlets", None)
+        if outlets is None:
+            outlets = (kwargs.get("default_args") or {}).get("outlets")
         super().__init__(outlets=outlets, **kwargs)
         self._wants_outlets = outlets is None
         self._landed: Landed | None = None  # for get_openlineage_facets_on_complete
