@@ -10,6 +10,22 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "get_provider_info"]
 
 
+_S3 = "Amazon Simple Storage Service (S3)"
+_TRANSFERS = (
+    (
+        "Kore.ai",
+        _S3,
+        "contact_list_to_s3",
+        "contact_lists_to_s3",
+        "contact_list_catalog_to_s3",
+        "campaigns_to_s3",
+        "campaign_contacts_to_s3",
+    ),
+    (_S3, "Apache Iceberg", "snapshots_to_iceberg"),
+)
+"""From where to where, and the modules."""
+
+
 def get_provider_info() -> dict[str, object]:
     """Describe this provider to Airflow (entry point ``apache_airflow_provider``)."""
     from airflow_provider_kore.connection_form import conn_fields, ui_field_behaviour
@@ -40,24 +56,12 @@ def get_provider_info() -> dict[str, object]:
         "triggers": _modules("triggers.campaign", "triggers.contact_list", "triggers.wait"),
         "transfers": [
             {
-                "source-integration-name": "Kore.ai",
-                "target-integration-name": "Amazon Simple Storage Service (S3)",
+                "source-integration-name": source,
+                "target-integration-name": target,
                 "python-module": f"{__name__}.transfers.{module}",
             }
-            for module in (
-                "contact_list_to_s3",
-                "contact_lists_to_s3",
-                "contact_list_catalog_to_s3",
-                "campaigns_to_s3",
-                "campaign_contacts_to_s3",
-            )
-        ]
-        + [
-            {
-                "source-integration-name": "Amazon Simple Storage Service (S3)",
-                "target-integration-name": "Apache Iceberg",
-                "python-module": f"{__name__}.transfers.snapshots_to_iceberg",
-            }
+            for source, target, *modules in _TRANSFERS
+            for module in modules
         ],
         "extra-links": [
             "airflow_provider_kore.links.snapshot.ContactListLink",

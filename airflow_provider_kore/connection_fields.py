@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from airflow_provider_kore.exceptions import ConfigError
-from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.quoting import number_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -194,7 +194,7 @@ def seconds(least: float, most: float) -> Callable[[str, object], float]:
     def parse(name: str, value: object) -> float:
         at_most = f"use a number of seconds, {most:,.0f} at the most"
         at_least = f"use a number of seconds, {least:g} or more, such as 30, or leave it out"
-        return _within(name, value, least=least, most=most, advice=at_most if _number(value) > most else at_least)
+        return _within(name, value, least=least, most=most, advice=at_most if number_of(value) > most else at_least)
 
     return parse
 
@@ -223,7 +223,7 @@ def count_or(least: int, **words: int) -> Callable[[str, object], int]:
 
 
 def _within(name: str, value: object, *, least: float, most: float, advice: str, whole: bool = False) -> float:
-    number = _number(value)
+    number = number_of(value)
     if not least <= number <= most or (whole and not number.is_integer()):
         raise ConfigError(name, f"is {_shown(value)}", advice)
     return number
@@ -310,14 +310,6 @@ def _written(value: object) -> str:
         return str(value).strip()
     except ValueError:
         return ""
-
-
-def _number(value: object) -> float:
-    """Return a number, not-a-number for anything else."""
-    try:
-        return float("nan") if isinstance(value, bool) else float(str(value))
-    except (ValueError, OverflowError):
-        return float("nan")
 
 
 def _shown(value: object) -> str:

@@ -171,16 +171,12 @@ def scan_records(text: str, index: int) -> tuple[list[Record], int]:
             raise ShapeError(f"expected an object at character {at}, element {len(records)} of the array")
         value, end = _scan(text, at)
         records.append((value, text[at:end]))
-        at = end
+        at = _end_of_blanks(text, end)
+        if text[at] == "]":
+            return records, at + 1
         if text[at] != ",":
-            at = _end_of_blanks(text, at)
-            if text[at] == "]":
-                return records, at + 1
-            if text[at] != ",":
-                raise _not_json("a comma or a closing bracket", at)
-        at += 1
-        if text[at] != "{":
-            at = _end_of_blanks(text, at)
+            raise _not_json("a comma or a closing bracket", at)
+        at = _end_of_blanks(text, at + 1)
 
 
 @_without_document

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.quoting import number_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,11 +121,8 @@ def _declared(kind: Any) -> dict[str, tuple[str, Parameter]]:
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it, shortened; a string in quotes."""
-    try:
-        return quoted(repr(value))
-    except ValueError:  # an integer of more than 4,300 digits
-        return f"a {type(value).__name__}"
+    """Return a value as a message shows it, on one short line; a string in quotes."""
+    return f"'{quoted(value)}'" if isinstance(value, str) else quoted(value)
 
 
 def is_missing(value: object) -> bool:
@@ -222,10 +219,7 @@ def check_number(
     parameter: str, value: object, *, least: float, most: float = float("inf"), whole: bool = False
 ) -> float:
     """Return a number within bounds."""
-    try:
-        number = float("nan") if isinstance(value, bool) else float(str(value))
-    except (ValueError, OverflowError):
-        number = float("nan")
+    number = number_of(value)
     if not least <= number <= most or number == float("inf") or (whole and not number.is_integer()):
         kind = "a whole number" if whole else "a number"
         bounds = f"{least:g} or more" if most == float("inf") else f"from {least:g} to {most:g}"

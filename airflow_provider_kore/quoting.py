@@ -27,6 +27,14 @@ def quoted(value: object, most: int = MOST_SHOWN) -> str:
     return "".join(pieces) + "…"
 
 
+def number_of(value: object) -> float:
+    """Return a number, also one that is written as text; not-a-number for anything else."""
+    try:
+        return float("nan") if isinstance(value, bool) else float(str(value))
+    except (ValueError, OverflowError):
+        return float("nan")
+
+
 def count(number: int, one: str, several: str | None = None) -> str:
     """Return a number with its noun: ``1 retry``, ``2,000 retries``.
 

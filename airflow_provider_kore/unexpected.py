@@ -17,21 +17,6 @@ if TYPE_CHECKING:
 _MAY_PASS = (OSError, MemoryError, RuntimeError, concurrent.futures.CancelledError)
 
 
-def guarded(what: str, work: Callable[[], T]) -> T:
-    """Call something; raise nothing but a KoreError.
-
-    :param what: what is done, for the message: ``Looking at campaign cd-1``.
-    """
-    try:
-        return work()
-    except KoreError:
-        raise
-    except Exception as err:  # noqa: BLE001 - whatever it is
-        error = explain(what, err)
-    # Raised outside the except: the original's text and frames may hold an answer, a URI or a secret.
-    raise error
-
-
 def start_thread(name: str, target: Callable[..., object], *arguments: Any) -> threading.Thread:
     """Start a thread that holds up no end of the process. Raises UnreachableError if the system has none left."""
     thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
@@ -72,3 +57,19 @@ def explain(what: str, err: BaseException) -> KoreError:
         f"{what} failed in a way that was not foreseen ({kind}{place}). Check the connections' fields and this "
         "task's parameters; if they are right, report this sentence at the project's issue tracker."
     )
+
+
+def guarded(what: str, work: Callable[[], T], explained: Callable[[str, Exception], KoreError] = explain) -> T:
+    """Call something; raise nothing but a KoreError.
+
+    :param what: what is done, for the message: ``Looking at campaign cd-1``.
+    :param explained: makes the error of ours, of that and the other one.
+    """
+    try:
+        return work()
+    except KoreError:
+        raise
+    except Exception as err:  # noqa: BLE001 - whatever it is
+        error = explained(what, err)
+    # Raised outside the except: the original's text and frames may hold an answer, a URI or a secret.
+    raise error

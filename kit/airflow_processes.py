@@ -106,28 +106,40 @@ class AirflowProcesses:
     def _start(self) -> None:
         with closing(sqlite3.connect(Path(self.environment["AIRFLOW_HOME"], "airflow.db"))) as database:
             database.execute("PRAGMA journal_mode=WAL")  # so that readers and the writer don't lock each other out
-        components: dict[str, Sequence[str]] = {
+        for name in ("api-server", "scheduler", "dag-processor", *(["triggerer"] if self._triggerer else [])):
+            self.start(name)
+
+    def start(self, name: str) -> None:
+        """Start a component."""
+        options: dict[str, Sequence[str]] = {
             "api-server": ("--host", "127.0.0.1", "--port", str(self.port)),
             "scheduler": ("--skip-serve-logs",),
-            "dag-processor": (),
+            "triggerer": ("--skip-serve-logs",),
         }
-        if self._triggerer:
-            components["triggerer"] = ("--skip-serve-logs",)
-        for name, options in components.items():
-            with self._log.open("ab") as log:
-                self._processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", name, *options],
-                    env=self.environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+        with self._log.open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "airflow", name, *options.get(name, ())],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def kill(self, name: str) -> None:
+        """Kill a component, and whatever it started, as when its machine goes down."""
+        process = self._processes.pop(name)
+        process.kill()
+        end_sessions([process])
 
     def stop(self) -> None:
         """End all components and whatever they started."""
         processes, self._processes = self._processes, {}
         end_sessions(list(processes.values()), self._grace)
+
+    def runs(self, name: str) -> bool:
+        """Say whether a component has been started, and not been killed."""
+        return name in self._processes
 
     def ended(self) -> list[str]:
         """Names of components that have ended by themselves, which none should."""

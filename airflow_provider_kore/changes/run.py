@@ -10,16 +10,14 @@ from __future__ import annotations
 import logging
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from airflow_provider_kore import __version__
 from airflow_provider_kore.changes.compare import Counts, compare
 from airflow_provider_kore.changes.sides import older_side, proven, rows_of, split
 from airflow_provider_kore.clock import SystemClock
-from airflow_provider_kore.exceptions import (
-    IncomparableError,
-)
+from airflow_provider_kore.exceptions import IncomparableError
 from airflow_provider_kore.formats import ColumnSet
 from airflow_provider_kore.json_text import encode
 from airflow_provider_kore.snapshot.chunks import temp_space
@@ -51,14 +49,14 @@ ROWS_PER_BUCKET: Final = 20_000
 MOST_BUCKETS: Final = 128
 """Each is two open files."""
 
-_SAME: Final = ("contact_list_id", "account_id", "stream_id", "file_format", "fields")
-_AS_WORDS: Final = {
+_SAME: Final = {
     "contact_list_id": "lists",
     "account_id": "accounts",
     "stream_id": "applications",
     "file_format": "file formats",
     "fields": "field policies, or keys for their hashes",
 }
+"""What a manifest says of how its snapshot was made, in words."""
 
 
 @dataclass(slots=True)
@@ -130,7 +128,7 @@ def find_changes(
         spec.output.dataset.name,
         older.snapshot_date,
         newer.snapshot_date,
-        *(f"{number:,}" for number in (counts.added, counts.changed, counts.gone, counts.unchanged)),
+        *(f"{number:,}" for number in asdict(counts).values()),
         store.uri(layout.partition),
     )
     stop.check()
@@ -139,7 +137,7 @@ def find_changes(
 
 def _check_same_kind(older: Manifest, newer: Manifest) -> None:
     """Refuse two snapshots in which the same contact need not look the same. Raises IncomparableError."""
-    differing = [_AS_WORDS[name] for name in _SAME if _told(older, name) != _told(newer, name)]
+    differing = [words for name, words in _SAME.items() if _told(older, name) != _told(newer, name)]
     if differing:
         raise IncomparableError(
             f"The snapshots of {older.snapshot_date} and {newer.snapshot_date} were made with "
@@ -180,10 +178,7 @@ def _describe(spec: ChangesSpec, older: Manifest, newer: Manifest, counts: Count
         },
         "snapshot_date": spec.output.snapshot_date,
         "changes": counts.added + counts.changed + counts.gone,
-        "added": counts.added,
-        "changed": counts.changed,
-        "gone": counts.gone,
-        "unchanged": counts.unchanged,
+        **asdict(counts),
         "consistent": True,
         "older": _side(older),
         "newer": _side(newer),

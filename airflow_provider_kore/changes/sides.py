@@ -10,11 +10,7 @@ import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from airflow_provider_kore.exceptions import (
-    CorruptSnapshotError,
-    IncomparableError,
-    NothingToCompareError,
-)
+from airflow_provider_kore.exceptions import CorruptSnapshotError, IncomparableError, NothingToCompareError
 from airflow_provider_kore.json_text import encode
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout

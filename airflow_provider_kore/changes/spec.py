@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from airflow_provider_kore.api.sources.contacts import ContactListSource
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.parameters import (
-    as_given,
-    check_boolean,
-    check_date,
-    parameter,
-    unless_missing,
-)
+from airflow_provider_kore.parameters import as_given, check_boolean, check_date, parameter, unless_missing
 from airflow_provider_kore.snapshot.layout import Tables
 from airflow_provider_kore.snapshot.spec import RunKey, SnapshotSpec
 

@@ -220,12 +220,9 @@ class ColumnSet:
         """Return the number of columns; their names are the customer's."""
         return f"<ColumnSet of {len(self)} columns>"
 
-    def _fits(self, name: str) -> bool:
-        return len(self._kinds) < MAX_COLUMNS and self._characters + len(name) <= MAX_NAMES
-
     def _begin(self, name: str, kinds: int) -> None:
         """Take in a new name, or none: what is written into a checkpoint can be read again."""
-        if self._fits(name):
+        if len(self._kinds) < MAX_COLUMNS and self._characters + len(name) <= MAX_NAMES:
             self._kinds[name] = kinds
             self._characters += len(name)
         elif self.typed:

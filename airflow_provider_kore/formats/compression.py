@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Protocol, cast
 
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.formats.layout import naming_damage
+from airflow_provider_kore.formats.layout import Format, naming_damage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from airflow_provider_kore.formats.layout import Keep
 
@@ -31,14 +31,6 @@ LONGEST_LINE = 64 * 1024 * 1024
 """Bytes. No answer of the API is as long; what claims to be is a bomb, and would fill the memory."""
 
 
-class Sink(Protocol):
-    """Takes bytes."""
-
-    def write(self, data: bytes, /) -> object:
-        """Take all of them."""
-        ...
-
-
 class Source(Protocol):
     """Gives bytes."""
 
@@ -47,13 +39,13 @@ class Source(Protocol):
         ...
 
 
-class CompressedText(ABC):
+class CompressedText(Format):
     """What formats have in common whose file is one text, compressed as a whole."""
 
-    name: str
-    text_type: str
+    text_type: ClassVar[str]
     """The ``Content-Type`` of the text."""
     compressions = (GZIP, ZSTD, NONE)
+    has_types = False
 
     def suffix(self, compression: str) -> str:
         """Return ``.csv``, ``.csv.gz`` or ``.csv.zst``."""
@@ -72,18 +64,10 @@ class CompressedText(ABC):
         self, file: BinaryIO, into: BinaryIO | None, *, compression: str, fields: Collection[str], keep: Keep
     ) -> None:
         """Copy line by line; see :class:`~airflow_provider_kore.formats.Format`."""
-        with nullcontext() if into is None else compressed(into, compression) as sink:
-            block = bytearray()
+        with nullcontext() if into is None else compressed(into, compression) as write:
             for line in naming_damage(self.name, self._kept(decompressed(file, compression), fields, keep)):
-                if sink is None:
-                    continue
-                block += line
-                block += b"\n"
-                if len(block) >= _BLOCK:
-                    sink.write(bytes(block))
-                    block.clear()
-            if sink is not None:
-                sink.write(bytes(block))
+                if write is not None:
+                    write(line + b"\n")
 
     @abstractmethod
     def _kept(self, source: Source, fields: Collection[str], keep: Keep) -> Iterator[bytes]:
@@ -107,34 +91,23 @@ class Borrowed:
         """Do nothing."""
 
 
-class _Gzip:
-    """Writes one gzip member without a name or a time, so that the same rows give the same bytes."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._compressor = zlib.compressobj(GZIP_LEVEL, wbits=31)
-
-    def write(self, data: bytes, /) -> None:
-        self._file.write(self._compressor.compress(data))
-
-    def finish(self) -> None:
-        self._file.write(self._compressor.flush())
-
-
 @contextmanager
-def compressed(file: BinaryIO, compression: str) -> Iterator[Sink]:
-    """Lend a sink whose bytes arrive in ``file`` compressed with gzip, zstd or none."""
+def compressed(file: BinaryIO, compression: str) -> Iterator[Callable[[bytes], object]]:
+    """Lend what takes bytes, which arrive in ``file`` compressed with gzip, zstd or none.
+
+    A gzip member has no name and no time, so that the same rows give the same bytes.
+    """
     if compression == GZIP:
-        member = _Gzip(file)
-        yield member
-        member.finish()  # not after an exception: half a file then doesn't look like a whole one
+        member = zlib.compressobj(GZIP_LEVEL, wbits=31)
+        yield lambda data: file.write(member.compress(data))
+        file.write(member.flush())  # not after an exception: half a file then doesn't look like a whole one
     elif compression == ZSTD:
         import pyarrow as pa
 
         with pa.CompressedOutputStream(pa.PythonFile(Borrowed(file), mode="w"), ZSTD) as stream:
-            yield stream
+            yield stream.write
     else:
-        yield file
+        yield file.write
 
 
 def decompressed(file: BinaryIO, compression: str) -> Source:

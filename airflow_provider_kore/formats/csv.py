@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_kore.formats.columns import ID, Column, ColumnSet, id_of
+from airflow_provider_kore.formats.columns import ID, Column, ColumnSet, id_of, text_of
 from airflow_provider_kore.formats.compression import (
     LONGEST_LINE,
     CompressedText,
@@ -17,18 +16,15 @@ from airflow_provider_kore.formats.compression import (
     lines,
     too_long,
 )
-from airflow_provider_kore.formats.layout import FileInfo, naming_damage
-from airflow_provider_kore.json_text import Cell, Nested, Number, cells, encode, join
+from airflow_provider_kore.formats.layout import FileInfo
+from airflow_provider_kore.json_text import Cell, Nested, cells, encode, join
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from airflow_provider_kore.formats.compression import Source
     from airflow_provider_kore.formats.layout import Keep
 
-_ROWS_AT_ONCE = 500
-_LONGEST_FIELD = LONGEST_LINE
-"""Characters. The csv module refuses more than 131,072 unless told otherwise, for the whole process."""
 _next_field = re.compile(r'"([^"]*(?:""[^"]*)*)"|([^",]*)').match
 
 
@@ -42,67 +38,70 @@ class Csv(CompressedText):
     name = "csv"
     text_type = "text/csv; charset=utf-8; header=present"
     needs_columns = True
-    has_types = False
 
     def write(self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet) -> FileInfo:
         """Write the header, then the rows."""
         names = tuple(column.name for column in columns.columns(_on_one_line))
         keys = columns.keys()
         written = 0
-        with compressed(file, compression) as sink:
-            block = [",".join(map(_quoted, names))]
+        with compressed(file, compression) as write:
+            write(encode(",".join(map(_quoted, names)) + "\r\n"))
             for row in rows:
-                if len(block) == _ROWS_AT_ONCE:
-                    sink.write(encode("\r\n".join(block) + "\r\n"))
-                    block.clear()
                 found = cells(row)
-                block.append(",".join([_field(found.pop(key, None)) for key in keys]))
+                line = ",".join([_field(found.pop(key, None)) for key in keys])
                 if found:
                     raise ValueError(f"row {written} has a field that the columns don't know")
+                write(encode(line + "\r\n"))
                 written += 1
-            sink.write(encode("\r\n".join(block) + "\r\n"))
         return FileInfo(rows=written, columns=tuple(Column(name, "string") for name in names))
 
-    def read_ids(self, file: BinaryIO, *, compression: str) -> Iterator[str]:
-        """Read every line as the csv module does and return its first field."""
-        return naming_damage(self.name, _read_ids(file, compression))
+    def _ids(self, file: BinaryIO, compression: str) -> Iterator[str]:
+        table = _table(decompressed(file, compression), _values)
+        next(table)
+        for _, row in table:
+            yield id_of({ID: row[0]})
 
-    def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:
-        """Read every line with what the csv module cannot tell: what is quoted is a string, all else is none."""
-        return naming_damage(self.name, _read_rows(file, compression))
+    def _rows(self, file: BinaryIO, compression: str) -> Iterator[tuple[str, str]]:
+        table = _table(decompressed(file, compression), _fields)
+        names = [str(json.loads(name)) for name in next(table)[1]]
+        for _, row in table:
+            text = join({name: value for name, value in zip(names, row, strict=True) if value})
+            yield id_of(cells(text)), text
 
     def _kept(self, source: Source, fields: Collection[str], keep: Keep) -> Iterator[bytes]:
-        _allow_long_fields()
-        table = records(source)
-        header = next(table, b"")
-        names = _values(header)
-        if names[:1] != [ID]:
-            raise ValueError(f"its header doesn't begin with {ID}")
+        table = _table(source, _values)
+        header, names = next(table)
         yield header
         shown = [(at, name) for at, name in enumerate(names) if name in fields]
-        for record in table:
-            row = _values(record)
-            if len(row) != len(names):
-                raise ValueError("a row has more or fewer fields than the header")
+        for record, row in table:
             if keep(id_of({ID: row[0]}), {name: row[at] for at, name in shown}, ""):
                 yield record
 
 
-def _values(record: bytes) -> list[str]:
-    return next(csv.reader([record.decode("utf-8").removesuffix("\r")], strict=True), [])
-
-
-def _read_rows(file: BinaryIO, compression: str) -> Iterator[tuple[str, str]]:
-    table = (_fields(record.decode("utf-8").removesuffix("\r")) for record in records(decompressed(file, compression)))
-    names = [str(json.loads(name)) for name in next(table, [])]
-    if names[:1] != [ID]:
+def _table(source: Source, read: Callable[[bytes], list[str]]) -> Iterator[tuple[bytes, list[str]]]:
+    """Yield each record as it stands, with its fields; the first one is the header. Raises ValueError, EOFError."""
+    table = records(source)
+    header = next(table, b"")
+    names = read(header)
+    if names[:1] != read(encode(_quoted(ID))):
         raise ValueError(f"its header doesn't begin with {ID}")
+    yield header, names
     for record in table:
-        if len(record) != len(names):
+        row = read(record)
+        if len(row) != len(names):
             raise ValueError("a row has more or fewer fields than the header")
-        row = {name: value for name, value in zip(names, record, strict=True) if value}
-        text = join(row)
-        yield id_of(cells(text)), text
+        yield record, row
+
+
+def _values(record: bytes) -> list[str]:
+    """Return the fields of a record as the csv module reads them."""
+    if csv.field_size_limit() < LONGEST_LINE:  # characters; it refuses more than 131,072 in the whole process
+        csv.field_size_limit(LONGEST_LINE)
+    return next(csv.reader([_text(record)], strict=True), [])
+
+
+def _text(record: bytes) -> str:
+    return record.decode("utf-8").removesuffix("\r")
 
 
 def records(source: Source) -> Iterator[bytes]:
@@ -122,53 +121,22 @@ def records(source: Source) -> Iterator[bytes]:
         raise EOFError
 
 
-def _fields(record: str) -> list[str]:
-    """Return the fields of a record as JSON; a field that is not even quotes is the empty text."""
+def _fields(record: bytes) -> list[str]:
+    """Return the fields of a record as JSON, which the csv module cannot tell: what is quoted is a string, else none.
+
+    A field that is not even quotes is the empty text.
+    """
+    text = _text(record)
     found: list[str] = []
     at = -1
-    while at < len(record):
-        field = _next_field(record, at + 1)
-        at = field.end() if field else len(record)
-        if field is None or record[at : at + 1] not in {"", ","}:
+    while at < len(text):
+        field = _next_field(text, at + 1)
+        at = field.end() if field else len(text)
+        if field is None or text[at : at + 1] not in {"", ","}:
             raise ValueError("its quoting is damaged")
         quoted, bare = field.groups()
         found.append(bare if quoted is None else json.dumps(quoted.replace('""', '"')))
     return found
-
-
-def _read_ids(file: BinaryIO, compression: str) -> Iterator[str]:
-    _allow_long_fields()
-    text = _Text(decompressed(file, compression))
-    table = csv.reader(text, strict=True)
-    header = next(table, [])
-    if header[:1] != [ID]:
-        raise ValueError(f"its header doesn't begin with {ID}")
-    for row in table:
-        text.length = 0
-        if len(row) != len(header):
-            raise ValueError("a row has more or fewer fields than the header")
-        yield id_of({ID: row[0]})
-
-
-def _allow_long_fields() -> None:
-    if csv.field_size_limit() < _LONGEST_FIELD:
-        csv.field_size_limit(_LONGEST_FIELD)
-
-
-class _Text(Iterator[str]):
-    """The lines of a file, of which one record may have several, but not any number."""
-
-    def __init__(self, source: Source) -> None:
-        self._lines = lines(source)
-        self.length = 0
-        """Bytes of the record at hand."""
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.length += len(line)
-        if self.length > LONGEST_LINE:
-            raise too_long()
-        return line.decode("utf-8") + "\n"
 
 
 def _on_one_line(name: str) -> str:
@@ -181,10 +149,5 @@ def _quoted(text: str) -> str:
 
 
 def _field(cell: Cell) -> str:
-    if cell.__class__ is str or isinstance(cell, Nested):
-        return _quoted(str(cell))
-    if isinstance(cell, Number):
-        return cell
-    if cell is None:
-        return ""
-    return "true" if cell else "false"
+    text = text_of(cell) or ""
+    return _quoted(text) if cell.__class__ is str or isinstance(cell, Nested) else text

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_kore.formats.columns import ID, ColumnSet, id_of, printable
 from airflow_provider_kore.formats.compression import CompressedText, compressed, decompressed, lines
-from airflow_provider_kore.formats.layout import FileInfo, naming_damage
+from airflow_provider_kore.formats.layout import FileInfo
 from airflow_provider_kore.json_text import cells, encode, scan_value
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from airflow_provider_kore.formats.compression import Source
     from airflow_provider_kore.formats.layout import Keep
 
-_ROWS_AT_ONCE = 500
-
 
 class Jsonl(CompressedText):
     """One JSON object per line, UTF-8, lines ended by a line feed."""
@@ -25,30 +22,25 @@ class Jsonl(CompressedText):
     name = "jsonl"
     text_type = "application/x-ndjson"
     needs_columns = False
-    has_types = False
 
     def write(self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet) -> FileInfo:
         """Write the rows as they are; ``columns`` only goes into the answer."""
-        source = iter(rows)
         written = 0
-        with compressed(file, compression) as sink:
-            while block := list(islice(source, _ROWS_AT_ONCE)):
-                text = "\n".join(block) + "\n"
-                written += len(block)
-                if text.count("\n") != len(block):
-                    raise ValueError(f"a row before row {written} is not on one line")
-                sink.write(encode(text))
+        with compressed(file, compression) as write:
+            for row in rows:
+                if "\n" in row:
+                    raise ValueError(f"row {written} is not on one line")
+                write(encode(row + "\n"))
+                written += 1
         return FileInfo(rows=written, columns=columns.columns())
 
-    def read_ids(self, file: BinaryIO, *, compression: str) -> Iterator[str]:
-        """Read every line as JSON and return its ``_id``."""
-        source = lines(decompressed(file, compression))
-        return naming_damage(self.name, (_id(line.decode("utf-8")) for line in source))
+    def _ids(self, file: BinaryIO, compression: str) -> Iterator[str]:
+        return (identifier for identifier, _ in self._rows(file, compression))
 
-    def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:
-        """Read every line as JSON and return its ``_id`` and itself."""
-        rows = (line.decode("utf-8") for line in lines(decompressed(file, compression)))
-        return naming_damage(self.name, ((_id(row), row) for row in rows))
+    def _rows(self, file: BinaryIO, compression: str) -> Iterator[tuple[str, str]]:
+        for line in lines(decompressed(file, compression)):
+            row = line.decode("utf-8")
+            yield parsed(row)[0], row
 
     def _kept(self, source: Source, fields: Collection[str], keep: Keep) -> Iterator[bytes]:  # noqa: ARG002  # shows all
         for line in lines(source):
@@ -64,13 +56,3 @@ def parsed(row: str) -> tuple[str, Mapping[str, object]]:
         raise ValueError("a row is no JSON object")
     found = members.get(ID)
     return printable(found) if found and isinstance(found, str) else id_of(cells(row)), members
-
-
-def _id(row: str) -> str:
-    """Return what ``id_of(cells(row))`` does, without a look at the other members where the row is as we wrote it."""
-    try:
-        value, end = scan_value(row, 0)
-    except ValueError:
-        return id_of(cells(row))  # says what is wrong
-    found = value.get(ID) if isinstance(value, dict) and end == len(row) else None
-    return printable(found) if found and isinstance(found, str) else id_of(cells(row))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, TypeAlias, TypeVar
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, KoreError
 
@@ -43,44 +44,34 @@ class FileInfo:
     """Name and type of each, in order."""
 
 
-class Format(Protocol):
+class Format(ABC):
     """Rows in, bytes out; and the ids of the rows back from the bytes.
 
     A row is the raw text of one JSON object on one line (:func:`airflow_provider_kore.json_text.one_line`).
     """
 
-    @property
-    def name(self) -> str:
-        """What an operator's ``file_format`` calls it."""
-        ...
+    name: ClassVar[str]
+    """What an operator's ``file_format`` calls it."""
+    compressions: ClassVar[tuple[str, ...]]
+    """The compressions it has; the first one is the default."""
+    needs_columns: ClassVar[bool]
+    """Whether ``write`` has to know all columns before the first row."""
+    has_types: ClassVar[bool]
+    """Whether each column of its files has a type."""
 
-    @property
-    def compressions(self) -> tuple[str, ...]:
-        """The compressions it has; the first one is the default."""
-        ...
-
-    @property
-    def needs_columns(self) -> bool:
-        """Whether ``write`` has to know all columns before the first row."""
-        ...
-
-    @property
-    def has_types(self) -> bool:
-        """Whether each column of its files has a type."""
-        ...
-
+    @abstractmethod
     def suffix(self, compression: str) -> str:
         """Return how the file's name ends, with its leading dot."""
-        ...
 
+    @abstractmethod
     def media_type(self, compression: str) -> str:
         """Return the ``Content-Type`` of the file. There is no ``Content-Encoding``: some clients would unpack it."""
-        ...
 
+    @abstractmethod
     def require(self, compression: str) -> None:
         """Raise ParameterError if a library is missing here. To be asked before the first request is spent."""
-        ...
 
+    @abstractmethod
     def write(self, rows: Iterable[str], file: BinaryIO, *, compression: str, columns: ColumnSet) -> FileInfo:
         """Write all rows into ``file``, which needs nothing but ``write`` and stays open.
 
@@ -92,7 +83,6 @@ class Format(Protocol):
 
         Raises ValueError if a row is no JSON object or has a value that ``columns`` doesn't know.
         """
-        ...
 
     def read_ids(self, file: BinaryIO, *, compression: str) -> Iterator[str]:
         """Decode a whole file again and return the ``_id`` of each row, in order, as :func:`columns.id_of` gives it.
@@ -101,7 +91,7 @@ class Format(Protocol):
 
         Raises CorruptSnapshotError if the bytes are not such a file. Errors of ``file`` itself pass unchanged.
         """
-        ...
+        return naming_damage(self.name, self._ids(file, compression))
 
     def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:
         """Decode a whole file again and return each row, in order: its ``_id`` as above, and a raw JSON object.
@@ -113,8 +103,9 @@ class Format(Protocol):
 
         Raises as :meth:`read_ids` does.
         """
-        ...
+        return naming_damage(self.name, self._rows(file, compression))
 
+    @abstractmethod
     def sift(
         self, file: BinaryIO, into: BinaryIO | None, *, compression: str, fields: Collection[str], keep: Keep
     ) -> None:
@@ -127,7 +118,14 @@ class Format(Protocol):
 
         Raises as :meth:`read_ids` does; and what ``keep`` raises, if that is of this package.
         """
-        ...
+
+    @abstractmethod
+    def _ids(self, file: BinaryIO, compression: str) -> Iterator[str]:
+        """Yield what :meth:`read_ids` returns, and raise what the decoder does."""
+
+    @abstractmethod
+    def _rows(self, file: BinaryIO, compression: str) -> Iterator[tuple[str, str]]:
+        """Yield what :meth:`read_rows` returns, and raise what the decoder does."""
 
 
 def naming_damage(format_name: str, read: Iterator[T]) -> Iterator[T]:

@@ -16,7 +16,7 @@ from airflow_provider_kore.formats.columns import (
     id_of,
 )
 from airflow_provider_kore.formats.compression import GZIP, GZIP_LEVEL, NONE, SNAPPY, ZSTD, Borrowed, require_pyarrow
-from airflow_provider_kore.formats.layout import FileInfo, naming_damage
+from airflow_provider_kore.formats.layout import FileInfo, Format, naming_damage
 from airflow_provider_kore.formats.row_groups import ROWS_PER_GROUP, RowGroups, arrow_types
 from airflow_provider_kore.quoting import quoted
 
@@ -38,7 +38,7 @@ _DAY = timedelta(hours=23, minutes=59)
 """The largest offset that a time may have."""
 
 
-class Parquet:
+class Parquet(Format):
     """A Parquet file of format version 2.6 with a checksum on every page."""
 
     name = "parquet"
@@ -70,13 +70,27 @@ class Parquet:
                 _give_back()
         return FileInfo(rows=written, columns=table.columns)
 
-    def read_ids(self, file: BinaryIO, *, compression: str) -> Iterator[str]:  # noqa: ARG002  # the file knows
-        """Decode every column of every group, check its pages' checksums, and return the first column."""
-        return naming_damage(self.name, _read_ids(file))
+    def _ids(self, file: BinaryIO, compression: str) -> Iterator[str]:  # noqa: ARG002  # the file knows
+        """Decode every column of every group, check its pages' checksums, and yield the first column."""
+        for portions in _blocks(file):
+            first = _values(next(portions).column(0))
+            for _ in portions:
+                pass
+            for found in first:
+                yield id_of({ID: found})
 
-    def read_rows(self, file: BinaryIO, *, compression: str) -> Iterator[tuple[str, str]]:  # noqa: ARG002  # the file knows
-        """Decode every column of every group; see :class:`~airflow_provider_kore.formats.Format`."""
-        return naming_damage(self.name, _read_rows(file))
+    def _rows(self, file: BinaryIO, compression: str) -> Iterator[tuple[str, str]]:  # noqa: ARG002  # the file knows
+        for portions in _blocks(file):
+            identifiers: list[str | None] = []
+            rows: list[list[str]] = []
+            for batch in portions:
+                if not rows:
+                    identifiers = _values(batch.column(0))
+                    rows = [[] for _ in identifiers]
+                for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                    _add_members(rows, json.dumps(name), column)
+            for identifier, members in zip(identifiers, rows, strict=True):
+                yield id_of({ID: identifier}), "{" + ", ".join(members) + "}"
 
     def sift(
         self, file: BinaryIO, into: BinaryIO | None, *, compression: str, fields: Collection[str], keep: Keep
@@ -125,29 +139,6 @@ def _kept(file: BinaryIO, fields: Collection[str], keep: Keep, *, whole: bool) -
                 cells = zip(*(batch.column(name).to_pylist() for name in (ID, *shown)), strict=True)
                 stays = [keep(id_of({ID: row[0]}), dict(zip(shown, row[1:], strict=True)), "") for row in cells]
                 yield batch if all(stays) else batch.filter(pa.array(stays, pa.bool_()))
-
-
-def _read_ids(file: BinaryIO) -> Iterator[str]:
-    for portions in _blocks(file):
-        first = _values(next(portions).column(0))
-        for _ in portions:
-            pass
-        for found in first:
-            yield id_of({ID: found})
-
-
-def _read_rows(file: BinaryIO) -> Iterator[tuple[str, str]]:
-    for portions in _blocks(file):
-        identifiers: list[str | None] = []
-        rows: list[list[str]] = []
-        for batch in portions:
-            if not rows:
-                identifiers = _values(batch.column(0))
-                rows = [[] for _ in identifiers]
-            for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                _add_members(rows, json.dumps(name), column)
-        for identifier, members in zip(identifiers, rows, strict=True):
-            yield id_of({ID: identifier}), "{" + ", ".join(members) + "}"
 
 
 def _add_members(rows: list[list[str]], name: str, column: pa.Array) -> None:

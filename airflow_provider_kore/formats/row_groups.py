@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kore.formats.columns import KINDS_OF_TYPE, ColumnSet, kind_of, milliseconds, printable, text_of
+from airflow_provider_kore.formats.columns import (
+    KINDS_OF_TYPE,
+    TIMESTAMP_TYPE,
+    ColumnSet,
+    kind_of,
+    milliseconds,
+    printable,
+    text_of,
+)
 from airflow_provider_kore.json_text import Cell, cells
 
 if TYPE_CHECKING:
@@ -35,7 +43,7 @@ def arrow_types() -> dict[str, pa.DataType]:
         "int64": pa.int64(),
         "double": pa.float64(),
         "boolean": pa.bool_(),
-        "timestamp[ms, UTC]": pa.timestamp("ms", "UTC"),
+        TIMESTAMP_TYPE: pa.timestamp("ms", "UTC"),
     }
 
 
@@ -52,19 +60,16 @@ class RowGroups:
 
     def groups(self, rows: Iterable[str]) -> Iterator[pa.RecordBatch]:
         """Return the row groups; never more than one of them is held."""
-        group: dict[str, _Column] = {}
+        group: dict[str, Cells] = {}
         height = characters = written = 0
         most = rows_per_group(len(self.columns), written)
         for row in rows:
             for key, cell in cells(row).items():
                 column = group.get(key)
                 if column is None:
-                    column = group[key] = _Column()
-                if column.covered != height:  # rows without this field came before
-                    column.cells.append(_Gap(height - column.covered))
-                    column.has_gaps = True
+                    column = group[key] = Cells()
+                column.rows.append(height)
                 column.cells.append(cell)
-                column.covered = height + 1
             height += 1
             characters += len(row)
             if height == most or characters >= CHARACTERS_PER_GROUP:
@@ -76,7 +81,7 @@ class RowGroups:
         if height:
             yield self._batch(group, height)
 
-    def _batch(self, group: dict[str, _Column], height: int) -> pa.RecordBatch:
+    def _batch(self, group: dict[str, Cells], height: int) -> pa.RecordBatch:
         import pyarrow as pa
 
         arrays = []
@@ -84,7 +89,7 @@ class RowGroups:
         for key, column, field in zip(self._keys, self.columns, self.schema, strict=True):
             found = group.pop(key, None)
             if found is not None:
-                arrays.append(array_of(found.to(height), column.type, field.type))
+                arrays.append(array_of(found.of(height), column.type, field.type))
                 continue
             if field.type not in empty:  # one for all columns of the type
                 empty[field.type] = pa.nulls(height, field.type)
@@ -94,33 +99,21 @@ class RowGroups:
         return pa.record_batch(arrays, schema=self.schema)
 
 
-class _Gap(int):
-    """So many rows that do not have a field."""
+class Cells:
+    """What was found in a column of one group. Rows without it take no place: a table may have many such columns."""
 
-
-class _Column:
-    """The cells of one field in a row group. Rows without it take no place: a table may have many such fields."""
-
-    __slots__ = ("cells", "covered", "has_gaps")
+    __slots__ = ("cells", "rows")
 
     def __init__(self) -> None:
-        self.cells: list[Cell | _Gap] = []
-        self.covered = 0
-        """How many rows they are of."""
-        self.has_gaps = False
+        self.rows: list[int] = []
+        """The number of the row of each cell."""
+        self.cells: list[Cell] = []
 
-    def to(self, height: int) -> list[Cell]:
-        """Return a cell for each row of a group."""
-        if not self.has_gaps:
-            found = cast("list[Cell]", self.cells)
-        else:
-            found = []
-            for each in self.cells:
-                if isinstance(each, _Gap):
-                    found.extend([None] * each)
-                else:
-                    found.append(each)
-        found.extend([None] * (height - self.covered))
+    def of(self, height: int) -> list[Cell]:
+        """Return a cell for each of so many rows."""
+        found: list[Cell] = [None] * height
+        for row, cell in zip(self.rows, self.cells, strict=True):
+            found[row] = cell
         return found
 
 
@@ -138,9 +131,8 @@ def array_of(column: list[Cell], type_: str, arrow_type: pa.DataType) -> pa.Arra
     """Return cells as a column of one of our types. Raises ValueError, without the value, if one does not fit."""
     import pyarrow as pa
 
-    convert = _CONVERT[type_]
     try:
-        values = [None if cell is None else convert(cell) for cell in column]
+        values = [_value(cell, type_) for cell in column]
         try:
             return pa.array(values, arrow_type)
         except UnicodeEncodeError:
@@ -150,36 +142,23 @@ def array_of(column: list[Cell], type_: str, arrow_type: pa.DataType) -> pa.Arra
     raise ValueError(f"a value doesn't fit its column, which the columns say is {type_}")
 
 
-def _fitting(type_: str, value: Callable[[str], object]) -> Callable[[Cell], object]:
-    """Return a conversion that takes only what :class:`ColumnSet` would have called this type."""
-    allowed = KINDS_OF_TYPE[type_]
+def _value(cell: Cell, type_: str) -> object:
+    """Return a cell as a column of one of our types holds it.
 
-    def convert(cell: Cell) -> object:
-        if not isinstance(cell, str) or not kind_of(cell) & allowed:
-            raise ValueError
-        return value(cell)
-
-    return convert
-
-
-def _boolean(cell: Cell) -> bool:
-    if not isinstance(cell, bool):
-        raise ValueError  # noqa: TRY004  # the row is wrong, not the program
-    return cell
-
-
-def _milliseconds(cell: Cell) -> int:
-    found = milliseconds(cell) if cell.__class__ is str else None
+    Raises ValueError for what :class:`ColumnSet` would not have called this type.
+    """
+    if cell is None:
+        return None
+    if type_ == "string":
+        return text_of(cell)
+    found: object = None
+    if type_ == TIMESTAMP_TYPE:
+        found = milliseconds(cell) if cell.__class__ is str else None
+    elif kind_of(cell) & KINDS_OF_TYPE[type_]:
+        found = _PYTHON[type_](cell)
     if found is None:
         raise ValueError
     return found
 
 
-_CONVERT: dict[str, Callable[[Cell], object]] = {
-    "string": text_of,
-    "json": _fitting("json", str),
-    "int64": _fitting("int64", int),
-    "double": _fitting("double", float),
-    "boolean": _boolean,
-    "timestamp[ms, UTC]": _milliseconds,
-}
+_PYTHON: dict[str, Callable[[Any], object]] = {"json": str, "int64": int, "double": float, "boolean": bool}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_kore.clock import Clock, SystemClock
+from airflow_provider_kore.exceptions import ConfigError, KoreError
 from airflow_provider_kore.hooks.airflow_versions import BaseHook, mask_secret
 from airflow_provider_kore.hooks.connections import find_connection
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.transport import Transport
-    from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.walk.page import Page
 
@@ -33,8 +34,6 @@ LOOK_WAITS = 75.0
 
 def _extra(connection: Any) -> object:
     """Return what ``extra`` holds. Raises ConfigError if it is no JSON, of which Airflow makes an empty object."""
-    from airflow_provider_kore.exceptions import ConfigError
-
     extra, text = connection.extra_dejson, connection.extra
     if extra == {} and isinstance(text, str) and text.strip() and not text.strip().startswith("{"):
         raise ConfigError("extra", "is no JSON", 'write an object such as {"stream_id": "st-…", "account_id": "…"}')
@@ -191,8 +190,6 @@ class KoreCampaignHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one cheap authenticated call and say in a sentence what it found. Airflow's Test button calls this."""
-        from airflow_provider_kore.exceptions import KoreError
-
         try:
             return True, self.check_connection()
         except KoreError as err:
@@ -251,7 +248,6 @@ class KoreCampaignHook(BaseHook):
         """
         from airflow_provider_kore.api.client import CampaignClient
         from airflow_provider_kore.api.retry import NO_RETRIES
-        from airflow_provider_kore.clock import SystemClock
 
         allowance = self.allowance(self.config, SystemClock(), most=2, longest_wait=LOOK_WAITS)
         return CampaignClient(self.config, retry=NO_RETRIES, allowance=allowance)
@@ -266,7 +262,6 @@ class KoreCampaignHook(BaseHook):
         **terms: Any,
     ) -> CampaignClient:
         from airflow_provider_kore.api.client import MOST_IN_FLIGHT, CampaignClient
-        from airflow_provider_kore.clock import SystemClock
 
         masked = 0
 

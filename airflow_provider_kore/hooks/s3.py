@@ -15,8 +15,9 @@ from airflow_provider_kore.exceptions import (
     TlsError,
 )
 from airflow_provider_kore.hooks.connections import find_connection
+from airflow_provider_kore.parameters import check_bucket
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.unexpected import explain
+from airflow_provider_kore.unexpected import explain, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,7 +80,6 @@ def open_bucket(
     Raises ParameterError, ConnectionNotFoundError, ConfigError, CredentialsError, TlsError, StoreUnavailableError.
     """
     from airflow_provider_kore.hooks.s3_console import S3Console
-    from airflow_provider_kore.parameters import check_bucket
     from airflow_provider_kore.store.s3 import S3Store
     from airflow_provider_kore.store.s3.settings import parse_settings
 
@@ -98,7 +98,6 @@ def open_with_versions(
     s3_bucket: object, aws_conn_id: str | None, s3_settings: Mapping[str, Any] | str | None = None
 ) -> VersionedStore:
     """Make a client for one bucket and all that it keeps; sends nothing to it. Raises as :func:`open_bucket` does."""
-    from airflow_provider_kore.parameters import check_bucket
     from airflow_provider_kore.store.s3.settings import parse_settings
     from airflow_provider_kore.store.s3.versions import S3VersionedStore
 
@@ -108,15 +107,9 @@ def open_with_versions(
 
 
 def _in_our_words(work: Callable[[], T], conn_id: str | None) -> T:
-    """Call what uses AWS's libraries; raise nothing but a KoreError."""
-    try:
-        return work()
-    except KoreError:
-        raise
-    except Exception as err:  # noqa: BLE001 - of botocore, boto3, Airflow, the standard library
-        error = _explain(err, conn_id or "boto3's own")
-    # Raised outside the except: botocore's texts hold account ids, roles and URLs.
-    raise error
+    """Call what uses AWS's libraries, whose texts hold account ids, roles and URLs; raise nothing but a KoreError."""
+    name = conn_id or "boto3's own"
+    return guarded(f"The AWS connection {name!r}", work, _explain)
 
 
 def _check_bundle(verify: object, conn_id: str | None) -> None:
@@ -131,13 +124,12 @@ def _check_bundle(verify: object, conn_id: str | None) -> None:
             )
 
 
-def _explain(err: Exception, conn_id: str) -> KoreError:
+def _explain(where: str, err: Exception) -> KoreError:
     """Say which setting is wrong."""
     from botocore import exceptions as boto
 
     from airflow_provider_kore.store.s3.errors import refused_identity
 
-    where = f"The AWS connection {conn_id!r}"
     if isinstance(err, boto.ClientError):
         return refused_identity(err, where)
     for kinds, field, problem, advice in _SETTINGS:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
-from airflow_provider_kore.task.declared import KORE_CONN_ID, Declared
-from airflow_provider_kore.task.errors import task_errors
-from airflow_provider_kore.task.retry_policy import set_retry_policy
+from airflow_provider_kore.task.declared import KORE_CONN_ID
+from airflow_provider_kore.task.stoppable import StoppableOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_kore.stop import Stop
 
-class KoreConnectionCheckOperator(Declared, BaseOperator):
+
+class KoreConnectionCheckOperator(StoppableOperator):
     """Check the connection to Kore.ai from a worker, with one cheap authenticated request.
 
     Airflow's Test button is off by default and asks from the API server, whose network, proxy, clock and secrets may
@@ -27,19 +26,16 @@ class KoreConnectionCheckOperator(Declared, BaseOperator):
     """
 
     kore_conn_id: str = KORE_CONN_ID
-    ui_color = "#d9ead3"
+    doing = "Checking the connection"
 
     def __init__(self, *, kore_conn_id: str = "kore_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.kore_conn_id = kore_conn_id
-        set_retry_policy(self)
+        self._keep(locals())
 
-    def execute(self, context: Context) -> str:  # noqa: ARG002 - Airflow's signature
-        """Return the sentence. Raises AirflowFailException where no retry can help, RetryableError where one can."""
+    def _work(self, context: Context, stop: Stop) -> str:  # noqa: ARG002
+        """Return the sentence."""
         from airflow_provider_kore.hooks.campaign import KoreCampaignHook
 
-        with task_errors("Checking the connection"):
-            self._refuse_templates()
-            sentence = KoreCampaignHook(self._checked("kore_conn_id")).check_connection()
-            self.log.info(sentence)
-            return sentence
+        sentence = KoreCampaignHook(self._checked("kore_conn_id")).check_connection()
+        self.log.info(sentence)
+        return sentence

@@ -107,7 +107,7 @@ class ContactListChangesOperator(LandingOperator):
         partition = {"contact_list_id": given["contact_list_id"]}
         return (Place(bucket=given["s3_bucket"], prefix=table, partition=partition),)
 
-    def _land(self, context: Context, stop: Stop) -> Landed:
+    def _land(self, context: Context, stop: Stop, **noted: Any) -> Landed:  # noqa: ARG002  # it notes nothing
         from airflow_provider_kore.changes.run import find_changes
         from airflow_provider_kore.exceptions import NothingToCompareError
         from airflow_provider_kore.hooks.airflow_versions import AirflowSkipException

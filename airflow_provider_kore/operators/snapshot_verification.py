@@ -41,7 +41,6 @@ class SnapshotVerificationOperator(StoppableOperator):
     )
     aws_conn_id: str | None = operator_parameter(templated=True, doc="connection to S3")
     doing = "Verifying the snapshots"
-    ui_color = "#d9ead3"
 
     def __init__(
         self,

@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_kore import exceptions
 from airflow_provider_kore.clock import bounded_wait
-from airflow_provider_kore.hooks.airflow_versions import default_deferrable
+from airflow_provider_kore.exceptions import ParameterError, RetryableError
+from airflow_provider_kore.hooks.airflow_versions import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    default_deferrable,
+)
 from airflow_provider_kore.parameters import (
     check_boolean,
     check_count,
@@ -143,9 +150,6 @@ class PollSensor(Declared, BaseSensorOperator, ABC):
         return self._skipping(self._end, event)
 
     def _end(self, event: dict[str, Any]) -> Any:
-        from airflow_provider_kore import exceptions
-        from airflow_provider_kore.hooks.airflow_versions import AirflowFailException, AirflowSensorTimeout
-
         told = event if isinstance(event, dict) else {}
         outcome, message, summary = told.get("outcome"), told.get("message"), told.get("summary")
         message = quoted(message, _LONGEST_MESSAGE) if isinstance(message, str) and message else None
@@ -158,10 +162,10 @@ class PollSensor(Declared, BaseSensorOperator, ABC):
             raise AirflowFailException(message)
         if outcome == "failed" and message:
             kind = getattr(exceptions, str(told.get("error")), None)
-            if not (isinstance(kind, type) and issubclass(kind, exceptions.RetryableError)):
-                kind = exceptions.RetryableError
+            if not (isinstance(kind, type) and issubclass(kind, RetryableError)):
+                kind = RetryableError
             raise kind(message, bounded_wait(told.get("retry_after")))
-        raise exceptions.RetryableError(
+        raise RetryableError(
             "The trigger told something that this task cannot read. Install the same version of "
             "airflow-provider-kore for workers and triggerers; the next try looks anew."
         )
@@ -177,8 +181,6 @@ class PollSensor(Declared, BaseSensorOperator, ABC):
 
     def _look(self, deadline: float) -> Sight | None:
         """Return what there is to see; None if that could not be found out, but may be next time."""
-        from airflow_provider_kore.exceptions import RetryableError
-
         try:
             with task_errors("The look"):
                 trigger = self._make_trigger(deadline)
@@ -197,13 +199,6 @@ class PollSensor(Declared, BaseSensorOperator, ABC):
 
     def _skipping(self, step: Any, *arguments: Any) -> Any:
         """Do a step with what ``soft_fail`` and ``never_fail`` ask for, as Airflow's own ``execute`` does it."""
-        from airflow_provider_kore.exceptions import RetryableError
-        from airflow_provider_kore.hooks.airflow_versions import (
-            AirflowFailException,
-            AirflowSensorTimeout,
-            AirflowSkipException,
-        )
-
         try:
             return step(*arguments)
         except (AirflowFailException, AirflowSensorTimeout, RetryableError) as err:
@@ -215,7 +210,6 @@ class PollSensor(Declared, BaseSensorOperator, ABC):
 def check_statuses(parameter: str, value: object, *, known: Sequence[str], least: int = 1) -> list[str]:
     """Return statuses, from one or several, none of them a misspelt documented one. Raises ParameterError."""
     from airflow_provider_kore.api.campaigns import check_spelling
-    from airflow_provider_kore.exceptions import ParameterError
 
     given = structure(parameter, value)
     statuses = [given] if isinstance(given, str) else given

@@ -8,38 +8,19 @@ it is a template, it only knows an alias, and the task adds the asset to that wh
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow.sdk import Asset, AssetAlias, BaseOperator
+from airflow.sdk import Asset, AssetAlias
 
-from airflow_provider_kore.hooks.airflow_versions import is_partitioned_at_runtime, names_no_outlets
+from airflow_provider_kore.hooks.airflow_versions import is_partitioned_at_runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperator, Context
 
 log = logging.getLogger(__name__)
-
-
-class AssetOperator(BaseOperator):
-    """An operator that updates an asset, whether it is mapped or not. Not for use in a DAG."""
-
-    asset_alias: ClassVar[str]
-    """Stands for the asset where the DAG file can't tell which it is."""
-
-    @classmethod
-    def partial(cls, **kwargs: Any) -> Any:
-        """Prepare mapped tasks, whose outlet is the alias unless their author names others.
-
-        Airflow refuses to run a task with outlets that its DAG doesn't know (3.0 to 3.3), so a mapped task has to have
-        them here: when it is expanded, it is too late.
-        """
-        partial = super().partial(**kwargs)
-        if names_no_outlets(partial.kwargs):
-            partial.kwargs["outlets"] = [AssetAlias(cls.asset_alias)]
-        return partial
 
 
 def snapshot_uri(bucket: str, prefix: str, partition: Mapping[str, str]) -> str:
@@ -51,17 +32,6 @@ def snapshot_uri(bucket: str, prefix: str, partition: Mapping[str, str]) -> str:
     return f"s3://{bucket}/{quote('/'.join(part for part in parts if part), safe='/=')}"
 
 
-def named_outlets(kwargs: dict[str, Any]) -> Collection[Asset | AssetAlias] | None:
-    """Take the outlets out of an operator's arguments: those of its author, or of the DAG's defaults; None: neither.
-
-    They are no parameter of its signature, for a mapped task takes the default there for what its author said, and
-    then fails before it begins (3.3).
-    """
-    named = kwargs.pop("outlets", None)
-    found: Collection[Asset | AssetAlias] | None = named
-    return (kwargs.get("default_args") or {}).get("outlets") if found is None else found
-
-
 def default_outlets(
     bucket: object, prefix: object, partition: Mapping[str, object] | None, *, alias: str
 ) -> Sequence[Asset | AssetAlias]:
@@ -70,14 +40,13 @@ def default_outlets(
     :param partition: the partition keys above ``snapshot_date``; None: the DAG file doesn't tell.
     :param alias: name of the alias where the asset is not known yet.
     """
-    if partition is None:
+    told = (bucket, prefix, *(partition or {}).values())
+    if partition is None or not all(isinstance(value, str) and "{" not in value for value in told):
         return (AssetAlias(alias),)
-    if all(isinstance(value, str) and "{" not in value for value in (bucket, prefix, *partition.values())):
-        try:
-            return (Asset(snapshot_uri(str(bucket), str(prefix), {key: str(partition[key]) for key in partition})),)
-        except ValueError:
-            return ()  # an impossible bucket or prefix, which the task will refuse by its name
-    return (AssetAlias(alias),)
+    try:
+        return (Asset(snapshot_uri(str(bucket), str(prefix), {key: str(partition[key]) for key in partition})),)
+    except ValueError:
+        return ()  # an impossible bucket or prefix, which the task will refuse by its name
 
 
 def emit_events(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_kore.snapshot.spec import RunKey, digest
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -16,8 +18,6 @@ def run_parameters(context: Context, retries: int | None) -> dict[str, Any]:
 
     :param retries: of the task.
     """
-    from airflow_provider_kore.snapshot.spec import RunKey
-
     ti = context["ti"]
     logical_date = context.get("logical_date")
     return {
@@ -40,8 +40,6 @@ def _generation(context: Context, retries: int | None) -> str | None:
     creating one anew, sets the run's ``start_date``; and ``clear_number`` counts (Airflow 3.0 to 3.2: only clears of a
     run that is over; 3.3: all). None of them is enough alone. None if Airflow does not tell.
     """
-    from airflow_provider_kore.snapshot.spec import digest
-
     run: Any = context["dag_run"]
     tries = getattr(context["ti"], "max_tries", None)
     if tries is None:

@@ -1,4 +1,4 @@
-"""A task that lands something in S3: how it begins, is stopped, waits without a worker, and tells what it did.
+"""A task that lands something in S3: how it waits without a worker, and tells what it did.
 
 What is landed, and with which parameters, its subclasses say (in ``transfers`` and ``operators``).
 """
@@ -6,17 +6,18 @@ What is landed, and with which parameters, its subclasses say (in ``transfers`` 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_kore.links.snapshot import push_links
-from airflow_provider_kore.task.assets import AssetOperator, default_outlets, emit_events, named_outlets
-from airflow_provider_kore.task.declared import Declared
-from airflow_provider_kore.task.errors import task_errors
+from airflow.sdk import AssetAlias
+
+from airflow_provider_kore.exceptions import DeadlineError, PausedError
+from airflow_provider_kore.hooks.airflow_versions import names_no_outlets
+from airflow_provider_kore.task.assets import default_outlets, emit_events
 from airflow_provider_kore.task.lineage import snapshot_lineage
-from airflow_provider_kore.task.retry_policy import set_retry_policy
+from airflow_provider_kore.task.stoppable import StoppableOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
-    from airflow_provider_kore.exceptions import PausedError
     from airflow_provider_kore.stop import Stop
 
 
@@ -55,20 +55,33 @@ def without_keys(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if name != "keys"}
 
 
-class LandingOperator(Declared, AssetOperator, ABC):
-    """Land something in S3. Not for use in a DAG."""
+class LandingOperator(StoppableOperator):
+    """Land something in S3, which updates an asset. Not for use in a DAG."""
 
-    doing: ClassVar[str]
-    """What goes on, for the message about an unforeseen error: ``Taking the snapshot``."""
-    ui_color = "#d9ead3"
+    asset_alias: ClassVar[str]
+    """Stands for the asset where the DAG file can't tell which it is."""
 
     def __init__(self, **kwargs: Any) -> None:
-        outlets = named_outlets(kwargs)
+        # No parameter of the signature: a mapped task takes the default there for what its author said, and then fails
+        # before it begins (3.3).
+        outlets = kwargs.pop("outlets", None)
+        if outlets is None:
+            outlets = (kwargs.get("default_args") or {}).get("outlets")
         super().__init__(outlets=outlets, **kwargs)
         self._wants_outlets = outlets is None
-        self._stop: Stop | None = None
         self._landed: Landed | None = None  # for get_openlineage_facets_on_complete
-        set_retry_policy(self)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Prepare mapped tasks, whose outlet is the alias unless their author names others.
+
+        Airflow refuses to run a task with outlets that its DAG doesn't know (3.0 to 3.3), so a mapped task has to have
+        them here: when it is expanded, it is too late.
+        """
+        partial = super().partial(**kwargs)
+        if names_no_outlets(partial.kwargs):
+            partial.kwargs["outlets"] = [AssetAlias(cls.asset_alias)]
+        return partial
 
     def _keep(self, given: Mapping[str, Any]) -> None:
         """Keep parameters, and with the last of them the outlets that follow from them."""
@@ -82,62 +95,45 @@ class LandingOperator(Declared, AssetOperator, ABC):
         """Return where the tables will be, as far as the DAG's author has said."""
 
     @abstractmethod
-    def _land(self, context: Context, stop: Stop) -> Landed:
-        """Do it. Raises KoreError; PausedError where a wait is longer than a worker should be kept for."""
+    def _land(self, context: Context, stop: Stop, **noted: Any) -> Landed:
+        """Do it. Raises KoreError; PausedError where a wait is longer than a worker should be kept for.
+
+        :param noted: what the stretch before has noted for this one.
+        """
 
     def _noted(self) -> dict[str, Any]:
-        """Return arguments of :meth:`resume` that the next stretch of this try should have besides."""
+        """Return what the next stretch of this try should know, as JSON."""
         return {}
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Do it, or the first stretch of it.
-
-        Raises AirflowFailException where no retry can help, AirflowSkipException where there is nothing to do,
-        RetryableError where a retry can help, TaskDeferred.
-        """
-        return self._run(context, since=time.time())
-
     def resume(
-        self, context: Context, event: object = None, *, since: float | None = None, try_number: int | None = None
-    ) -> dict[str, Any]:
+        self,
+        context: Context,
+        event: object = None,  # noqa: ARG002
+        *,
+        since: float | None = None,
+        try_number: int | None = None,
+        **noted: Any,
+    ) -> Any:
         """Continue after the checkpoint; Airflow calls this when a deferred wait is over.
 
         Where the walk continues is decided by its checkpoints alone. Airflow's ``dag.test()`` loses the arguments, and
         Airflow 3.0 may bring those of an earlier try.
         """
-        del event
-        same_try = since is not None and try_number == context["ti"].try_number
-        return self._run(context, since=since if same_try and since is not None else time.time())
+        same_try = try_number == context["ti"].try_number
+        return self._run(context, since=since if same_try else None, **noted)
 
-    def on_kill(self) -> None:
-        """Stop: Airflow calls this on SIGTERM, and lets ``execute`` run on unless it raises (3.0 to 3.3)."""
-        if self._stop is not None:
-            self._stop.request()
-
-    def _run(self, context: Context, since: float) -> dict[str, Any]:
-        from airflow_provider_kore.exceptions import PausedError
-        from airflow_provider_kore.stop import Stop
-
-        self._stop = stop = Stop()
+    def _work(self, context: Context, stop: Stop, since: float | None = None, **noted: Any) -> dict[str, Any]:
+        since = time.time() if since is None else since
         try:
-            push_links(self, context["ti"], {})  # none, until they are known
-            with task_errors(self.doing):
-                self._refuse_templates()
-                try:
-                    landed = self._land(context, stop)
-                except PausedError as err:
-                    stop.check()  # a task that was told to stop must not come back
-                    self._pause(context, err, since)
-                emit_events(self, context, landed.events, without_keys(landed.summary))
-                self._landed = landed
-                stop.check()  # told at the very end: what has landed stands, and the task still is no success
-                return dict(landed.summary)
-        finally:
-            self._stop = None
+            self._landed = landed = self._land(context, stop, **noted)
+        except PausedError as err:
+            stop.check()  # a task that was told to stop must not come back
+            self._pause(context, err, since)
+        emit_events(self, context, landed.events, without_keys(landed.summary))
+        return dict(landed.summary)
 
     def _pause(self, context: Context, err: PausedError, since: float) -> NoReturn:
         """Give the slot back until the next request may start. Raises TaskDeferred, DeadlineError."""
-        from airflow_provider_kore.exceptions import DeadlineError
         from airflow_provider_kore.triggers.wait import WaitTrigger
 
         until = time.time() + (err.retry_after or 0.0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from datetime import UTC, datetime
@@ -34,7 +35,7 @@ PATIENCE: Final = 1.0
 """Seconds that a walk waits for a write; one that takes longer is slow."""
 
 SELDOM: Final = 300.0
-"""Seconds between two writes when one was slow. When two were, there are no more."""
+"""Seconds to the next write after one that was slow."""
 
 LAST: Final = 30.0
 """Seconds to wait at the end for a write under way: what Airflow is told next would wait for it, too."""
@@ -50,8 +51,7 @@ class ShownProgress:
         self._store: Any = context.get("task_state_store")
         self._monotonic = monotonic
         self._writing: threading.Thread | None = None
-        self._slow = 0
-        self._not_before = 0.0
+        self._not_before = -math.inf
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Show a checkpoint that was just written."""
@@ -60,7 +60,7 @@ class ShownProgress:
 
     def landed(self, rows: int, manifest: str) -> None:
         """Show that the snapshot stands, and its checkpoints are gone."""
-        self._not_before = 0.0
+        self._not_before = -math.inf
         self._set({"rows": rows, "total": rows, "percent": 100, "manifest": manifest})
         self.close()
 
@@ -83,18 +83,16 @@ class ShownProgress:
             self._write(shown)
             is_slow = self._monotonic() - began > PATIENCE
         if is_slow:
-            self._slow += 1
             self._not_before = self._monotonic() + SELDOM
             log.warning(
-                "Airflow took more than a second to store this task's progress. From now on it is %s; the walk goes "
-                "on, and this log tells how far it is.",
-                f"shown every {SELDOM / 60:.0f} minutes at the most" if self._slow == 1 else "not shown any more",
+                "Airflow took more than a second to store this task's progress. It is shown again in %.0f minutes at "
+                "the earliest; the walk goes on, and this log tells how far it is.",
+                SELDOM / 60,
             )
 
     def _is_too_soon(self) -> bool:
-        if self._writing is not None and self._writing.is_alive():
-            return True
-        return self._slow > 1 or (self._slow == 1 and self._monotonic() < self._not_before)
+        under_way = self._writing is not None and self._writing.is_alive()
+        return under_way or self._monotonic() < self._not_before
 
     def _write(self, shown: dict[str, object]) -> None:
         with contextlib.suppress(Exception):  # of whatever kind: it is a show

@@ -7,8 +7,11 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_kore.exceptions import PausedError
 from airflow_provider_kore.links.snapshot import SnapshotLink
 from airflow_provider_kore.parameters import check_count, operator_parameter
+from airflow_provider_kore.snapshot.layout import Layout
+from airflow_provider_kore.snapshot.spec import digest
 from airflow_provider_kore.task.assets import snapshot_uri
 from airflow_provider_kore.task.run import Landed, Place, without_keys
 from airflow_provider_kore.transfers.snapshot_to_s3 import OF_SPEC, Opened, SnapshotToS3Operator, summary_of
@@ -169,22 +172,6 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
         self._keep(locals())
         self._failed: Collection[str] = ()
 
-    def resume(
-        self,
-        context: Context,
-        event: object = None,
-        *,
-        since: float | None = None,
-        try_number: int | None = None,
-        failed: Collection[str] = (),
-    ) -> dict[str, Any]:
-        """Continue after a deferred wait.
-
-        :param failed: names of lists that have failed in this try, and are tried again when all others have landed.
-        """
-        self._failed = failed
-        return super().resume(context, event, since=since, try_number=try_number)
-
     def _noted(self) -> dict[str, Any]:
         return {"failed": list(self._failed)}
 
@@ -207,12 +194,11 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
         store = opened.bucket.store
         return {SnapshotLink: opened.bucket.console.folder_url(store.bucket, f"{opened.spec.prefix}/".lstrip("/"))}
 
-    def _land(self, context: Context, stop: Stop) -> Landed:
+    def _land(self, context: Context, stop: Stop, **noted: Any) -> Landed:
         from airflow_provider_kore.api.sources.lists import Choice, ChosenLists
-        from airflow_provider_kore.exceptions import PausedError
-        from airflow_provider_kore.snapshot.layout import Layout
         from airflow_provider_kore.snapshot.many import Outcome, take_snapshots
 
+        failed = noted.get("failed", ())  # in this try; they are tried again when all others have landed
         choice = Choice.parse(**self._given("contact_list_ids", "name_pattern", "statuses", "sources"))
         least, told, outcome = self._checked("min_contact_lists"), _Told(), Outcome()
         with self._opened(context, stop) as opened:
@@ -229,13 +215,13 @@ class ContactListsToS3Operator(SnapshotToS3Operator):
                     teller=opened.teller,
                     outcome=outcome,
                     least=least,
-                    later=self._failed,
+                    later=failed,
                     on_landed=partial(told.note, opened),
                     on_checkpoint=opened.progress.checkpoint,
                 )
             except PausedError:
                 self._failed = [
-                    name for name in {**outcome.failed, **dict.fromkeys(self._failed)} if name not in outcome.landed
+                    name for name in {**outcome.failed, **dict.fromkeys(failed)} if name not in outcome.landed
                 ]
                 raise
         if (problem := outcome.problem(lists.unusable)) is not None:
@@ -277,8 +263,6 @@ class _Told:
 
     def summary(self) -> dict[str, Any]:
         """Return what they have in common."""
-        from airflow_provider_kore.snapshot.spec import digest
-
         return {
             "consistent": not self._inconsistent,
             "inconsistent": _first(self._inconsistent),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
+from airflow_provider_kore.clock import Clock, SystemClock
+from airflow_provider_kore.exceptions import ParameterError
+from airflow_provider_kore.hooks.airflow_versions import default_deferrable, stats
 from airflow_provider_kore.links.snapshot import ManifestLink, SnapshotLink, push_links
 from airflow_provider_kore.parameters import (
     as_given,
@@ -18,11 +22,12 @@ from airflow_provider_kore.parameters import (
     structure,
     unless_missing,
 )
+from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.spec import SnapshotSpec
+from airflow_provider_kore.stop import Stop, StoppableClock
 from airflow_provider_kore.task.assets import snapshot_uri
 from airflow_provider_kore.task.context import retry_follows, run_date, run_parameters, run_type
 from airflow_provider_kore.task.declared import KORE_CONN_ID
-from airflow_provider_kore.task.metrics import send_metrics
 from airflow_provider_kore.task.run import Landed, LandingOperator, Place, without_keys
 from airflow_provider_kore.task.state import ShownProgress
 
@@ -33,13 +38,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.hooks.campaign import KoreCampaignHook
     from airflow_provider_kore.hooks.s3 import Bucket
     from airflow_provider_kore.snapshot.fields import FieldPolicies
     from airflow_provider_kore.snapshot.manifest import Manifest
     from airflow_provider_kore.snapshot.phases import Teller
-    from airflow_provider_kore.stop import Stop
+    from airflow_provider_kore.walk.cost import Spent
     from airflow_provider_kore.walk.source import Source
 
 
@@ -71,8 +75,6 @@ class Opened(NamedTuple):
 
 def summary_of(spec: SnapshotSpec, manifest: Manifest, bucket: str) -> dict[str, Any]:
     """Return what is said of a snapshot that has landed."""
-    from airflow_provider_kore.snapshot.layout import Layout
-
     return {
         spec.dataset.file_name: manifest.rows,
         "consistent": manifest.consistent,
@@ -256,8 +258,6 @@ class SnapshotToS3Operator(LandingOperator, ABC):
         return (Place(bucket=given["s3_bucket"], prefix=given["s3_prefix"], partition=partition),)
 
     def _links(self, opened: Opened) -> dict[type[BaseOperatorLink], str]:
-        from airflow_provider_kore.snapshot.layout import Layout
-
         console, store, layout = opened.bucket.console, opened.bucket.store, Layout(opened.spec)
         return {
             SnapshotLink: console.folder_url(store.bucket, layout.partition),
@@ -268,11 +268,9 @@ class SnapshotToS3Operator(LandingOperator, ABC):
     @contextmanager
     def _opened(self, context: Context, stop: Stop) -> Iterator[Opened]:
         """Check every parameter, and connect to both sides until the end of the block."""
-        from airflow_provider_kore.clock import SystemClock
         from airflow_provider_kore.hooks.campaign import KoreCampaignHook
         from airflow_provider_kore.hooks.s3 import open_bucket
         from airflow_provider_kore.snapshot.phases import Teller
-        from airflow_provider_kore.stop import StoppableClock
 
         hook = KoreCampaignHook(self._checked("kore_conn_id"))
         spec = self._spec(context, hook)
@@ -287,10 +285,9 @@ class SnapshotToS3Operator(LandingOperator, ABC):
                     yield opened
             finally:
                 progress.close()
-                send_metrics(client.spent, dag_id=ti.dag_id, task_id=ti.task_id)
+                _count(client.spent, {"dag_id": ti.dag_id, "task_id": ti.task_id})
 
-    def _land(self, context: Context, stop: Stop) -> Landed:
-        from airflow_provider_kore.snapshot.layout import Layout
+    def _land(self, context: Context, stop: Stop, **noted: Any) -> Landed:  # noqa: ARG002  # one list notes nothing
         from airflow_provider_kore.snapshot.run import take_snapshot
 
         with self._opened(context, stop) as opened:
@@ -328,9 +325,6 @@ class SnapshotToS3Operator(LandingOperator, ABC):
 
     def _pause_after(self, spec: SnapshotSpec) -> float | None:
         """Return the seconds from which on a wait is deferred; None: never."""
-        from airflow_provider_kore.exceptions import ParameterError
-        from airflow_provider_kore.hooks.airflow_versions import default_deferrable
-
         longest: float = self._checked("defer_after")
         self._checked("deadline")
         chosen = self._checked("deferrable")
@@ -351,3 +345,13 @@ class SnapshotToS3Operator(LandingOperator, ABC):
         from airflow_provider_kore.hooks.connections import hash_key
 
         return policies.with_key(*hash_key(conn_id))
+
+
+def _count(spent: Spent, tags: dict[str, str]) -> None:
+    """Add what one stretch of a walk has cost to Airflow's metrics (``kore.rows``, ``kore.requests``, …).
+
+    ``kore.waited`` counts milliseconds, ``kore.bytes`` those of unpacked answers.
+    """
+    for name, count in (asdict(spent) | {"waited": round(1000 * spent.waited)}).items():
+        if count:
+            stats().incr(f"kore.{name}", count, tags=tags)

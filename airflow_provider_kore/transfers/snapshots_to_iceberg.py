@@ -60,7 +60,6 @@ class SnapshotsToIcebergOperator(StoppableOperator):
     )
     aws_conn_id: str | None = operator_parameter(templated=True, doc="connection to S3, where the snapshots are")
     doing = "Committing snapshots to Iceberg"
-    ui_color = "#d9ead3"
 
     def __init__(
         self,

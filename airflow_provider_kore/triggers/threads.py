@@ -23,9 +23,6 @@ T = TypeVar("T")
 MOST: Final = 16
 """Threads of one lane, those that hang among them."""
 
-MOST_HANGING: Final = 8
-"""Threads of one lane that are no longer waited for, from which on no new one is started."""
-
 MOST_OF_ALL: Final = 128
 """Threads of all lanes."""
 
@@ -34,7 +31,6 @@ ASKED_AGAIN: Final = 0.05
 
 _lock = threading.Lock()
 _running: Counter[Hashable] = Counter()
-_hanging: Counter[Hashable] = Counter()
 _left: set[asyncio.Future[Any]] = set()
 """What goes on without anybody waiting: asyncio itself holds a task by a weak reference only."""
 
@@ -47,9 +43,8 @@ class OneThread(Executor):
 
     def __init__(self, lane: Hashable) -> None:
         self._lane = lane
-        self._used = False
-        self._ended = False
-        self._abandoned = False
+        self._has_place = True
+        self.is_used = False
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Start the thread. Raises UnreachableError if the system has none left."""
@@ -58,41 +53,24 @@ class OneThread(Executor):
         def work() -> None:
             try:
                 result = fn(*args, **kwargs)
-            except Exception as err:  # noqa: BLE001 - handed on
-                error: BaseException = err
-            except BaseException as err:  # noqa: BLE001 - SystemExit in a future would end the event loop
-                error = RuntimeError(type(err).__name__)
+            except BaseException as err:  # noqa: BLE001 - handed on
+                self.end()
+                # SystemExit in a future would end the event loop
+                future.set_exception(err if isinstance(err, Exception) else RuntimeError(type(err).__name__))
             else:
                 self.end()
                 future.set_result(result)
-                return
-            self.end()
-            future.set_exception(error)
 
         future.set_running_or_notify_cancel()
         start_thread(f"kore-look {self._lane}", work)
-        self._used = True
+        self.is_used = True
         return future
-
-    def abandon(self) -> None:
-        """Note that the wait is over; gives the place back where no thread was ever needed."""
-        if not self._used:
-            self.end()
-        with _lock:
-            if not self._ended and not self._abandoned:
-                self._abandoned = True
-                _hanging[self._lane] += 1
 
     def end(self) -> None:
         """Give the place back."""
         with _lock:
-            if self._ended:
-                return
-            self._ended = True
-            for counter, counted in ((_running, True), (_hanging, self._abandoned)):
-                counter[self._lane] -= counted
-                if not counter[self._lane]:
-                    del counter[self._lane]
+            _running[self._lane] -= self._has_place
+            self._has_place = False
 
 
 async def bounded(lane: Hashable, what: str, seconds: float, work: Callable[[OneThread], Awaitable[T]]) -> T:
@@ -105,7 +83,7 @@ async def bounded(lane: Hashable, what: str, seconds: float, work: Callable[[One
     :param what: what is done, for messages: ``The look at campaign cd-1``.
     :param work: is given the executor to use.
 
-    Raises UnreachableError at the bound, and at once if too many of the lane hang; and what the work raises.
+    Raises UnreachableError at the bound, and what the work raises.
     """
     ends = time.monotonic() + seconds
     thread = await _place(lane, what, seconds, ends)
@@ -117,7 +95,8 @@ async def bounded(lane: Hashable, what: str, seconds: float, work: Callable[[One
         if task.done():
             return task.result()
     finally:
-        thread.abandon()
+        if not thread.is_used:  # a thread gives its place back when it ends
+            thread.end()
     raise UnreachableError(
         f"{what} did not end within {seconds:.0f} s, and is not waited for any longer. If the server is just slow, "
         "lower the connection's timeout field, so that it says what it waits for."
@@ -127,16 +106,14 @@ async def bounded(lane: Hashable, what: str, seconds: float, work: Callable[[One
 async def _place(lane: Hashable, what: str, seconds: float, ends: float) -> OneThread:
     while True:
         with _lock:
-            if _hanging[lane] >= MOST_HANGING:
-                raise UnreachableError(
-                    f"{what} was not begun: {_hanging[lane]} earlier ones over the same connection still hang. Check "
-                    "the server, and what stands in between."
-                )
             if _running[lane] < MOST and _running.total() < MOST_OF_ALL:
                 _running[lane] += 1
                 return OneThread(lane)
         if time.monotonic() >= ends:
-            raise UnreachableError(f"{what} was not begun: all threads for looks were taken for {seconds:.0f} s.")
+            raise UnreachableError(
+                f"{what} was not begun: all threads for looks were taken for {seconds:.0f} s, {_running[lane]} of them "
+                "by earlier ones over the same connection. If those hang, check the server, and what stands in between."
+            )
         await asyncio.sleep(ASKED_AGAIN)
 
 

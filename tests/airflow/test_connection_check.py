@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_provider_kore.__main__ import main
 from airflow_provider_kore.exceptions import RateLimitedError, ServerError
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
 from airflow_provider_kore.hooks.campaign import KoreCampaignHook
@@ -98,31 +99,9 @@ def terminal(*arguments: str, home: Path, **environment: str) -> subprocess.Comp
     )
 
 
-def test_the_command_says_what_works_and_nothing_else(kore: Simulator, tmp_path: Path) -> None:
-    done = terminal("check", home=tmp_path, AIRFLOW_CONN_KORE_DEFAULT=json.dumps(kore.connection))
-    assert (done.returncode, done.stdout, done.stderr) == (
-        0,
-        f"Connected to {kore.url} (v2): the application has 0 contact lists.\n",
-        "",
-    )
-
-
-def test_the_command_fails_in_the_same_words(bench: Bench, kore: Simulator, tmp_path: Path) -> None:
-    secret = "another-secret-that-is-long-enough-to-sign-with"
-    wrong: dict[str, Any] = kore.connection | {"password": secret}
-    done = terminal("check", "--conn-id", "kore_b", home=tmp_path, AIRFLOW_CONN_KORE_B=json.dumps(wrong))
-    bench.connect(password=secret)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{sentence()}\n")
-
-
-def test_the_command_names_a_connection_that_is_nowhere(tmp_path: Path) -> None:
-    done = terminal("check", "--conn-id", "kore_nowhere", home=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "The conn_id `kore_nowhere` isn't defined" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_the_command_reads_a_secrets_backend(kore: Simulator, tmp_path: Path) -> None:
+def test_the_command_reads_a_secrets_backend_and_says_what_works_and_nothing_else(
+    kore: Simulator, tmp_path: Path
+) -> None:
     (tmp_path / "connections.json").write_text(json.dumps({"kore_default": kore.connection}))
     done = terminal(
         "check",
@@ -130,7 +109,25 @@ def test_the_command_reads_a_secrets_backend(kore: Simulator, tmp_path: Path) ->
         AIRFLOW__SECRETS__BACKEND="airflow.secrets.local_filesystem.LocalFilesystemBackend",
         AIRFLOW__SECRETS__BACKEND_KWARGS=json.dumps({"connections_file_path": str(tmp_path / "connections.json")}),
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        f"Connected to {kore.url} (v2): the application has 0 contact lists.\n",
+        "",
+    )
+
+
+def test_the_command_fails_in_the_same_words(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.connect(password="another-secret-that-is-long-enough-to-sign-with")
+    assert main(["check"]) == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", f"{sentence()}\n")
+
+
+def test_the_command_names_a_connection_that_is_nowhere(tmp_path: Path) -> None:
+    done = terminal("check", "--conn-id", "kore_nowhere", home=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "The conn_id `kore_nowhere` isn't defined" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_command_reads_airflows_database(kore: Simulator, airflow_home: Path, airflow_db: Path) -> None:

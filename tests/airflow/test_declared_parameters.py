@@ -144,9 +144,9 @@ class Painted(ContactListToS3Operator):
         super().__init__(**kwargs)
         self._keep(locals())
 
-    def _land(self, context: Any, stop: Any) -> Any:
+    def _land(self, context: Any, stop: Any, **noted: Any) -> Any:
         self._checked("coats")
-        return super()._land(context, stop)
+        return super()._land(context, stop, **noted)
 
 
 PAINTED = inspect.getsource(Painted)

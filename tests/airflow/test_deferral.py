@@ -70,6 +70,7 @@ def test_a_long_wait_is_deferred_and_the_walk_continues_where_it_was(bench: Benc
     # A page that a stretch had read is read again only as the proof that the list is still the same.
     asked = [request.skip for request in bench.kore.page_requests if not request.refused]
     assert 6 <= len(asked) <= 6 + len(pauses)
+    assert not [key for key in bench.objects() if "_staging" in key]
 
 
 @pytest.mark.parametrize(
@@ -91,12 +92,6 @@ def test_other_snapshots_defer_as_well(
     manifest = bench.manifest(result)
     assert manifest["walk"]["resumed_from"]
     assert manifest["files"][0]["rows"] == next(iter(rows.values()))
-
-
-def test_no_checkpoint_is_left_behind(bench: Bench) -> None:
-    bench.kore.configure(**LIMITED)
-    play(bench, bench.context())
-    assert not [key for key in bench.objects() if "_staging" in key]
 
 
 def test_mapped_tasks_defer_each_for_itself(bench: Bench) -> None:

@@ -9,7 +9,6 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_kore.exceptions import StoppedError
-from airflow_provider_kore.formats import FORMATS
 from airflow_provider_kore.hooks.airflow_versions import AirflowFailException
 from airflow_provider_kore.operators.contact_erasure import ContactErasureOperator
 from airflow_provider_kore.operators.contact_list_changes import ContactListChangesOperator
@@ -87,7 +86,7 @@ def test_who_is_in_the_list_is_forgotten_in_snapshots_and_changes(
         assert name not in told
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("file_format", ["jsonl", "parquet"])
 def test_the_next_runs_work_on_what_was_erased(bench: Bench, file_format: str) -> None:
     landed = bench.run(snapshot_date=OLD, file_format=file_format)
     gone = list(bench.kore.contact_ids("cl-1"))[10]
@@ -130,32 +129,32 @@ def test_hashed_numbers_and_call_results_are_found(bench: Bench, monkeypatch: py
     assert called not in all_text(bench)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({}, "names no one"),
-        ({"contact_ids": ["+4915112345678"]}, "its 1st entry is given as an id, and looks like a phone number"),
-        ({"contact_ids": ["cc-nowhere-at-all"]}, "1 entry of 1 are nowhere|1 entry of 1"),
-        ({"contact_ids": "cc-nowhere-at-all"}, "'contact_ids': is no list"),
-        ({"erasure_list": "requests/list.jsonl"}, "'erasure_list': is 'requests/list.jsonl'; pass an address"),
-        ({"erasure_list": "s3://{bucket}/requests/none.jsonl"}, "does not exist"),
-        ({"contact_ids": ["cc-nowhere-at-all"], "gone_on": "{{{{ ds }}}}"}, "still holds a template"),
-        ({"contact_ids": ["cc-nowhere-at-all"], "gone_on": OLD}, "there are no changes of any list"),
-        ({"contact_ids": ["cc-nowhere-at-all"], "s3_bucket": "no-such-bucket-anywhere"}, "no such bucket"),
-    ],
-)
-def test_bad_input_is_one_error_that_names_no_one(bench: Bench, parameters: dict[str, Any], message: str) -> None:
+BAD_INPUT: list[tuple[dict[str, Any], str]] = [
+    ({}, "names no one"),
+    ({"contact_ids": ["+4915112345678"]}, "its 1st entry is given as an id, and looks like a phone number"),
+    ({"contact_ids": ["cc-nowhere-at-all"]}, "1 entry of 1 are nowhere|1 entry of 1"),
+    ({"contact_ids": "cc-nowhere-at-all"}, "'contact_ids': is no list"),
+    ({"erasure_list": "requests/list.jsonl"}, "'erasure_list': is 'requests/list.jsonl'; pass an address"),
+    ({"erasure_list": "s3://{bucket}/requests/none.jsonl"}, "does not exist"),
+    ({"contact_ids": ["cc-nowhere-at-all"], "gone_on": "{{{{ ds }}}}"}, "still holds a template"),
+    ({"contact_ids": ["cc-nowhere-at-all"], "gone_on": OLD}, "there are no changes of any list"),
+    ({"contact_ids": ["cc-nowhere-at-all"], "s3_bucket": "no-such-bucket-anywhere"}, "no such bucket"),
+]
+
+
+def test_bad_input_is_one_error_that_names_no_one(bench: Bench) -> None:
     bench.run(snapshot_date=OLD)
     before = {key: bench.body(key) for key in bench.objects()}
-    given = {
-        name: value.format(bucket=bench.bucket) if isinstance(value, str) else value
-        for name, value in parameters.items()
-    }
-    with pytest.raises(AirflowFailException, match=message) as caught:
-        forget(bench, **given)
-    assert "nowhere-at-all" not in str(caught.value)
-    assert "4915112345678" not in str(caught.value)
-    assert {key: bench.body(key) for key in bench.objects()} == before
+    for parameters, message in BAD_INPUT:
+        given = {
+            name: value.format(bucket=bench.bucket) if isinstance(value, str) else value
+            for name, value in parameters.items()
+        }
+        with pytest.raises(AirflowFailException, match=message) as caught:
+            forget(bench, **given)
+        assert "nowhere-at-all" not in str(caught.value)
+        assert "4915112345678" not in str(caught.value)
+        assert {key: bench.body(key) for key in bench.objects()} == before
 
 
 def test_a_task_that_is_told_to_stop_ends_in_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,10 +148,7 @@ def test_without_replace_an_empty_partition_is_filled(bench: Bench) -> None:
     ("file_format", "compression", "name"),
     [
         ("jsonl", None, "contacts.jsonl.gz"),
-        ("jsonl", "none", "contacts.jsonl"),
-        ("csv", None, "contacts.csv.gz"),
         ("csv", "none", "contacts.csv"),
-        ("parquet", None, "contacts.parquet"),
         ("parquet", "snappy", "contacts.parquet"),
     ],
 )

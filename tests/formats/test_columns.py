@@ -97,7 +97,7 @@ rows = st.lists(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(rows, st.integers(0, 6))
 def test_chunks_merge_to_what_one_pass_finds(found: list[str], cut: int) -> None:
     merged = ColumnSet()

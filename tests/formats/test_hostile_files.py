@@ -90,7 +90,7 @@ def built(file_format: Format, rows: list[str]) -> bytes:
 
 
 @every_format
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(rows=hostile_rows())
 def test_whatever_a_contact_says_it_lands_and_is_read_again(file_format: Format, rows: list[str]) -> None:
     body = built(file_format, rows)
