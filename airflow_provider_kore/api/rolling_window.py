@@ -11,7 +11,7 @@ on, and so disturbs no other; it tries for more now and then, and gives way a li
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ class RollingWindow:
         """When one that is in no hand comes free, while this client has none."""
         self.seconds = seconds
         self._answers: deque[float] = deque()
-        self._others: list[float] = []
-        """Those among them that are others', as a ledger knew them."""
         self._in_flight = 0
         self._share: float | None = None
         """What others leave to this client; None: no others have been noticed."""
@@ -97,19 +95,6 @@ class RollingWindow:
     def remember(self, free: Iterable[float], now: float) -> None:
         """Take in places that others' requests have, or an earlier process's, each until an instant."""
         self._answers.extend(at - self.seconds for at in free if at > now)
-        self.sort()
-
-    def remember_others(self, free: Iterable[float], now: float) -> None:
-        """Do so until :meth:`forget_others`, and in the place of what was remembered of others before."""
-        self.forget_others()
-        self._others = [at - self.seconds for at in free if at > now]
-        self._answers.extend(self._others)
-        self.sort()
-
-    def forget_others(self) -> None:
-        """Take back what was remembered of others, which a ledger knows again."""
-        self._answers = deque((Counter(self._answers) - Counter(self._others)).elements())
-        self._others = []
         self.sort()
 
     def answers(self, now: float) -> list[float]:

@@ -19,10 +19,8 @@ import urllib3
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_kore.api import unpack
 from airflow_provider_kore.api.certificates import check_bundle, variable_of
 from airflow_provider_kore.api.config import is_loopback
-from airflow_provider_kore.api.unpack import PACKINGS, unpacked
 from airflow_provider_kore.api.watchdog import Exchange, Watchdog, watch_connections
 from airflow_provider_kore.exceptions import (
     ConfigError,
@@ -35,7 +33,7 @@ from airflow_provider_kore.exceptions import (
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.clock import Clock
@@ -43,7 +41,11 @@ if TYPE_CHECKING:
 LARGEST_BODY = 8 * 1024 * 1024
 """Bytes of the largest body that is read, unpacked; a page of contacts has some 20 kB."""
 
-_AT_ONCE = 64 * 1024
+_AT_ONCE = 8 * 1024
+"""Bytes that are read and unpacked in one piece: some become a thousand times as many."""
+
+_PACKINGS = {"", "identity", "gzip", "x-gzip", "deflate"}
+"""``Content-Encoding`` of what was asked for: no other is unpacked, nor two that are nested."""
 
 _SPARE_CONNECTIONS = 64
 """Connections that a pool keeps beyond those that are meant to be in use: one of its size costs nothing."""
@@ -231,34 +233,27 @@ class RequestsTransport:
         raise ConfigError("proxy", f"is not set, and the worker's variable {variable} {problem[0]}", problem[1])
 
     def _read(self, raw: urllib3.BaseHTTPResponse, deadline: float, largest: int) -> bytes:
-        """Read the body, within its limit, as no version of urllib3 unpacks it."""
+        """Read and unpack the body, within its limit."""
         encoding = str(raw.headers.get("Content-Encoding", ""))
-        packing = PACKINGS.get(encoding.strip().lower())
-        if packing is None:
+        if encoding.strip().lower() not in _PACKINGS:
             raise MalformedResponseError(
                 f"{self._host} sent a body packed as '{quoted(encoding)}', which was not asked for. "
                 "Check what stands between here and the connection's host."
             )
-        try:
-            return unpacked(self._pieces(raw, deadline), packing, largest)
-        except unpack.TooLargeError:
-            kind = TooLargeError if raw.status == HTTPStatus.OK else MalformedResponseError
-            raise kind(
-                f"{self._host} sent a body of more than {largest:,} bytes. Lower page_size, and check that host is the "
-                "Kore.ai environment."
-            ) from None
-
-    def _pieces(self, raw: urllib3.BaseHTTPResponse, deadline: float) -> Iterator[bytes]:
+        pieces: list[bytes] = []
         size = 0
-        while piece := raw.read(_AT_ONCE, decode_content=False):
+        while piece := raw.read(_AT_ONCE, decode_content=True):
             size += len(piece)
-            yield piece
+            pieces.append(piece)
+            if size > largest:
+                kind = TooLargeError if raw.status == HTTPStatus.OK else MalformedResponseError
+                raise kind(
+                    f"{self._host} sent a body of more than {largest:,} bytes. Lower page_size, and check that host is "
+                    "the Kore.ai environment."
+                )
             if self._clock.monotonic() > deadline:
                 raise requests.Timeout
-            if raw.closed:
-                break  # that was all of it
-        if raw.length_remaining:
-            raise urllib3.exceptions.IncompleteRead(size, raw.length_remaining)
+        return b"".join(pieces)
 
     def _explain(self, err: Exception) -> KoreError:
         found = _chain(err)
