@@ -6,13 +6,15 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import CredentialsError, KoreError, UnreachableError
 from airflow_provider_kore.unexpected import start_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, Transport
@@ -54,12 +56,12 @@ class BoundedTransport:
     def send(self, request: HttpRequest) -> HttpResponse:
         """See :meth:`~airflow_provider_kore.api.transport.Transport.send`."""
         left = min(self._seconds, self._deadline - time.monotonic())
-        if left <= 0 or not _under_way.acquire(blocking=False):
+        if left <= 0:
+            raise self._silence()
+        if not _under_way.acquire(blocking=False):
             raise UnreachableError(
                 f"Too many checks still wait for an answer of {self._host} or another host. Try again in a minute; if "
                 "it stays so, check the connection's host, and DNS."
-                if left > 0
-                else self._silence()
             )
         answer: Future[HttpResponse] = Future()
 
@@ -79,28 +81,23 @@ class BoundedTransport:
         try:
             return answer.result(timeout=left + _GRACE)
         except TimeoutError:
-            raise UnreachableError(self._silence()) from None
+            raise self._silence() from None
 
     def close(self) -> None:
         """Give up the connections."""
         self._transport.close()
 
-    def _silence(self) -> str:
-        return (
+    def _silence(self) -> UnreachableError:
+        return UnreachableError(
             f"{self._host} did not finish its answer within {self._seconds:g} s, which is all that a check waits. "
             "Check the connection's host, and that the name server which knows it answers."
         )
 
 
-class Connect(Protocol):
-    """Makes a client."""
-
-    def __call__(self, config: ApiConfig, *, transport: Transport) -> CampaignClient:
-        """Return a client that reaches the server in this way."""
-
-
-def check_connection(config: ApiConfig, connect: Connect) -> str:
+def check_connection(config: ApiConfig, connect: Callable[..., CampaignClient]) -> str:
     """Return a sentence that says what works.
+
+    :param connect: makes a client of settings and a ``transport``.
 
     The server gives one answer for a wrong secret and a wrong algorithm, so after a refusal the same key is tried once
     with the other algorithm it can sign with.
@@ -111,18 +108,20 @@ def check_connection(config: ApiConfig, connect: Connect) -> str:
     config = replace(config, timeout=min(config.timeout, LONGEST_CHECK / 2))
     deadline = time.monotonic() + LONGEST_CHECK
     try:
-        count = _check(config, connect, deadline)
-    except CredentialsError:
+        number = _check(config, connect, deadline)
+    except CredentialsError as refusal:
         other = replace(config, jwt_algorithm=_OTHER_ALGORITHM[config.jwt_algorithm])
-        if not _works(other, connect, deadline):
-            raise
+        try:
+            _check(other, connect, deadline)
+        except KoreError:
+            raise refusal from None
         raise CredentialsError(
             f"The app signs with {other.jwt_algorithm}, not {config.jwt_algorithm}: set jwt_algorithm to "
             f"{other.jwt_algorithm}; everything else is right."
         ) from None
-    noun = "list" if count == 1 else "lists"
+    noun = "list" if number == 1 else "lists"
     return (
-        f"Connected to {config.base_url} ({config.api_version}): the application has {count} contact {noun}."
+        f"Connected to {config.base_url} ({config.api_version}): the application has {number} contact {noun}."
         + _weakness(config)
     )
 
@@ -138,15 +137,7 @@ def _weakness(config: ApiConfig) -> str:
     )
 
 
-def _works(config: ApiConfig, connect: Connect, deadline: float) -> bool:
-    try:
-        _check(config, connect, deadline)
-    except KoreError:
-        return False
-    return True
-
-
-def _check(config: ApiConfig, connect: Connect, deadline: float) -> int:
+def _check(config: ApiConfig, connect: Callable[..., CampaignClient], deadline: float) -> int:
     from airflow_provider_kore.api.transport import RequestsTransport
 
     really = RequestsTransport(config, SystemClock())

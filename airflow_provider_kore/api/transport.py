@@ -50,7 +50,13 @@ _PACKINGS = {"", "identity", "gzip", "x-gzip", "deflate"}
 _SPARE_CONNECTIONS = 64
 """Connections that a pool keeps beyond those that are meant to be in use: one of its size costs nothing."""
 
-_TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
+_TROUBLE = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,  # for odd bytes in an answer's head, in some versions
+)
 
 
 class TooLargeError(ContractError):
@@ -154,13 +160,9 @@ class RequestsTransport:
             except KoreError as err:
                 error = err
                 error.__context__ = None
-            except _TROUBLE as err:
-                error = self._explain(TimeoutError() if exchange.expired else err)
             except Exception as err:
-                # Odd bytes in an answer's head are a ValueError in some versions; a mistake of ours is no broken
-                # connection.
-                if not exchange.expired and not (isinstance(err, ValueError) and _is_foreign(err)):
-                    raise
+                if not exchange.expired and not isinstance(err, _TROUBLE):
+                    raise  # a mistake of ours is no broken connection
                 error = self._explain(TimeoutError() if exchange.expired else err)
         # Raised outside the except: the original's frames and text may hold the token or a proxy's password.
         raise error
@@ -268,16 +270,6 @@ class RequestsTransport:
         if isinstance(explained, UnreachableError):
             explained.timed_out = kinds is _TIMEOUTS
         return explained
-
-
-def _is_foreign(err: BaseException) -> bool:
-    """Say whether an error was raised by code that is not ours."""
-    trace = err.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and not str(trace.tb_frame.f_globals.get("__name__", "")).startswith(
-        "airflow_provider_kore"
-    )
 
 
 def _chain(err: BaseException) -> list[BaseException]:
