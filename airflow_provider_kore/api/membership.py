@@ -129,7 +129,8 @@ class Membership:
             for window in self._windows:
                 ledger.doubt(window.name, window.limit, time.latest(now))
         self._come_in(ledger, mine, now)
-        changed = self._tell_pause(ledger, pause) or changed
+        if pause > ledger.pause + JITTER:
+            ledger.pause, changed = pause, True
         draft = Draft(ledger=ledger, turn=self._turn + 1, until=time.earliest(now) + terms.lease)
         if leaving:
             self._let_go(draft, now)
@@ -203,13 +204,6 @@ class Membership:
             elif is_out:
                 window.abandon(now)
 
-    @staticmethod
-    def _tell_pause(ledger: Ledger, pause: float) -> bool:
-        """Let others wait as well; return whether that is news."""
-        is_news = pause > ledger.pause + JITTER
-        ledger.pause = max(ledger.pause, pause) if is_news else ledger.pause
-        return is_news
-
     def _wants(self, window: RollingWindow, now: float) -> int:
         """Return how many places are of use: all that there are, or not many more than are used."""
         most = min(self._cap(window), window.wanted(now), self._most or window.limit)
@@ -248,7 +242,7 @@ class Membership:
             mine.held[name] += sum(number for _, number in gained)
         elif window.places > target:
             free = sum(number for _, number in ledger.available(name, window.limit, horizon))
-            lacking = sum(max(0, number - _held(ledger, other, name)) for other, number in targets.items())
+            lacking = sum(max(0, number - ledger.holders[other].held.get(name, 0)) for other, number in targets.items())
             asked = max(lacking - free, ledger.held(name) - window.limit)
             more = window.cede(min(window.places - target, max(0, asked)), now)
             give(more)
@@ -276,7 +270,3 @@ class Membership:
 def new_name() -> str:
     """Return a name that nobody else has."""
     return uuid.uuid4().hex[:16]
-
-
-def _held(ledger: Ledger, holder: str, window: str) -> int:
-    return ledger.holders[holder].held.get(window, 0)

@@ -11,7 +11,7 @@ import http.client
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote_plus, urlencode
 
 import requests
@@ -112,14 +112,6 @@ class Transport(Protocol):
         ...
 
 
-class _Route(NamedTuple):
-    """How to reach the host."""
-
-    pool: urllib3.HTTPConnectionPool
-    before_path: str
-    """What stands in the request line before the path: what comes before it in ``base_url``, all of it for a proxy."""
-
-
 class RequestsTransport:
     """The real one; safe to share between threads.
 
@@ -145,7 +137,8 @@ class RequestsTransport:
         self._own_proxy = bool(config.proxy)
         if self._host.startswith("https:"):
             check_bundle(self._verify, of_connection=isinstance(config.verify, str))
-        self._route: _Route | None = self._find_route()
+        self._route: tuple[urllib3.HTTPConnectionPool, str] | None = self._find_route()
+        """The pool that leads to the host, and what stands in the request line before the path."""
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """See :meth:`Transport.send`."""
@@ -169,10 +162,10 @@ class RequestsTransport:
 
     def _exchange(self, request: HttpRequest, target: str, exchange: Exchange, deadline: float) -> HttpResponse:
         # Two threads may both find it: it is the same pool.
-        route = self._route or self._find_route()
-        raw = route.pool.urlopen(
+        pool, before_path = self._route or self._find_route()
+        raw = pool.urlopen(
             request.method,
-            route.before_path + target,
+            before_path + target,
             body=request.body,
             headers=request.headers,
             retries=self._adapter.max_retries,
@@ -195,7 +188,7 @@ class RequestsTransport:
         self._route = None
         self._adapter.close()
 
-    def _find_route(self) -> _Route:
+    def _find_route(self) -> tuple[urllib3.HTTPConnectionPool, str]:
         """Ask requests for the pool that leads to the host, as its adapter does anew for each request.
 
         Raises ConfigError for a proxy or a host that it cannot use. Sends nothing.
@@ -225,8 +218,8 @@ class RequestsTransport:
             pass
         else:
             watch_connections(pool)
-            self._route = _Route(pool, before_path)
-            return self._route
+            self._route = found = pool, before_path
+            return found
         # Raised outside the except: the original's text may hold a proxy's password.
         if self._own_proxy:
             raise ConfigError("proxy", *problem)

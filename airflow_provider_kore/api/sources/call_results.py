@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.api import calls
 from airflow_provider_kore.api.endpoints import check_id
-from airflow_provider_kore.api.sources.texts import mark_of, name_of
+from airflow_provider_kore.api.sources.contacts import mark_of, name_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError, SnapshotExistsError
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.walk.source import Dataset, Source, SourceState
