@@ -92,10 +92,6 @@ class Ways:
         raise refusal or ContractError(f"There is no way to ask for {endpoint.name}.")
 
 
-def _as_it_is(payload: Payload) -> Payload:
-    return payload
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request, as its retries share it. Its repr holds no body."""
@@ -108,7 +104,7 @@ class Call:
     """Names it in messages: ``contact list cl-1``."""
     parse: Callable[[bytes], Payload] = parse_object
     """Parses the body of an answer."""
-    read: Callable[[Payload], Any] = _as_it_is
+    read: Callable[[Payload], Any] = lambda payload: payload
     """Makes of a success what is returned; a ContractError that it raises is asked again about."""
 
     @classmethod

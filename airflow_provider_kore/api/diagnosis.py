@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import CredentialsError, KoreError, UnreachableError
 from airflow_provider_kore.unexpected import start_thread
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, Transport
 
 _GRACE: Final = 0.2
 """Seconds by which the exchange's own deadline, which names the cause, comes first."""
@@ -40,64 +38,10 @@ MOST_CHECKS: Final = 64
 _under_way = threading.BoundedSemaphore(MOST_CHECKS)
 
 
-class BoundedTransport:
-    """Exchanges each request on a thread of its own, and leaves it at the deadline, whatever it waits for.
-
-    :param seconds: for one exchange.
-    :param deadline: of all of them, on the system's monotonic clock.
-    """
-
-    def __init__(self, transport: Transport, host: str, seconds: float, deadline: float) -> None:
-        self._transport = transport
-        self._host = host
-        self._seconds = seconds
-        self._deadline = deadline
-
-    def send(self, request: HttpRequest) -> HttpResponse:
-        """See :meth:`~airflow_provider_kore.api.transport.Transport.send`."""
-        left = min(self._seconds, self._deadline - time.monotonic())
-        if left <= 0:
-            raise self._silence()
-        if not _under_way.acquire(blocking=False):
-            raise UnreachableError(
-                f"Too many checks still wait for an answer of {self._host} or another host. Try again in a minute; if "
-                "it stays so, check the connection's host, and DNS."
-            )
-        answer: Future[HttpResponse] = Future()
-
-        def exchange() -> None:
-            try:
-                answer.set_result(self._transport.send(request))
-            except Exception as err:  # noqa: BLE001 - raised where the answer is waited for
-                answer.set_exception(err)
-            finally:
-                _under_way.release()
-
-        try:
-            start_thread("kore-check", exchange)
-        except UnreachableError:
-            _under_way.release()
-            raise
-        try:
-            return answer.result(timeout=left + _GRACE)
-        except TimeoutError:
-            raise self._silence() from None
-
-    def close(self) -> None:
-        """Give up the connections."""
-        self._transport.close()
-
-    def _silence(self) -> UnreachableError:
-        return UnreachableError(
-            f"{self._host} did not finish its answer within {self._seconds:g} s, which is all that a check waits. "
-            "Check the connection's host, and that the name server which knows it answers."
-        )
-
-
-def check_connection(config: ApiConfig, connect: Callable[..., CampaignClient]) -> str:
+def check_connection(config: ApiConfig, connect: Callable[[ApiConfig], CampaignClient]) -> str:
     """Return a sentence that says what works.
 
-    :param connect: makes a client of settings and a ``transport``.
+    :param connect: makes a client of settings.
 
     The server gives one answer for a wrong secret and a wrong algorithm, so after a refusal the same key is tried once
     with the other algorithm it can sign with.
@@ -137,9 +81,34 @@ def _weakness(config: ApiConfig) -> str:
     )
 
 
-def _check(config: ApiConfig, connect: Callable[..., CampaignClient], deadline: float) -> int:
-    from airflow_provider_kore.api.transport import RequestsTransport
+def _check(config: ApiConfig, connect: Callable[[ApiConfig], CampaignClient], deadline: float) -> int:
+    """Make the call on a thread of its own, and leave it at the deadline, whatever it waits for."""
+    client = connect(config)
+    if not _under_way.acquire(blocking=False):
+        raise UnreachableError(
+            f"Too many checks still wait for an answer of {config.base_url} or another host. Try again in a minute; if "
+            "it stays so, check the connection's host, and DNS."
+        )
+    answer: Future[int] = Future()
 
-    really = RequestsTransport(config, SystemClock())
-    with connect(config, transport=BoundedTransport(really, config.base_url, config.timeout, deadline)) as client:
-        return client.check()
+    def call() -> None:
+        try:
+            answer.set_result(client.check())
+        except Exception as err:  # noqa: BLE001 - raised where the answer is waited for
+            answer.set_exception(err)
+        finally:
+            _under_way.release()
+
+    try:
+        start_thread("kore-check", call)
+    except UnreachableError:
+        _under_way.release()
+        raise
+    with client:
+        try:
+            return answer.result(timeout=max(0.0, deadline - time.monotonic()) + _GRACE)
+        except TimeoutError:
+            raise UnreachableError(
+                f"{config.base_url} did not finish its answer within {LONGEST_CHECK:g} s, which is all that a check "
+                "waits. Check the connection's host, and that the name server which knows it answers."
+            ) from None

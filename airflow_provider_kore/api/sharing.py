@@ -264,7 +264,7 @@ class SharedAllowance(Allowance):
         """Go on as without a ledger, and say so once."""
         self._for_good = for_good
         if self._member.known is None:  # else those are among what it knows
-            self._remember(self._memory)
+            super().remember(self._memory)
         self._member.go_alone(now)
         if self._object.uri in _warned:
             return

@@ -8,7 +8,7 @@ none of which this API wants, and costs three times as much a page.
 from __future__ import annotations
 
 import http.client
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
@@ -73,27 +73,21 @@ class HttpRequest:
     method: str
     path: str
     """Below the ``base_url`` of the settings."""
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes | None = None
+    query: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
     largest: int | None = None
     """Bytes that the answer's body may have; None: LARGEST_BODY."""
-
-    def __repr__(self) -> str:
-        return f"HttpRequest({self.method} {self.path})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """What came back. Its repr holds no body."""
+    """What came back. Its repr holds neither headers nor body."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     """Looked up without regard to case."""
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"HttpResponse({self.status}, {len(self.body)} bytes)"
+    body: bytes = field(repr=False)
 
 
 class Transport(Protocol):
@@ -252,12 +246,7 @@ class RequestsTransport:
     def _explain(self, err: Exception) -> KoreError:
         found = _chain(err)
         kinds, error, message = next(
-            (reason for reason in _REASONS if any(isinstance(each, reason[0]) for each in found)),
-            (
-                (),
-                UnreachableError,
-                "The connection to {host} broke before the answer was complete. Try again; " + _BETWEEN,
-            ),
+            reason for reason in _REASONS if any(isinstance(each, reason[0]) for each in found)
         )
         explained = error(message.format(host=self._host, timeout=self._timeout, tls=_tls_reason(found)))
         if isinstance(explained, UnreachableError):
@@ -321,6 +310,11 @@ _REASONS: tuple[_Reason, ...] = (
         (urllib3.exceptions.IncompleteRead, urllib3.exceptions.DecodeError),
         MalformedResponseError,
         "{host} ended its answer before it was complete. Try again; " + _BETWEEN,
+    ),
+    (
+        (BaseException,),
+        UnreachableError,
+        "The connection to {host} broke before the answer was complete. Try again; " + _BETWEEN,
     ),
 )
 """Which of the errors that requests and urllib3 nest in each other says why; the first that fits."""
