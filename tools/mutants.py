@@ -291,7 +291,7 @@ MUTANTS = (
     Mutant(
         "limit: the places of a task that died may have been used at its last moment",
         "api/ledger.py",
-        "holder.until + grace + self.seconds[window]",
+        "holder.until + grace + self.windows[window].seconds",
         "holder.until",
         "api/test_sharing.py::test_the_places_of_a_task_that_died_come_back",
     ),

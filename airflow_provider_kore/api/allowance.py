@@ -55,7 +55,7 @@ class Allowance:
         self._clock = clock
         self._uniform = uniform
         self._interval = max((window.seconds / window.limit for window in windows), default=0.0) if even else 0.0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._not_before = float("-inf")
         self._last_start = float("-inf")
         self._refused_in_a_row = 0
@@ -164,19 +164,16 @@ class Allowance:
         Checkpoints of several lists tell of the same requests: what was told before does not count again.
         """
         with self._lock:
-            self._remember(usage)
-
-    def _remember(self, usage: Iterable[Usage]) -> None:
-        now = self._clock.monotonic()
-        epoch = self._clock.time() - now
-        for answered, requests in usage:
-            part = self._part_of(answered)
-            news = requests - self._remembered.get(part, 0)
-            self._remembered[part] = max(requests, self._remembered.get(part, 0))
-            # A clock that was set back must not make a window longer than it is.
-            at = min(now, answered - epoch)
-            for window in self._windows:
-                window.remember([at + window.seconds] * news, now)
+            now = self._clock.monotonic()
+            epoch = self._clock.time() - now
+            for answered, requests in usage:
+                part = self._part_of(answered)
+                news = requests - self._remembered.get(part, 0)
+                self._remembered[part] = max(requests, self._remembered.get(part, 0))
+                # A clock that was set back must not make a window longer than it is.
+                at = min(now, answered - epoch)
+                for window in self._windows:
+                    window.remember([at + window.seconds] * news, now)
 
     def _part_of(self, instant: float) -> int:
         """Return the number of the part of the longest window, counted since the epoch, that an instant is in."""

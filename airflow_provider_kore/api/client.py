@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from airflow_provider_kore.api import calls, endpoints
 from airflow_provider_kore.api.allowance import Allowance
 from airflow_provider_kore.api.answers import catalogue_of
-from airflow_provider_kore.api.calls import Call
+from airflow_provider_kore.api.calls import Call, Ways
 from airflow_provider_kore.api.campaigns import CampaignQuery
 from airflow_provider_kore.api.reader import PageReader
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.api.sender import Sender
 from airflow_provider_kore.api.transport import RequestsTransport, Transport
-from airflow_provider_kore.api.ways import Ways
 from airflow_provider_kore.clock import Clock, SystemClock
 from airflow_provider_kore.exceptions import ContractError, DriftError, NotFoundError, RequestRefusedError
 from airflow_provider_kore.parameters import check_count

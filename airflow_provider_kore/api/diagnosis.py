@@ -6,16 +6,16 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import CredentialsError, KoreError, UnreachableError
 from airflow_provider_kore.unexpected import start_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_kore.api.client import CampaignClient
     from airflow_provider_kore.api.config import ApiConfig
-    from airflow_provider_kore.api.transport import HttpRequest, HttpResponse, Transport
 
 _GRACE: Final = 0.2
 """Seconds by which the exchange's own deadline, which names the cause, comes first."""
@@ -38,69 +38,10 @@ MOST_CHECKS: Final = 64
 _under_way = threading.BoundedSemaphore(MOST_CHECKS)
 
 
-class BoundedTransport:
-    """Exchanges each request on a thread of its own, and leaves it at the deadline, whatever it waits for.
-
-    :param seconds: for one exchange.
-    :param deadline: of all of them, on the system's monotonic clock.
-    """
-
-    def __init__(self, transport: Transport, host: str, seconds: float, deadline: float) -> None:
-        self._transport = transport
-        self._host = host
-        self._seconds = seconds
-        self._deadline = deadline
-
-    def send(self, request: HttpRequest) -> HttpResponse:
-        """See :meth:`~airflow_provider_kore.api.transport.Transport.send`."""
-        left = min(self._seconds, self._deadline - time.monotonic())
-        if left <= 0 or not _under_way.acquire(blocking=False):
-            raise UnreachableError(
-                f"Too many checks still wait for an answer of {self._host} or another host. Try again in a minute; if "
-                "it stays so, check the connection's host, and DNS."
-                if left > 0
-                else self._silence()
-            )
-        answer: Future[HttpResponse] = Future()
-
-        def exchange() -> None:
-            try:
-                answer.set_result(self._transport.send(request))
-            except Exception as err:  # noqa: BLE001 - raised where the answer is waited for
-                answer.set_exception(err)
-            finally:
-                _under_way.release()
-
-        try:
-            start_thread("kore-check", exchange)
-        except UnreachableError:
-            _under_way.release()
-            raise
-        try:
-            return answer.result(timeout=left + _GRACE)
-        except TimeoutError:
-            raise UnreachableError(self._silence()) from None
-
-    def close(self) -> None:
-        """Give up the connections."""
-        self._transport.close()
-
-    def _silence(self) -> str:
-        return (
-            f"{self._host} did not finish its answer within {self._seconds:g} s, which is all that a check waits. "
-            "Check the connection's host, and that the name server which knows it answers."
-        )
-
-
-class Connect(Protocol):
-    """Makes a client."""
-
-    def __call__(self, config: ApiConfig, *, transport: Transport) -> CampaignClient:
-        """Return a client that reaches the server in this way."""
-
-
-def check_connection(config: ApiConfig, connect: Connect) -> str:
+def check_connection(config: ApiConfig, connect: Callable[[ApiConfig], CampaignClient]) -> str:
     """Return a sentence that says what works.
+
+    :param connect: makes a client of settings.
 
     The server gives one answer for a wrong secret and a wrong algorithm, so after a refusal the same key is tried once
     with the other algorithm it can sign with.
@@ -111,18 +52,20 @@ def check_connection(config: ApiConfig, connect: Connect) -> str:
     config = replace(config, timeout=min(config.timeout, LONGEST_CHECK / 2))
     deadline = time.monotonic() + LONGEST_CHECK
     try:
-        count = _check(config, connect, deadline)
-    except CredentialsError:
+        number = _check(config, connect, deadline)
+    except CredentialsError as refusal:
         other = replace(config, jwt_algorithm=_OTHER_ALGORITHM[config.jwt_algorithm])
-        if not _works(other, connect, deadline):
-            raise
+        try:
+            _check(other, connect, deadline)
+        except KoreError:
+            raise refusal from None
         raise CredentialsError(
             f"The app signs with {other.jwt_algorithm}, not {config.jwt_algorithm}: set jwt_algorithm to "
             f"{other.jwt_algorithm}; everything else is right."
         ) from None
-    noun = "list" if count == 1 else "lists"
+    noun = "list" if number == 1 else "lists"
     return (
-        f"Connected to {config.base_url} ({config.api_version}): the application has {count} contact {noun}."
+        f"Connected to {config.base_url} ({config.api_version}): the application has {number} contact {noun}."
         + _weakness(config)
     )
 
@@ -138,17 +81,34 @@ def _weakness(config: ApiConfig) -> str:
     )
 
 
-def _works(config: ApiConfig, connect: Connect, deadline: float) -> bool:
+def _check(config: ApiConfig, connect: Callable[[ApiConfig], CampaignClient], deadline: float) -> int:
+    """Make the call on a thread of its own, and leave it at the deadline, whatever it waits for."""
+    client = connect(config)
+    if not _under_way.acquire(blocking=False):
+        raise UnreachableError(
+            f"Too many checks still wait for an answer of {config.base_url} or another host. Try again in a minute; if "
+            "it stays so, check the connection's host, and DNS."
+        )
+    answer: Future[int] = Future()
+
+    def call() -> None:
+        try:
+            answer.set_result(client.check())
+        except Exception as err:  # noqa: BLE001 - raised where the answer is waited for
+            answer.set_exception(err)
+        finally:
+            _under_way.release()
+
     try:
-        _check(config, connect, deadline)
-    except KoreError:
-        return False
-    return True
-
-
-def _check(config: ApiConfig, connect: Connect, deadline: float) -> int:
-    from airflow_provider_kore.api.transport import RequestsTransport
-
-    really = RequestsTransport(config, SystemClock())
-    with connect(config, transport=BoundedTransport(really, config.base_url, config.timeout, deadline)) as client:
-        return client.check()
+        start_thread("kore-check", call)
+    except UnreachableError:
+        _under_way.release()
+        raise
+    with client:
+        try:
+            return answer.result(timeout=max(0.0, deadline - time.monotonic()) + _GRACE)
+        except TimeoutError:
+            raise UnreachableError(
+                f"{config.base_url} did not finish its answer within {LONGEST_CHECK:g} s, which is all that a check "
+                "waits. Check the connection's host, and that the name server which knows it answers."
+            ) from None

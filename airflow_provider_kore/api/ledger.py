@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -34,7 +34,6 @@ _FUTURE: Final = 300.0
 _BUCKETS: Final = 240
 """Into how many parts a window is cut to be remembered."""
 
-_MOST_HEIRS: Final = 8
 _WISH: Final = "-wish"
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
@@ -50,7 +49,7 @@ class LedgerError(Exception):
     :param advice: what a person can do.
     """
 
-    def __init__(self, problem: str, advice: str = "delete it, and the next task makes a new one") -> None:
+    def __init__(self, problem: str, advice: str = "Delete it, and the next task makes a new one.") -> None:
         super().__init__(problem, advice)
         self.problem = problem
         self.advice = advice
@@ -102,72 +101,56 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     """What it wants counts from then on: it may be a wish of a client that is coming back."""
 
 
-class _Window(msgspec.Struct):
-    """A window, as it is kept."""
+class Window(msgspec.Struct):
+    """A window, and the places in it that nobody holds."""
 
     seconds: Annotated[float, msgspec.Meta(gt=0.0, le=1e12)]
+    """How long it is."""
     spent: list[tuple[Time, Count]]
+    """From when on how many of those are free again, in this order."""
 
 
-class _Kept(msgspec.Struct, kw_only=True):
-    """A ledger, as it is kept."""
-
-    format: str
-    name: str
-    epoch: Count
-    settled: Time
-    pause: Time
-    windows: dict[str, _Window]
-    holders: dict[str, Holder]
-    heirs: list[str]
-
-
-@dataclass(slots=True, kw_only=True)
-class Ledger:
+class Ledger(msgspec.Struct, kw_only=True):
     """The places of an account, and who holds them."""
 
+    format: str = FORMAT
     name: str
     """Of this object, until it is deleted."""
-    settled: float
+    settled: Time
     """From when on places are given away."""
-    epoch: int = 0
-    """How often it was restored after it had been deleted or damaged."""
-    pause: float = 0.0
+    pause: Time = 0.0
     """Until when nobody sends anything, because the server has asked for it."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """How long each window is."""
-    spent: dict[str, dict[float, int]] = field(default_factory=dict)
-    """Of each window: from when on how many places that nobody holds are free again."""
-    holders: dict[str, Holder] = field(default_factory=dict)
-    heirs: list[str] = field(default_factory=list)
-    """Names of the deleted ones whose places are in here."""
+    windows: dict[str, Window] = msgspec.field(default_factory=dict)
+    holders: dict[str, Holder] = msgspec.field(default_factory=dict)
 
     def know(self, window: str, seconds: float) -> None:
         """Note a window's length."""
-        self.seconds[window] = max(seconds, self.seconds.get(window, 0.0))
-        self.spent.setdefault(window, {})
+        known = self.windows.setdefault(window, Window(seconds, []))
+        known.seconds = max(seconds, known.seconds)
 
     def sweep(self, now: float, grace: float) -> bool:
         """Forget what is over at ``now``, which is not later than it is; return whether a holder's lease had ended.
 
         Its places may have been used at the last moment of the lease.
         """
-        for window, spent in self.spent.items():
-            self.spent[window] = {at: number for at, number in spent.items() if at > now}
+        for each in self.windows.values():
+            each.spent = [(at, number) for at, number in each.spent if at > now]
         ended = [name for name, holder in self.holders.items() if holder.until <= now]
         for name in ended:
             holder = self.holders.pop(name)
             for window, number in holder.held.items():
-                self.give(window, [(holder.until + grace + self.seconds[window], number)])
+                self.give(window, [(holder.until + grace + self.windows[window].seconds, number)])
         return bool(ended)
 
     def give(self, window: str, places: Places) -> None:
         """Take places back, which are free from an instant on, or a little later: instants are rounded up."""
-        spent, width = self.spent[window], self.seconds[window] / _BUCKETS
+        known = self.windows[window]
+        spent, width = dict(known.spent), known.seconds / _BUCKETS
         for at, number in places:
             if number:
                 bucket = round(math.ceil(at / width) * width, 3)
                 spent[bucket] = spent.get(bucket, 0) + number
+        known.spent = sorted(spent.items())
 
     def held(self, window: str) -> int:
         """Return how many places are in somebody's hand."""
@@ -178,7 +161,7 @@ class Ledger:
 
         Where more places are out than there are, those that come free first only make up for that.
         """
-        spent = sorted(self.spent.get(window, {}).items())
+        spent = self.windows[window].spent
         free = limit - self.held(window) - sum(number for _, number in spent)
         found, missing = ([(0.0, free)] if free > 0 else []), max(0, -free)
         for at, number in spent:
@@ -191,6 +174,7 @@ class Ledger:
     def take(self, window: str, number: int, limit: int, horizon: float) -> Places:
         """Hand out so many places that nobody holds, or as many as there are."""
         taken: Places = []
+        left = dict(self.windows[window].spent)
         for at, there in self.available(window, limit, horizon):
             amount = min(there, number)
             if amount <= 0:
@@ -198,8 +182,8 @@ class Ledger:
             number -= amount
             taken.append((at, amount))
             if at:
-                self.spent[window][at] -= amount
-        self.spent[window] = {at: left for at, left in self.spent[window].items() if left}
+                left[at] -= amount
+        self.windows[window].spent = [(at, rest) for at, rest in left.items() if rest]
         return taken
 
     def targets(self, window: str, limit: int, cap: int, now: float, horizon: float) -> dict[str, int]:
@@ -215,7 +199,7 @@ class Ledger:
         free = sum(number for _, number in self.available(window, limit, horizon))
         left = min(limit, self.held(window) + free)
         # where there are fewer places than holders, they take turns
-        turn = int(now // (2 * self.seconds[window])) if left < len(wanted) else 0
+        turn = int(now // (2 * self.windows[window].seconds)) if left < len(wanted) else 0
         found: dict[str, int] = {}
         for after, name in enumerate(sorted(wanted, key=lambda each: (wanted[each], _mixed(each, turn)))):
             found[name] = min(wanted[name], left // (len(wanted) - after))
@@ -235,38 +219,11 @@ class Ledger:
     def doubt(self, window: str, limit: int, now: float) -> None:
         """Take the places that seem to be free for used at ``now``, the latest that it may be."""
         free = sum(number for at, number in self.available(window, limit) if not at)
-        self.give(window, [(now + self.seconds[window], free)])
-
-    def adopt(self, other: Ledger) -> None:
-        """Take over what is known of a ledger that was deleted, once."""
-        if other.name == self.name or other.name in self.heirs:
-            return
-        self.heirs = [*self.heirs, other.name][-_MOST_HEIRS:]
-        self.pause = max(self.pause, other.pause)
-        for name, holder in other.holders.items():
-            self.holders.setdefault(name, holder)
-        for window, spent in other.spent.items():
-            self.know(window, other.seconds[window])
-            self.give(window, list(spent.items()))
+        self.give(window, [(now + self.windows[window].seconds, free)])
 
     def dump(self) -> bytes:
-        """Return it as it is kept, instants in milliseconds."""
-        kept = _Kept(
-            format=FORMAT,
-            name=self.name,
-            epoch=self.epoch,
-            settled=round(self.settled, 3),
-            pause=round(self.pause, 3),
-            windows={
-                window: _Window(seconds, sorted(self.spent[window].items())) for window, seconds in self.seconds.items()
-            },
-            holders={
-                name: msgspec.structs.replace(holder, until=round(holder.until, 3), since=round(holder.since, 3))
-                for name, holder in self.holders.items()
-            },
-            heirs=self.heirs,
-        )
-        return msgspec.json.encode(kept)
+        """Return it as it is kept."""
+        return msgspec.json.encode(self)
 
 
 def parse(body: bytes, now: float, terms: Terms) -> Ledger:
@@ -282,30 +239,20 @@ def parse(body: bytes, now: float, terms: Terms) -> Ledger:
         raise LedgerError("is no JSON") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise LedgerError(
-            f"is not of the format {FORMAT}", "install one version of this provider everywhere, or name another place"
+            f"is not of the format {FORMAT}", "Install one version of this provider everywhere, or name another place."
         )
     try:
-        kept = msgspec.convert(content, _Kept)
+        found = msgspec.convert(content, Ledger)
     except msgspec.ValidationError:
         raise LedgerError("is damaged") from None
-    if not all({*holder.wants, *holder.held} <= kept.windows.keys() for holder in kept.holders.values()):
+    if not all({*holder.wants, *holder.held} <= found.windows.keys() for holder in found.holders.values()):
         raise LedgerError("is damaged")
-    found = Ledger(
-        name=kept.name,
-        epoch=kept.epoch,
-        settled=kept.settled,
-        pause=kept.pause,
-        seconds={name: window.seconds for name, window in kept.windows.items()},
-        spent={name: dict(window.spent) for name, window in kept.windows.items()},
-        holders=kept.holders,
-        heirs=kept.heirs,
-    )
-    longest = max(found.seconds.values(), default=0.0)
+    longest = max((window.seconds for window in found.windows.values()), default=0.0)
     latest = now + _FUTURE + max(LONGEST_PAUSE, 3 * longest) + terms.wish
     leases = [holder.until for holder in found.holders.values() if any(holder.held.values())]
-    times = [found.pause, *(at for spent in found.spent.values() for at in spent)]
+    times = [found.pause, *(at for window in found.windows.values() for at, _ in window.spent)]
     wishes = [holder.until for holder in found.holders.values()]
-    if max([*times, *wishes], default=0.0) > latest or max([found.settled, *leases], default=0.0) > now + _FUTURE:
+    if max([*times, *wishes]) > latest or max([found.settled, *leases]) > now + _FUTURE:
         raise LedgerError("lies in the future")
     return found
 

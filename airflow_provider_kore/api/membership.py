@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.api.allowance import JITTER
-from airflow_provider_kore.api.ledger import Holder, Ledger, LedgerError, Terms, local, parse
+from airflow_provider_kore.api.ledger import Holder, Ledger, LedgerError, Terms, Window, local, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +59,7 @@ class Membership:
         self._terms = terms
         self._most = most
         self.state = State.NEW
-        self.name = uuid.uuid4().hex[:16]
+        self.name = new_name()
         self.until = -math.inf
         """When its lease ends, on the store's clock."""
         self.settles_at = -math.inf
@@ -76,15 +75,15 @@ class Membership:
         """As it was last seen."""
         self.draft: Draft | None = None
         """A write whose answer is missing."""
-        self._by_its_places: Sequence[RollingWindow] = ()
-        """Alone: the windows of which it uses the places that it had, and of the others what is free of its share."""
         self._turn = 0
-        self._ceded: list[tuple[int, tuple[str, int], str, float]] = []
-        """What was given away in which turn, to which ledger, and until when it is used."""
 
     def begin(self) -> None:
-        """Begin to look at the ledger; until then there are no places."""
+        """Begin to look at the ledger; until then there are no places.
+
+        Under a new name: whatever became of what was last written under the old one, its lease ends by itself.
+        """
         self.state, self.wanted = State.JOINING, True
+        self.name, self.draft = new_name(), None
         for window in self._windows:
             window.places = 0
 
@@ -97,27 +96,15 @@ class Membership:
         number = 1 if self.known is None else len(self.known.holders.keys() | {self.name})
         has_places = self.state is State.SHARING and number > 1
         self.state, self.hungry = State.ALONE, False
-        # The places of a long window are in a hand only while they are used; and one that had left has none.
-        self._by_its_places = [window for window in self._windows if has_places and not self.is_long(window)]
         for window in self._windows:
-            of_its_own = window in self._by_its_places
+            # The places of a long window are in a hand only while they are used; and one that had left has none.
+            of_its_own = has_places and not self.is_long(window)
             window.share_with_others(window.places if of_its_own else window.limit // number, now)
-        self.stay_alone(now)
 
-    def stay_alone(self, now: float) -> None:
-        """Go on so, also after a try to come back that has failed."""
-        known, surely_after = self.known, self._object.time.surely_after
+    def stay_alone(self) -> None:
+        """Go on so after a try to come back that has failed."""
         for window in self._windows:
             window.places = window.limit
-            if window in self._by_its_places:
-                continue
-            others: list[float] = []
-            if known is not None:
-                number = len(known.holders.keys() | {self.name})
-                others += local(sorted(known.spent.get(window.name, {}).items()), surely_after)[::number]
-            if self.draft is not None:  # whatever became of it, what was sent was sent
-                others += self.draft.ceded.get(window.name, ())
-            window.remember_others(others, now)
 
     def decide(self, version: Version | None, now: float, *, pause: float, leaving: bool) -> Draft | None:
         """Return what to write; None: nothing. What is given away is no longer used from here on.
@@ -128,24 +115,22 @@ class Membership:
         Raises LedgerError.
         """
         time, terms = self._object.time, self._terms
-        ledger, is_restored = self._ledger_in(version, time.latest(now))
-        told, self.draft = self.draft, None
-        self._resolve(told, ledger, now)
+        ledger = self._ledger_in(version, time.latest(now))
+        self._resolve(ledger, now)
         for window in self._windows:
             ledger.know(window.name, window.seconds)
         changed = ledger.sweep(time.earliest(now), terms.grace)
-        is_other = self.known is not None and self.known.name != ledger.name
-        if self.known is not None and is_other and self.state is State.SHARING:
-            ledger.adopt(self.known)
-            is_restored = True
-        if is_restored and self.known is not None:
-            ledger.settled = time.latest(now) + terms.resettle
-            for window in self._windows:  # whatever nobody holds may have been used by those who are gone
-                ledger.doubt(window.name, window.limit, time.latest(now))
-        changed = changed or is_restored
         mine = ledger.holders.get(self.name)
+        known = self.known
+        if known is not None and (known.name != ledger.name or (mine is not None and mine.turn < self._turn)):
+            # deleted, damaged or put back: whatever nobody holds may have been used by those who are gone
+            changed, ledger.pause = True, max(ledger.pause, known.pause)
+            ledger.settled = time.latest(now) + terms.resettle
+            for window in self._windows:
+                ledger.doubt(window.name, window.limit, time.latest(now))
         self._come_in(ledger, mine, now)
-        changed = self._tell_pause(ledger, pause) or changed
+        if pause > ledger.pause + JITTER:
+            ledger.pause, changed = pause, True
         draft = Draft(ledger=ledger, turn=self._turn + 1, until=time.earliest(now) + terms.lease)
         if leaving:
             self._let_go(draft, now)
@@ -155,8 +140,8 @@ class Membership:
         wants = {window.name: self._wants(window, now) for window in self._windows}
         held = {window.name: window.places for window in self._windows}
         ledger.holders[self.name] = Holder(until=draft.until, turn=draft.turn, wants=wants, held=held, since=0.0)
-        self.hungry = False
-        for window in self._windows:
+        self.hungry = self.state is State.ALONE  # it comes in with what it has used, and has its share at the next look
+        for window in self._windows if self.state is not State.ALONE else ():
             changed = self._share(window, draft, now) or changed
         self.wanted = now <= self.waits_until
         if mine is not None and not changed and self.state is State.SHARING:
@@ -168,45 +153,33 @@ class Membership:
         self.draft = draft
         return draft
 
-    def _ledger_in(self, version: Version | None, now: float) -> tuple[Ledger, bool]:
-        """Return the ledger; a new one, or what is known of it, if it is not there. Raises LedgerError.
+    def _ledger_in(self, version: Version | None, now: float) -> Ledger:
+        """Return the ledger; a new one, with what is known to be spent, if it is not there. Raises LedgerError.
 
-        One that was damaged while this client used it is restored; what it has never read is not its to replace.
+        One that was damaged while this client used it is replaced; what it has never read is not its to replace.
         """
         if version is not None:
             try:
-                return parse(version.body, now, self._terms), False
+                return parse(version.body, now, self._terms)
             except LedgerError:
                 if self.known is None:
                     raise
-        ledger = Ledger(name=uuid.uuid4().hex[:16], settled=0.0) if self.known is None else deepcopy(self.known)
-        ledger.epoch += 1
-        ledger.settled = now + self._terms.settle
-        return ledger, True
+        ledger = Ledger(name=new_name(), settled=now + self._terms.settle)
+        if self.known is not None:
+            ledger.windows = {name: Window(each.seconds, each.spent) for name, each in self.known.windows.items()}
+        return ledger
 
-    def _resolve(self, draft: Draft | None, ledger: Ledger, now: float) -> None:
+    def _resolve(self, ledger: Ledger, now: float) -> None:
         """Find out whether a write arrived whose answer is missing."""
+        draft, self.draft = self.draft, None
         if draft is None:
             return
-        mine, written = ledger.holders.get(self.name), draft.ledger.holders.get(self.name)
-        if mine is None and written is None:  # it had left
-            self._keep_in_mind(draft)
-        elif mine is not None and mine.turn == draft.turn and self.state is State.SHARING:
+        mine = ledger.holders.get(self.name)
+        if mine is not None and mine.turn == draft.turn and self.state is not State.ALONE:
             self.apply(draft, now)
-        elif mine is not None and mine.turn == draft.turn:  # since then it has gone on alone, and comes in anew
-            self._turn, self.known = draft.turn, draft.ledger
-            for name, gained in draft.gained.items():
-                ledger.give(name, gained)
-        elif (ledger.name, ledger.epoch) == (draft.ledger.name, draft.ledger.epoch):
-            for window in self._windows:
-                window.grant(draft.ceded.get(window.name, ()), now)
-        else:  # nobody knows any more, so they are nobody's until they have been used for the last time
-            self._keep_in_mind(draft)
-
-    def _keep_in_mind(self, draft: Draft) -> None:
-        key, time = (draft.ledger.name, draft.ledger.epoch), self._object.time
-        for name, ceded in draft.ceded.items():
-            self._ceded += [(draft.turn, key, name, time.latest(at)) for at in ceded if at > -math.inf]
+            return
+        for window in self._windows:
+            window.grant(draft.ceded.get(window.name, ()), now)
 
     def apply(self, draft: Draft, now: float) -> None:
         """Believe what was written."""
@@ -219,8 +192,6 @@ class Membership:
         self.state, self._turn, self.until, self.known = State.SHARING, draft.turn, draft.until, draft.ledger
         for window in self._windows:
             window.grant(local(draft.gained.get(window.name, []), time.surely_after), now)
-        self._keep_in_mind(draft)
-        self._ceded = [each for each in self._ceded if each[-1] > time.earliest(now)]
 
     def _come_in(self, ledger: Ledger, mine: Holder | None, now: float) -> None:
         """Bring what this client has in its hand together with what the ledger knows of it."""
@@ -229,22 +200,9 @@ class Membership:
         is_out = mine is None and self._object.time.latest(now) >= self.until
         for window in self._windows:
             if self.state is not State.SHARING:
-                window.forget_others()
                 window.places = window.used(now)  # what it has sent without the ledger
             elif is_out:
                 window.abandon(now)
-        if mine is None or mine.turn < self._turn:
-            told = -1 if mine is None else mine.turn
-            for turn, key, name, at in self._ceded:
-                if turn > told and key != (ledger.name, ledger.epoch):
-                    ledger.give(name, [(at, 1)])
-
-    @staticmethod
-    def _tell_pause(ledger: Ledger, pause: float) -> bool:
-        """Let others wait as well; return whether that is news."""
-        is_news = pause > ledger.pause + JITTER
-        ledger.pause = max(ledger.pause, pause) if is_news else ledger.pause
-        return is_news
 
     def _wants(self, window: RollingWindow, now: float) -> int:
         """Return how many places are of use: all that there are, or not many more than are used."""
@@ -284,7 +242,7 @@ class Membership:
             mine.held[name] += sum(number for _, number in gained)
         elif window.places > target:
             free = sum(number for _, number in ledger.available(name, window.limit, horizon))
-            lacking = sum(max(0, number - _held(ledger, other, name)) for other, number in targets.items())
+            lacking = sum(max(0, number - ledger.holders[other].held.get(name, 0)) for other, number in targets.items())
             asked = max(lacking - free, ledger.held(name) - window.limit)
             more = window.cede(min(window.places - target, max(0, asked)), now)
             give(more)
@@ -309,5 +267,6 @@ class Membership:
             ledger.wish(self.name, Holder(until=until, turn=0, wants=mine.wants, held={}, since=since))
 
 
-def _held(ledger: Ledger, holder: str, window: str) -> int:
-    return ledger.holders[holder].held.get(window, 0)
+def new_name() -> str:
+    """Return a name that nobody else has."""
+    return uuid.uuid4().hex[:16]

@@ -25,10 +25,9 @@ from airflow_provider_kore.walk.prefetch import Prefetcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_kore.api.calls import PagedCall, Payload, Way
+    from airflow_provider_kore.api.calls import PagedCall, Payload, Way, Ways
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.api.sender import Sender
-    from airflow_provider_kore.api.ways import Ways
     from airflow_provider_kore.stop import Stop
     from airflow_provider_kore.walk.page import Page, PageAnswer, Progress
     from airflow_provider_kore.walk.pagination import OffsetPagination

@@ -11,7 +11,7 @@ on, and so disturbs no other; it tries for more now and then, and gives way a li
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from bisect import insort
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -44,9 +44,8 @@ class RollingWindow:
         self.elsewhere = float("-inf")
         """When one that is in no hand comes free, while this client has none."""
         self.seconds = seconds
-        self._answers: deque[float] = deque()
-        self._others: list[float] = []
-        """Those among them that are others', as a ledger knew them."""
+        self._answers: list[float] = []
+        """In the order in which their places come free."""
         self._in_flight = 0
         self._share: float | None = None
         """What others leave to this client; None: no others have been noticed."""
@@ -86,31 +85,11 @@ class RollingWindow:
         """Note that an answer came, or that none will; ``counted`` says whether it holds a place."""
         self._in_flight -= 1
         if counted:
-            self._answers.append(now)
-            if len(self._answers) > 1 and self._answers[-2] > now:  # a place that was granted for later
-                self.sort()
-
-    def sort(self) -> None:
-        """Put the places into the order in which they come free."""
-        self._answers = deque(sorted(self._answers))
+            insort(self._answers, now)  # after it may be places that were granted for later
 
     def remember(self, free: Iterable[float], now: float) -> None:
         """Take in places that others' requests have, or an earlier process's, each until an instant."""
-        self._answers.extend(at - self.seconds for at in free if at > now)
-        self.sort()
-
-    def remember_others(self, free: Iterable[float], now: float) -> None:
-        """Do so until :meth:`forget_others`, and in the place of what was remembered of others before."""
-        self.forget_others()
-        self._others = [at - self.seconds for at in free if at > now]
-        self._answers.extend(self._others)
-        self.sort()
-
-    def forget_others(self) -> None:
-        """Take back what was remembered of others, which a ledger knows again."""
-        self._answers = deque((Counter(self._answers) - Counter(self._others)).elements())
-        self._others = []
-        self.sort()
+        self._answers = sorted([*self._answers, *(at - self.seconds for at in free if at > now)])
 
     def answers(self, now: float) -> list[float]:
         """Return when the requests in the window were answered."""
@@ -132,7 +111,7 @@ class RollingWindow:
         unused = max(0, min(number, self.places - self.used(now)))
         ceded = [float("-inf")] * unused
         while len(ceded) < number and self._answers:
-            ceded.append(self._answers.popleft() + self.seconds)
+            ceded.append(self._answers.pop(0) + self.seconds)
         self.places -= len(ceded)
         return ceded
 
@@ -211,4 +190,4 @@ class RollingWindow:
 
     def _forget(self, now: float) -> None:
         while self._answers and self._answers[0] + self._held <= now:
-            self._answers.popleft()
+            del self._answers[0]

@@ -83,7 +83,7 @@ class SharedAllowance(Allowance):
         self._pause = 0.0
         self._memory: list[Usage] = []
         self._for_good = False
-        self._problem = (f"The ledger {ledger.uri} does not answer in time.", "Check the store and its endpoint.")
+        self._problem: Exception = LedgerError("does not answer in time", "Check the store and its endpoint.")
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
@@ -160,7 +160,7 @@ class SharedAllowance(Allowance):
             try:
                 self._thread = start_thread("kore-ledger", self._run)
             except KoreError as err:
-                self._problem = (f"The ledger {self._object.uri} can't be used: {err}", "")
+                self._problem = err
                 self._go_alone(now, for_good=True)
 
     def _run(self) -> None:
@@ -173,7 +173,7 @@ class SharedAllowance(Allowance):
                     break
         except Exception as err:  # noqa: BLE001 - a walk must not stand still because of this thread
             with self._lock:
-                self._problem = (f"The ledger {self._object.uri} can't be used: {err}", "")
+                self._problem = err
                 self._go_alone(self._clock.monotonic(), for_good=True)
         with suppress(Exception):
             self.leave()
@@ -247,17 +247,13 @@ class SharedAllowance(Allowance):
         """Note that the ledger could not be used this time."""
         now = self._clock.monotonic()
         if isinstance(err, ConditionUnsupported):
-            err = LedgerError("is in a store without conditional writes", "use a store that has them")
+            err = LedgerError("is in a store without conditional writes", "Use a store that has them.")
         passes = isinstance(err, RetryableError | LedgerError)
-        self._problem = (
-            (f"The ledger {self._object.uri} {err.problem}.", f"{err.advice[:1].upper()}{err.advice[1:]}.")
-            if isinstance(err, LedgerError)
-            else (f"The ledger {self._object.uri} can't be used: {err}", "")
-        )
+        self._problem = err
         self._failing_since = now if self._failing_since is None else self._failing_since
         waited = now - self._failing_since
         if self._state is State.ALONE:
-            self._member.stay_alone(now)
+            self._member.stay_alone()
         elif self._state is State.SHARING:
             if self._member.has_lapsed(now):
                 self._go_alone(now)
@@ -268,16 +264,21 @@ class SharedAllowance(Allowance):
         """Go on as without a ledger, and say so once."""
         self._for_good = for_good
         if self._member.known is None:  # else those are among what it knows
-            self._remember(self._memory)
+            super().remember(self._memory)
         self._member.go_alone(now)
-        problem, advice = self._problem
-        if self._object.uri not in _warned:
-            _warned.add(self._object.uri)
-            log.warning(
-                "%s This task keeps to the limit by itself and learns of others on the account by being refused.%s",
-                problem,
-                f" {advice}" if advice else "",
-            )
+        if self._object.uri in _warned:
+            return
+        _warned.add(self._object.uri)
+        problem, advice = f"can't be used: {self._problem}", ""
+        if isinstance(self._problem, LedgerError):
+            problem, advice = f"{self._problem.problem}.", f" {self._problem.advice}"
+        log.warning(
+            "The ledger %s %s This task keeps to the limit by itself and learns of others on the account by being "
+            "refused.%s",
+            self._object.uri,
+            problem,
+            advice,
+        )
 
     def _delay(self, now: float) -> float:
         """Return the seconds until the next look."""

@@ -8,10 +8,10 @@ none of which this API wants, and costs three times as much a page.
 from __future__ import annotations
 
 import http.client
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote_plus, urlencode
 
 import requests
@@ -19,11 +19,9 @@ import urllib3
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_kore.api import unpack
 from airflow_provider_kore.api.certificates import check_bundle, variable_of
 from airflow_provider_kore.api.config import is_loopback
-from airflow_provider_kore.api.unpack import PACKINGS, unpacked
-from airflow_provider_kore.api.watchdog import Exchange, Watchdog, watch_connections
+from airflow_provider_kore.api.watchdog import Exchange, watch_connections, watching
 from airflow_provider_kore.exceptions import (
     ConfigError,
     ContractError,
@@ -35,7 +33,7 @@ from airflow_provider_kore.exceptions import (
 from airflow_provider_kore.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_kore.api.config import ApiConfig
     from airflow_provider_kore.clock import Clock
@@ -43,12 +41,22 @@ if TYPE_CHECKING:
 LARGEST_BODY = 8 * 1024 * 1024
 """Bytes of the largest body that is read, unpacked; a page of contacts has some 20 kB."""
 
-_AT_ONCE = 64 * 1024
+_AT_ONCE = 8 * 1024
+"""Bytes that are read and unpacked in one piece: some become a thousand times as many."""
+
+_PACKINGS = {"", "identity", "gzip", "x-gzip", "deflate"}
+"""``Content-Encoding`` of what was asked for: no other is unpacked, nor two that are nested."""
 
 _SPARE_CONNECTIONS = 64
 """Connections that a pool keeps beyond those that are meant to be in use: one of its size costs nothing."""
 
-_TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
+_TROUBLE = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,  # for odd bytes in an answer's head, in some versions
+)
 
 
 class TooLargeError(ContractError):
@@ -65,27 +73,21 @@ class HttpRequest:
     method: str
     path: str
     """Below the ``base_url`` of the settings."""
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes | None = None
+    query: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
     largest: int | None = None
     """Bytes that the answer's body may have; None: LARGEST_BODY."""
-
-    def __repr__(self) -> str:
-        return f"HttpRequest({self.method} {self.path})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """What came back. Its repr holds no body."""
+    """What came back. Its repr holds neither headers nor body."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     """Looked up without regard to case."""
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"HttpResponse({self.status}, {len(self.body)} bytes)"
+    body: bytes = field(repr=False)
 
 
 class Transport(Protocol):
@@ -104,14 +106,6 @@ class Transport(Protocol):
         ...
 
 
-class _Route(NamedTuple):
-    """How to reach the host."""
-
-    pool: urllib3.HTTPConnectionPool
-    before_path: str
-    """What stands in the request line before the path: what comes before it in ``base_url``, all of it for a proxy."""
-
-
 class RequestsTransport:
     """The real one; safe to share between threads.
 
@@ -121,7 +115,6 @@ class RequestsTransport:
     def __init__(self, config: ApiConfig, clock: Clock, *, connections: int = 1) -> None:
         self._clock = clock
         self._timeout = config.timeout
-        self._watchdog = Watchdog(config.timeout)
         self._timeouts = urllib3.Timeout(connect=config.timeout, read=config.timeout)
         self._host = config.base_url
         # Pages whose results are no longer wanted still hold their connection for a while.
@@ -138,7 +131,8 @@ class RequestsTransport:
         self._own_proxy = bool(config.proxy)
         if self._host.startswith("https:"):
             check_bundle(self._verify, of_connection=isinstance(config.verify, str))
-        self._route: _Route | None = self._find_route()
+        self._route: tuple[urllib3.HTTPConnectionPool, str] | None = self._find_route()
+        """The pool that leads to the host, and what stands in the request line before the path."""
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """See :meth:`Transport.send`."""
@@ -147,29 +141,25 @@ class RequestsTransport:
             target = f"{target}?{urlencode(request.query, quote_via=_quote)}"
         deadline = self._clock.monotonic() + self._timeout
         error: KoreError
-        with self._watchdog.watching() as exchange:
+        with watching(self._timeout) as exchange:
             try:
                 return self._exchange(request, target, exchange, deadline)
             except KoreError as err:
                 error = err
                 error.__context__ = None
-            except _TROUBLE as err:
-                error = self._explain(TimeoutError() if exchange.expired else err)
             except Exception as err:
-                # Odd bytes in an answer's head are a ValueError in some versions; a mistake of ours is no broken
-                # connection.
-                if not exchange.expired and not (isinstance(err, ValueError) and _is_foreign(err)):
-                    raise
+                if not exchange.expired and not isinstance(err, _TROUBLE):
+                    raise  # a mistake of ours is no broken connection
                 error = self._explain(TimeoutError() if exchange.expired else err)
         # Raised outside the except: the original's frames and text may hold the token or a proxy's password.
         raise error
 
     def _exchange(self, request: HttpRequest, target: str, exchange: Exchange, deadline: float) -> HttpResponse:
         # Two threads may both find it: it is the same pool.
-        route = self._route or self._find_route()
-        raw = route.pool.urlopen(
+        pool, before_path = self._route or self._find_route()
+        raw = pool.urlopen(
             request.method,
-            route.before_path + target,
+            before_path + target,
             body=request.body,
             headers=request.headers,
             retries=self._adapter.max_retries,
@@ -192,7 +182,7 @@ class RequestsTransport:
         self._route = None
         self._adapter.close()
 
-    def _find_route(self) -> _Route:
+    def _find_route(self) -> tuple[urllib3.HTTPConnectionPool, str]:
         """Ask requests for the pool that leads to the host, as its adapter does anew for each request.
 
         Raises ConfigError for a proxy or a host that it cannot use. Sends nothing.
@@ -222,8 +212,8 @@ class RequestsTransport:
             pass
         else:
             watch_connections(pool)
-            self._route = _Route(pool, before_path)
-            return self._route
+            self._route = found = pool, before_path
+            return found
         # Raised outside the except: the original's text may hold a proxy's password.
         if self._own_proxy:
             raise ConfigError("proxy", *problem)
@@ -231,59 +221,37 @@ class RequestsTransport:
         raise ConfigError("proxy", f"is not set, and the worker's variable {variable} {problem[0]}", problem[1])
 
     def _read(self, raw: urllib3.BaseHTTPResponse, deadline: float, largest: int) -> bytes:
-        """Read the body, within its limit, as no version of urllib3 unpacks it."""
+        """Read and unpack the body, within its limit."""
         encoding = str(raw.headers.get("Content-Encoding", ""))
-        packing = PACKINGS.get(encoding.strip().lower())
-        if packing is None:
+        if encoding.strip().lower() not in _PACKINGS:
             raise MalformedResponseError(
                 f"{self._host} sent a body packed as '{quoted(encoding)}', which was not asked for. "
                 "Check what stands between here and the connection's host."
             )
-        try:
-            return unpacked(self._pieces(raw, deadline), packing, largest)
-        except unpack.TooLargeError:
-            kind = TooLargeError if raw.status == HTTPStatus.OK else MalformedResponseError
-            raise kind(
-                f"{self._host} sent a body of more than {largest:,} bytes. Lower page_size, and check that host is the "
-                "Kore.ai environment."
-            ) from None
-
-    def _pieces(self, raw: urllib3.BaseHTTPResponse, deadline: float) -> Iterator[bytes]:
+        pieces: list[bytes] = []
         size = 0
-        while piece := raw.read(_AT_ONCE, decode_content=False):
+        while piece := raw.read(_AT_ONCE, decode_content=True):
             size += len(piece)
-            yield piece
+            pieces.append(piece)
+            if size > largest:
+                kind = TooLargeError if raw.status == HTTPStatus.OK else MalformedResponseError
+                raise kind(
+                    f"{self._host} sent a body of more than {largest:,} bytes. Lower page_size, and check that host is "
+                    "the Kore.ai environment."
+                )
             if self._clock.monotonic() > deadline:
                 raise requests.Timeout
-            if raw.closed:
-                break  # that was all of it
-        if raw.length_remaining:
-            raise urllib3.exceptions.IncompleteRead(size, raw.length_remaining)
+        return b"".join(pieces)
 
     def _explain(self, err: Exception) -> KoreError:
         found = _chain(err)
         kinds, error, message = next(
-            (reason for reason in _REASONS if any(isinstance(each, reason[0]) for each in found)),
-            (
-                (),
-                UnreachableError,
-                "The connection to {host} broke before the answer was complete. Try again; " + _BETWEEN,
-            ),
+            reason for reason in _REASONS if any(isinstance(each, reason[0]) for each in found)
         )
         explained = error(message.format(host=self._host, timeout=self._timeout, tls=_tls_reason(found)))
         if isinstance(explained, UnreachableError):
             explained.timed_out = kinds is _TIMEOUTS
         return explained
-
-
-def _is_foreign(err: BaseException) -> bool:
-    """Say whether an error was raised by code that is not ours."""
-    trace = err.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and not str(trace.tb_frame.f_globals.get("__name__", "")).startswith(
-        "airflow_provider_kore"
-    )
 
 
 def _chain(err: BaseException) -> list[BaseException]:
@@ -342,6 +310,11 @@ _REASONS: tuple[_Reason, ...] = (
         (urllib3.exceptions.IncompleteRead, urllib3.exceptions.DecodeError),
         MalformedResponseError,
         "{host} ended its answer before it was complete. Try again; " + _BETWEEN,
+    ),
+    (
+        (BaseException,),
+        UnreachableError,
+        "The connection to {host} broke before the answer was complete. Try again; " + _BETWEEN,
     ),
 )
 """Which of the errors that requests and urllib3 nest in each other says why; the first that fits."""

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +24,12 @@ class Spent:
     """On those pages."""
 
     def __add__(self, other: Spent) -> Spent:
-        return self._with(operator.add, other)
+        theirs = asdict(other)
+        return Spent(**{name: mine + theirs[name] for name, mine in asdict(self).items()})
 
     def __sub__(self, other: Spent) -> Spent:
-        return self._with(operator.sub, other)
-
-    def _with(self, operation: Callable[[Any, Any], Any], other: Spent) -> Spent:
-        mine, theirs = asdict(self), asdict(other)
-        return Spent(**{name: operation(mine[name], theirs[name]) for name in mine})
+        theirs = asdict(other)
+        return Spent(**{name: mine - theirs[name] for name, mine in asdict(self).items()})
 
 
 class Usage(NamedTuple):

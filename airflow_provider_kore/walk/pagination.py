@@ -27,14 +27,6 @@ third of a walk that may be read twice after a death."""
 AHEAD_EVENLY: Final = 6
 """A sixth where requests are spread evenly: those ahead keep the pace, and checkpoints have time to follow."""
 
-UNASKED_LIMIT: Final = FIRST
-"""The page size to ask for first where the author named none.
-
-The vendor's largest limit is undocumented; a sibling endpoint allows 100. The server clamps it, or refuses it and is
-then asked without one.
-"""
-
-
 Tolerance = Literal["nothing", "growth", "everything"]
 """What a walk leaves to its caller instead of raising DriftError: a total that grows, or every change."""
 
@@ -50,8 +42,7 @@ class _Doubt:
 class OffsetPagination:
     """Walks a list by ``skip`` and ``limit``.
 
-    :param page_size: contacts to ask for in a page; 0: send no limit; None: as many as the server serves well, from
-        :data:`UNASKED_LIMIT` on.
+    :param page_size: contacts to ask for in a page; 0: send no limit; None: as many as the server serves well.
     :param progress: where another process left off.
     :param ids: what it had found.
     :param tolerate: which changes to leave to the caller.
@@ -83,7 +74,7 @@ class OffsetPagination:
     ) -> None:
         self.progress = progress or Progress()
         self.ids = IdSet() if ids is None else ids
-        self.limit: int | None = UNASKED_LIMIT if page_size is None else page_size or None
+        self.limit: int | None = FIRST if page_size is None else page_size or None
         """The page size that is asked for, and that the next page may try to exceed; None: the server's own."""
         self._sizes: PageSizes | None = None
         if self.progress.limit_refused:
@@ -91,7 +82,7 @@ class OffsetPagination:
         elif page_size is None and not aligned:
             self._sizes = sizes or PageSizes(self.progress.learned)
             self.limit = self._sizes.size
-            if 0 < self._sizes.refused <= UNASKED_LIMIT:
+            if 0 < self._sizes.refused <= FIRST:
                 self._sizes, self.limit = None, None
         self._tolerate = tolerate
         self._newer_than = newer_than or ""
@@ -122,7 +113,7 @@ class OffsetPagination:
     @property
     def has_grown(self) -> bool:
         """Whether pages are asked for that are larger than the first."""
-        return self._sizes is not None and (self.limit or 0) > UNASKED_LIMIT
+        return self._sizes is not None and (self.limit or 0) > FIRST
 
     def served(self, known: Learned) -> Learned:
         """Return what is known of the server's pages after this walk, whatever its list.
@@ -130,7 +121,7 @@ class OffsetPagination:
         :param known: before it.
         """
         if self._refuses_all and self.progress.offset:
-            return Learned(0, UNASKED_LIMIT)
+            return Learned(0, FIRST)
         if self._sizes is None:
             return known
         refused, size = self._sizes.refused, max(known.size, self.progress.learned.size)

@@ -44,7 +44,7 @@ class Prefetcher(Generic[K, T]):
         self._clock = clock
         self.ending: Exception | None = None
         """Why nothing new is to be started."""
-        self.meanwhile: Callable[[], float | None] | None = None
+        self.meanwhile: Callable[[], float | None] = lambda: None
         """Called while a result is waited for: starts what may start, and returns the seconds until more may."""
         self._last_moment = 0.0
         self.depth = 1
@@ -119,14 +119,9 @@ class Prefetcher(Generic[K, T]):
         future = self._ahead[key]
         if not future.done():
             self.depth = min(self._most, GROWTH * self.depth)
-            due = 0.0
             while not future.done():
-                now = time.monotonic()
-                if self.meanwhile is not None and now >= due:
-                    pause = self.meanwhile()
-                    due = now + (_LOOK_EVERY if pause is None else pause)
-                left = due - time.monotonic() if self.meanwhile is not None else _LOOK_EVERY
-                if not wait([future], timeout=min(_LOOK_EVERY, max(left, 0.0))).done:
+                pause = self.meanwhile()
+                if not wait([future], timeout=_LOOK_EVERY if pause is None else min(pause, _LOOK_EVERY)).done:
                     self._look()
         self._ahead.pop(key, None)
         return future.result()

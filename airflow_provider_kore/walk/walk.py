@@ -6,13 +6,10 @@ import logging
 import secrets
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_kore.exceptions import (
-    DriftError,
-    OversizedError,
-    PaginationError,
-)
+from airflow_provider_kore.exceptions import DriftError, OversizedError, PaginationError
 from airflow_provider_kore.walk.continuation import Known, doubt, ids_at
 from airflow_provider_kore.walk.ids import IdSet
 from airflow_provider_kore.walk.page import Page, PageAnswer, PageRequest, Progress
@@ -74,9 +71,7 @@ class Walk:
         self._source = source
         self._dataset = source.dataset
         self._client = client
-        self._call = source.call
-        self._page_size = page_size
-        self._remembered = remembered
+        self._paginate = partial(client.pagination, source.call, page_size=page_size, remembered=remembered)
         self._most = most
         self._clock = clock
         self._stop = stop
@@ -100,13 +95,7 @@ class Walk:
 
     def _begin(self, mark: str | None) -> None:
         self._state = WalkState(walk_id=secrets.token_hex(6), started=self._clock.time(), mark=mark)
-        self._pagination = self._client.pagination(
-            self._call,
-            page_size=self._page_size,
-            remembered=self._remembered,
-            tolerate=self._tolerate,
-            newer_than=mark,
-        )
+        self._take_up(Progress(), IdSet())
 
     def build_on(self, known: Known, ids: Iterable[str]) -> None:
         """Begin where an earlier walk ended, if nothing says that the list has done anything but grow there since.
@@ -116,8 +105,8 @@ class Walk:
         Raises DriftError if anything does.
         """
         walk_id = secrets.token_hex(6)
-        (end, length), *probes = known.places(walk_id)
-        seen, ids_there = ids_at([(end, length), *probes], ids, known.rows)
+        places = known.places(walk_id)
+        seen, ids_there = ids_at(places, ids, known.rows)
         self._last_ids = ids_there[0][1]
         self._tolerate, self._since = "growth", "since the last snapshot"
         now = self._source.first_look(self._client)
@@ -130,14 +119,16 @@ class Walk:
                 snapshot_id=known.snapshot_id,
                 rows=known.rows,
                 mark=known.mark,
-                probes=tuple(start for start, _ in probes),
+                probes=tuple(start for start, _ in places[1:]),
             ),
         )
-        progress = Progress(offset=known.rows, last_page=end, last_created=known.last_created, totals_like_pages=False)
+        progress = Progress(
+            offset=known.rows, last_page=places[0][0], last_created=known.last_created, totals_like_pages=False
+        )
         self._take_up(progress, seen)
-        at_end = self._read_again()
+        at_end = self._expect(progress.last_page, self._last_ids)
         if (at_end.total or 0) > known.rows and now.mark == known.mark:  # it may have grown since that look
-            now = self._look()
+            now = self._source.look(self._client)
             self._state = replace(self._state, mark=now.mark)
         total = self._check_grown(known, at_end, now)
         self._check_length(total)
@@ -174,15 +165,8 @@ class Walk:
 
         :param end: what has proven the end already; None: nothing has.
         """
-        self._pagination = self._client.pagination(
-            self._call,
-            page_size=self._page_size,
-            remembered=self._remembered,
-            progress=progress,
-            ids=ids,
-            tolerate=self._tolerate,
-            newer_than=self._state.mark,
-            end=end,
+        self._pagination = self._paginate(
+            progress=progress, ids=ids, tolerate=self._tolerate, newer_than=self._state.mark, end=end
         )
 
     def resume(self, state: WalkState, found: Iterable[str], *, usage: Iterable[Usage] = ()) -> None:
@@ -209,13 +193,13 @@ class Walk:
         if state.end is not None:
             return  # what has happened since then shows at the look after it
         now = self._source.first_look(self._client)
-        total = self._total_of(self._read_again())
+        total = self._total_again()
         first_total, known = progress.first_total, progress.total
         if first_total is not None and total is not None and total > first_total and is_provable(self.state):
             return  # that it did nothing else shows at the end
         if now.mark != state.mark:
             self._drifted(f"{self._dataset.moved(state.mark, now.mark)} between two tries")
-        if known is not None and total is not None and total != known:
+        if None not in (known, total) and total != known:
             self._drifted(f"totalResults went from {known} to {total} between two tries")
 
     def pages(self) -> Iterator[Page]:
@@ -227,7 +211,7 @@ class Walk:
         try:
             while self._verdict is None:
                 before = self._pagination.progress
-                for served in self._client.iter_pages(self._call, self._pagination, stop=self._stop):
+                for served in self._client.iter_pages(self._source.call, self._pagination, stop=self._stop):
                     page = self._checked(served)
                     if page.offset == 0 and self._changed_before(page):
                         log.info("The list changed at the very beginning of the walk, which begins anew.")
@@ -288,7 +272,7 @@ class Walk:
 
     def _goes_on(self) -> bool:
         """Read the last page again, and say whether the list has more rows than were read by now."""
-        total, progress = self._total_of(self._read_again()), self._pagination.progress
+        total, progress = self._total_again(), self._pagination.progress
         if total is None or total < progress.offset:
             self._drifted(f"totalResults went from {progress.total} to {total} at the end of the walk")
             return False
@@ -296,7 +280,7 @@ class Walk:
 
     def _blame_a_change(self, err: PaginationError) -> None:
         """Raise DriftError if the list changed: pages contradict each other then, through no fault of the server."""
-        now = self._look().mark
+        now = self._source.look(self._client).mark
         if now != self._state.mark:
             moved = self._dataset.moved(self._state.mark, now)
             raise DriftError(f"The list changed while it was read: {moved}. {err}") from None
@@ -321,7 +305,7 @@ class Walk:
         if self._begun == BEGINNINGS or first_page.total is None or first_page.total < LONG * first_page.end:
             return False
         self._begun += 1
-        now = self._look().mark
+        now = self._source.look(self._client).mark
         if now == self._state.mark:
             return False
         self._begin(now)
@@ -332,9 +316,9 @@ class Walk:
         state, progress = self._state, self._pagination.progress
         if progress.total != progress.first_total:
             return
-        now = self._look().mark
+        now = self._source.look(self._client).mark
         # The total may be about to tell of growth; a page that was read again tells that it hasn't yet.
-        if now != state.mark and self._total_of(self._read_again()) == progress.total:
+        if now != state.mark and self._total_again() == progress.total:
             self._drifted(self._dataset.moved(state.mark, now))
 
     def _watch_growth(self, page: Page, before: Progress) -> None:
@@ -348,19 +332,17 @@ class Walk:
         if page.offset >= first_total:
             self._expect(before.last_page, self._last_ids)
 
-    def _read_again(self) -> PageAnswer:
-        """Read the last page once more."""
-        return self._expect(self._pagination.progress.last_page, self._last_ids)
-
-    def _total_of(self, answer: PageAnswer) -> int | None:
-        """Return the total that a page tells, unless it counts the page."""
-        return None if self._pagination.progress.totals_count_pages else answer.total
+    def _total_again(self) -> int | None:
+        """Read the last page once more, and return the total that it tells, unless it counts the page."""
+        progress = self._pagination.progress
+        answer = self._expect(progress.last_page, self._last_ids)
+        return None if progress.totals_count_pages else answer.total
 
     def _expect(self, offset: int, ids: tuple[str, ...]) -> PageAnswer:
         """Read again from an offset, where these very ids must be; return the last answer."""
         position = 0
         while True:
-            answer = self._client.get_page(self._call, PageRequest(offset + position, self._pagination.limit))
+            answer = self._client.get_page(self._source.call, PageRequest(offset + position, self._pagination.limit))
             found = tuple(answer.records.ids[: len(ids) - position])
             if found != ids[position : position + len(found)] or (ids and not found):
                 self._drifted(f"the page at offset {offset} holds other {self._dataset.rows} than before")
@@ -375,6 +357,3 @@ class Walk:
             raise DriftError(f"The list changed {self._since}: {what}.")
         if what not in self._state.drift:
             self._state = replace(self._state, drift=(*self._state.drift, what))
-
-    def _look(self) -> SourceState:
-        return self._source.look(self._client)

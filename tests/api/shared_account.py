@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_kore.api import membership
 from airflow_provider_kore.api.ledger import Terms
 from airflow_provider_kore.api.sharing import SharedAllowance
 from airflow_provider_kore.exceptions import StoreUnavailableError
@@ -161,6 +162,7 @@ class World:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)  # noqa: S311
         self.bucket = Bucket(self)
+        membership.new_name = lambda: f"{self.random.getrandbits(64):016x}"
 
     def client(self, requests: int, *, start: float = 0.0, **more: Any) -> Client:
         clock = Clock(self, self.random.uniform(0.0, 100_000.0))
@@ -169,7 +171,6 @@ class World:
             ledger=Object(Store(self.bucket, clock), clock), terms=self.terms, threaded=False, **more,
         )  # fmt: skip
         allowance._uniform = self.random.uniform
-        allowance._member.name = f"{self.random.getrandbits(64):016x}"
         client = Client(allowance, requests, self.latency * self.random.uniform(0.5, 1.5))
         self.clients.append(client)
         at = start + self.random.random() * 0.2

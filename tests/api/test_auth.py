@@ -165,8 +165,10 @@ def test_the_server_takes_them(kore: Simulator, algorithm: str, enforce_jti: boo
     assert Landing(kore).take().rows == 120
 
 
-@pytest.mark.parametrize("lifetime", [5, 300])
-@pytest.mark.parametrize("offset", [-250, -60, -10, -3, -2, -1, 1, 2, 3, 10, 60, 250])
+@pytest.mark.parametrize(
+    ("offset", "lifetime"),
+    [(-250, 5), (-250, 300), (-60, 5), (-3, 300), (-1, 5), (1, 300), (2, 5), (10, 5), (250, 5), (250, 300)],
+)
 def test_some_seconds_of_skew_do_no_harm(kore: Simulator, offset: float, lifetime: float) -> None:
     kore.configure(clock_offset=float(offset))
     kore.add_list("cl-1", contacts=120)

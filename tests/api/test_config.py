@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from landing import assert_clear
 
@@ -105,6 +105,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize("field", sorted(FIELDS))
+@settings(max_examples=30)
 @given(value=JSON)
 def test_any_value_is_read_or_refused_by_its_field(field: str, value: Any) -> None:
     try:

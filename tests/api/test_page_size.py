@@ -270,9 +270,9 @@ def read(kore: Simulator, client: CampaignClient | None = None, list_id: str = "
 @pytest.mark.parametrize("handling", ["clamp", "reject_400", "reject_412"])
 @pytest.mark.parametrize("largest", [50, 100, 500, 1000])
 def test_every_server_is_read_exactly_in_few_requests(kore: Simulator, handling: str, largest: int) -> None:
-    fill(kore, 10_000, limit_handling=handling, max_limit=largest)
+    fill(kore, 5_000, limit_handling=handling, max_limit=largest)
     assert read(kore) == [contact["_id"] for contact in kore.contacts("cl-1")]
-    assert len(limits(kore)) <= 10_000 / largest + 4
+    assert len(limits(kore)) <= 5_000 / largest + 4
 
 
 def test_pages_that_are_read_ahead_have_the_size_that_was_found(kore: Simulator) -> None:
@@ -405,8 +405,13 @@ def test_the_next_snapshot_of_a_list_begins_where_the_last_one_ended(kore: Simul
     assert second.consistent
 
 
-@pytest.mark.parametrize("size", [10**6, 5000, -1, "1000", None, True, {}, 10**40])
-@pytest.mark.parametrize("handling", ["clamp", "reject_412", "honour"])
+@pytest.mark.parametrize(
+    ("size", "handling"),
+    [
+        *((size, handling) for size in (10**6, 5000) for handling in ("clamp", "reject_412", "honour")),
+        *((size, "honour") for size in (-1, "1000", None, True, {}, 10**40)),
+    ],
+)
 def test_a_manifest_that_was_edited_by_hand_costs_a_request_at_most(kore: Simulator, size: Any, handling: str) -> None:
     fill(kore, 700, max_limit=100, limit_handling=handling)
     landing = Landing(kore)

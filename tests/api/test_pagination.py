@@ -19,7 +19,8 @@ from airflow_provider_kore.api.client import CampaignClient
 from airflow_provider_kore.exceptions import DriftError, KoreError, PaginationError, ParameterError
 from airflow_provider_kore.walk.ids import IdSet
 from airflow_provider_kore.walk.page import PageAnswer, PageRequest, Record, Records
-from airflow_provider_kore.walk.pagination import ASK_AGAIN, UNASKED_LIMIT, OffsetPagination, Tolerance
+from airflow_provider_kore.walk.page_size import FIRST
+from airflow_provider_kore.walk.pagination import ASK_AGAIN, OffsetPagination, Tolerance
 
 TOO_LARGE = ("clamp", "lie", "refuse", "ignore")
 SKIP = ("honour", "ignore", "ignore_unseen")
@@ -192,7 +193,7 @@ def test_a_single_page_costs_at_most_three_requests(n: int) -> None:
 def test_a_refused_limit_costs_one_request() -> None:
     server = PagedServer(names(12), Habits(too_large="refuse"))
     assert server.walk() == names(12)
-    assert [request.limit for request in server.requests] == [UNASKED_LIMIT, None, None, None]
+    assert [request.limit for request in server.requests] == [FIRST, None, None, None]
 
 
 def test_offsets_follow_what_arrived_and_not_what_was_asked() -> None:
@@ -386,14 +387,14 @@ def test_reopening_asks_for_what_is_behind_the_end() -> None:
     found = server.walk(pagination)
     server.ids.append("later")
     pagination.reopen()
-    assert pagination.next == PageRequest(7, UNASKED_LIMIT)
+    assert pagination.next == PageRequest(7, FIRST)
     assert found + server.walk(pagination) == server.ids
 
 
 # --- The small parts -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("value", "expected"), [(None, UNASKED_LIMIT), (1, 1), ("50", 50), (" 7 ", 7), ("007", 7)])
+@pytest.mark.parametrize(("value", "expected"), [(None, FIRST), (1, 1), ("50", 50), (" 7 ", 7), ("007", 7)])
 def test_a_page_size_is_read(value: object, expected: int) -> None:
     with CampaignClient(config("http://a.test")) as client:
         assert client.pagination(contacts_of("cl-1"), page_size=value).limit == expected

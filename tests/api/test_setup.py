@@ -141,8 +141,7 @@ def test_all_addresses_of_a_host_share_one_timeout(
         url = f"http://many.localhost:{silent.port}"
         with pytest.raises(UnreachableError, match=r"within 0\.4 s"):
             RequestsTransport(config(url, timeout=0.4), SystemClock()).send(request())
-    assert len(granted) == 4
-    assert granted[0] <= 0.11  # its share: the first must not take the others' time
+    assert max(granted) <= 0.11  # its share: the first must not take the others' time
 
 
 def test_an_address_that_is_silent_does_not_keep_from_the_next(resolve: dict[str, list[str]]) -> None:

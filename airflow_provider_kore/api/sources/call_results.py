@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_provider_kore.api import calls
 from airflow_provider_kore.api.endpoints import check_id
-from airflow_provider_kore.api.sources.texts import mark_of, name_of
+from airflow_provider_kore.api.sources.contacts import mark_of, name_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError, SnapshotExistsError
 from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.walk.source import Dataset, Source, SourceState
@@ -132,9 +132,8 @@ class CampaignContactsSource(Source):
 
         :param certain: leave out what may have another reason: that the campaign's dates moved.
         """
-        held = manifest.get("campaign_instance")
-        before: Mapping[str, object] = held if isinstance(held, dict) else {}
-        now, status, was = _instance_of(state), state.facts.get("campaign_status"), manifest.get("campaign_status")
+        before, now = (_instance_of(told) for told in (manifest, state.facts))
+        status, was = state.facts.get("campaign_status"), manifest.get("campaign_status")
         told = [key for key in _OF_INSTANCE if before.get(key) and now[key]]
         moved = {
             key: f"{_OF_INSTANCE[key]} was {quoted(str(before[key]))} and is {now[key]}"
@@ -171,8 +170,8 @@ def _warnings(status: str | None, *, instance_told: bool) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _instance_of(state: SourceState) -> Mapping[str, object]:
-    instance = state.facts["campaign_instance"]
+def _instance_of(told: Mapping[str, object]) -> Mapping[str, object]:
+    instance = told.get("campaign_instance")
     return instance if isinstance(instance, dict) else {}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_kore.api import calls
 from airflow_provider_kore.api.endpoints import check_id
-from airflow_provider_kore.api.sources.texts import mark_of
+from airflow_provider_kore.api.sources.contacts import mark_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError
 from airflow_provider_kore.walk.source import Dataset, Source, SourceState
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_kore.api.calls import contacts_of
 from airflow_provider_kore.api.endpoints import check_id
-from airflow_provider_kore.api.sources.texts import mark_of, name_of
 from airflow_provider_kore.exceptions import ContractError, RequestRefusedError
+from airflow_provider_kore.quoting import quoted
 from airflow_provider_kore.walk.source import Dataset, Source, SourceState
 
 if TYPE_CHECKING:
@@ -72,6 +72,16 @@ def state_of(contact_list_id: str, details: Mapping[str, object]) -> SourceState
         identity={"contact_list_id": contact_list_id, "contact_list_name": name_of(details.get("name"))},
         facts={"list_updated_at": mark, "list_record_count": records},
     )
+
+
+def mark_of(value: object) -> str | None:
+    """Return an instant or a status that the server chose, fit for errors, logs and XCom; None if it is no text."""
+    return quoted(value) if isinstance(value, str) and value else None
+
+
+def name_of(value: object) -> str | None:
+    """Return a name that the server chose, for the manifest alone: as it is, but not of any length."""
+    return value[:1_000] if isinstance(value, str) and value else None
 
 
 def _number(value: object) -> int | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
@@ -177,12 +178,10 @@ class ChosenLists(Sources):
         """Say whether the catalogue's marks are those that the lists tell themselves."""
         name, newest = str(told.identity["contact_list_id"]), state.progress.last_created
         if self._trusted is None:
-            marks = {
-                each: told.mark for each, told in self._states.items() if told is not None and told.mark is not None
-            }
-            self._trusted = self._agrees(max(marks, key=lambda each: marks[each]), client)
+            marks = {each: known.mark for each in self._states if (known := self._told(each)) is not None}
+            self._trusted = self._agrees(max(marks, key=lambda each: marks[each] or ""), client)
         late = seconds_between(told.mark or "", newest) if state.progress.ascending and newest else 0.0
-        if self._trusted and not self._confirmed and EXPLAINED_WITHIN < late < _EVER:
+        if self._trusted and not self._confirmed and EXPLAINED_WITHIN < late < math.inf:
             self._trusted = self._confirmed = self._agrees(name, client)
         if not self._trusted:
             self._note(
@@ -230,9 +229,6 @@ class ListOfCatalogue(ContactListSource):
         """See :class:`~airflow_provider_kore.walk.source.Source`."""
         told = self.lists.after(self.contact_list_id, state, client)
         return self.look(client) if told is None else told
-
-
-_EVER: Final = float("inf")
 
 
 def _texts(name: str, value: object) -> tuple[str, ...] | None:
