@@ -115,7 +115,7 @@ def _json_or_text(value: str) -> Any:
 
 def _count(text: str, value: str) -> int:
     if not value.isdecimal():
-        raise ValueError(f"{text!r}: use a whole number, 0 or more, behind the equals sign")
+        raise ValueError(f"{text!r}: use a whole number, 0 or more, after the equals sign")
     return int(value)
 
 
