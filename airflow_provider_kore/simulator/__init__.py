@@ -24,6 +24,5 @@ _MODULES = {"FAULTS": "faults", "Settings": "settings", "Simulator": "simulator"
 def __getattr__(name: str) -> object:
     """Load a public name when it is first asked for: collecting tests must not pay for an HTTP server."""
     if name not in _MODULES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

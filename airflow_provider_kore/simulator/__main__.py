@@ -28,11 +28,11 @@ _USAGE_ERROR = 2
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; return the exit status, 2 for a mistake on the command line."""
-    # Blocked before any thread starts, so that only sigwait below receives them.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     options = _parser().parse_args(arguments)
     try:
         simulator = _simulator(options)
+        # Blocked before any thread starts, so that only sigwait below receives them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         simulator.start()
     except (ValueError, TypeError, OSError) as err:
         sys.stderr.write(f"kore simulator: {err}\n")
@@ -57,29 +57,20 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"Settings: {', '.join(sorted(setting_names()))}. Faults: {', '.join(sorted(FAULTS))}. "
         f"Endpoints: {', '.join(ENDPOINTS)}.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
-    parser.add_argument("--certfile", help="PEM certificate chain; serves https")
-    parser.add_argument("--keyfile", help="PEM key of the certificate")
-    parser.add_argument(
-        "--list", action="append", default=[], metavar="ID=N", dest="lists", help="a contact list of N contacts"
-    )
-    parser.add_argument(
-        "--campaign", action="append", default=[], metavar="ID=N", help="a voice campaign with N call results"
-    )
-    parser.add_argument(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="NAME[,KEY=VALUE…]",
-        help="a misbehaviour, such as server_error,endpoint=contacts,probability=0.05",
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting, see below"
-    )
-    parser.add_argument("--latency", type=float, help="seconds every answer takes (setting latency)")
-    parser.add_argument("--seed", type=int, help="seed of everything random (setting seed)")
-    parser.add_argument("--report", action="store_true", help="print what was served when it ends")
+    add = parser.add_argument
+    repeated: dict[str, Any] = {"action": "append", "default": []}
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=0, help="port to listen on (default: a free one)")
+    add("--certfile", help="PEM certificate chain; serves https")
+    add("--keyfile", help="PEM key of the certificate")
+    add("--list", **repeated, metavar="ID=N", dest="lists", help="a contact list of N contacts")
+    add("--campaign", **repeated, metavar="ID=N", help="a voice campaign with N call results")
+    fault = "a misbehaviour, such as server_error,endpoint=contacts,probability=0.05"
+    add("--fault", **repeated, metavar="NAME[,KEY=VALUE…]", help=fault)
+    add("--set", **repeated, metavar="NAME=VALUE", dest="settings", help="a setting, see below")
+    add("--latency", type=float, help="seconds every answer takes (setting latency)")
+    add("--seed", type=int, help="seed of everything random (setting seed)")
+    add("--report", action="store_true", help="print what was served when it ends")
     return parser
 
 
@@ -105,8 +96,7 @@ def _simulator(options: argparse.Namespace) -> Simulator:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
-        msg = f"{text!r}: write it as name=value"
-        raise ValueError(msg)
+        raise ValueError(f"{text!r}: write it as name=value")
     return name, value
 
 
@@ -125,8 +115,7 @@ def _json_or_text(value: str) -> Any:
 
 def _count(text: str, value: str) -> int:
     if not value.isdecimal():
-        msg = f"{text!r}: use a whole number, 0 or more, behind the equals sign"
-        raise ValueError(msg)
+        raise ValueError(f"{text!r}: use a whole number, 0 or more, after the equals sign")
     return int(value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -25,9 +25,10 @@ REFUSAL_CODE = 4002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """How an answer travels. The default is: at once and whole.
+class Answer:
+    """One response, and how it travels: by default at once and whole.
 
+    :param refused: why it is no success, in a word or two, for the request report.
     :param latency: seconds before the first byte.
     :param piece: bytes per piece of a dribbled body, 0 for all at once.
     :param pause: seconds between two pieces.
@@ -35,23 +36,24 @@ class Delivery:
     :param reset: break the connection there instead.
     """
 
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+    refused: str = ""
     latency: float = 0.0
     piece: int = 0
     pause: float = 0.0
     missing: int = 0
     reset: Literal["", "before_headers", "after_headers"] = ""
 
+    def late(self, seconds: float) -> Answer:
+        """Return the same, so much later."""
+        return replace(self, latency=self.latency + seconds)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One response; ``refused`` says in a word or two why it is no success, for the request report."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
-    refused: str = ""
-    delivery: Delivery = Delivery()
+    def with_header(self, name: str, value: str) -> Answer:
+        """Return the same with one more header; an empty value is none."""
+        return replace(self, headers=(*self.headers, (name, value))) if value else self
 
 
 class RefusedError(Exception):
@@ -70,10 +72,9 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-def success(message: str, data: str | None = None) -> Answer:
-    """Build a 200 with the vendor's envelope around ``data``, which is JSON text already."""
-    rest = "" if data is None else f',"data":{data}'
-    return Answer(status=200, body=f'{{"status":"success","message":{json.dumps(message)}{rest}}}'.encode())
+def success(message: str, data: object) -> Answer:
+    """Build a 200 with the vendor's envelope around ``data``."""
+    return Answer(status=200, body=json.dumps({"status": "success", "message": message, "data": data}).encode())
 
 
 def refusal(status: int, message: str, reason: str, settings: Settings) -> Answer:

@@ -1,8 +1,9 @@
-"""One request, read far enough to know which endpoint it means."""
+"""One request, and the calls that the vendor documents."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,42 +12,64 @@ from urllib.parse import parse_qsl, unquote
 from airflow_provider_kore.simulator.answers import INVALID_ARGUMENTS, METHOD_NOT_ALLOWED, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from airflow_provider_kore.simulator.paging import Page
-
-UNKNOWN = "unknown"
-"""Endpoint name of a request that the vendor documents no endpoint for."""
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
-    """A request.
+class Route:
+    """One documented call: ``{stream}`` and ``{id}`` stand for what differs.
 
-    :param number: its place in the order of arrival, from 1.
-    :param arrived: seconds, monotonic.
-    :param headers: names in lower case.
-    :param endpoint: a name in :data:`ROUTES`, or ``unknown``.
-    :param account: whether the sample's query has ``accountId``; None: where the pages differ or have none.
-    :param target_id: the contact list or campaign in its path, if any.
-    :param allowed: the method that the endpoint wants, empty for an unknown one.
-    :param shape: what faults make of its page.
+    :param endpoint: the name by which faults, the request report and the documentation call it.
+    :param account: whether the sample's query has ``accountId``; None: as the setting ``account_in_query`` says.
+    :param view: of the query, where that tells two calls of one path apart.
     """
 
-    number: int
-    arrived: float
+    endpoint: str
     method: str
     path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    version: str = ""
-    stream_id: str = ""
-    endpoint: str = UNKNOWN
-    target_id: str = ""
-    allowed: str = ""
-    account: bool | None = None
-    shape: Callable[[Page], Page] = lambda page: page
+    account: bool | None = False
+    view: str = ""
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(self.path)))
+
+    def named(self, path: str) -> dict[str, str] | None:
+        """Return what stands for its placeholders in a path, as it was sent; None if that is another call's."""
+        found = self._pattern.fullmatch(path)
+        return found and {name: unquote(text) for name, text in found.groupdict().items()}
+
+
+NOWHERE = Route(endpoint="unknown", method="", path="")
+"""Of a request that the vendor documents no call for."""
+
+
+class Call:
+    """A request, read far enough to know which endpoint it means."""
+
+    def __init__(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, number: int, arrived: float
+    ) -> None:
+        """Read it.
+
+        :param target: path and query as they stand in the request line.
+        :param headers: names in lower case.
+        :param number: its place in the order of arrival, from 1.
+        :param arrived: seconds, monotonic.
+        """
+        self.method, self.headers, self.body = method, headers, body
+        self.number, self.arrived = number, arrived
+        self.path, _, query_text = target.partition("?")
+        self.query = dict(parse_qsl(query_text, keep_blank_values=True))
+        self.route, named = _route(self.path[1:], self.query)
+        self.stream_id = named.get("stream", "")
+        self.target_id = named.get("id", "")
+        """The contact list or campaign in its path, if any."""
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's name, or ``unknown``."""
+        return self.route.endpoint
 
     @property
     def list_id(self) -> str:
@@ -69,113 +92,48 @@ class Call:
 
     def check_method(self) -> None:
         """Raise RefusedError (404 or 405) unless the endpoint exists and answers this method."""
-        if not self.allowed:
+        if self.route is NOWHERE:
             raise RefusedError(404, "Not Found", "no such path")
-        if self.method != self.allowed:
+        if self.method != self.route.method:
             raise RefusedError(405, METHOD_NOT_ALLOWED, "method")
 
 
-def read_call(
-    method: str, target: str, headers: Mapping[str, str], body: bytes, *, number: int, arrived: float
-) -> Call:
-    """Read a request.
-
-    :param target: path and query as they stand in the request line.
-    """
-    path, _, query_text = target.partition("?")
-    query = dict(parse_qsl(query_text, keep_blank_values=True))
-    # Split before decoding: an id with an encoded slash is one segment.
-    segments = [unquote(segment) for segment in path[1:].split("/")]
-    route, named = _route(segments, query)
-    return Call(
-        number=number,
-        arrived=arrived,
-        method=method,
-        path=path,
-        query=query,
-        headers=headers,
-        body=body,
-        version=route.version if route else "",
-        stream_id=named.get("stream", _stream_of(segments)),
-        endpoint=route.endpoint if route else UNKNOWN,
-        target_id=named.get("id", ""),
-        allowed=route.method if route else "",
-        account=route.account if route else None,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Route:
-    """One documented call: ``{stream}`` and ``{id}`` stand for what differs.
-
-    :param endpoint: the name by which faults, the request report and the documentation call it.
-    :param account: whether the sample's query has ``accountId``; None: where the pages differ or have none.
-    :param view: of the query, where that tells two calls of one path apart.
-    """
-
-    endpoint: str
-    version: str
-    method: str
-    path: str
-    account: bool | None = None
-    view: str = ""
-
+BASES = {
+    "v2": "campaign/api/v2/public/{stream}/campaign",
+    "v1": "agentassist/api/v1/public/{stream}/campaign",
+    "1.1": "api/1.1/public/{stream}/campaign",
+    "analytics": "agentassist/api/public/analytics/account/{id}/v2",
+}
+"""Where the paths of each API begin, by its version or name."""
 
 ROUTES: list[Route] = []
 """The vendor's calls, and nothing else; each is declared beside its answer, by :func:`add_routes`."""
 
 
-def add_routes(routes: Iterable[Route]) -> None:
-    """Add calls. A literal path stands before one with an id in its place."""
-    ROUTES.extend(routes)
+def add_routes(endpoint: str, method: str, path: str, account: Mapping[str, bool | None], view: str = "") -> None:
+    """Add a call. A literal path stands before one with an id in its place.
+
+    :param path: below the base.
+    :param account: by the bases below which the call is documented.
+    """
+    for base, in_query in account.items():
+        where = f"{BASES[base]}/{path}"
+        ROUTES.append(Route(endpoint=endpoint, method=method, path=where, account=in_query, view=view))
     ROUTES.sort(key=lambda route: route.path.count("{"))
 
 
-def campaign_routes(
-    endpoint: str, method: str, path: str, *, account: Mapping[str, bool | None], view: str = ""
-) -> list[Route]:
-    """Return the routes of a call of the Campaign API.
-
-    :param path: below ``…/{stream}/campaign``.
-    :param account: by version of the API, for those that document the call.
-    """
-    return [
-        Route(
-            endpoint=endpoint,
-            version=version,
-            method=method,
-            path=f"{_BASES[version]}/{{stream}}/campaign/{path}",
-            account=in_query,
-            view=view,
-        )
-        for version, in_query in account.items()
-    ]
-
-
-_BASES = {"v2": "campaign/api/v2/public", "v1": "agentassist/api/v1/public"}
+_STREAM = re.compile(r"(?:campaign/api/v2|agentassist/api/v1|api/1\.1)/public/(?P<stream>[^/]+)(?:/.*)?")
+"""The stream id of a path that is no documented one, so that a wrong id is told before a wrong path."""
 
 _LITERAL = {"contactList", "getAllListDetails", "getAllCampaignDetails", "addContacts"}
 """Names of the API that are no ids: ``…/campaign/contactList`` is no campaign."""
 
 
-def _route(segments: list[str], query: Mapping[str, str]) -> tuple[Route | None, dict[str, str]]:
+def _route(path: str, query: Mapping[str, str]) -> tuple[Route, dict[str, str]]:
     """Find the call that a path means, and what stands for its placeholders."""
     for route in ROUTES:
-        wanted = route.path.split("/")
-        if len(wanted) != len(segments) or (route.view and query.get("view") != route.view):
-            continue
-        named = {
-            want[1:-1]: given for want, given in zip(wanted, segments, strict=True) if want.startswith("{") and given
-        }
-        if [named.get(want[1:-1], want) for want in wanted] == segments and named.get("id") not in _LITERAL:
+        named = route.named(path)
+        if named is not None and named.get("id") not in _LITERAL and route.view in {"", query.get("view")}:
             return route, named
-    return None, {}
-
-
-def _stream_of(segments: list[str]) -> str:
-    """Return the stream id of a path that is no documented one, so that a wrong id is told before a wrong path."""
-    for base in (*_BASES.values(), "api/1.1/public"):
-        length = base.count("/") + 1
-        if "/".join(segments[:length]) == base and len(segments) > length:
-            return segments[length]
-    return ""
+    found = _STREAM.fullmatch(path)
+    return NOWHERE, {"stream": unquote(found["stream"])} if found else {}

@@ -1,4 +1,4 @@
-"""Campaigns and their call results, the latter printed from their index like contacts."""
+"""Campaigns and their call results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RESULT = (
 class Campaign:
     """One campaign.
 
-    :param results: number of call results, or the results themselves.
+    :param results: call results, as JSON texts.
     :param details: further fields as the vendor spells them, such as ``priority`` or ``dialingMode``.
     """
 
@@ -30,7 +30,7 @@ class Campaign:
     name: str
     type: Literal["voice", "sms"] = "voice"
     status: str = "Active"
-    results: int | tuple[Mapping[str, Any], ...] = 0
+    results: list[str] = field(default_factory=list)
     details: dict[str, object] = field(default_factory=dict)
     created_ms: int = FIRST_CREATED_MS
     updated_ms: int = FIRST_CREATED_MS
@@ -77,26 +77,19 @@ class Campaign:
     def restart(self, results: int | Iterable[Mapping[str, Any]], status: str) -> None:
         """Start it again, or let it recur: a new instance, without the results of the one before."""
         self.set_status(status, moves_instance=True)
-        self.results = results if isinstance(results, int) else tuple(results)
+        self.results = []
+        self.add_results(results)
 
     def add_results(self, results: int | Iterable[Mapping[str, Any]]) -> None:
-        """Add call results at the end: so many generated ones where its results are generated, else these."""
-        if isinstance(results, int) != isinstance(self.results, int):
-            raise ValueError("results were generated or given when the campaign was added; add the same kind")
-        self.results = self.results + (results if isinstance(results, int) else tuple(results))  # type: ignore[operator]
-
-    def result_count(self) -> int:
-        """Count the call results."""
-        return self.results if isinstance(self.results, int) else len(self.results)
-
-    def result_texts(self, start: int, stop: int) -> list[str]:
-        """Print the call results ``start`` to ``stop``; fewer where they end."""
-        if not isinstance(self.results, int):
-            return [json.dumps(result) for result in self.results[start:stop]]
-        return [
-            _RESULT % (index, index, _OUTCOMES[index % len(_OUTCOMES)], 1 + index % 3, index)
-            for index in range(start, min(stop, self.results))
-        ]
+        """Add call results at the end: so many generated ones, or these."""
+        if isinstance(results, int):
+            first = len(self.results)
+            self.results += [
+                _RESULT % (index, index, _OUTCOMES[index % len(_OUTCOMES)], 1 + index % 3, index)
+                for index in range(first, first + results)
+            ]
+        else:
+            self.results += [json.dumps(result) for result in results]
 
 
 def interaction(campaign: Campaign, result: Mapping[str, Any]) -> dict[str, Any]:

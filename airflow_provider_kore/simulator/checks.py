@@ -27,11 +27,9 @@ def _check(name: str, value: object, hint: Any) -> None:
         return
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            msg = f"{name}={value!r}: use one of {', '.join(map(repr, get_args(hint)))}"
-            raise ValueError(msg)
+            raise ValueError(f"{name}={value!r}: use one of {', '.join(map(repr, get_args(hint)))}")
         return
     # True is an int to Python, but latency=True is a slip of the pen.
     slip = isinstance(value, bool) and hint is not bool
     if slip or not isinstance(value, (int, float) if hint is float else hint):
-        msg = f"{name}={value!r}: use a value of type {getattr(hint, '__name__', hint)}"
-        raise ValueError(msg)
+        raise ValueError(f"{name}={value!r}: use a value of type {getattr(hint, '__name__', hint)}")

@@ -1,6 +1,6 @@
-"""A contact list of any length, of which only the changes are held in memory.
+"""A contact list of any length, of which only order, times and changes are held in memory.
 
-Every contact has a serial number, in order of creation. A list's order is a few ranges of serials; a contact's JSON is
+Every contact has a serial number, in order of creation; its place and its time take sixteen bytes, and its JSON is
 printed from its serial when a page asks for it. What cannot be computed (contacts given as they are, contacts that were
 updated) lies in a dictionary over it.
 """
@@ -10,15 +10,13 @@ from __future__ import annotations
 import json
 import time
 from array import array
-from bisect import bisect_right
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 Contact: TypeAlias = "Mapping[str, Any] | str"
 """A contact to serve: fields (``_id`` and timestamps are filled in), or JSON text served as it is."""
@@ -83,16 +81,14 @@ class ContactList:
         self._prefix = self._key.hex()[:8]
         self._random_ids = ids == "random"
         self._template = _template(columns or {})
-        self._order: list[range] = []
-        self._ends: list[int] = []
+        self._order = array("q")
         self._texts: dict[int, str] = {}
-        self._births: list[tuple[int, int]] = []
-        self._next_serial = 0
+        self._born = array("q")
         self._by_id: tuple[int, array[int]] = (-1, array("q"))
 
     def __len__(self) -> int:
         """Count the contacts that a full walk finds."""
-        return self._ends[-1] if self._ends else 0
+        return len(self._order)
 
     def grow(self, n: int, *, at_start: bool = False, born_ms: int | None = None) -> None:
         """Add ``n`` generated contacts, one millisecond apart, at the end or at the beginning.
@@ -100,46 +96,33 @@ class ContactList:
         :param born_ms: when the first of them was created; None for now. Never before an older contact.
         """
         if n < 0:
-            msg = f"{n} contacts: use a number from 0 on"
-            raise ValueError(msg)
-        if n == 0:
-            return
-        self._births.append((self._next_serial, self._birth(born_ms)))
-        added = range(self._next_serial, self._next_serial + n)
-        self._next_serial = added.stop
-        if at_start:
-            self._order.insert(0, added)
-        elif self._order and self._order[-1].stop == added.start:
-            self._order[-1] = range(self._order[-1].start, added.stop)
-        else:
-            self._order.append(added)
-        self._changed()
+            raise ValueError(f"{n} contacts: use a number from 0 on")
+        first, born = len(self._born), self._birth(born_ms)
+        self._born.extend(range(born, born + n))
+        place = 0 if at_start else len(self)
+        self._order[place:place] = array("q", range(first, first + n))
+        self.version += 1
 
-    def add(self, contacts: Iterable[Contact], *, born_ms: int | None = None) -> int:
-        """Add contacts as they are given and return how many; see :data:`Contact`.
+    def add(self, contacts: Iterable[Contact], *, born_ms: int | None = None) -> None:
+        """Add contacts as they are given; see :data:`Contact`.
 
         Raises ``json.JSONDecodeError`` for text that is no JSON.
         """
-        first = self._next_serial
-        born = self._birth(born_ms)
+        first, born = len(self._born), self._birth(born_ms)
         texts = {
             first + place: self._as_text(contact, first + place, born + place) for place, contact in enumerate(contacts)
         }
         self.grow(len(texts), born_ms=born)
         self._texts.update(texts)
-        return len(texts)
 
     def remove(self, index: int, n: int = 1) -> int:
         """Remove ``n`` contacts from position ``index`` on and return how many there were to remove."""
-        before = len(self)
-        stop = min(index + n, before)
-        if not 0 <= index < stop:
-            return 0
-        for serial in self._serials(index, stop):
+        removed = self._order[index : index + n] if index >= 0 else ()
+        for serial in removed:
             self._texts.pop(serial, None)
-        self._order = [*self._slices(0, index), *self._slices(stop, before)]
-        self._changed()
-        return stop - index
+        del self._order[index : index + len(removed)]
+        self.version += 1
+        return len(removed)
 
     def update(self, index: int, fields: Mapping[str, object]) -> None:
         """Set fields of the contact at position ``index``; its ``updatedAt`` becomes now unless it is given.
@@ -147,12 +130,11 @@ class ContactList:
         Raises IndexError if there is no such contact.
         """
         if not 0 <= index < len(self):
-            msg = f"no contact at index {index}: the list holds {len(self)}"
-            raise IndexError(msg)
-        serial = next(self._serials(index, index + 1))
+            raise IndexError(f"no contact at index {index}: the list holds {len(self)}")
+        serial = self._order[index]
         contact = {**json.loads(self._text(serial)), "updatedAt": timestamp(now_ms()), **fields}
         self._texts[serial] = json.dumps(contact)
-        self._changed()
+        self.version += 1
 
     def texts(self, start: int, stop: int, sort: Sort = "insertion") -> list[str]:
         """Print the contacts at positions ``start`` to ``stop`` of that order; fewer where the list ends."""
@@ -163,42 +145,19 @@ class ContactList:
         return [self._id(serial) for serial in self._sorted(start, stop, sort)]
 
     def _sorted(self, start: int, stop: int, sort: Sort) -> Iterable[int]:
-        stop = min(stop, len(self))
-        if not 0 <= start < stop:
-            return ()
         if sort == "newest_first":
-            return reversed(list(self._serials(len(self) - stop, len(self) - start)))
+            start, stop = len(self) - stop, len(self) - start
+            return reversed(self._order[max(0, start) : max(0, stop)])
         if sort == "id":
             if self._by_id[0] != self.version:
-                self._by_id = (self.version, array("q", sorted(self._serials(0, len(self)), key=self._id)))
+                self._by_id = (self.version, array("q", sorted(self._order, key=self._id)))
             return self._by_id[1][start:stop]
-        return self._serials(start, stop)
-
-    def _slices(self, start: int, stop: int) -> Iterator[range]:
-        place = bisect_right(self._ends, start)
-        while start < stop:
-            piece = self._order[place]
-            begin = self._ends[place] - len(piece)
-            cut = piece[start - begin : stop - begin]
-            yield cut
-            start += len(cut)
-            place += 1
-
-    def _serials(self, start: int, stop: int) -> Iterator[int]:
-        for piece in self._slices(start, stop):
-            yield from piece
-
-    def _changed(self) -> None:
-        self.version += 1
-        self._ends = list(accumulate(map(len, self._order)))
+        return self._order[start:stop]
 
     def _birth(self, born_ms: int | None) -> int:
-        earliest = self._created_ms(self._next_serial - 1) + 1 if self._births else 0
+        """Return when the next contact is created, in milliseconds."""
+        earliest = self._born[-1] + 1 if self._born else 0
         return max(now_ms() if born_ms is None else born_ms, earliest)
-
-    def _created_ms(self, serial: int) -> int:
-        first, born = self._births[bisect_right(self._births, (serial, 1 << 62)) - 1]
-        return born + serial - first
 
     def _generated_id(self, serial: int) -> str:
         if self._random_ids:
@@ -218,7 +177,7 @@ class ContactList:
             return text
         return self._template % {
             "id": self._generated_id(serial),
-            "stamp": timestamp(self._created_ms(serial)),
+            "stamp": timestamp(self._born[serial]),
             "index": serial,
             "first": _FIRST_NAMES[serial % len(_FIRST_NAMES)],
             "last": _LAST_NAMES[serial % len(_LAST_NAMES)],

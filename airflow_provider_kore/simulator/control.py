@@ -11,8 +11,8 @@ It speaks JSON, asks for no token, and its requests appear in no report::
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -35,23 +35,15 @@ def control(simulator: Environment, method: str, target: str, body: bytes) -> An
         if not isinstance(fields, dict):
             return _answer(400, {"error": "the body must be a JSON object"})
         for route, act in _ROUTES.items():
-            named = _matches(route, f"{method} {path}")
-            if named is not None:
-                told = act(simulator, *named, **fields)
-                return _answer(201 if method == "POST" and not named else 200, {} if told is None else told)
+            found = re.fullmatch(route.replace("*", "([^/]+)"), f"{method} {path}")
+            if found is not None:
+                told = act(simulator, *map(unquote, found.groups()), **fields)
+                return _answer(201 if method == "POST" and "*" not in route else 200, {} if told is None else told)
     except KeyError as err:
         return _answer(404, {"error": str(err.args[0])})
     except (ValueError, TypeError, IndexError) as err:
         return _answer(400, {"error": str(err)})
     return _answer(404, {"error": f"the control API has no {method} {PREFIX}{path}"})
-
-
-def _matches(route: str, asked: str) -> list[str] | None:
-    """Return what stands for the stars of a route; None if another one was asked for."""
-    pairs = list(zip_longest(route.split("/"), asked.split("/")))
-    if any(given is None or want not in {"*", given} for want, given in pairs):
-        return None
-    return [unquote(given) for want, given in pairs if want == "*"]
 
 
 def _remove_fault(simulator: Environment, number: str) -> None:

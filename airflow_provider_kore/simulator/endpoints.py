@@ -20,15 +20,16 @@ from airflow_provider_kore.simulator.answers import (
     refusal_under_200,
     success,
 )
-from airflow_provider_kore.simulator.calls import Route, add_routes, campaign_routes
+from airflow_provider_kore.simulator.calls import add_routes
 from airflow_provider_kore.simulator.campaigns import interaction
-from airflow_provider_kore.simulator.paging import cut_page, print_numbered_page, print_page, whole_number
+from airflow_provider_kore.simulator.paging import cut_page, whole_number
+from airflow_provider_kore.simulator.state import Pushed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_kore.simulator.calls import Call
-    from airflow_provider_kore.simulator.campaigns import Campaign
+    from airflow_provider_kore.simulator.paging import Page
     from airflow_provider_kore.simulator.settings import Settings
     from airflow_provider_kore.simulator.state import State
 
@@ -44,66 +45,64 @@ _RESULTS_LIMIT = 100
 
 
 T = TypeVar("T")
-Endpoint = Callable[["State", "Call"], Answer]
+Endpoint = Callable[["State", "Call"], "Answer | Page"]
 
 ENDPOINTS: dict[str, Endpoint] = {}
 """What answers each endpoint, by the name that faults, the request report and the documentation call it."""
 
 
-class _UnknownIdError(Exception):
+class UnknownIdError(Exception):
     """There is no such list or campaign; says so in words."""
 
 
-def endpoint(*routes: Route) -> Callable[[Endpoint], Endpoint]:
-    """Declare a function as what answers these calls."""
+def endpoint(
+    name: str, method: str, path: str, account: Mapping[str, bool | None], view: str = ""
+) -> Callable[[Endpoint], Endpoint]:
+    """Declare a function as what answers a call; see :func:`~airflow_provider_kore.simulator.calls.add_routes`."""
 
     def declare(answer: Endpoint) -> Endpoint:
-        def answer_or_say_that_it_is_unknown(state: State, call: Call) -> Answer:
-            try:
-                return answer(state, call)
-            except _UnknownIdError as err:
-                return _answer_to_unknown_id(state, call, str(err))
-
-        add_routes(routes)
-        ENDPOINTS[routes[0].endpoint] = answer_or_say_that_it_is_unknown
+        add_routes(name, method, path, account, view)
+        ENDPOINTS[name] = answer
         return answer
 
     return declare
 
 
-@endpoint(*campaign_routes("contacts", "GET", "contactList/{id}/getAllContacts", account={"v2": True, "v1": True}))
-def contacts(state: State, call: Call) -> Answer:
+@endpoint("contacts", "GET", "contactList/{id}/getAllContacts", account={"v2": True, "v1": True})
+def contacts(state: State, call: Call) -> Page:
     """``GET …/contactList/{id}/getAllContacts``."""
-    record = _known(state.lists, call)
-    held, sort = record.contacts, state.settings.sort
-    page = cut_page(lambda start, stop: held.texts(start, stop, sort), len(held), call.query, state.settings)
-    return Answer(status=200, body=print_page(call.shape(page), "Contacts retrieved successfully", state.settings))
+    held, settings = _known(state.lists, call).contacts, state.settings
+    return cut_page(
+        "Contacts retrieved successfully",
+        lambda start, stop: held.texts(start, stop, settings.sort),
+        len(held),
+        call.query,
+        settings,
+    )
 
 
-@endpoint(*campaign_routes("list", "GET", "contactList/{id}", account={"v2": True, "v1": None}))
+@endpoint("list", "GET", "contactList/{id}", account={"v2": True, "v1": None})
 def contact_list(state: State, call: Call) -> Answer:
     """``GET …/contactList/{id}``."""
-    record = _known(state.lists, call)
-    return success("Contact list retrieved successfully", json.dumps(record.fields(state.settings)))
+    return success("Contact list retrieved successfully", _known(state.lists, call).fields(state.settings))
 
 
-@endpoint(*campaign_routes("lists", "POST", "contactList/getAllListDetails", account={"v2": True, "v1": None}))
+@endpoint("lists", "POST", "contactList/getAllListDetails", account={"v2": True, "v1": None})
 def contact_lists(state: State, call: Call) -> Answer:
     """``POST …/contactList/getAllListDetails``, which is not paged."""
     if not call.query.get("type"):
         raise RefusedError(412, INVALID_ARGUMENTS, "no type")
     items = [record.catalogue_fields(state.settings) for record in state.lists.values()]
-    return success("Contact lists retrieved successfully", json.dumps(items))
+    return success("Contact lists retrieved successfully", items)
 
 
-@endpoint(*campaign_routes("campaigns", "POST", "getAllCampaignDetails", account={"v2": True, "v1": None}))
-def campaigns(state: State, call: Call) -> Answer:
+@endpoint("campaigns", "POST", "getAllCampaignDetails", account={"v2": True, "v1": None})
+def campaigns(state: State, call: Call) -> Page:
     """``POST …/getAllCampaignDetails``."""
     asked = call.fields
     if asked.get("type") not in {"voice", "sms"}:
         raise RefusedError(412, INVALID_ARGUMENTS, "type is neither voice nor sms")
-    unknown = asked.keys() - {"type", "skip", "limit", "page", "startDate", "endDate", "sortBy", "filters"}
-    if unknown:
+    if asked.keys() - {"type", "skip", "limit", "page", "startDate", "endDate", "sortBy", "filters"}:
         raise RefusedError(412, INVALID_ARGUMENTS, "a field that is not documented")
     if any(isinstance(asked.get(name), str) and asked[name] for name in ("skip", "limit", "page")):
         raise RefusedError(412, INVALID_ARGUMENTS, "a number as text")
@@ -111,35 +110,37 @@ def campaigns(state: State, call: Call) -> Answer:
     found = _sorted(_filtered(found, asked), _object(asked, "sortBy"), state.settings)
     if state.settings.campaign_instance == "missing":
         found = [_without_instance(item) for item in found]
-    page = cut_page(
-        lambda start, stop: [json.dumps(item) for item in found[start:stop]], len(found), asked, state.settings
+    texts = [json.dumps(item) for item in found]
+    return cut_page(
+        "Campaigns retrieved successfully",
+        lambda start, stop: texts[start:stop],
+        len(texts),
+        asked,
+        state.settings,
     )
-    return Answer(status=200, body=print_page(call.shape(page), "Campaigns retrieved successfully", state.settings))
 
 
-@endpoint(*campaign_routes("campaign", "GET", "{id}", account={"v2": True}))
+@endpoint("campaign", "GET", "{id}", account={"v2": True})
 def campaign(state: State, call: Call) -> Answer:
     """``GET …/{id}``, documented for v2 only."""
     told = _known(state.campaigns, call).detail_fields()
     if state.settings.campaign_instance != "both":
         told = _without_instance(told)
-    return success("Campaign retrieved successfully", json.dumps(told))
+    return success("Campaign retrieved successfully", told)
 
 
-@endpoint(*campaign_routes("campaign_status", "POST", "{id}/status", account={"v2": True, "v1": None}, view="status"))
+@endpoint("campaign_status", "POST", "{id}/status", account={"v2": True, "v1": None}, view="status")
 def campaign_status(state: State, call: Call) -> Answer:
     """``POST …/{id}/status?view=status``."""
     campaign = _known(state.campaigns, call)
     data = {"id": campaign.campaign_id, "status": campaign.status, "name": campaign.name}
-    return success("Campaign status retrieved successfully", json.dumps(data))
+    return success("Campaign status retrieved successfully", data)
 
 
-@endpoint(
-    *campaign_routes("campaign_results", "POST", "{id}/status", account={"v2": None, "v1": None}, view="contacts")
-)
-def campaign_results(state: State, call: Call) -> Answer:
+@endpoint("campaign_results", "POST", "{id}/status", account={"v2": None, "v1": None}, view="contacts")
+def campaign_results(state: State, call: Call) -> Page:
     """``POST …/{id}/status?view=contacts``: pages from 1, no ``hasMore``."""
-    campaign = _known(state.campaigns, call)
+    results = _known(state.campaigns, call).results
     if any(isinstance(call.fields.get(name), str) for name in ("page", "limit")):
         raise RefusedError(412, INVALID_ARGUMENTS, "a number as text")
     number = whole_number(call.fields.get("page", 1), least=1) or 1
@@ -148,58 +149,40 @@ def campaign_results(state: State, call: Call) -> Answer:
         raise RefusedError(412, INVALID_ARGUMENTS, "limit outside 1 to 100")
     if state.settings.changed_limit:
         limit = min(limit, state.settings.changed_limit)
-    asked = {"skip": (number - 1) * limit, "limit": limit}
-    # Its limits are documented, so the settings for limits are not about them.
     page = cut_page(
-        campaign.result_texts, campaign.result_count(), asked, replace(state.settings, limit_handling="honour")
+        "Campaign contacts retrieved successfully",
+        lambda start, stop: results[start:stop],
+        len(results),
+        {"skip": (number - 1) * limit, "limit": limit},
+        # Its limits are documented, so the settings for limits are not about them.
+        replace(state.settings, limit_handling="honour"),
     )
-    body = print_numbered_page(call.shape(page), "Campaign contacts retrieved successfully", state.settings)
-    return Answer(status=200, body=body)
+    return replace(page, numbered=True)
 
 
-@endpoint(
-    Route(
-        endpoint="interaction_details",
-        version="v2",
-        method="POST",
-        path="agentassist/api/public/analytics/account/{id}/v2/interactionDetails",
-    )
-)
+@endpoint("interaction_details", "POST", "interactionDetails", account={"analytics": False})
 def interaction_details(state: State, call: Call) -> Answer:
     """``POST …/analytics/account/{account}/v2/interactionDetails``, another API's; offset is a page.
 
     One record per call result of every campaign; no more than the page shows.
     """
     asked = call.fields
-    if not all(_INTERACTION_DATE.fullmatch(str(asked.get(name))) for name in ("startDate", "endDate")):
-        raise RefusedError(412, INVALID_ARGUMENTS, "date")
-    try:
-        start, end = (datetime.fromisoformat(asked[name]) for name in ("startDate", "endDate"))
-    except ValueError:
-        raise RefusedError(412, INVALID_ARGUMENTS, "date") from None
+    start, end = (_date(asked.get(name), _INTERACTION_DATE) for name in ("startDate", "endDate"))
     if not start <= end <= start + timedelta(days=7) or asked.get("direction", "Both") not in _DIRECTIONS:
         raise RefusedError(412, INVALID_ARGUMENTS, "date or direction")
     offset = whole_number(call.query.get("offset"), least=0) or 0
     limit = whole_number(call.query.get("limit"), least=1) or _INTERACTIONS_LIMIT
     if limit > _INTERACTIONS_LIMIT or offset > _INTERACTIONS_OFFSET:
         raise RefusedError(412, INVALID_ARGUMENTS, "offset or limit")
-    records = [interaction(found, result) for found in state.campaigns.values() for result in _results_of(found)]
+    most = _INTERACTIONS_LIMIT * (_INTERACTIONS_OFFSET + 1)
+    records = [
+        interaction(found, json.loads(text)) for found in state.campaigns.values() for text in found.results[:most]
+    ]
     page = records[offset * limit : (offset + 1) * limit]
     return Answer(status=200, body=json.dumps({"numResults": len(page), "data": page}).encode())
 
 
-def _results_of(found: Campaign) -> list[dict[str, Any]]:
-    return [json.loads(text) for text in found.result_texts(0, min(found.result_count(), 1_100))]
-
-
-@endpoint(
-    Route(
-        endpoint="add_contacts",
-        version="1.1",
-        method="POST",
-        path="api/1.1/public/{stream}/campaign/contactList/addContacts",
-    )
-)
+@endpoint("add_contacts", "POST", "contactList/addContacts", account={"1.1": False})
 def add_contacts(state: State, call: Call) -> Answer:
     """``POST /api/1.1/public/{stream}/campaign/contactList/addContacts``: by the list's name, visible later.
 
@@ -213,8 +196,9 @@ def add_contacts(state: State, call: Call) -> Answer:
         raise RefusedError(412, INVALID_ARGUMENTS, "contacts without phoneNumber")
     record = next((record for record in state.lists.values() if record.name == name), None)
     if record is None:
-        raise _UnknownIdError("Contact list not found")
-    state.push(record.list_id, pushed, call.arrived, call.number)
+        raise UnknownIdError("Contact list not found")
+    due_time = call.arrived + state.settings.add_contacts_delay
+    state.pushed.append(Pushed(record.list_id, pushed, due_time, call.number + state.settings.add_contacts_requests))
     return Answer(status=200, body=json.dumps({"message": "Adding contacts to public list is in progress"}).encode())
 
 
@@ -223,22 +207,22 @@ def _has_phone_number(contact: object) -> bool:
 
 
 def _known(held: Mapping[str, T], call: Call) -> T:
-    """Return what a call is about. Raises _UnknownIdError."""
+    """Return what a call is about. Raises UnknownIdError."""
     if call.target_id not in held:
-        raise _UnknownIdError("Contact list not found" if call.list_id else "Campaign not found")
+        raise UnknownIdError("Contact list not found" if call.list_id else "Campaign not found")
     return held[call.target_id]
 
 
-def _answer_to_unknown_id(state: State, call: Call, text: str) -> Answer:
-    how = state.settings.unknown_id
+def answer_to_unknown_id(settings: Settings, call: Call, text: str) -> Answer | Page:
+    """Answer a call about a list or campaign that does not exist."""
+    how = settings.unknown_id
     if how == "error_200":
-        return refusal_under_200(text, "unknown id", state.settings.failure_status)
+        return refusal_under_200(text, "unknown id", settings.failure_status)
     if how != "empty_200":
         raise RefusedError(int(how), text, "unknown id")
     if call.endpoint == "contacts":
-        nothing = cut_page(lambda _start, _stop: [], 0, call.query, state.settings)
-        return Answer(status=200, body=print_page(call.shape(nothing), "No contacts found", state.settings))
-    return success("Nothing found", "null")
+        return cut_page("No contacts found", lambda _start, _stop: [], 0, call.query, settings)
+    return success("Nothing found", None)
 
 
 def _without_instance(item: dict[str, Any]) -> dict[str, Any]:
@@ -255,11 +239,10 @@ def _filtered(found: list[dict[str, Any]], asked: Mapping[str, Any]) -> list[dic
             # Campaigns tell their priority as text; the filter has numbers.
             found = [item for item in found if str(item.get(name)) in {str(value) for value in allowed}]
     # Timestamps in this one format sort like text.
-    if start := _instant(asked.get("startDate")):
-        found = [item for item in found if item["createdAt"] >= start]
-    if end := _instant(asked.get("endDate")):
-        found = [item for item in found if item["createdAt"] <= end]
-    return found
+    start, end = asked.get("startDate"), asked.get("endDate")
+    for instant in filter(None, (start, end)):
+        _date(instant, _INSTANT)
+    return [item for item in found if (start or "") <= item["createdAt"] <= (end or item["createdAt"])]
 
 
 def _object(asked: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -269,16 +252,14 @@ def _object(asked: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def _instant(text: object) -> str:
-    if text in (None, ""):
-        return ""
-    if not (isinstance(text, str) and _INSTANT.fullmatch(text)):
-        raise RefusedError(412, INVALID_ARGUMENTS, "date")
+def _date(text: object, form: re.Pattern[str]) -> datetime:
+    """Read a date of this form. Raises RefusedError."""
     try:
-        datetime.fromisoformat(text)
+        if isinstance(text, str) and form.fullmatch(text):
+            return datetime.fromisoformat(text)
     except ValueError:
-        raise RefusedError(412, INVALID_ARGUMENTS, "date") from None
-    return text
+        pass
+    raise RefusedError(412, INVALID_ARGUMENTS, "date")
 
 
 def _sorted(found: list[dict[str, Any]], sort_by: Mapping[str, Any], settings: Settings) -> list[dict[str, Any]]:

@@ -1,52 +1,61 @@
-"""What a simulated environment holds, how it behaves, and what it served; without the server in front of it."""
+"""A simulated environment: one request in, one answer out. No HTTP.
+
+The order is a gateway's: who is it, may they ask now, and only then what do they ask. A request that is refused for its
+token therefore uses up no allowance, and one that a fault spoils has used up its ``jti``, like anywhere else.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Literal
+import time
+from collections import defaultdict
+from dataclasses import fields, replace
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kore.simulator.campaigns import Campaign
+from airflow_provider_kore.simulator.answers import (
+    GENERIC_LIMIT,
+    HOUR_LIMIT,
+    INVALID_ARGUMENTS,
+    INVALID_STREAM,
+    MINUTE_LIMIT,
+    SDK_CREDENTIALS,
+    Answer,
+    RefusedError,
+    refusal,
+)
+from airflow_provider_kore.simulator.calls import NOWHERE, Call
+from airflow_provider_kore.simulator.endpoints import ENDPOINTS, UnknownIdError, answer_to_unknown_id
 from airflow_provider_kore.simulator.faults import make_fault
-from airflow_provider_kore.simulator.service import Service
-from airflow_provider_kore.simulator.settings import Settings, with_changes
+from airflow_provider_kore.simulator.journal import Journal, ServedRequest
+from airflow_provider_kore.simulator.limits import Allowance
+from airflow_provider_kore.simulator.paging import print_page
+from airflow_provider_kore.simulator.state import State
+from airflow_provider_kore.simulator.tokens import TokenCheck
 from airflow_provider_kore.simulator.triggers import ArmedFault, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
-    from airflow_provider_kore.simulator.contacts import Contact
-    from airflow_provider_kore.simulator.journal import ServedRequest
+    from airflow_provider_kore.simulator.limits import Spent
+    from airflow_provider_kore.simulator.settings import Settings
     from airflow_provider_kore.simulator.tokens import App
 
-_CHUNK = 1000
 _TRIGGER_FIELDS = frozenset(field.name for field in fields(Trigger))
 
 
-class Environment:
-    """A Kore.ai environment. All methods may be called from any thread.
-
-    :param settings: those that it begins with.
-    """
+class Environment(State):
+    """What an environment holds, what goes wrong there, what it answers and what it served."""
 
     def __init__(self, settings: Settings) -> None:
-        self._service = Service(settings)
+        super().__init__(settings)
+        self._journal = Journal()
+        self._armed: list[ArmedFault] = []
+        self._faults_so_far = 0
+        self._tokens = TokenCheck()
+        self._allowances: defaultdict[str, Allowance] = defaultdict(Allowance)
 
-    # --- How it behaves --------------------------------------------------------------------------------------------
-
-    @property
-    def settings(self) -> Settings:
-        """The settings in force."""
-        return self._service.state.settings
-
-    def configure(self, **changes: Any) -> None:
-        """Change settings while it runs. Raises ValueError, and changes nothing, if one is wrong."""
-        self._service.configure(changes)
-
-    def add_app(self, **changes: Any) -> App:
-        """Register another app: settings of the first one with changes, such as ``client_id`` or ``account_id``."""
-        with self._service.lock:
-            return self._service.state.add_app(with_changes(self.settings, changes))
+    # --- What goes wrong -------------------------------------------------------------------------------------------
 
     def add_fault(self, name: str, **conditions: Any) -> ArmedFault:
         """Let something go wrong until it is removed.
@@ -58,163 +67,40 @@ class Environment:
         """
         when = {key: value for key, value in conditions.items() if key in _TRIGGER_FIELDS}
         own = {key: value for key, value in conditions.items() if key not in _TRIGGER_FIELDS}
-        when.setdefault("seed", self.settings.seed)
-        return self._service.arm(make_fault(name, own), Trigger(**when))
+        fault, trigger = make_fault(name, own), Trigger(**{"seed": self.settings.seed, **when})
+        with self.lock:
+            self._faults_so_far += 1
+            armed = ArmedFault(self._faults_so_far, fault, trigger, self._disarm)
+            self._armed.append(armed)
+            return armed
 
     def fault(self, name: str, **conditions: Any) -> ArmedFault:
         """Do the same for a ``with`` block: ``with kore.fault("server_error", after_requests=70): …``."""
         return self.add_fault(name, **conditions)
 
+    def _disarm(self, armed: ArmedFault) -> None:
+        with self.lock:
+            if armed in self._armed:
+                self._armed.remove(armed)
+
     @property
     def faults(self) -> list[ArmedFault]:
         """The faults that are there, in the order in which they were added."""
-        with self._service.lock:
-            return list(self._service.armed)
+        with self.lock:
+            return list(self._armed)
 
     def clear_faults(self) -> None:
         """Take all faults away."""
         for fault in self.faults:
             fault.remove()
 
-    # --- What it holds ---------------------------------------------------------------------------------------------
-
-    def add_list(
-        self,
-        list_id: str,
-        contacts: int | Iterable[Contact] = 0,
-        *,
-        name: str | None = None,
-        columns: Mapping[str, object] | None = None,
-        **details: object,
-    ) -> None:
-        """Add a contact list, or put a new one in the place of the old.
-
-        :param contacts: a number of generated contacts, of which nothing is held in memory; or the contacts
-            themselves: fields (``_id`` and timestamps are filled in), or JSON texts that are served as they are.
-        :param columns: further fields of every generated contact; ``{index}`` in a text becomes a number.
-        :param details: fields of its catalogue entry in the vendor's spelling, such as ``source``.
-        """
-        with self._service.lock:
-            self._service.state.add_list(list_id, contacts, name=name, columns=columns, details=details)
-
-    def remove_list(self, list_id: str) -> None:
-        """Delete a contact list."""
-        with self._service.lock:
-            self._service.state.list_record(list_id)
-            del self._service.state.lists[list_id]
-
-    def append(self, list_id: str, n: int = 1) -> None:
-        """Add ``n`` generated contacts, created now, at the end."""
-        with self._service.lock:
-            self._service.state.change(list_id, lambda held: held.grow(n))
-
-    def insert(self, list_id: str, n: int = 1) -> None:
-        """Add ``n`` generated contacts, created now, at the beginning, so that every offset moves up."""
-        with self._service.lock:
-            self._service.state.change(list_id, lambda held: held.grow(n, at_start=True))
-
-    def remove(self, list_id: str, index: int = 0, n: int = 1) -> int:
-        """Remove ``n`` contacts from position ``index`` on and return how many there were to remove."""
-        with self._service.lock:
-            return self._service.state.change(list_id, lambda held: held.remove(index, n))
-
-    def update(self, list_id: str, index: int = 0, **changes: object) -> None:
-        """Set fields of the contact at position ``index``; its ``updatedAt`` and the list's become now."""
-        with self._service.lock:
-            self._service.state.change(list_id, lambda held: held.update(index, changes))
-
-    def contact_ids(self, list_id: str) -> Iterator[str]:
-        """Ids in the order in which pages serve them now. Holds no more than a thousand at a time."""
-        yield from self._chunks(list_id, "contact_ids")
-
-    def contacts(self, list_id: str) -> Iterator[dict[str, Any]]:
-        """Contacts in the order in which pages serve them now, parsed from the JSON that pages hold."""
-        for text in self._chunks(list_id, "texts"):
-            yield json.loads(text)
-
-    def _chunks(self, list_id: str, read: Literal["contact_ids", "texts"]) -> Iterator[str]:
-        self._service.settle()
-        start = 0
-        while True:
-            with self._service.lock:
-                held = self._service.state.list_record(list_id).contacts
-                chunk = getattr(held, read)(start, start + _CHUNK, self.settings.sort)
-            if not chunk:
-                return
-            yield from chunk
-            start += _CHUNK
-
-    def add_campaign(
-        self,
-        campaign_id: str,
-        *,
-        type: Literal["voice", "sms"] = "voice",  # noqa: A002  # the vendor's word
-        status: str = "Active",
-        results: int | Iterable[Mapping[str, Any]] = 0,
-        name: str | None = None,
-        **details: object,
-    ) -> None:
-        """Add a campaign, or put a new one in the place of the old.
-
-        :param results: a number of generated call results, or the results themselves.
-        :param details: fields of its catalogue entry in the vendor's spelling, such as ``priority``.
-        """
-        held = results if isinstance(results, int) else tuple(results)
-        campaign = Campaign(
-            campaign_id=campaign_id,
-            name=name or f"Campaign {campaign_id}",
-            type=type,
-            status=status,
-            results=held,
-            details=details,
-        )
-        with self._service.lock:
-            self._service.state.campaigns[campaign_id] = campaign
-
-    def remove_campaign(self, campaign_id: str) -> None:
-        """Delete a campaign. Raises KeyError if there is none."""
-        with self._service.lock:
-            del self._service.state.campaigns[campaign_id]
-
-    def set_campaign_status(self, campaign_id: str, status: str) -> None:
-        """Move a campaign on. Raises KeyError if there is none."""
-        with self._service.lock:
-            moves = self.settings.campaign_instance_moves == "status"
-            self._service.state.campaigns[campaign_id].set_status(status, moves_instance=moves)
-
-    def restart_campaign(
-        self, campaign_id: str, *, results: int | Iterable[Mapping[str, Any]] = 0, status: str = "Active"
-    ) -> None:
-        """Start a campaign again, after it was stopped or because it recurs: its results are those of a new instance.
-
-        :param results: a number of generated call results, or the results themselves.
-
-        Raises KeyError if there is none.
-        """
-        with self._service.lock:
-            self._service.state.campaigns[campaign_id].restart(results, status)
-
-    def add_campaign_results(self, campaign_id: str, results: int | Iterable[Mapping[str, Any]]) -> None:
-        """Add call results at the end: a number of generated ones, or the results themselves.
-
-        Raises KeyError if there is no such campaign, ValueError if it holds the other kind.
-        """
-        with self._service.lock:
-            self._service.state.campaigns[campaign_id].add_results(results)
-
-    def campaign_results(self, campaign_id: str) -> list[dict[str, Any]]:
-        """Return what pages of call results serve now, in their order. Raises KeyError if there is no such campaign."""
-        with self._service.lock:
-            campaign = self._service.state.campaigns[campaign_id]
-            return [json.loads(text) for text in campaign.result_texts(0, campaign.result_count())]
-
     # --- What it served --------------------------------------------------------------------------------------------
 
     @property
     def requests(self) -> list[ServedRequest]:
         """The requests it served, oldest first; at most ``keep_requests``. Calls to the control API don't count."""
-        with self._service.lock:
-            return list(self._service.journal.served)
+        with self.lock:
+            return list(self._journal.served)
 
     @property
     def page_requests(self) -> list[ServedRequest]:
@@ -223,10 +109,153 @@ class Environment:
 
     def forget_requests(self) -> None:
         """Start ``requests`` and ``report()`` afresh. Allowances and faults remember."""
-        with self._service.lock:
-            self._service.journal.forget()
+        with self.lock:
+            self._journal.forget()
 
     def report(self) -> dict[str, Any]:
         """Sum up what was served: per endpoint, status, fault and reason, rate limit refusals, peak, bytes."""
-        with self._service.lock:
-            return self._service.journal.report()
+        with self.lock:
+            return self._journal.report()
+
+    # --- What it answers -------------------------------------------------------------------------------------------
+
+    def _respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Answer a request. ``target`` is its path and query, header names are in lower case."""
+        with self.lock:
+            settings = self.settings
+            self._settle()
+            self._number += 1
+            arrived = time.time()
+            call = Call(method, target, headers, body, number=self._number, arrived=time.monotonic())
+            struck: list[ArmedFault] = []
+            try:
+                answer = self._answer(call, settings, struck)
+            except RefusedError as err:
+                answer = refusal(err.status, err.message, err.reason, settings)
+            for armed in struck:
+                answer = armed.fault.deliver(answer)
+            answer = self._with_limit_headers(answer, settings)
+            if settings.clock_offset:
+                date = formatdate(time.time() + settings.clock_offset, usegmt=True)
+                answer = answer.with_header("Date", date)
+            answer = answer.late(settings.latency)
+            self._journal.add(_record(call, arrived, answer, struck), settings)
+            return answer
+
+    def _answer(self, call: Call, settings: Settings, struck: list[ArmedFault]) -> Answer:
+        app = self._authenticate(call, settings)
+        spent = self._allowances[app.settings.account_id].admit(call.arrived, settings)
+        if spent is not None:
+            return _rate_limited(spent, settings)
+        struck += self._strike(call, settings)
+        for armed in struck:
+            list_id = armed.trigger.list_id or call.list_id
+            if list_id in self.lists:
+                armed.fault.change(self, list_id)
+        for armed in struck:
+            spoilt = armed.fault.answer(settings)
+            if spoilt is not None:
+                return spoilt
+        call.check_method()
+        try:
+            found = ENDPOINTS[call.endpoint](self, call)
+        except UnknownIdError as err:
+            found = answer_to_unknown_id(settings, call, str(err))
+        if isinstance(found, Answer):
+            answer = found
+        else:
+            for armed in struck:
+                found = armed.fault.shape(found)
+            answer = Answer(
+                status=200, body=print_page(found, settings), latency=len(found.items) * settings.row_latency
+            )
+        succeeded = call.method == "POST" and not answer.refused
+        return replace(answer, status=settings.post_status) if succeeded else answer
+
+    def _authenticate(self, call: Call, settings: Settings) -> App:
+        if call.stream_id and not call.stream_id.startswith("st-"):
+            raise RefusedError(400, INVALID_STREAM, "stream id")
+        now = time.time() + settings.clock_offset
+        app = self._tokens.app(call.headers.get("auth", ""), self.apps, now, settings)
+        if call.endpoint not in {NOWHERE.endpoint, "interaction_details"} and call.stream_id != app.settings.stream_id:
+            raise RefusedError(401, SDK_CREDENTIALS, "stream of another app")
+        if call.headers.get("iid") != app.settings.stream_id:
+            raise RefusedError(401, SDK_CREDENTIALS, "header iid")
+        if call.route.account is None and settings.account_in_query == "refused" and "accountId" in call.query:
+            raise RefusedError(412, INVALID_ARGUMENTS, "accountId in the query")
+        accounts = [call.headers.get("accountid")]
+        needed = bool(call.route.account) or (call.route.account is None and settings.account_in_query == "required")
+        if call.endpoint == "interaction_details":
+            accounts.append(call.target_id)
+        elif "accountId" in call.query or needed:
+            accounts.append(call.query.get("accountId"))
+        if any(account != app.settings.account_id for account in accounts):
+            if settings.wrong_account == "unauthorized":
+                raise RefusedError(401, SDK_CREDENTIALS, "accountId")
+            raise RefusedError(412, INVALID_ARGUMENTS, "accountId")
+        content_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if settings.require_content_type and content_type != "application/json":
+            raise RefusedError(412, INVALID_ARGUMENTS, "Content-Type")
+        return app
+
+    def _with_limit_headers(self, answer: Answer, settings: Settings) -> Answer:
+        if settings.limit_headers == "none":
+            return answer
+        left = self._allowances[settings.account_id].left(time.monotonic(), settings)
+        answer = answer.with_header(f"{settings.limit_headers}-Limit", str(settings.requests_per_minute))
+        return answer.with_header(f"{settings.limit_headers}-Remaining", str(left))
+
+    def _strike(self, call: Call, settings: Settings) -> list[ArmedFault]:
+        skip = _number(call, "skip") or 0
+        limit = _number(call, "limit") or settings.default_limit
+        if settings.limit_handling == "ignore":
+            limit = settings.default_limit
+        elif settings.limit_handling == "clamp":
+            limit = min(limit, settings.max_limit)
+        return [armed for armed in self._armed if armed.strikes(call, skip, limit)]
+
+
+def _rate_limited(spent: Spent, settings: Settings) -> Answer:
+    named = spent.window if settings.rate_limit_message == "window" else settings.rate_limit_message
+    text = {"minute": MINUTE_LIMIT, "hour": HOUR_LIMIT, "generic": GENERIC_LIMIT}[named]
+    answer = refusal(settings.rate_limit_status, text, f"rate limit, {spent.window}", settings)
+    if settings.rate_limit_body != "errors":
+        status = {"status": settings.failure_status} if settings.rate_limit_body == "status" else {}
+        answer = replace(answer, body=json.dumps({**status, "message": text}).encode())
+    retry_after = settings.retry_after
+    if retry_after == "wait":
+        retry_after = str(int(spent.wait) + 1)
+    elif retry_after == "date":
+        retry_after = formatdate(time.time() + settings.clock_offset + spent.wait + 1, usegmt=True)
+    return answer.with_header("Retry-After", retry_after)
+
+
+def _number(call: Call, name: str) -> int | None:
+    """Read a paging number for the report; None if it is not there or is no number, which the endpoint then refuses."""
+    value: object = call.query.get(name)
+    if call.method == "POST":
+        try:
+            value = call.fields.get(name, value)
+        except RefusedError:
+            return None
+    try:
+        return int(value) if isinstance(value, (int, str)) else None
+    except ValueError:
+        return None
+
+
+def _record(call: Call, arrived: float, answer: Answer, struck: list[ArmedFault]) -> ServedRequest:
+    return ServedRequest(
+        number=call.number,
+        time=arrived,
+        method=call.method,
+        path=call.path,
+        query=call.query,
+        endpoint=call.endpoint,
+        skip=_number(call, "skip"),
+        limit=_number(call, "limit"),
+        status=0 if answer.reset == "before_headers" else answer.status,
+        bytes=len(answer.body),
+        fault="+".join(armed.fault.name for armed in struck),
+        refused=answer.refused,
+    )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_kore.simulator.settings import Settings
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedRequest:
@@ -42,15 +44,10 @@ class ServedRequest:
 class Journal:
     """The last requests, and the sums of all."""
 
-    def __init__(self, keep: int) -> None:
-        """Keep at most ``keep`` records."""
-        self.served: deque[ServedRequest] = deque(maxlen=keep)
+    def __init__(self) -> None:
+        """Start empty."""
+        self.served: deque[ServedRequest] = deque()
         self.forget()
-
-    def keep(self, keep: int) -> None:
-        """Keep another number of records from now on."""
-        if keep != self.served.maxlen:
-            self.served = deque(self.served, maxlen=keep)
 
     def forget(self) -> None:
         """Start afresh; request numbers go on."""
@@ -63,9 +60,11 @@ class Journal:
         self._window: deque[float] = deque()
         self._peak = 0
 
-    def add(self, record: ServedRequest, minute_seconds: float) -> None:
-        """Record a request. ``minute_seconds`` is the length of the window whose peak the report tells."""
+    def add(self, record: ServedRequest, settings: Settings) -> None:
+        """Record a request; the settings say how many to keep, and in what window the report's peak is counted."""
         self.served.append(record)
+        while len(self.served) > settings.keep_requests:
+            self.served.popleft()
         self._endpoints[record.endpoint] += 1
         self._statuses[record.status] += 1
         self._bytes += record.bytes
@@ -74,7 +73,7 @@ class Journal:
         if record.refused:
             self._refused[record.refused] += 1
         self._window.append(record.time)
-        while self._window[0] <= record.time - minute_seconds:
+        while self._window[0] <= record.time - settings.minute_seconds:
             self._window.popleft()
         self._peak = max(self._peak, len(self._window))
 

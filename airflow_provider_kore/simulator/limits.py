@@ -46,7 +46,8 @@ class Allowance:
         while self._counted and self._counted[0] <= now - longest:
             self._counted.popleft()
         for name, allowed, seconds in limited:
-            wait = self._wait(now, allowed, seconds)
+            # The window is full exactly if the request `allowed` places back is still inside.
+            wait = self._counted[-allowed] + seconds - now if len(self._counted) >= allowed else 0.0
             if wait > 0:
                 if settings.count_refused:
                     self._counted.append(now)
@@ -58,9 +59,3 @@ class Allowance:
         """Count the requests that the short window has room for."""
         since = now - settings.minute_seconds
         return max(0, settings.requests_per_minute - sum(each > since for each in self._counted))
-
-    def _wait(self, now: float, allowed: int, seconds: float) -> float:
-        # The window is full exactly if the request `allowed` places back is still inside.
-        if len(self._counted) < allowed:
-            return 0.0
-        return max(0.0, self._counted[-allowed] + seconds - now)

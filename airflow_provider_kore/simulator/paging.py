@@ -18,25 +18,29 @@ if TYPE_CHECKING:
 class Page:
     """A page before it is printed. Faults change it with ``dataclasses.replace``.
 
+    :param message: of the envelope.
     :param items: JSON texts.
     :param cut: the items at ``(skip, limit)`` of the same list, for faults that serve other items than asked.
     :param total: number of items in the list.
-    :param asked_skip: offset that the request named.
     :param skip: offset of the items.
+    :param numbered: it tells its number instead of its offset, and no ``hasMore``, and always in ``data``.
     """
 
+    message: str
     items: tuple[str, ...]
     cut: Callable[[int, int], tuple[str, ...]]
     total: int
-    asked_skip: int
     skip: int
     limit: int
     has_more: bool
     echo_skip: int
     total_error: int = 0
+    numbered: bool = False
 
 
-def cut_page(items: Callable[[int, int], list[str]], total: int, asked: Mapping[str, Any], settings: Settings) -> Page:
+def cut_page(
+    message: str, items: Callable[[int, int], list[str]], total: int, asked: Mapping[str, Any], settings: Settings
+) -> Page:
     """Cut the page that a request means under these settings.
 
     :param asked: ``skip`` and ``limit``, or ``page`` from 1 in the place of ``skip``.
@@ -59,10 +63,10 @@ def cut_page(items: Callable[[int, int], list[str]], total: int, asked: Mapping[
         return tuple(items(max(0, start), max(0, start + length)))
 
     return Page(
+        message=message,
         items=cut(skip, limit),
         cut=cut,
         total=total,
-        asked_skip=asked_skip,
         skip=skip,
         limit=limit,
         has_more=skip + limit < total,
@@ -98,48 +102,35 @@ def whole_number(value: object, *, least: int) -> int | None:
     return number
 
 
-def print_page(page: Page, message: str, settings: Settings) -> bytes:
+def print_page(page: Page, settings: Settings) -> bytes:
     """Print the page's JSON."""
     facts: dict[str, object] = {}
+    if settings.echo and page.numbered:
+        whole, rest = divmod(page.echo_skip, page.limit)
+        facts["page"] = whole + 1 + rest  # there is a rest only if a fault moved the echo
+    elif settings.echo:
+        facts["skip"] = page.echo_skip
     if settings.echo:
-        facts.update(skip=page.echo_skip, limit=page.limit)
-    if settings.has_more != "missing":
+        facts["limit"] = page.limit
+    if settings.has_more != "missing" and not page.numbered:
         facts["hasMore"] = {
             "right": page.has_more,
             "always_true": True,
             "always_false": False,
             "string": "true" if page.has_more else "false",
         }[settings.has_more]
-    counted = page.total if settings.total == "page" else _total(page, settings)
-    facts |= _totals(page, counted, settings)
-    inside = facts if settings.envelope != "top" else {}
-    return _printed(page, message, inside, facts if settings.envelope != "nested" else {})
-
-
-def print_numbered_page(page: Page, message: str, settings: Settings) -> bytes:
-    """Print the JSON of a page that has a number instead of an offset, and no ``hasMore``; always in ``data``."""
-    facts: dict[str, object] = {}
-    if settings.echo:
-        whole, rest = divmod(page.echo_skip, page.limit)
-        facts.update(page=whole + 1 + rest, limit=page.limit)  # there is a rest only if a fault moved the echo
-    return _printed(page, message, facts | _totals(page, _total(page, settings), settings), {})
-
-
-def _printed(page: Page, message: str, inside: Mapping[str, object], outside: Mapping[str, object]) -> bytes:
-    """Print a page with its paging fields, inside of ``data`` and beside it."""
-    told = json.dumps({"status": "success", "message": message, "data": {"results": [], **inside}, **outside})
+    facts |= _totals(page, settings)
+    envelope = "nested" if page.numbered else settings.envelope
+    inside = facts if envelope != "top" else {}
+    beside = facts if envelope != "nested" else {}
+    told = json.dumps({"status": "success", "message": page.message, "data": {"results": [], **inside}, **beside})
     # A contact given as text may hold a lone surrogate that is not escaped.
     return told.replace("[]", f"[{','.join(page.items)}]", 1).encode(errors="surrogatepass")
 
 
-def _totals(page: Page, counted: int, settings: Settings) -> dict[str, object]:
+def _totals(page: Page, settings: Settings) -> dict[str, object]:
     if settings.total == "missing":
         return {}
-    totals = {"totalPages": -(-counted // page.limit), "totalResults": _total(page, settings)}
-    return {name: str(count) if settings.total == "string" else count for name, count in totals.items()}
-
-
-def _total(page: Page, settings: Settings) -> int:
     total = page.total
     if settings.total == "page":
         total = len(page.items)
@@ -147,4 +138,7 @@ def _total(page: Page, settings: Settings) -> int:
         total += settings.total_error
     elif settings.total == "capped":
         total = min(total, settings.total_cap)
-    return max(0, total + page.total_error)
+    total = max(0, total + page.total_error)
+    counted = page.total if settings.total == "page" and not page.numbered else total
+    totals = {"totalPages": -(-counted // page.limit), "totalResults": total}
+    return {name: str(count) if settings.total == "string" else count for name, count in totals.items()}

@@ -102,8 +102,10 @@ class HttpServer:
         await asyncio.sleep(_TLS_FAREWELL if self._tls else 0)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.transport is not None:
-            self._opened_at.setdefault(request.transport, len(_forks))
+        transport = request.transport
+        if transport is None:
+            return web.Response()  # whose caller is gone
+        self._opened_at.setdefault(transport, len(_forks))
         # Not request.read(): it refuses bodies over 1 MiB, and a test may hand over a list of many contacts.
         body = await request.content.read() if request.can_read_body else b""
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -112,57 +114,48 @@ class HttpServer:
             # As a proxy is asked: http://host/path. Answered like any other request, so that a proxy can be simulated.
             target = "/" + target.partition("://")[2].partition("/")[2]
         answer = self._respond(request.method, target, headers, body)
-        delivery = answer.delivery
-        if delivery.latency:
-            await asyncio.sleep(delivery.latency)
-        if delivery.reset == "before_headers":
-            self._reset(request)
+        if answer.latency:
+            await asyncio.sleep(answer.latency)
+        if answer.reset == "before_headers":
+            self._reset(transport)
             return web.Response()
-        if delivery.reset or delivery.piece or delivery.missing:
-            return await self._deliver_badly(request, answer)
+        if answer.reset or answer.piece or answer.missing:
+            return await self._deliver_badly(request, transport, answer)
         return web.Response(
             status=answer.status, body=answer.body, content_type=answer.content_type, headers=dict(answer.headers)
         )
 
-    async def _deliver_badly(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-        delivery = answer.delivery
+    async def _deliver_badly(
+        self, request: web.BaseRequest, transport: asyncio.Transport, answer: Answer
+    ) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
         response.content_type = answer.content_type
         response.content_length = len(answer.body)
         try:
             await response.prepare(request)
-            if delivery.reset:
+            if answer.reset:
                 await response.write(answer.body[:1])
-                self._reset(request)
+                self._reset(transport)
                 return response
-            body = answer.body[: max(0, len(answer.body) - delivery.missing)]
-            piece = delivery.piece or len(body)
+            body = answer.body[: max(0, len(answer.body) - answer.missing)]
+            piece = answer.piece or len(body)
             for start in range(0, len(body), piece or 1):
-                if start and delivery.pause:
-                    await asyncio.sleep(delivery.pause)
+                if start and answer.pause:
+                    await asyncio.sleep(answer.pause)
                 await response.write(body[start : start + piece])
-            if delivery.missing:
-                self._close(request)
+            if answer.missing:
+                if transport.can_write_eof():
+                    # Ends the connection even if a forked child holds a copy of its socket.
+                    transport.write_eof()
+                transport.close()
         except ConnectionError:
             pass  # the client has given up first, which is what a slow body is for
         return response
 
-    def _reset(self, request: web.BaseRequest) -> None:
-        transport = request.transport
-        if transport is None:
-            return
+    def _reset(self, transport: asyncio.Transport) -> None:
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         if self._opened_at.get(transport) != len(_forks):
             # A child may hold a copy, and then closing resets nothing: better a plain end than a caller who waits.
             connection.shutdown(socket.SHUT_RDWR)
         transport.abort()
-
-    def _close(self, request: web.BaseRequest) -> None:
-        transport = request.transport
-        if transport is None:
-            return
-        if transport.can_write_eof():
-            # Ends the connection even if a forked child holds a copy of its socket.
-            transport.write_eof()
-        transport.close()

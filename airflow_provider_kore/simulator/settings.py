@@ -165,11 +165,15 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse a value no server could have, so that a misspelt test does not pass by chance."""
         check_types(self)
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                msg = f"{name}={getattr(self, name)!r}: use {least} or more"
-                raise ValueError(msg)
+        for setting in fields(self):
+            name, value = setting.name, getattr(self, setting.name)
+            least = _LEAST.get(name, 0)
+            if isinstance(value, (int, float)) and name not in _SIGNED and value < least:
+                raise ValueError(f"{name}={value!r}: use {least} or more")
 
+
+_SIGNED = {"clock_offset", "total_error", "seed"}
+"""Numbers that may be below 0."""
 
 _LEAST = {
     "default_limit": 1,
@@ -178,22 +182,8 @@ _LEAST = {
     "hour_seconds": 0.001,
     "keep_requests": 1,
     "rate_limit_status": 200,
-    **dict.fromkeys(
-        (
-            "requests_per_minute",
-            "requests_per_hour",
-            "leeway",
-            "changed_limit",
-            "changed_limit_from",
-            "total_cap",
-            "add_contacts_delay",
-            "add_contacts_requests",
-            "latency",
-            "row_latency",
-        ),
-        0,
-    ),
 }
+"""Of the others, those that may not be 0."""
 
 
 def setting_names() -> tuple[str, ...]:
@@ -206,6 +196,5 @@ def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     for name in changes:
         if name not in setting_names():
             close = get_close_matches(name, setting_names(), n=1)
-            msg = f"there is no setting {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-            raise ValueError(msg)
+            raise ValueError(f"there is no setting {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
     return replace(settings, **changes)

@@ -12,7 +12,6 @@ from airflow_provider_kore.simulator.settings import Settings, with_changes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
     from typing import Self
 
     from airflow_provider_kore.simulator.answers import Answer
@@ -74,16 +73,14 @@ class Simulator(Environment):
         """Start to serve."""
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop to serve."""
         self.stop()
 
     def _respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         if target.startswith(PREFIX):
             return control(self, method, target, body)
-        return self._service.answer(method, target, headers, body)
+        return super()._respond(method, target, headers, body)
 
     # --- Where it is -----------------------------------------------------------------------------------------------
 
@@ -91,15 +88,14 @@ class Simulator(Environment):
     def url(self) -> str:
         """``http://127.0.0.1:PORT``, without a slash at the end. Raises RuntimeError before ``start()``."""
         if self._server is None:
-            msg = "the simulator is not started: use it in a with block, or call start()"
-            raise RuntimeError(msg)
+            raise RuntimeError("the simulator is not started: use it in a with block, or call start()")
         scheme = "http" if self._certificate[0] is None else "https"
         return f"{scheme}://{self._server.host}:{self._server.port}"
 
     @property
     def connection(self) -> dict[str, Any]:
         """The Airflow connection of the app that the settings describe, as ``AIRFLOW_CONN_…`` takes it in JSON."""
-        return self.connection_for(self._service.state.apps[self.settings.client_id])
+        return self.connection_for(self.apps[self.settings.client_id])
 
     def connection_for(self, app: App) -> dict[str, Any]:
         """Return the Airflow connection of an app that :meth:`add_app` returned."""

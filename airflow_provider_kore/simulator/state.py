@@ -1,21 +1,26 @@
-"""What exists in the simulated account: apps, contact lists, campaigns. No HTTP, no paging."""
+"""What exists in the simulated account: settings, apps, contact lists, campaigns. No HTTP, no paging."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import threading
+import time
+from dataclasses import dataclass
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from airflow_provider_kore.simulator.contacts import FIRST_CREATED_MS, Contact, ContactList, now_ms, timestamp
+from airflow_provider_kore.simulator.campaigns import Campaign
+from airflow_provider_kore.simulator.contacts import FIRST_CREATED_MS, ContactList, now_ms, timestamp
+from airflow_provider_kore.simulator.settings import Settings, with_changes
 from airflow_provider_kore.simulator.tokens import App, make_key_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from airflow_provider_kore.simulator.campaigns import Campaign
-    from airflow_provider_kore.simulator.settings import Settings
+    from airflow_provider_kore.simulator.contacts import Contact, Sort
 
 T = TypeVar("T")
+_CHUNK = 1000
 _API_SOURCES = {"apiIntegration", "passiveApi", "passiveApiIntegration"}
 _ONLY_IN_ONE_LIST = ("isActive", "createdBy", "updatedBy", "createdAt", "allowDuplicates", "isGlobalDNC", "isDefault")
 
@@ -79,38 +84,52 @@ class ListRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pushed:
-    """Contacts on their way through ``addContacts``."""
+class Pushed:
+    """Contacts on their way through ``addContacts``.
+
+    :param due_time: when they may appear, in seconds, monotonic.
+    :param due_request: number of the last request before they appear.
+    """
 
     list_id: str
-    contacts: tuple[Mapping[str, Any], ...]
+    contacts: list[Mapping[str, Any]]
     due_time: float
     due_request: int
 
 
-@dataclass(slots=True)
 class State:
-    """Everything the endpoints read. Hold the service's lock to call it."""
+    """What an environment holds. All methods may be called from any thread; hold ``lock`` to touch its attributes.
 
-    settings: Settings
-    apps: dict[str, App] = field(default_factory=dict)
-    lists: dict[str, ListRecord] = field(default_factory=dict)
-    campaigns: dict[str, Campaign] = field(default_factory=dict)
-    _pushed: list[_Pushed] = field(default_factory=list)
-    _key_pair: tuple[str, str] | None = None
+    :param settings: those that it begins with.
+    """
 
-    def __post_init__(self) -> None:
-        """Create the app that the settings describe."""
-        self.configure(self.settings)
-
-    def configure(self, settings: Settings) -> App:
-        """Take over new settings and return the app they describe; apps that were added stay as they are."""
-        self.apps.pop(self.settings.client_id, None)
+    def __init__(self, settings: Settings) -> None:
+        self.lock = threading.RLock()
         self.settings = settings
-        return self.add_app(settings)
+        """The settings in force."""
+        self.apps: dict[str, App] = {}
+        self.lists: dict[str, ListRecord] = {}
+        self.campaigns: dict[str, Campaign] = {}
+        self.pushed: list[Pushed] = []
+        self._number = 0
+        self._key_pair: tuple[str, str] | None = None
+        self._register(settings)
 
-    def add_app(self, settings: Settings) -> App:
-        """Register the app that ``settings`` describe, on the account they name."""
+    def configure(self, **changes: Any) -> None:
+        """Change settings while it runs. Raises ValueError, and changes nothing, if one is wrong."""
+        settings = with_changes(self.settings, changes)
+        with self.lock:
+            self.apps.pop(self.settings.client_id, None)
+            self.settings = settings
+            self._register(settings)
+
+    def add_app(self, **changes: Any) -> App:
+        """Register another app: settings of the first one with changes, such as ``client_id`` or ``account_id``."""
+        with self.lock:
+            return self._register(with_changes(self.settings, changes))
+
+    def _register(self, settings: Settings) -> App:
+        """Add the app that ``settings`` describe, on the account they name."""
         signing_key = checking_key = settings.client_secret
         if settings.jwt_algorithm.startswith("RS"):
             if settings.public_key:
@@ -118,62 +137,159 @@ class State:
             else:
                 self._key_pair = self._key_pair or make_key_pair()
                 signing_key, checking_key = self._key_pair
-        app = App(settings, signing_key, checking_key)
-        self.apps[settings.client_id] = app
+        app = self.apps[settings.client_id] = App(settings, signing_key, checking_key)
         return app
 
     def add_list(
         self,
         list_id: str,
-        contacts: int | Iterable[Contact],
+        contacts: int | Iterable[Contact] = 0,
         *,
-        name: str | None,
-        columns: Mapping[str, object] | None,
-        details: Mapping[str, object],
-    ) -> ListRecord:
-        """Add a list, or put a new one in the place of the old."""
-        held = ContactList(list_id, ids=self.settings.ids, seed=self.settings.seed, columns=columns)
-        if isinstance(contacts, int):
-            held.grow(contacts, born_ms=FIRST_CREATED_MS)
-        else:
-            held.add(contacts, born_ms=FIRST_CREATED_MS)
-        record = ListRecord(list_id, name or f"List {list_id}", held, dict(details))
-        if columns and "columns" not in details:
-            record.details["columns"] = [*record.fields(self.settings)["columns"], *columns]
-        self.lists[list_id] = record
-        return record
+        name: str | None = None,
+        columns: Mapping[str, object] | None = None,
+        **details: object,
+    ) -> None:
+        """Add a contact list, or put a new one in the place of the old.
 
-    def list_record(self, list_id: str) -> ListRecord:
-        """Return the list. Raises KeyError with a sentence if there is none."""
-        try:
-            return self.lists[list_id]
-        except KeyError:
-            msg = f"the simulator has no contact list {list_id!r}; add it with add_list"
-            raise KeyError(msg) from None
-
-    def change(self, list_id: str, act: Callable[[ContactList], T]) -> T:
-        """Change a list's contacts; its ``updatedAt`` moves with that."""
-        record = self.list_record(list_id)
-        result = act(record.contacts)
-        record.touch(self.settings)
-        return result
-
-    def push(self, list_id: str, contacts: Iterable[Mapping[str, Any]], now: float, request: int) -> None:
-        """Accept contacts that appear later, as ``addContacts`` does.
-
-        :param now: seconds, monotonic.
-        :param request: number of the request that brought them.
+        :param contacts: a number of generated contacts, of which a few bytes each are held in memory; or the contacts
+            themselves: fields (``_id`` and timestamps are filled in), or JSON texts that are served as they are.
+        :param columns: further fields of every generated contact; ``{index}`` in a text becomes a number.
+        :param details: fields of its catalogue entry in the vendor's spelling, such as ``source``.
         """
-        due_time = now + self.settings.add_contacts_delay
-        due_request = request + self.settings.add_contacts_requests
-        self._pushed.append(_Pushed(list_id, tuple(contacts), due_time, due_request))
+        with self.lock:
+            held = ContactList(list_id, ids=self.settings.ids, seed=self.settings.seed, columns=columns)
+            if isinstance(contacts, int):
+                held.grow(contacts, born_ms=FIRST_CREATED_MS)
+            else:
+                held.add(contacts, born_ms=FIRST_CREATED_MS)
+            record = ListRecord(list_id, name or f"List {list_id}", held, details)
+            if columns and "columns" not in details:
+                details["columns"] = [*record.fields(self.settings)["columns"], *columns]
+            self.lists[list_id] = record
 
-    def settle(self, now: float, request: int) -> None:
+    def remove_list(self, list_id: str) -> None:
+        """Delete a contact list."""
+        with self.lock:
+            self._record(list_id)
+            del self.lists[list_id]
+
+    def append(self, list_id: str, n: int = 1) -> None:
+        """Add ``n`` generated contacts, created now, at the end."""
+        self._change(list_id, lambda held: held.grow(n))
+
+    def insert(self, list_id: str, n: int = 1) -> None:
+        """Add ``n`` generated contacts, created now, at the beginning, so that every offset moves up."""
+        self._change(list_id, lambda held: held.grow(n, at_start=True))
+
+    def remove(self, list_id: str, index: int = 0, n: int = 1) -> int:
+        """Remove ``n`` contacts from position ``index`` on and return how many there were to remove."""
+        return self._change(list_id, lambda held: held.remove(index, n))
+
+    def update(self, list_id: str, index: int = 0, **changes: object) -> None:
+        """Set fields of the contact at position ``index``; its ``updatedAt`` and the list's become now."""
+        self._change(list_id, lambda held: held.update(index, changes))
+
+    def contact_ids(self, list_id: str) -> Iterator[str]:
+        """Ids in the order in which pages serve them now. Holds no more than a thousand at a time."""
+        yield from self._chunks(list_id, ContactList.contact_ids)
+
+    def contacts(self, list_id: str) -> Iterator[dict[str, Any]]:
+        """Contacts in the order in which pages serve them now, parsed from the JSON that pages hold."""
+        for text in self._chunks(list_id, ContactList.texts):
+            yield json.loads(text)
+
+    def _chunks(self, list_id: str, read: Callable[[ContactList, int, int, Sort], list[str]]) -> Iterator[str]:
+        start = 0
+        while True:
+            with self.lock:
+                self._settle()
+                chunk = read(self._record(list_id).contacts, start, start + _CHUNK, self.settings.sort)
+            if not chunk:
+                return
+            yield from chunk
+            start += _CHUNK
+
+    def _change(self, list_id: str, act: Callable[[ContactList], T]) -> T:
+        """Change a list's contacts; its ``updatedAt`` moves with that."""
+        with self.lock:
+            record = self._record(list_id)
+            result = act(record.contacts)
+            record.touch(self.settings)
+            return result
+
+    def _record(self, list_id: str) -> ListRecord:
+        """Return the list. Raises KeyError with a sentence if there is none."""
+        if list_id not in self.lists:
+            raise KeyError(f"the simulator has no contact list {list_id!r}; add it with add_list")
+        return self.lists[list_id]
+
+    def _settle(self) -> None:
         """Let the contacts appear that were pushed long enough ago."""
-        if not self._pushed:
-            return
-        due = [pushed for pushed in self._pushed if pushed.due_time <= now and pushed.due_request < request]
-        for pushed in due:
-            self._pushed.remove(pushed)
-            if pushed.list_id in self.lists:
-                self.change(pushed.list_id, methodcaller("add", pushed.contacts))
+        now = time.monotonic()
+        for pushed in list(self.pushed):
+            if pushed.due_time <= now and pushed.due_request <= self._number:
+                self.pushed.remove(pushed)
+                if pushed.list_id in self.lists:
+                    self._change(pushed.list_id, methodcaller("add", pushed.contacts))
+
+    def add_campaign(
+        self,
+        campaign_id: str,
+        *,
+        type: Literal["voice", "sms"] = "voice",  # noqa: A002  # the vendor's word
+        status: str = "Active",
+        results: int | Iterable[Mapping[str, Any]] = 0,
+        name: str | None = None,
+        **details: object,
+    ) -> None:
+        """Add a campaign, or put a new one in the place of the old.
+
+        :param results: a number of generated call results, or the results themselves.
+        :param details: fields of its catalogue entry in the vendor's spelling, such as ``priority``.
+        """
+        campaign = Campaign(
+            campaign_id=campaign_id,
+            name=name or f"Campaign {campaign_id}",
+            type=type,
+            status=status,
+            details=details,
+        )
+        campaign.add_results(results)
+        with self.lock:
+            self.campaigns[campaign_id] = campaign
+
+    def remove_campaign(self, campaign_id: str) -> None:
+        """Delete a campaign. Raises KeyError if there is none."""
+        with self.lock:
+            del self.campaigns[campaign_id]
+
+    def set_campaign_status(self, campaign_id: str, status: str) -> None:
+        """Move a campaign on. Raises KeyError if there is none."""
+        with self.lock:
+            moves = self.settings.campaign_instance_moves == "status"
+            self.campaigns[campaign_id].set_status(status, moves_instance=moves)
+
+    def restart_campaign(
+        self, campaign_id: str, *, results: int | Iterable[Mapping[str, Any]] = 0, status: str = "Active"
+    ) -> None:
+        """Start a campaign again, after it was stopped or because it recurs: its results are those of a new instance.
+
+        :param results: a number of generated call results, or the results themselves.
+
+        Raises KeyError if there is none.
+        """
+        with self.lock:
+            self.campaigns[campaign_id].restart(results, status)
+
+    def add_campaign_results(self, campaign_id: str, results: int | Iterable[Mapping[str, Any]]) -> None:
+        """Add call results at the end: a number of generated ones, or the results themselves.
+
+        Raises KeyError if there is no such campaign.
+        """
+        with self.lock:
+            self.campaigns[campaign_id].add_results(results)
+
+    def campaign_results(self, campaign_id: str) -> list[dict[str, Any]]:
+        """Return what pages of call results serve now, in their order. Raises KeyError if there is no such campaign."""
+        with self.lock:
+            return [json.loads(text) for text in self.campaigns[campaign_id].results]

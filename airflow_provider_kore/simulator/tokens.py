@@ -5,7 +5,6 @@ Source: docs.kore.ai, JWT apps and API scopes; the texts are those that users me
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 _SEGMENTS_OF_A_JWT = 3
 _SEGMENTS_OF_A_JWE = 5
-_REMEMBERED_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +44,11 @@ class App:
 
 
 class TokenCheck:
-    """Tells which app a token belongs to, or refuses it. Remembers each ``jti`` as long as its token lives."""
+    """Tells which app a token belongs to, or refuses it. Remembers each ``jti``."""
 
     def __init__(self) -> None:
         """Start with no ``jti`` used."""
-        self._used: dict[tuple[str, str], float] = {}
-        self._signed: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._used: set[tuple[str, str]] = set()
 
     def app(self, token: str, apps: Mapping[str, App], now: float, settings: Settings) -> App:
         """Return the app that ``token`` is signed for.
@@ -62,7 +59,7 @@ class TokenCheck:
         claims, app = self._parse(token, apps)
         self._check_times(claims, now, settings)
         if app.settings.enforce_jti:
-            self._use_jti(app, claims, now)
+            self._use_jti(app, claims)
         if not app.settings.scope_granted:
             raise RefusedError(401, WRONG_SCOPE, "scope")
         return app
@@ -87,22 +84,13 @@ class TokenCheck:
             raise RefusedError(401, INVALID_TOKEN, "token not encrypted")
         if parts["header"].get("alg") != app.settings.jwt_algorithm:
             raise RefusedError(401, SDK_CREDENTIALS, "algorithm")
-        self._check_signature(token, parts["signature"], app)
+        algorithm = jwt.get_algorithm_by_name(app.settings.jwt_algorithm)
+        key = algorithm.prepare_key(app.checking_key)
+        if not algorithm.verify(token.rpartition(".")[0].encode(), key, parts["signature"]):
+            raise RefusedError(401, SDK_CREDENTIALS, "signature")
         if not (isinstance(claims.get("sub"), str) and claims["sub"]):
             raise RefusedError(401, SDK_CREDENTIALS, "no sub")
         return claims, app
-
-    def _check_signature(self, token: str, signature: bytes, app: App) -> None:
-        if (token, app.checking_key) in self._signed:
-            return
-        algorithm = jwt.get_algorithm_by_name(app.settings.jwt_algorithm)
-        key = algorithm.prepare_key(app.checking_key)
-        if not algorithm.verify(token.rpartition(".")[0].encode(), key, signature):
-            raise RefusedError(401, SDK_CREDENTIALS, "signature")
-        # A client sends one token hundreds of times; the arithmetic is only needed once.
-        self._signed[(token, app.checking_key)] = None
-        if len(self._signed) > _REMEMBERED_TOKENS:
-            self._signed.popitem(last=False)
 
     @staticmethod
     def _check_times(claims: Mapping[str, Any], now: float, settings: Settings) -> None:
@@ -118,16 +106,13 @@ class TokenCheck:
         if claims.get("nbf", now) > now + settings.leeway:
             raise RefusedError(401, INVALID_TOKEN, "nbf in the future")
 
-    def _use_jti(self, app: App, claims: Mapping[str, Any], now: float) -> None:
+    def _use_jti(self, app: App, claims: Mapping[str, Any]) -> None:
         jti = claims.get("jti")
         if not (isinstance(jti, str) and jti):
             raise RefusedError(401, INVALID_TOKEN, "no jti")
         if (app.settings.client_id, jti) in self._used:
             raise RefusedError(401, INVALID_TOKEN, "jti used before")
-        self._used[(app.settings.client_id, jti)] = float(claims.get("exp", float("inf")))
-        if len(self._used) % 1024 == 0:
-            # An hour's grace: no leeway or clock a test sets can revive such a token.
-            self._used = {key: exp for key, exp in self._used.items() if exp + 3600 > now}
+        self._used.add((app.settings.client_id, jti))
 
 
 def make_key_pair() -> tuple[str, str]:

@@ -42,11 +42,9 @@ class Trigger:
         """Refuse conditions that can never hold."""
         check_types(self)
         if self.endpoint is not None and self.endpoint not in ENDPOINTS:
-            msg = f"endpoint={self.endpoint!r}: use one of {', '.join(ENDPOINTS)}"
-            raise ValueError(msg)
+            raise ValueError(f"endpoint={self.endpoint!r}: use one of {', '.join(ENDPOINTS)}")
         if not 0.0 <= self.probability <= 1.0:
-            msg = f"probability={self.probability!r}: use a number from 0 to 1"
-            raise ValueError(msg)
+            raise ValueError(f"probability={self.probability!r}: use a number from 0 to 1")
 
 
 @dataclass(slots=True, eq=False)
@@ -109,9 +107,7 @@ class ArmedFault:
 
     def _concerns(self, call: Call) -> bool:
         trigger = self.trigger
-        if trigger.endpoint is not None:
-            if call.endpoint != trigger.endpoint:
-                return False
-        elif self.fault.endpoints is not None and call.endpoint not in self.fault.endpoints:
+        wanted = self.fault.endpoints if trigger.endpoint is None else {trigger.endpoint}
+        if wanted is not None and call.endpoint not in wanted:
             return False
-        return trigger.list_id is None or not call.list_id or call.list_id == trigger.list_id
+        return trigger.list_id is None or call.list_id in {"", trigger.list_id}

@@ -73,37 +73,20 @@ class Honoured:
 class Capabilities:
     """What a store can do."""
 
-    conditions: Honoured | None = None
-    """Which conditional writes work; None: not known, so they are sent, and what comes back is believed."""
+    conditional: bool = True
+    """Whether conditions are sent with writes: also where it is not known what becomes of them."""
+    fenced: bool = False
+    """Whether each condition is known to be honoured."""
     uploads: bool = True
     """Multipart uploads; without them a file goes by one put."""
     lists_uploads: bool = True
     """Whether unfinished uploads can be listed, to clean up after tries that died."""
-    metadata: bool = True
-    """User metadata; without it the manifest and the ETag tell whose an object is."""
     lacks: tuple[str, ...] = ()
     """What the store lacks of what can be done without, in words, each with the way round."""
 
-    @property
-    def conditional(self) -> bool:
-        """Whether conditions are sent with writes."""
-        return self.conditions is None or self.conditions.usable
-
-    @property
-    def fenced(self) -> bool:
-        """Whether each condition is known to be honoured."""
-        return self.conditions is not None and self.conditions.usable and not self.conditions.ignored
-
     def __str__(self) -> str:
         """Return it in one line."""
-        conditions = self.conditions
-        told = "not known" if conditions is None else "not used" if not conditions.usable else "honoured"
-        if conditions is not None and conditions.usable and conditions.ignored:
-            told = "sent, partly ignored"
-        return (
-            f"conditions of writes {told}; user metadata {'kept' if self.metadata else 'lost'}; multipart uploads "
-            f"{'taken' if self.uploads else 'refused'}; it lacks {'; '.join(self.lacks) or 'nothing'}"
-        )
+        return f"all but {'; '.join(self.lacks)}" if self.lacks else "all that a snapshot needs"
 
 
 def find_out(
@@ -121,22 +104,23 @@ def find_out(
     Raises StorePermissionError (for KMS keys as well), RequestRefusedError, and what else the store raises.
     """
     lacks: list[str] = []
-    metadata = True
     uploads = _try_an_upload(key, media_type, store, lacks)
     if durable or staged.honours_conditions is None:
         try:
-            metadata = _try_an_object(staging, staged, clock, lacks)
+            _try_an_object(staging, staged, clock, lacks)
         except StorePermissionError as err:
             if durable:
                 raise
             lacks.append(f"access to the staging prefix, so that it cannot be tried out ({err})")
-    if not metadata:
-        lacks.append("user metadata (the manifest and the ETag tell whose an object is)")
     conditions = _try_conditions(staging, staged, lacks)
     lists_uploads = uploads and _try_to_list_uploads(key, store, lacks)
     lacks += [each for each in dict.fromkeys((*staged.lacks, *store.lacks)) if each not in lacks]
     found = Capabilities(
-        conditions=conditions, uploads=uploads, lists_uploads=lists_uploads, metadata=metadata, lacks=tuple(lacks)
+        conditional=conditions.usable,
+        fenced=conditions.usable and not conditions.ignored,
+        uploads=uploads,
+        lists_uploads=lists_uploads,
+        lacks=tuple(lacks),
     )
     level = logging.WARNING if lacks else logging.INFO
     log.log(level, "What the store of bucket %s can do: %s.", store.bucket, found)
@@ -152,8 +136,8 @@ def _can_do_without(what: str, lacks: list[str]) -> Iterator[None]:
         lacks.append(f"{what} ({err})")
 
 
-def _try_an_object(prefix: str, store: ObjectStore, clock: Clock, lacks: list[str]) -> bool:
-    """Put, describe, read and delete an object; return whether its metadata was kept."""
+def _try_an_object(prefix: str, store: ObjectStore, clock: Clock, lacks: list[str]) -> None:
+    """Put, describe, read and delete an object."""
     key = _probe(prefix)
     written = store.put(key, _BODY, content_type=_TYPE, metadata=_METADATA)
     try:
@@ -166,7 +150,8 @@ def _try_an_object(prefix: str, store: ObjectStore, clock: Clock, lacks: list[st
         lacks.append("one ETag for one object (PutObject and HeadObject tell different ones; the latter counts)")
     with _can_do_without("deleting, so that checkpoints stay behind", lacks):
         store.delete([key])
-    return found.metadata.get("kore-probe") == "kept"
+    if found.metadata.get("kore-probe") != "kept":
+        lacks.append("user metadata (the manifest and the ETag tell whose an object is)")
 
 
 def _probe(prefix: str) -> str:
@@ -213,41 +198,31 @@ def _read_back(store: ObjectStore, key: str) -> None:
         )
 
 
-def _try_conditions(prefix: str, store: ObjectStore, lacks: list[str]) -> Honoured | None:
-    honoured: Honoured | None = None
+def _try_conditions(prefix: str, store: ObjectStore, lacks: list[str]) -> Honoured:
+    rivals = "two runs that publish the same partition at the same moment are told apart only by who was last"
     with _can_do_without("a way to try conditional writes", lacks):
         honoured = honoured_by(store, prefix)
-    if honoured is None:
-        return None
-    rivals = "two runs that publish the same partition at the same moment are told apart only by who was last"
-    if not honoured.usable:
-        lacks.append(f"conditional writes that can be used ({rivals})")
-    elif honoured.ignored:
-        lacks.append(f"conditional writes that are honoured: it ignores {', '.join(honoured.ignored)} ({rivals})")
-    return honoured
+        if not honoured.usable:
+            lacks.append(f"conditional writes that can be used ({rivals})")
+        elif honoured.ignored:
+            lacks.append(f"conditional writes that are honoured: it ignores {', '.join(honoured.ignored)} ({rivals})")
+        return honoured
+    return Honoured(ignored=(CREATE, SWAP))  # as far as is known: they are sent, and what comes back is believed
 
 
 def honoured_by(store: ObjectStore, prefix: str) -> Honoured:
-    """Return what :func:`conditions_honoured` finds out, once for each bucket in the life of a process."""
-    where = (store.endpoint, store.bucket)
-    honoured = _conditions.get(where) if store.endpoint else None
-    if honoured is None:
-        honoured = conditions_honoured(store, prefix)
-        if store.endpoint:
-            _conditions[where] = honoured
-    return honoured
-
-
-def conditions_honoured(store: ObjectStore, prefix: str) -> Honoured:
     """Find out which conditional writes the store honours.
 
-    Costs nothing where it is known (``store.honours_conditions``), else 5 small requests. Leaves nothing behind.
+    Costs nothing where it is known (``store.honours_conditions``, or this process has tried it), else 5 small requests.
+    Leaves nothing behind.
 
     :param prefix: where objects may be written and deleted: staging. Ends in ``/``.
     """
-    known = store.honours_conditions
+    known, where = store.honours_conditions, (store.endpoint, store.bucket)
     if known is not None:
         return Honoured(ignored=() if known else (CREATE, SWAP), usable=known)
+    if where in _conditions:
+        return _conditions[where]
     key = _probe(prefix)
     with ExitStack() as undo:
         undo.callback(_delete_quietly, store, key)
@@ -255,13 +230,16 @@ def conditions_honoured(store: ObjectStore, prefix: str) -> Honoured:
         first, second = _put(store, key, ABSENT), _put(store, key, ABSENT)
         there = next((each for each in (second, first, wrong) if isinstance(each, StoredObject)), None)
         right = _put(store, key, Condition(etag=there.etag)) if there is not None and there.etag else there
-    honoured = {CREATE: "failed" in (first, second), SWAP: wrong == "failed"}
-    return Honoured(
-        ignored=tuple(name for name, yes in honoured.items() if not yes),
+    checked = {CREATE: "failed" in (first, second), SWAP: wrong == "failed"}
+    honoured = Honoured(
+        ignored=tuple(name for name, yes in checked.items() if not yes),
         usable="unknown" not in (first, wrong)
         and (first, wrong) != ("failed", "failed")
         and isinstance(right, StoredObject),
     )
+    if store.endpoint:
+        _conditions[where] = honoured
+    return honoured
 
 
 def _put(store: ObjectStore, key: str, condition: Condition) -> StoredObject | Literal["failed", "unknown"]:

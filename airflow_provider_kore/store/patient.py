@@ -12,21 +12,23 @@ import logging
 import random
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
+from functools import wraps
+from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from airflow_provider_kore.exceptions import KoreError, StoreUnavailableError
-from airflow_provider_kore.store.store import ConditionFailed, SessionExpired
+from airflow_provider_kore.store.store import ConditionFailed, ObjectStore, SessionExpired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from airflow_provider_kore.clock import Clock
     from airflow_provider_kore.stop import Stop
-    from airflow_provider_kore.store.store import Condition, ObjectStore, Part, StoredObject, Upload
+    from airflow_provider_kore.store.store import StoredObject, Upload
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 LONGEST_OUTAGE: Final = 600.0
@@ -57,6 +59,17 @@ class _Outage:
     """Waited for as long as that may be, and no answer since: then a call is sent once."""
 
 
+def _sent_again(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """Return the same method of a :class:`PatientStore`: it asks the store within, until there is an answer."""
+
+    @wraps(method)
+    def patient(self: Any, /, *args: P.args, **more: P.kwargs) -> T:
+        answer: T = self._retried(lambda: getattr(self._store, patient.__name__)(*args, **more))
+        return answer
+
+    return patient
+
+
 class PatientStore:
     """An :class:`~airflow_provider_kore.store.store.ObjectStore` around another one.
 
@@ -69,6 +82,10 @@ class PatientStore:
         self._clock = clock
         self._stop = stop
         self._outage = _Outage()
+        self.bucket = store.bucket
+        self.endpoint = store.endpoint
+        self.honours_conditions = store.honours_conditions
+        self.uri = store.uri
 
     def beside(self, store: ObjectStore) -> PatientStore:
         """Return one around the same bucket with other settings: what has been waited for is not waited for again."""
@@ -77,32 +94,16 @@ class PatientStore:
         return other
 
     @property
-    def bucket(self) -> str:
-        """See :class:`~airflow_provider_kore.store.store.ObjectStore`; so for the methods below."""
-        return self._store.bucket
-
-    @property
-    def honours_conditions(self) -> bool | None:
-        """Ask the store itself."""
-        return self._store.honours_conditions
-
-    def uri(self, key: str) -> str:
-        """Ask the store itself."""
-        return self._store.uri(key)
-
-    @property
-    def endpoint(self) -> str:
-        """Ask the store itself."""
-        return self._store.endpoint
-
-    @property
     def lacks(self) -> tuple[str, ...]:
-        """Ask the store itself."""
+        """See :class:`~airflow_provider_kore.store.store.ObjectStore`; so for the methods below."""
         return self._store.lacks
 
-    def head(self, key: str) -> StoredObject | None:
-        """Describe one object."""
-        return self._retried(lambda: self._store.head(key))
+    head = _sent_again(ObjectStore.head)
+    put = _sent_again(ObjectStore.put)
+    delete = _sent_again(ObjectStore.delete)
+    upload_part = _sent_again(ObjectStore.upload_part)
+    complete_upload = _sent_again(ObjectStore.complete_upload)
+    abort_upload = _sent_again(ObjectStore.abort_upload)
 
     def get(self, key: str) -> AbstractContextManager[BinaryIO] | None:
         """Open one object; its first 4 MiB have arrived then, and a short one breaks no more."""
@@ -119,20 +120,6 @@ class PatientStore:
             stream.close()
             raise
         return stream
-
-    def put(
-        self,
-        key: str,
-        body: bytes | BinaryIO,
-        *,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-        condition: Condition | None = None,
-    ) -> StoredObject:
-        """Write one object."""
-        return self._retried(
-            lambda: self._store.put(key, body, content_type=content_type, metadata=metadata, condition=condition)
-        )
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """List objects; after an interruption from the beginning, without those that were told already."""
@@ -153,10 +140,6 @@ class PatientStore:
             told.add(found.key)
             yield found
 
-    def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects."""
-        self._retried(lambda: self._store.delete(keys))
-
     def create_upload(self, key: str, *, content_type: str, metadata: Mapping[str, str] | None = None) -> Upload:
         """Begin a multipart upload, and drop those that a lost answer may have left."""
         failures = 0
@@ -173,20 +156,6 @@ class PatientStore:
                     if other.key == key and other.upload_id != upload.upload_id:
                         self._store.abort_upload(other)
         return upload
-
-    def upload_part(self, upload: Upload, number: int, body: bytes) -> Part:
-        """Upload a part."""
-        return self._retried(lambda: self._store.upload_part(upload, number, body))
-
-    def complete_upload(
-        self, upload: Upload, parts: Sequence[Part], *, condition: Condition | None = None
-    ) -> StoredObject:
-        """Make the object."""
-        return self._retried(lambda: self._store.complete_upload(upload, parts, condition=condition))
-
-    def abort_upload(self, upload: Upload) -> None:
-        """Drop an upload."""
-        self._retried(lambda: self._store.abort_upload(upload))
 
     def list_uploads(self, prefix: str) -> Iterator[Upload]:
         """List the unfinished uploads, all of them at once."""

@@ -31,11 +31,9 @@ class SwapStore(ObjectStore, Protocol):
     @property
     def answered(self) -> float | None:
         """When the store gave its last answer, by its own clock, in seconds since the epoch, cut off to whole ones."""
-        ...
 
     def read(self, key: str, most: int) -> tuple[bytes, str] | None:
         """Return a small object, or its beginning of more than ``most`` bytes, and its ETag; None if there is none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

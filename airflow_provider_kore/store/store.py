@@ -161,29 +161,24 @@ class ObjectStore(Protocol):
     @property
     def bucket(self) -> str:
         """The bucket's name."""
-        ...
 
     @property
     def honours_conditions(self) -> bool | None:
         """True or False where it is known whether conditional writes work; None: probe, costs nothing to ask.
 
-        See :func:`~airflow_provider_kore.store.capabilities.conditions_honoured`.
+        See :func:`~airflow_provider_kore.store.capabilities.honoured_by`.
         """
-        ...
 
     def uri(self, key: str) -> str:
         """Return how people and other tools name an object, or a place."""
-        ...
 
     @property
     def endpoint(self) -> str:
         """Where the store is, for what is remembered about it; empty: remember nothing."""
-        ...
 
     @property
     def lacks(self) -> tuple[str, ...]:
         """What the store turned out not to know so far, each with the way round that is taken. Costs nothing."""
-        ...
 
     def head(self, key: str) -> StoredObject | None:
         """Describe one object with its checksum and metadata; None if there is none.
@@ -191,7 +186,6 @@ class ObjectStore(Protocol):
         A missing bucket answers None as well: S3 sends no body here, and so cannot tell the two apart.
         Where listing is not allowed, an absent key raises AccessRefused (permission ``s3:ListBucket``).
         """
-        ...
 
     def get(self, key: str) -> AbstractContextManager[BinaryIO] | None:
         """Open one object for reading from its beginning; None if there is none.
@@ -199,7 +193,6 @@ class ObjectStore(Protocol):
         The request is sent now, so enter it or lose a connection. A stream that breaks, ends early or doesn't match
         the store's checksum raises StoreUnavailableError from ``read``, at the latest from the one that meets the end.
         """
-        ...
 
     def put(
         self,
@@ -217,23 +210,18 @@ class ObjectStore(Protocol):
 
         Raises ConditionFailed, ConditionUnsupported.
         """
-        ...
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """List objects by prefix, in key order by UTF-8 bytes (one request per thousand, sent as they are needed)."""
-        ...
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete these objects; those that don't exist are no error (one request per thousand)."""
-        ...
 
     def create_upload(self, key: str, *, content_type: str, metadata: Mapping[str, str] | None = None) -> Upload:
         """Begin a multipart upload; nothing is visible until it is completed."""
-        ...
 
     def upload_part(self, upload: Upload, number: int, body: bytes) -> Part:
         """Upload part ``number`` (1 to 10,000); all but the last have at least 5 MiB. Raises UploadGone."""
-        ...
 
     def complete_upload(
         self, upload: Upload, parts: Sequence[Part], *, condition: Condition | None = None
@@ -242,15 +230,12 @@ class ObjectStore(Protocol):
 
         The upload still exists after ConditionFailed: abort it. The answer holds no metadata.
         """
-        ...
 
     def abort_upload(self, upload: Upload) -> None:
         """Drop an unfinished upload and its parts; one that is gone is no error."""
-        ...
 
     def list_uploads(self, prefix: str) -> Iterable[Upload]:
         """List the unfinished uploads below a prefix, by key (one request per thousand)."""
-        ...
 
 
 @runtime_checkable
@@ -259,7 +244,6 @@ class LockingStore(Protocol):
 
     def lock_of(self, key: str) -> Lock | None:
         """Return what locks an object; None: nothing does. Raises AccessRefused, and what the store raises."""
-        ...
 
 
 def check_metadata(metadata: Mapping[str, str]) -> None:

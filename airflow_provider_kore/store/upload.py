@@ -139,6 +139,15 @@ def _part_size(size: int, wanted: int) -> int:
     return wanted if least <= wanted else -(-least // MIB) * MIB
 
 
+def _sums(data: bytes) -> dict[str, bytes]:
+    """Return the digests of some bytes, by algorithm."""
+    return {
+        "SHA256": hashlib.sha256(data).digest(),
+        "CRC32": zlib.crc32(data).to_bytes(4, "big"),
+        "MD5": hashlib.md5(data, usedforsecurity=False).digest(),
+    }
+
+
 class _Digest:
     """Our own idea of what the store must hold."""
 
@@ -147,9 +156,7 @@ class _Digest:
         self._sha = hashlib.sha256()
         self._crc = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._part_md5s: list[bytes] = []
-        self._part_shas: list[bytes] = []
-        self._part_crcs: list[bytes] = []
+        self._parts: list[dict[str, bytes]] = []
 
     @property
     def sha256(self) -> str:
@@ -163,15 +170,16 @@ class _Digest:
 
     def add_part(self, block: bytes) -> None:
         self.add(block)
-        self._part_shas.append(hashlib.sha256(block).digest())
-        self._part_crcs.append(zlib.crc32(block).to_bytes(4, "big"))
-        self._part_md5s.append(hashlib.md5(block, usedforsecurity=False).digest())
+        self._parts.append(_sums(block))
+
+    def _composite(self, algorithm: str) -> bytes:
+        """Return the digest of the parts' digests."""
+        return _sums(b"".join(part[algorithm] for part in self._parts))[algorithm]
 
     def is_etag(self, etag: str) -> bool:
         """Say whether an ETag is the MD5 of what was sent, or of its parts' MD5s; of encrypted objects it isn't."""
-        parts = hashlib.md5(b"".join(self._part_md5s), usedforsecurity=False).hexdigest()
-        whole = f'"{self._md5.hexdigest()}"'
-        return etag in ({f'"{parts}-{len(self._part_md5s)}"', whole} if self._part_md5s else {whole})
+        of_parts = f'"{self._composite("MD5").hex()}-{len(self._parts)}"'
+        return etag in {f'"{self._md5.hexdigest()}"', of_parts}
 
     def agrees(self, checksum: str | None) -> bool | None:
         """Compare with what a store keeps; None if that says nothing.
@@ -180,18 +188,11 @@ class _Digest:
         servers keep the other than was asked for, and some forget the ``-N`` that tells which it is.
         """
         algorithm, _, value = (checksum or "").partition(":")
-        value = value.partition("-")[0]
-        if algorithm == "SHA256":
-            composite = hashlib.sha256(b"".join(self._part_shas)).digest()
-            return value in {_text(self._sha.digest()), _text(composite)}
-        if algorithm == "CRC32":
-            composite = zlib.crc32(b"".join(self._part_crcs)).to_bytes(4, "big")
-            return value in {_text(self._crc.to_bytes(4, "big")), _text(composite)}
-        return None
-
-
-def _text(digest: bytes) -> str:
-    return base64.b64encode(digest).decode("ascii")
+        whole = {"SHA256": self._sha.digest(), "CRC32": self._crc.to_bytes(4, "big")}.get(algorithm)
+        if whole is None:
+            return None
+        digests = (whole, self._composite(algorithm)) if self._parts else (whole,)
+        return value.partition("-")[0] in {base64.b64encode(digest).decode("ascii") for digest in digests}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,10 +242,7 @@ class _Transfer:
 
         A HEAD may lag, tell another ETag than the answer to the write, or tell no metadata: it counts if it is of ours.
         """
-        try:
-            found = self.store.head(self.key)
-        except (AccessRefused, RequestRefusedError):
-            found = None
+        found = self._seen()
         # a writer after us may have replaced or removed it already: then the answer to our own write is what there is
         ours = found is not None and (found.etag == answer.etag or self._is_ours(found))
         stored = found if found is not None and ours else answer
@@ -259,29 +257,29 @@ class _Transfer:
                 f"{self._where} holds {stored.size:,} bytes with checksum {stored.checksum}; {self.local.size:,} bytes "
                 f"with SHA-256 {self.local.sha256} were sent. Don't use it; run the task again."
             )
+        evidence: Evidence = "etag" if self.local.is_etag(stored.etag) else "answer only"
         if agrees:
-            return self._uploaded(stored, "checksum")
-        if stored is found and self._read_back(stored):
-            return self._uploaded(stored, "read back")
-        return self._uploaded(stored, "etag" if self.local.is_etag(stored.etag) else "answer only")
+            evidence = "checksum"
+        elif stored is found and self._read_back(stored):
+            evidence = "read back"
+        return Uploaded(stored=stored, sha256=self.local.sha256, evidence=evidence)
 
     def own_lost_write(self) -> Uploaded | None:
         """Return the object if we just wrote it: the first attempt succeeded, its answer was lost, the second met it.
 
         Without metadata, or in a bucket where we may not look, that is not known.
         """
-        try:
-            found = self.store.head(self.key)
-        except AccessRefused:
-            return None
+        found = self._seen()
         if found is None or not self.metadata or not self._is_ours(found):
             return None
-        if self.local.agrees(found.checksum):
-            return self._uploaded(found, "checksum")
-        return self._uploaded(found, "read back") if self._holds_the_same(found) else None
+        known = self.local.agrees(found.checksum) or self._holds_the_same(found)
+        return self.verified(found) if known else None
 
-    def _uploaded(self, stored: StoredObject, evidence: Evidence) -> Uploaded:
-        return Uploaded(stored=stored, sha256=self.local.sha256, evidence=evidence)
+    def _seen(self) -> StoredObject | None:
+        try:
+            return self.store.head(self.key)
+        except (AccessRefused, RequestRefusedError):
+            return None
 
     @property
     def _where(self) -> str:

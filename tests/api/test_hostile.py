@@ -82,8 +82,8 @@ def outcome(landing: Landing, **parameters: Any) -> KoreError | None:
 
 
 def list_ids(kore: Simulator) -> set[str]:
-    with kore._service.lock:
-        return set(kore._service.state.lists)
+    with kore.lock:
+        return set(kore.lists)
 
 
 @pytest.mark.parametrize("times", [1, None], ids=["once", "always"])

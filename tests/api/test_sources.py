@@ -78,13 +78,12 @@ def source_of(name: str, kore: Simulator, filters: dict[str, Any] | None = None)
 
 def served(name: str, kore: Simulator) -> list[dict[str, Any]]:
     """Return the source's rows as the simulator holds them."""
-    state = kore._service.state
     match name:
         case "call results":
             return kore.campaign_results("cd-1")
         case "contact lists":
-            return [record.catalogue_fields(state.settings) for record in state.lists.values()]
-    return [campaign.fields() for campaign in state.campaigns.values() if campaign.type == name.split(maxsplit=1)[0]]
+            return [record.catalogue_fields(kore.settings) for record in kore.lists.values()]
+    return [campaign.fields() for campaign in kore.campaigns.values() if campaign.type == name.split(maxsplit=1)[0]]
 
 
 def without_made_id(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -308,7 +307,7 @@ def change(kore: Simulator, what: str) -> None:
         case "campaign edited":
             kore.set_campaign_status("cd-voice-7", "Paused")
         case "campaign removed":
-            del kore._service.state.campaigns["cd-voice-3"]
+            del kore.campaigns["cd-voice-3"]
         case "campaign exchanged":
             change(kore, "campaign removed")
             kore.add_campaign("cd-late", createdAt=LAST, updatedAt=LAST)
@@ -353,13 +352,11 @@ def _restore(kore: Simulator, what: str) -> None:
     """Put back what the first walk changed, so that the same happens to the second."""
     match what:
         case "campaign removed" | "campaign exchanged":
-            kore._service.state.campaigns.pop("cd-late", None)
+            kore.campaigns.pop("cd-late", None)
             created = "2026-01-01T00:00:03.000Z"
             kore.add_campaign("cd-voice-3", createdAt=created, updatedAt=created)
-            campaigns = kore._service.state.campaigns
-            kore._service.state.campaigns = dict(
-                sorted(campaigns.items(), key=lambda each: each[1].fields()["createdAt"])
-            )
+            campaigns = kore.campaigns
+            kore.campaigns = dict(sorted(campaigns.items(), key=lambda each: each[1].fields()["createdAt"]))
         case "campaign completes":
             kore.set_campaign_status("cd-1", "Completed")
         case "result added":

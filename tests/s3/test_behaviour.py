@@ -20,8 +20,6 @@ from airflow_provider_kore.store.store import ABSENT, Condition, ConditionFailed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from s3_servers import S3Server
-
     from airflow_provider_kore.store.store import ObjectStore, StoredObject
 
 TYPE = "application/x-test"
@@ -109,16 +107,16 @@ def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
     assert [found.key for found in store.list("k")] == ["k"]
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_any_key_goes_there_and_back(store: ObjectStore, key: str) -> None:
-    put(store, key, key.encode())
-    assert read(store, key) == key.encode()
-    found = store.head(key)
-    assert found is not None
-    assert found.key == key
-    assert [one.key for one in store.list(key)] == [key]
-    store.delete([key])
-    assert store.head(key) is None
+def test_any_key_goes_there_and_back(store: ObjectStore) -> None:
+    for key in KEYS:
+        put(store, key, key.encode())
+        assert read(store, key) == key.encode()
+        found = store.head(key)
+        assert found is not None
+        assert found.key == key
+        assert [one.key for one in store.list(key)] == [key]
+        store.delete([key])
+        assert store.head(key) is None
 
 
 def test_a_part_of_an_object_may_be_read_and_the_rest_left(store: ObjectStore) -> None:
@@ -336,40 +334,34 @@ CALLS: dict[str, Callable[[ObjectStore], Any]] = {
 }
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_a_missing_bucket_is_named(nowhere: ObjectStore, call: str) -> None:
-    with pytest.raises(BucketNotFoundError, match=nowhere.bucket):
-        CALLS[call](nowhere)
+def test_a_missing_bucket_is_named(nowhere: ObjectStore) -> None:
+    for call in CALLS.values():
+        with pytest.raises(BucketNotFoundError, match=nowhere.bucket):
+            call(nowhere)
 
 
 def test_a_head_cannot_tell_a_missing_bucket_from_a_missing_key(nowhere: ObjectStore) -> None:
     assert nowhere.head("k") is None
 
 
-@pytest.mark.parametrize(
-    "metadata", [{"Upper": "x"}, {"name": "ü"}, {"name": " padded"}, {"name": "two\nlines"}, {"big": "x" * 2048}]
-)
-def test_metadata_that_would_come_back_changed_is_refused(store: ObjectStore, metadata: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="etadata") as refused:
-        store.put("k", b"", content_type=TYPE, metadata=metadata)
-    assert not any(value in str(refused.value) for value in metadata.values())
-    with pytest.raises(ValueError, match="etadata"):
-        store.create_upload("k", content_type=TYPE, metadata=metadata)
+def test_metadata_that_would_come_back_changed_is_refused(store: ObjectStore) -> None:
+    for name, value in (
+        ("Upper", "x"),
+        ("name", "ü"),
+        ("name", " padded"),
+        ("name", "two\nlines"),
+        ("big", "x" * 2048),
+    ):
+        with pytest.raises(ValueError, match="etadata") as refused:
+            store.put("k", b"", content_type=TYPE, metadata={name: value})
+        assert value not in str(refused.value)
+        with pytest.raises(ValueError, match="etadata"):
+            store.create_upload("k", content_type=TYPE, metadata={name: value})
 
 
 def test_equal_bytes_have_equal_etags_and_others_have_not(store: ObjectStore) -> None:
     etags = [put(store, f"k{number}", body).etag for number, body in enumerate((b"a", b"a", b"b"))]
     assert [one == two for one, two in pairwise(etags)] == [True, False]
-
-
-def test_more_than_a_thousand_keys_are_listed_and_deleted(ministack_server: S3Server) -> None:
-    store = S3Store(ministack_server.client(), ministack_server.bucket())
-    keys = [f"p/{number:05}" for number in range(1003)]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda key: put(store, key, b""), keys))
-    assert [found.key for found in store.list("p/")] == keys
-    store.delete(keys)
-    assert list(store.list("")) == []
 
 
 def test_an_upload_nobody_began_is_gone(strict_store: ObjectStore) -> None:

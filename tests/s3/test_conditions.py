@@ -8,7 +8,7 @@ import boto3
 import pytest
 from model_store import MemoryStore
 
-from airflow_provider_kore.store.capabilities import Honoured, conditions_honoured
+from airflow_provider_kore.store.capabilities import Honoured, honoured_by
 from airflow_provider_kore.store.s3 import S3Store
 from airflow_provider_kore.store.store import ConditionFailed, ConditionUnsupported
 
@@ -25,14 +25,14 @@ KINDS: dict[Ignored, str] = {
 @pytest.mark.parametrize("ignored", [None, *KINDS])
 def test_each_ignored_condition_is_found_out(ignored: Ignored | None) -> None:
     store = MemoryStore(honours_conditions=None, ignored=frozenset({ignored} if ignored else ()))
-    found = conditions_honoured(store, "staging/")
+    found = honoured_by(store, "staging/")
     assert found.ignored == ((KINDS[ignored],) if ignored else ())
     assert store.bodies() == {}
 
 
 def test_a_store_that_ignores_everything_is_found_out() -> None:
     store = MemoryStore(honours_conditions=None, ignored=frozenset(KINDS))
-    assert set(conditions_honoured(store, "staging/").ignored) == set(KINDS.values())
+    assert set(honoured_by(store, "staging/").ignored) == set(KINDS.values())
     assert store.bodies() == {}
 
 
@@ -44,7 +44,7 @@ def test_a_store_that_knows_no_conditions_is_found_out() -> None:
             return super().put(*args, **more)
 
     store = Ignorant(honours_conditions=None)
-    found = conditions_honoured(store, "staging/")
+    found = honoured_by(store, "staging/")
     assert set(found.ignored) == set(KINDS.values())
     assert not found.usable
 
@@ -56,7 +56,7 @@ def test_a_store_that_fails_every_condition_is_found_out() -> None:
                 raise ConditionFailed(key)
             return super().put(key, *args, **more)
 
-    found = conditions_honoured(Refusing(honours_conditions=None), "staging/")
+    found = honoured_by(Refusing(honours_conditions=None), "staging/")
     assert not found.usable
 
 
@@ -64,13 +64,13 @@ def test_a_store_that_fails_every_condition_is_found_out() -> None:
 def test_real_servers_are_judged_as_they_are(server: str, request: pytest.FixtureRequest) -> None:
     running: S3Server = request.getfixturevalue(f"{server}_server")
     store = S3Store(running.client(), running.bucket())
-    assert conditions_honoured(store, "staging/").ignored == ()
+    assert honoured_by(store, "staging/").ignored == ()
     assert list(store.list("")) == []
 
 
 def test_it_costs_five_requests_and_the_probe_is_below_the_prefix() -> None:
     store = MemoryStore(honours_conditions=None)
-    conditions_honoured(store, "staging/run 1/")
+    honoured_by(store, "staging/run 1/")
     assert [effect.name for effect in store.effects] == ["put", "put", "put", "put", "delete"]
     assert all(effect.key.startswith("staging/run 1/probe-") for effect in store.effects)
 
@@ -79,7 +79,7 @@ def test_it_costs_five_requests_and_the_probe_is_below_the_prefix() -> None:
 def test_what_is_known_is_not_tried(known: bool) -> None:
     store = MemoryStore(honours_conditions=known)
     expected = Honoured(ignored=() if known else tuple(KINDS.values()), usable=known)
-    assert conditions_honoured(store, "staging/") == expected
+    assert honoured_by(store, "staging/") == expected
     assert store.effects == []
 
 

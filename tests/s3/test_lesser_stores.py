@@ -43,6 +43,9 @@ WAYS_ROUND: dict[str, tuple[str, ...]] = {
 """By server, what the log says it lacks."""
 
 
+SEVERAL = {"rows_per_file": 500}
+
+
 @pytest.fixture(params=list(WAYS_ROUND))
 def server(request: pytest.FixtureRequest) -> S3Server:
     found: S3Server = request.getfixturevalue(f"{request.param}_server")
@@ -114,7 +117,11 @@ def test_what_every_snapshot_needs_works(server: S3Server, bucket: str) -> None:
     assert list(store.list("")) == []
 
 
-@pytest.mark.parametrize("parameters", [{}, {"rows_per_file": 500}], ids=["one file", "several files"])
+@pytest.mark.parametrize(
+    ("server", "parameters"),
+    [*((name, {}) for name in WAYS_ROUND), ("localbucket", SEVERAL), ("rclone", SEVERAL)],
+    indirect=["server"],
+)
 def test_a_snapshot_lands_whole_is_found_again_and_is_replaced(
     server: S3Server,
     take: Callable[..., Manifest],

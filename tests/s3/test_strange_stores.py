@@ -138,11 +138,8 @@ def show_the_old(client: Any, interceptor: Interceptor) -> None:
 METADATA = ("HeadObject", "GetObject")
 STRANGE: dict[str, tuple[Callable[[Any, Interceptor], None], str]] = {
     "no DeleteObjects: MissingContentMD5": (refuse("DeleteObjects", 400, "MissingContentMD5"), "DeleteObjects"),
-    "no DeleteObjects: NotImplemented": (refuse("DeleteObjects", 501, "NotImplemented"), "DeleteObjects"),
-    "no DeleteObjects: MethodNotAllowed": (refuse("DeleteObjects", 405, "MethodNotAllowed"), "DeleteObjects"),
     "no DeleteObjects: GCS": (refuse("DeleteObjects", 400, "InvalidArgument"), "DeleteObjects"),
     "nothing can be deleted": (refuse("DeleteObjects", 403, "AccessDenied"), ""),
-    "no uploads are listed": (refuse("ListMultipartUploads", 501, "NotImplemented"), "listing uploads"),
     "uploads may not be listed": (refuse("ListMultipartUploads", 403, "AccessDenied"), "listing uploads"),
     "no uploads are aborted": (refuse("AbortMultipartUpload", 405, "MethodNotAllowed"), "aborting uploads"),
     "no multipart uploads": (refuse("CreateMultipartUpload", 501, "NotImplemented"), "multipart uploads"),
@@ -150,9 +147,7 @@ STRANGE: dict[str, tuple[Callable[[Any, Interceptor], None], str]] = {
     "no HEAD: 403": (refuse("HeadObject", 403, ""), "HeadObject"),
     "no metadata": (lose_header("x-amz-meta-", *METADATA), "user metadata"),
     "checksum headers are refused: 400": (refuse_header(CHECKSUM, 400, "InvalidArgument"), "x-amz-checksum"),
-    "checksum headers are refused: 501": (refuse_header(CHECKSUM, 501, "NotImplemented"), "x-amz-checksum"),
     "conditions are refused: 501": (refuse_header("if-", 501, "NotImplemented"), "conditional writes"),
-    "conditions are refused: 400": (refuse_header("if-", 400, "InvalidArgument"), "conditional writes"),
     "conditions fail always": (refuse_header("if-", 412, "PreconditionFailed"), "conditional writes"),
     "weak ETags": (rewrite_etag(lambda etag: f"W/{etag}"), ""),
     "ETags without quotes": (rewrite_etag(lambda etag: etag.strip('"')), ""),
@@ -258,9 +253,9 @@ def test_what_an_answer_must_hold_and_lacks_is_named(
     assert kore.requests == []
 
 
-@pytest.mark.parametrize("way", ["none", None, "when_required"])
+@pytest.mark.parametrize("way", ["none", "when_required"])
 def test_no_checksum_header_is_sent_where_none_is_wanted(
-    moto_server: S3Server, take: Callable[..., Manifest], way: str | None, monkeypatch: pytest.MonkeyPatch
+    moto_server: S3Server, take: Callable[..., Manifest], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_kore.store import upload
 

@@ -262,6 +262,18 @@ def test_a_lost_tail_is_detected() -> None:
         upload(Short())
 
 
+def test_the_checksum_of_nothing_is_not_that_of_a_file() -> None:
+    class Empty(MemoryStore):
+        def head(self, key: str) -> StoredObject | None:
+            found = super().head(key)
+            assert found is not None
+            nothing = base64.b64encode(hashlib.sha256(b"").digest()).decode()
+            return StoredObject(key=key, size=found.size, etag=found.etag, checksum=f"SHA256:{nothing}")
+
+    with pytest.raises(CorruptSnapshotError, match="dir/k"):
+        upload(Empty(), parts=False)
+
+
 @WAYS
 def test_a_store_without_checksums_is_read_back(parts: bool) -> None:
     done = upload(MemoryStore(checksum_algorithm=None), parts=parts)
@@ -360,7 +372,7 @@ def test_memory_does_not_grow_with_the_file(moto_server: S3Server, parts: bool) 
     interceptor.answer("HeadObject", 403)
     store = S3Store(client, "kore-intercepted")
     with tempfile.TemporaryFile() as file:
-        file.truncate(60 << 20)
+        file.truncate(30 << 20)
         tracemalloc.start()
         try:
             upload_file(store, "k", file, content_type=TYPE, single_put_bytes=0 if parts else 64 << 20)

@@ -11,7 +11,7 @@ import jwt
 import pytest
 import requests
 
-from airflow_provider_kore.simulator import pytest_plugin, service
+from airflow_provider_kore.simulator import environment, pytest_plugin, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +132,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Return the clock of windows and delays, which moves when a test moves it, however busy the machine is."""
     clock = Clock()
-    monkeypatch.setattr(service, "time", clock)
+    monkeypatch.setattr(environment, "time", clock)
+    monkeypatch.setattr(state, "time", clock)
     return clock
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from airflow_provider_kore.simulator.answers import Answer, html, spoilt
 from airflow_provider_kore.simulator.faults.fault import Fault, answering
 
 
-@dataclass(frozen=True, kw_only=True)
 class CutJson(Fault, name="cut_json"):
     """The JSON ends ``missing`` bytes early, and ``Content-Length`` agrees."""
 

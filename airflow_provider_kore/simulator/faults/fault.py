@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from airflow_provider_kore.simulator.checks import check_types
 
@@ -19,9 +19,10 @@ FAULTS: dict[str, type[Fault]] = {}
 """Every fault by its name."""
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One misbehaviour. Override the step it spoils; the others leave everything as it is.
+    """One misbehaviour, a dataclass of its parameters. Override the step it spoils; the others leave all as it is.
 
     ``endpoints`` are the ones it can happen to, None for all; ``times`` is how often it happens unless the test says.
     """
@@ -31,7 +32,8 @@ class Fault:
     times: ClassVar[int | None] = None
 
     def __init_subclass__(cls, *, name: str = "") -> None:
-        """List the class under its name; a class without one is only a parent."""
+        """Make it a dataclass, and list it under its name; a class without one is only a parent."""
+        dataclass(frozen=True, kw_only=True)(cls)
         if name:
             cls.name = name
             FAULTS[name] = cls
@@ -72,10 +74,8 @@ def make_fault(name: str, parameters: dict[str, Any]) -> Fault:
     """
     kind = FAULTS.get(name)
     if kind is None:
-        msg = f"there is no fault {name!r}; the faults are {', '.join(sorted(FAULTS))}"
-        raise ValueError(msg)
+        raise ValueError(f"there is no fault {name!r}; the faults are {', '.join(sorted(FAULTS))}")
     try:
         return kind(**parameters)
     except TypeError as err:
-        msg = f"fault {name!r}: {err}"
-        raise ValueError(msg) from err
+        raise ValueError(f"fault {name!r}: {err}") from err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kore.simulator.faults.fault import Fault
@@ -18,27 +17,24 @@ class _ListChange(Fault):
     times = 1
 
 
-@dataclass(frozen=True, kw_only=True)
 class ListAppend(_ListChange, name="list_append"):
     """``n`` contacts are added at the end."""
 
     n: int = 1
 
     def change(self, state: State, list_id: str) -> None:
-        state.change(list_id, lambda held: held.grow(self.n))
+        state.append(list_id, self.n)
 
 
-@dataclass(frozen=True, kw_only=True)
 class ListInsert(_ListChange, name="list_insert"):
     """``n`` contacts are added at the beginning, so that every offset moves up."""
 
     n: int = 1
 
     def change(self, state: State, list_id: str) -> None:
-        state.change(list_id, lambda held: held.grow(self.n, at_start=True))
+        state.insert(list_id, self.n)
 
 
-@dataclass(frozen=True, kw_only=True)
 class ListRemove(_ListChange, name="list_remove"):
     """``n`` contacts from position ``index`` on are removed, so that later offsets move down."""
 
@@ -46,10 +42,9 @@ class ListRemove(_ListChange, name="list_remove"):
     index: int = 0
 
     def change(self, state: State, list_id: str) -> None:
-        state.change(list_id, lambda held: held.remove(self.index, self.n))
+        state.remove(list_id, self.index, self.n)
 
 
-@dataclass(frozen=True, kw_only=True)
 class ListSwap(_ListChange, name="list_swap"):
     """``n`` contacts are removed from position ``index`` on and as many are added at the end: the total stays."""
 
@@ -57,10 +52,9 @@ class ListSwap(_ListChange, name="list_swap"):
     index: int = 0
 
     def change(self, state: State, list_id: str) -> None:
-        state.change(list_id, lambda held: held.grow(held.remove(self.index, self.n)))
+        state.append(list_id, state.remove(list_id, self.index, self.n))
 
 
-@dataclass(frozen=True, kw_only=True)
 class ListUpdate(_ListChange, name="list_update"):
     """The contact at position ``index`` changes in place: ``field`` becomes ``value``, ``updatedAt`` becomes now."""
 
@@ -69,19 +63,19 @@ class ListUpdate(_ListChange, name="list_update"):
     value: Any = "Changed"
 
     def change(self, state: State, list_id: str) -> None:
-        if self.index < len(state.list_record(list_id).contacts):
-            state.change(list_id, lambda held: held.update(self.index, {self.field: self.value}))
+        if self.index < len(state.lists[list_id].contacts):
+            state.update(list_id, self.index, **{self.field: self.value})
 
 
 class ListReplace(_ListChange, name="list_replace"):
     """As many new contacts take the place of all the old ones."""
 
     def change(self, state: State, list_id: str) -> None:
-        state.change(list_id, lambda held: held.grow(held.remove(0, len(held))))
+        state.append(list_id, state.remove(list_id, 0, len(state.lists[list_id].contacts)))
 
 
 class ListDelete(_ListChange, name="list_delete"):
     """The list is deleted."""
 
     def change(self, state: State, list_id: str) -> None:
-        state.lists.pop(list_id, None)
+        state.remove_list(list_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.simulator.answers import spoilt
@@ -12,8 +12,17 @@ from airflow_provider_kore.simulator.faults.fault import Fault, answering
 if TYPE_CHECKING:
     from airflow_provider_kore.simulator.paging import Page
 
-_OFFSETS = frozenset({"contacts", "campaigns"})
-_PAGED = _OFFSETS | {"campaign_results"}
+
+class _OfPages(Fault):
+    """A fault of any page."""
+
+    endpoints = frozenset({"contacts", "campaigns", "campaign_results"})
+
+
+class _OfOffsets(Fault):
+    """A fault of pages that are found by their offset and tell ``hasMore``."""
+
+    endpoints = frozenset({"contacts", "campaigns"})
 
 
 _OK = b'"status":"success","message":"OK"'
@@ -22,99 +31,79 @@ answering("missing_data", "A success without ``data``.", lambda _: spoilt(b"{%b}
 answering("null_data", "A success whose ``data`` is null.", lambda _: spoilt(b'{%b,"data":null}' % _OK))
 
 
-class ContactWithoutId(Fault, name="contact_without_id"):
+class ContactWithoutId(_OfPages, name="contact_without_id"):
     """The page's first item has no ``_id``, or nothing else to know it by."""
-
-    endpoints = _PAGED
 
     def shape(self, page: Page) -> Page:
         return replace(page, items=(_without_id(page.items[0]), *page.items[1:])) if page.items else page
 
 
-class DuplicateId(Fault, name="duplicate_id"):
+class DuplicateId(_OfPages, name="duplicate_id"):
     """The page's last contact is its first one again."""
-
-    endpoints = _PAGED
 
     def shape(self, page: Page) -> Page:
         return replace(page, items=(*page.items[:-1], page.items[0])) if page.items else page
 
 
-class RepeatedPage(Fault, name="repeated_page"):
+class RepeatedPage(_OfPages, name="repeated_page"):
     """The contacts of the page before come again, under the echo that was asked for; the first page is spared."""
-
-    endpoints = _PAGED
 
     def shape(self, page: Page) -> Page:
         return replace(page, items=page.cut(page.skip - page.limit, page.limit)) if page.skip else page
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShortPage(Fault, name="short_page"):
+class ShortPage(_OfPages, name="short_page"):
     """The page lacks its last ``missing`` contacts, though more follow."""
 
     missing: int = 1
-    endpoints = _PAGED
 
     def shape(self, page: Page) -> Page:
         return replace(page, items=page.items[: max(0, len(page.items) - self.missing)])
 
 
-class EmptyPage(Fault, name="empty_page"):
+class EmptyPage(_OfPages, name="empty_page"):
     """The page holds no contact, though the total and ``hasMore`` say otherwise."""
-
-    endpoints = _PAGED
 
     def shape(self, page: Page) -> Page:
         return replace(page, items=())
 
 
-@dataclass(frozen=True, kw_only=True)
-class WrongSkipEcho(Fault, name="wrong_skip_echo"):
+class WrongSkipEcho(_OfPages, name="wrong_skip_echo"):
     """The right contacts, under a ``skip`` that is wrong by ``error``."""
 
     error: int = 1
-    endpoints = _PAGED
 
     def shape(self, page: Page) -> Page:
         return replace(page, echo_skip=page.echo_skip + self.error)
 
 
-@dataclass(frozen=True, kw_only=True)
-class WrongTotal(Fault, name="wrong_total"):
+class WrongTotal(_OfPages, name="wrong_total"):
     """``totalResults`` is wrong by ``error``."""
 
     error: int = 1
-    endpoints = _PAGED
 
     def shape(self, page: Page) -> Page:
         return replace(page, total_error=self.error)
 
 
-class HasMoreFalse(Fault, name="has_more_false"):
+class HasMoreFalse(_OfOffsets, name="has_more_false"):
     """``hasMore`` is false, though more follow."""
-
-    endpoints = _OFFSETS
 
     def shape(self, page: Page) -> Page:
         return replace(page, has_more=False)
 
 
-class HasMoreTrue(Fault, name="has_more_true"):
+class HasMoreTrue(_OfOffsets, name="has_more_true"):
     """``hasMore`` is true, though nothing follows."""
-
-    endpoints = _OFFSETS
 
     def shape(self, page: Page) -> Page:
         return replace(page, has_more=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChangedLimit(Fault, name="changed_limit"):
+class ChangedLimit(_OfOffsets, name="changed_limit"):
     """The page holds at most ``limit`` contacts, and says so in its echo."""
 
     limit: int = 7
-    endpoints = _OFFSETS
 
     def shape(self, page: Page) -> Page:
         limit = min(self.limit, page.limit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.simulator.answers import (
@@ -39,36 +38,31 @@ _refusing("method_not_allowed", 405, METHOD_NOT_ALLOWED)
 _refusing("invalid_arguments", 412, INVALID_ARGUMENTS)
 
 
-@dataclass(frozen=True, kw_only=True)
 class TooManyRequests(Fault, name="too_many_requests"):
     """429 with the per-minute text, and ``Retry-After: retry_after`` unless that is empty."""
 
     retry_after: str = ""
 
     def answer(self, settings: Settings) -> Answer:
-        headers = (("Retry-After", self.retry_after),) if self.retry_after else ()
-        return replace(refusal(429, MINUTE_LIMIT, "fault", settings), headers=headers)
+        return refusal(429, MINUTE_LIMIT, "fault", settings).with_header("Retry-After", self.retry_after)
 
 
 _refusing("server_error", 500, "Internal Server Error")
 answering("bad_gateway", "502 with a gateway's HTML.", lambda _: html(502, "Bad Gateway"))
 
 
-@dataclass(frozen=True, kw_only=True)
 class ServiceUnavailable(Fault, name="service_unavailable"):
     """503 with a gateway's HTML, and ``Retry-After: retry_after`` unless that is empty."""
 
     retry_after: str = ""
 
     def answer(self, settings: Settings) -> Answer:
-        headers = (("Retry-After", self.retry_after),) if self.retry_after else ()
-        return replace(html(503, "Service Unavailable"), headers=headers)
+        return html(503, "Service Unavailable").with_header("Retry-After", self.retry_after)
 
 
 answering("gateway_timeout", "504 with a gateway's HTML.", lambda _: html(504, "Gateway Timeout"))
 
 
-@dataclass(frozen=True, kw_only=True)
 class RefusalUnder200(Fault, name="refusal_under_200"):
     """200 whose ``status`` says ``word``, by default the setting ``failure_status``, with ``message``."""
 
@@ -79,7 +73,6 @@ class RefusalUnder200(Fault, name="refusal_under_200"):
         return refusal_under_200(self.message, "fault", self.word or settings.failure_status)
 
 
-@dataclass(frozen=True, kw_only=True)
 class RateLimitUnder200(Fault, name="rate_limit_under_200"):
     """200 whose ``message`` is a rate limit text."""
 
@@ -89,7 +82,6 @@ class RateLimitUnder200(Fault, name="rate_limit_under_200"):
         return refusal_under_200(self.message, "fault", settings.failure_status)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Redirect(Fault, name="redirect"):
     """302 to ``location``."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_kore.simulator.faults.fault import Fault
@@ -11,18 +11,15 @@ if TYPE_CHECKING:
     from airflow_provider_kore.simulator.answers import Answer
 
 
-@dataclass(frozen=True, kw_only=True)
 class Latency(Fault, name="latency"):
     """The answer comes ``seconds`` late."""
 
     seconds: float = 1.0
 
     def deliver(self, answer: Answer) -> Answer:
-        late = answer.delivery.latency + self.seconds
-        return replace(answer, delivery=replace(answer.delivery, latency=late))
+        return answer.late(self.seconds)
 
 
-@dataclass(frozen=True, kw_only=True)
 class SlowBody(Fault, name="slow_body"):
     """The body dribbles in: ``piece`` bytes, then a ``pause`` in seconds, and so on."""
 
@@ -30,28 +27,27 @@ class SlowBody(Fault, name="slow_body"):
     pause: float = 0.05
 
     def deliver(self, answer: Answer) -> Answer:
-        return replace(answer, delivery=replace(answer.delivery, piece=self.piece, pause=self.pause))
+        return replace(answer, piece=self.piece, pause=self.pause)
 
 
 class ResetBeforeHeaders(Fault, name="reset_before_headers"):
     """The connection is reset instead of an answer."""
 
     def deliver(self, answer: Answer) -> Answer:
-        return replace(answer, delivery=replace(answer.delivery, reset="before_headers"))
+        return replace(answer, reset="before_headers")
 
 
 class ResetAfterHeaders(Fault, name="reset_after_headers"):
     """The connection is reset between the headers and the body."""
 
     def deliver(self, answer: Answer) -> Answer:
-        return replace(answer, delivery=replace(answer.delivery, reset="after_headers"))
+        return replace(answer, reset="after_headers")
 
 
-@dataclass(frozen=True, kw_only=True)
 class TruncatedBody(Fault, name="truncated_body"):
     """The connection closes ``missing`` bytes before the end that ``Content-Length`` promised."""
 
     missing: int = 20
 
     def deliver(self, answer: Answer) -> Answer:
-        return replace(answer, delivery=replace(answer.delivery, missing=self.missing))
+        return replace(answer, missing=self.missing)

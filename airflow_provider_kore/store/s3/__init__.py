@@ -5,14 +5,15 @@ configured; what is raised here is what remained after that. boto3 clients may b
 
 Which checksum is sent and kept: :class:`~airflow_provider_kore.store.s3.settings.S3Settings`.
 
-What a store turns out not to know is remembered (:class:`~airflow_provider_kore.store.s3.dialect.Dialect`) and gone
-round from then on.
+What a store turns out not to know is remembered (:mod:`~airflow_provider_kore.store.s3.dialect`) and gone round from
+then on.
 """
 
 from __future__ import annotations
 
 import io
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_kore.exceptions import KoreError, RequestRefusedError, StoreUnavailableError
@@ -20,11 +21,12 @@ from airflow_provider_kore.store.s3.answers import Stream, etag, required, store
 from airflow_provider_kore.store.s3.bucket import MAX_KEYS_PER_REQUEST, S3Bucket
 from airflow_provider_kore.store.s3.dialect import (
     BLOCK,
+    WAYS_ROUND,
     Checksums,
     checksum_mode,
     checksum_of,
     checksum_type,
-    dialect_of,
+    known_of,
     measure,
 )
 from airflow_provider_kore.store.s3.errors import Unexplained, refused_key
@@ -61,21 +63,21 @@ class S3Store(S3Bucket):
     def __init__(self, client: S3Client, bucket: str, settings: S3Settings | None = None) -> None:
         """Send nothing yet."""
         super().__init__(client, bucket, settings or S3Settings())
-        self._dialect = dialect_of(client, bucket)
-        self._checksums = Checksums(client, bucket, str(self._settings.checksum_algorithm), self._dialect)
+        self._known = known_of(client, bucket)
+        self._checksums = Checksums(client, str(self._settings.checksum_algorithm), self._known)
         self._locks = ObjectLocks(client, bucket, self._settings.expected_bucket_owner)
 
     @property
     def lacks(self) -> tuple[str, ...]:
         """What the store turned out not to know so far, in words."""
-        return self._dialect.lacks()
+        return tuple(words for what, words in WAYS_ROUND.items() if self._known.get(what) is False)
 
     def head(self, key: str) -> StoredObject | None:
         """Describe one object; None if there is none (or no bucket).
 
         Where a HEAD is refused, a GET of the same key tells as much, and why.
         """
-        if not self._dialect.head:
+        if self._known.get("HeadObject") is False:
             return self._described_by_get(key)
         try:
             answer = self._send("HeadObject", key, absent_is_none=True, **self._checksum_mode)
@@ -87,7 +89,7 @@ class S3Store(S3Bucket):
             except KoreError as error:
                 raise (error if isinstance(refused, Unexplained) else refused) from None
             if found is not None and self._checksum_mode == known:  # else it was a header that was refused
-                self._dialect.head = False
+                self._known["HeadObject"] = False
             return found
 
     def _described_by_get(self, key: str) -> StoredObject | None:
@@ -152,7 +154,7 @@ class S3Store(S3Bucket):
                 **arguments,
                 **checksum_of(algorithm, checksum),
             )
-            return stored_object(key, size, answer, metadata, algorithm)
+            return replace(stored_object(key, size, answer, algorithm), metadata=arguments["Metadata"])
 
         return self._checksums.try_to_send("checksums", send)
 
@@ -173,21 +175,21 @@ class S3Store(S3Bucket):
         """Delete these objects; one by one where the store knows no other way."""
         for start in range(0, len(keys), MAX_KEYS_PER_REQUEST):
             batch = keys[start : start + MAX_KEYS_PER_REQUEST]
-            if self._dialect.batch_delete is not False:
+            if self._known.get("DeleteObjects") is not False:
                 try:
                     self._delete_batch(batch)
                     continue
                 except (RequestRefusedError, AccessRefused, StoreUnavailableError) as refused:
                     # some fail over a key that is not there, so even what has worked is worth a second way
                     fails = isinstance(refused, StoreUnavailableError)
-                    if (self._dialect.batch_delete and not fails) or getattr(refused, "retry_after", None):
+                    if (self._known.get("DeleteObjects") and not fails) or getattr(refused, "retry_after", None):
                         raise
                     try:
                         self._delete_one(batch[0])
                     except KoreError:
                         raise refused from None
                     if not fails:
-                        self._dialect.batch_delete = False
+                        self._known["DeleteObjects"] = False
                     batch = batch[1:]
             for key in batch:
                 self._delete_one(key)
@@ -195,7 +197,7 @@ class S3Store(S3Bucket):
     def _delete_batch(self, batch: Sequence[str]) -> None:
         doomed = {"Objects": [{"Key": key} for key in batch], "Quiet": True}
         answer = self._send("DeleteObjects", batch[0], Delete=doomed)
-        self._dialect.batch_delete = True
+        self._known["DeleteObjects"] = True
         for refusal in answer.get("Errors") or ():
             if refusal.get("Code") != "NoSuchKey":
                 raise refused_key(refusal, self._call("DeleteObjects", refusal.get("Key", "")))
@@ -253,7 +255,7 @@ class S3Store(S3Bucket):
             MpuObjectSize=size,
             **known,
         )
-        return stored_object(upload.key, size, answer, None, self._checksums.algorithm)
+        return stored_object(upload.key, size, answer, self._checksums.algorithm)
 
     def abort_upload(self, upload: Upload) -> None:
         """Drop an unfinished upload and its parts."""
@@ -271,7 +273,7 @@ class S3Store(S3Bucket):
         call = self._call(operation, key)
         required(answer, "ETag", call)
         size = int(required(answer, "ContentLength", call))
-        return stored_object(key, size, answer, None, self._checksums.algorithm)
+        return stored_object(key, size, answer, self._checksums.algorithm)
 
     def _made_with(self, content_type: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
         check_metadata(metadata or {})

@@ -49,20 +49,9 @@ def etag(value: object) -> str:
     return f'"{text}"' if text else ""
 
 
-def metadata(answer: Mapping[str, Any], sent: Mapping[str, str] | None) -> dict[str, str]:
-    """Return user metadata; some stores give its names back with capitals."""
-    found = answer.get("Metadata")
-    if found is None:
-        found = sent or {}
-    return {str(name).lower(): str(value) for name, value in found.items()}
+def stored_object(key: str, size: int, answer: Mapping[str, Any], algorithm: str) -> StoredObject:
+    """Read an answer about one object. Some stores give the names of metadata back with capitals.
 
-
-def stored_object(
-    key: str, size: int, answer: Mapping[str, Any], sent: Mapping[str, str] | None, algorithm: str
-) -> StoredObject:
-    """Read an answer about one object.
-
-    :param sent: its metadata as it was sent; what counts where the answer tells none.
     :param algorithm: of the checksum that is wanted if the store keeps several.
     """
     kept = (f"{name}:{answer['Checksum' + name]}" for name in (algorithm, *_KEPT) if answer.get("Checksum" + name))
@@ -71,7 +60,7 @@ def stored_object(
         size=size,
         etag=etag(answer.get("ETag")),
         checksum=next(kept, None),
-        metadata=metadata(answer, sent),
+        metadata={str(name).lower(): str(value) for name, value in (answer.get("Metadata") or {}).items()},
         modified=answer.get("LastModified"),
     )
 

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import io
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -21,47 +20,34 @@ from airflow_provider_kore.store.store import ConditionUnsupported
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_QUIET = "when_required"
+"""By which botocore is told to add checksum headers only where S3 insists on one: to DeleteObjects."""
+
 BLOCK = 1 << 20
 """Bytes that are read of a body at once."""
 
 T = TypeVar("T")
 Headers = Literal["checksums", "upload_checksums", "checksum_mode"]
 
-
-@dataclass(slots=True)
-class Dialect:
-    """What a store turned out to know; None: not known yet. Shared by all views of a bucket through one client."""
-
-    batch_delete: bool | None = None
-    """Whether DeleteObjects is answered. Once it was, what it refuses is not the call itself."""
-    head: bool = True
-    checksums: bool | None = None
-    """Whether ``x-amz-checksum-*`` headers of PutObject are taken."""
-    upload_checksums: bool | None = None
-    """The same of multipart uploads."""
-    checksum_mode: bool | None = None
-    """The same of the header that asks for an object's checksum."""
-    quiet: bool = False
-    """Whether boto3 is kept from sending checksum headers of its own accord."""
-
-    def lacks(self) -> tuple[str, ...]:
-        """Return it in words, each with the way round that is taken."""
-        found = {
-            "DeleteObjects (objects are deleted one by one)": self.batch_delete,
-            "HeadObject (GetObject tells the same)": self.head,
-            "x-amz-checksum headers (what it holds is read back)": self.checksums,
-            "x-amz-checksum headers of multipart uploads (what it holds is read back)": self.upload_checksums,
-            "x-amz-checksum-mode (what it holds is read back)": self.checksum_mode,
-        }
-        return tuple(words for words, known in found.items() if known is False)
+WAYS_ROUND = {
+    "DeleteObjects": "DeleteObjects (objects are deleted one by one)",
+    "HeadObject": "HeadObject (GetObject tells the same)",
+    "checksums": "x-amz-checksum headers (what it holds is read back)",
+    "upload_checksums": "x-amz-checksum headers of multipart uploads (what it holds is read back)",
+    "checksum_mode": "x-amz-checksum-mode (what it holds is read back)",
+}
+"""What a store may turn out not to know, in words, each with the way round that is taken."""
 
 
-_dialects: WeakKeyDictionary[Any, dict[str, Dialect]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, dict[str, dict[str, bool]]] = WeakKeyDictionary()
 
 
-def dialect_of(client: Any, bucket: str) -> Dialect:
-    """Return what is known of a bucket through this client."""
-    return _dialects.setdefault(client, {}).setdefault(bucket, Dialect())
+def known_of(client: Any, bucket: str) -> dict[str, bool]:
+    """Return what is known of a bucket, by the keys of ``WAYS_ROUND``; shared by all views of it through this client.
+
+    Of what it was once known to know, a refusal is not of the call itself.
+    """
+    return _known.setdefault(client, {}).setdefault(bucket, {})
 
 
 class Checksums:
@@ -69,23 +55,21 @@ class Checksums:
 
     :param client: a boto3 S3 client.
     :param algorithm: as the settings have it; ``NONE``: no ``x-amz-checksum`` header, but a Content-MD5.
-    :param dialect: what the store turned out to refuse; is added to.
+    :param known: what the store turned out to take or refuse; is added to.
     """
 
-    def __init__(self, client: Any, bucket: str, algorithm: str, dialect: Dialect) -> None:
+    def __init__(self, client: Any, algorithm: str, known: dict[str, bool]) -> None:
         """Send nothing yet."""
-        config = client.meta.config
-        self.algorithm = "NONE" if config.request_checksum_calculation == "when_required" else algorithm
-        self._verifies = config.response_checksum_validation != "when_required"
-        self._events = client.meta.events
-        self._bucket = bucket
-        self._dialect = dialect
+        self._config = client.meta.config
+        self._known = known
+        self.algorithm = "NONE" if self._config.request_checksum_calculation == _QUIET else algorithm
+        self._verifies = self._config.response_checksum_validation != _QUIET
         if self.algorithm == "NONE":
-            self._quieten()
+            self._set_botocore(_QUIET, _QUIET)
 
     def of(self, what: Headers) -> str:
         """Return the algorithm of such a request: ``NONE`` where its headers are refused, or none are wanted."""
-        refused = False in (self._dialect.checksums, getattr(self._dialect, what))
+        refused = False in (self._known.get("checksums"), self._known.get(what))
         unwanted = what == "checksum_mode" and not self._verifies
         return "NONE" if refused or unwanted else self.algorithm
 
@@ -102,37 +86,24 @@ class Checksums:
         try:
             result = send(algorithm)
         except (RequestRefusedError, ConditionUnsupported, Unexplained) as refused:
-            if getattr(self._dialect, what):
+            if self._known.get(what):
                 raise
-            before = self._dialect.quiet
-            self._quieten()
+            before = self._config.request_checksum_calculation, self._config.response_checksum_validation
+            self._set_botocore(_QUIET, _QUIET)
             try:
                 result = send("NONE")
             except (KoreError, ConditionUnsupported):
-                self._dialect.quiet = before
+                self._set_botocore(*before)
                 raise refused from None
-            setattr(self._dialect, what, False)
+            self._known[what] = False
             return result
-        setattr(self._dialect, what, True)
+        self._known[what] = True
         return result
 
-    def _quieten(self) -> None:
-        """Keep boto3 from adding checksum headers of its own."""
-        dialect = self._dialect
-        dialect.quiet = True
-
-        def quieten(model: Any, params: dict[str, Any], **_: object) -> None:
-            if dialect.quiet and model.name != "DeleteObjects":  # where S3 insists on one
-                _drop_checksums(params)
-
-        self._events.register("before-call.s3", quieten, unique_id=f"kore-{self._bucket}")
-
-
-def _drop_checksums(params: dict[str, Any]) -> None:
-    params.get("context", {}).get("checksum", {}).pop("request_algorithm", None)
-    headers = params.get("headers", {})
-    for name in [name for name in headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-checksum-"))]:
-        del headers[name]
+    def _set_botocore(self, calculation: str, validation: str) -> None:
+        """Say when botocore sends checksum headers of its own accord, from the next request on."""
+        self._config.request_checksum_calculation = calculation
+        self._config.response_checksum_validation = validation
 
 
 def checksum_type(algorithm: str) -> dict[str, Any]:

@@ -49,7 +49,6 @@ PERMISSIONS = {
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
     "GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
     "ListObjectVersions": "s3:ListBucketVersions",
-    "GetBucketVersioning": "s3:GetBucketVersioning",
 }
 """The IAM action behind each call, where it has another name. Source: S3 user guide, "Required permissions for Amazon
 S3 API operations"."""
@@ -98,7 +97,6 @@ _REFUSALS = {
     "InvalidStorageClass": "the store does not have that storage class",
     "InvalidTag": "a tag is not one that S3 accepts",
     "KeyTooLongError": "the key has more than 1,024 bytes",
-    "MetadataTooLarge": "the metadata is larger than 2 KiB",
     "InvalidBucketName": "the bucket's name is not one that S3 accepts",
     "KMS.NotFoundException": "the KMS key does not exist in the bucket's region",
     "KMS.DisabledException": "the KMS key is disabled",
@@ -153,9 +151,7 @@ def translate(error: Exception, call: Call) -> Exception:
 
 def refused_key(refusal: Mapping[str, str], call: Call) -> Exception:
     """Return the error of a key that ``DeleteObjects`` did not delete: it answers 200 and lists them."""
-    code = refusal.get("Code", "")
-    status = {"AccessDenied": 403, "InternalError": 500, "SlowDown": 503}.get(code, 400)
-    return _from_answer({"Error": refusal, "ResponseMetadata": {"HTTPStatusCode": status}}, call)
+    return _from_answer({"Error": refusal, "ResponseMetadata": {"HTTPStatusCode": HTTPStatus.OK}}, call)
 
 
 def refused_identity(error: ClientError, where: str) -> KoreError:
@@ -178,20 +174,23 @@ def _code_and_status(answer: Any, otherwise: str) -> tuple[str, int]:
     return code if _CODE.fullmatch(code) else otherwise, status
 
 
-def _from_answer(answer: Any, call: Call) -> Exception:
-    """Translate what the server answered."""
+def _from_answer(answer: Any, call: Call) -> Exception:  # noqa: C901, PLR0911 - a table of cases
+    """Translate what the server answered: by the code where it is known, and by the status where it isn't."""
     code, status = _code_and_status(answer, "unknown")
-    in_doubt = int(answer.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
-    outcome = _from_condition(code, status, call, in_doubt=in_doubt) or _from_credentials(code, call)
+    about = answer.get("ResponseMetadata", {})
+    outcome = _from_condition(code, status, call, in_doubt=int(about.get("RetryAttempts", 0)) > 0)
     if outcome:
         return outcome
+    if code in _EXPIRED:
+        # retryable: the next try asks for new credentials, and a walk of hours outlives a session token
+        return SessionExpired(
+            f"{call}: the AWS session token has expired. The next try asks for a new one; "
+            "if the token is written into the AWS connection, replace it there, or use a role."
+        )
+    if code in _CREDENTIALS:
+        return CredentialsError(f"{call}: {_CREDENTIALS[code]} ({code}). Check the AWS connection.")
     if code in _REDIRECTS or status in {HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT}:
         return _wrong_region(answer, call, code)
-    return _from_status(answer, code, status, call)
-
-
-def _from_status(answer: Any, code: str, status: int, call: Call) -> Exception:  # noqa: PLR0911 - a table of cases
-    """Translate by the code where it is known, and by the status where it isn't."""
     if status in {HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED} or code in _UNSUPPORTED:
         return CallUnsupported(f"{call}: the store does not implement it ({code}, status {status}).")
     if code == "400":
@@ -199,21 +198,19 @@ def _from_status(answer: Any, code: str, status: int, call: Call) -> Exception: 
             f"{call}: S3 says 400 and gives no reason, as to a HEAD; most often the session token has expired. Try "
             "again later."
         )
+    said = f"{call}: S3 says {code} (status {status})"
     if code in _REFUSALS:
-        return RequestRefusedError(f"{call}: S3 says {code} (status {status}): {_REFUSALS[code]}.")
+        return RequestRefusedError(f"{said}: {_REFUSALS[code]}.")
     if code in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
         text = _BUSY.get(code, "an error of its own")
-        return StoreUnavailableError(
-            f"{call}: S3 says {code} (status {status}): {text}. Try again later.",
-            _retry_after(answer.get("ResponseMetadata", {})),
-        )
+        return StoreUnavailableError(f"{said}: {text}. Try again later.", _retry_after(about))
     if code == "NoSuchBucket" or (status == HTTPStatus.NOT_FOUND and not call.key):
         return BucketNotFoundError(
             f"{call}: no such bucket at this endpoint. Check its name and the AWS connection's endpoint_url."
         )
     if status == HTTPStatus.FORBIDDEN or code in {"AccessDenied", "KMS.AccessDeniedException"}:
         return _refused(str(answer.get("Error", {}).get("Message", "")), code, call)
-    return RequestRefusedError(f"{call}: S3 says {code} (status {status}): the request is not one that it accepts.")
+    return RequestRefusedError(f"{said}: the request is not one that it accepts.")
 
 
 def _from_condition(code: str, status: int, call: Call, *, in_doubt: bool) -> Exception | None:
@@ -227,28 +224,12 @@ def _from_condition(code: str, status: int, call: Call, *, in_doubt: bool) -> Ex
         return UploadGone(call.key, in_doubt)
     if not call.conditional:
         return None
-    if (
-        status == HTTPStatus.PRECONDITION_FAILED
-        or code == "PreconditionFailed"
-        or (status == HTTPStatus.NOT_FOUND and code in {"NoSuchKey", "404"})
-    ):
+    if status == HTTPStatus.PRECONDITION_FAILED or code in {"PreconditionFailed", "NoSuchKey", "404"}:
         return ConditionFailed(call.key, in_doubt)
     if status in {HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED} or (
         status == HTTPStatus.BAD_REQUEST and code in _UNKNOWN_HEADER
     ):
         return ConditionUnsupported(call.bucket)
-    return None
-
-
-def _from_credentials(code: str, call: Call) -> Exception | None:
-    if code in _EXPIRED:
-        # retryable: the next try asks for new credentials, and a walk of hours outlives a session token
-        return SessionExpired(
-            f"{call}: the AWS session token has expired. The next try asks for a new one; "
-            "if the token is written into the AWS connection, replace it there, or use a role."
-        )
-    if code in _CREDENTIALS:
-        return CredentialsError(f"{call}: {_CREDENTIALS[code]} ({code}). Check the AWS connection.")
     return None
 
 
