@@ -11,10 +11,10 @@ import re
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from airflow_provider_kore.connection_fields import ConnectionField
 
@@ -144,40 +144,18 @@ def _field_default(field: ConnectionField) -> str:
     return code(field.shown_default, python=False) if field.shown_default else ""
 
 
-def setting_groups() -> Iterator[tuple[str, list[Fact]]]:
-    """Yield the simulator's settings by group, as the docstring of its settings groups them."""
-    from airflow_provider_kore.simulator import Settings
-
-    docstring = inspect.cleandoc(Settings.__doc__ or "")
-    facts = {fact.name: fact for fact in _dataclass_facts(Settings)}
-    for group in re.split(r"\n\n(?=[A-Z][^\n]*:\n\n:param)", docstring)[1:]:
-        title = re.sub(r" \(.*\)", "", group.partition(":\n")[0])
-        yield title, [facts[name] for name in described(group)]
-
-
 def conditions() -> list[Fact]:
     """Return when a fault of the simulator happens."""
-    return _dataclass_facts(_import("airflow_provider_kore.simulator.triggers").Trigger)
-
-
-def _dataclass_facts(kind: Any) -> list[Fact]:
-    texts, hints = described(kind.__doc__ or ""), get_type_hints(kind)
+    kind = _import("airflow_provider_kore.simulator.triggers").Trigger
+    texts = described(kind.__doc__ or "")
     return [
-        Fact(name=each.name, default=_values(each.default, hints[each.name]), text=texts[each.name])
+        Fact(
+            name=each.name,
+            default="none" if each.default is None else code(each.default, python=False),
+            text=texts[each.name],
+        )
         for each in fields(kind)
     ]
-
-
-def _values(default: object, hint: object) -> str:
-    """Return a default, and after it what else is possible where a type lists that."""
-    others = [each for each in get_args(hint) if each != default] if get_origin(hint) is Literal else []
-    return ", ".join([_short(default), *(code(each, python=False) for each in others)])
-
-
-def _short(default: object) -> str:
-    if default is None or default == "":
-        return "none"
-    return "made up" if isinstance(default, str) and "simulated" in default else code(default, python=False)
 
 
 def faults() -> list[Fact]:
@@ -256,12 +234,6 @@ def fact_table(head: tuple[str, str, str], facts: Iterable[Fact]) -> str:
     return table(head, [(f"`{fact.name}`", fact.default, markdown(fact.text)) for fact in facts])
 
 
-def settings_tables() -> str:
-    """Return a heading and a table for each group of the simulator's settings."""
-    head = ("Setting", "Default, other values", "Meaning")
-    return "\n\n".join(f"### {title}\n\n{fact_table(head, facts)}" for title, facts in setting_groups())
-
-
 def _sentence(name: str, text: str) -> str:
     more = MORE.get(name)
     return markdown(text) + (f" [More]({more})" if more else "")
@@ -327,7 +299,6 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
             )
         ],
     ),
-    "simulator settings": settings_tables,
     "simulator conditions": lambda: fact_table(("Condition", "Default", "Meaning"), conditions()),
     "simulator faults": lambda: table(
         ("Fault", "Parameters, and what the client sees"),

@@ -26,8 +26,8 @@ def blocks(language):
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
-def test_every_setting_is_in_its_table(name):
-    assert f"`{name}`" in FIRST_CELLS
+def test_every_setting_is_described_in_the_docstring_that_the_reference_shows(name):
+    assert f":param {name}: " in Settings.__doc__
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
@@ -56,7 +56,7 @@ def test_the_command_on_the_page_is_understood():
 
 def test_the_calls_to_the_control_api_on_the_page_work(kore):
     lines = [line for block in blocks("shell") for line in block.splitlines() if line.startswith("curl")]
-    assert len(lines) > 10
+    assert len(lines) > 7
     curl = argparse.ArgumentParser()  # not every machine has the real one
     curl.add_argument("-X", default="GET")
     curl.add_argument("-d")
