@@ -1,6 +1,6 @@
-"""Write the table in ``docs/errors.md`` from the docstrings of ``exceptions.py``: ``python tools/doc_errors.py``.
+"""Write the tables in ``docs/errors.md`` from the docstrings of ``exceptions.py``: ``python tools/doc_errors.py``.
 
-The table stands between two comments that name it. A docstring's text is the meaning, its paragraph ``What to do:`` the
+They stand between two comments. A docstring's text is the meaning, its paragraph ``What to do:`` the
 advice; ``docs/x.md`` in it becomes a link.
 """
 
@@ -19,16 +19,10 @@ BEGIN, END = "<!-- generated: errors -->", "<!-- end generated: errors -->"
 ADVICE = "What to do: "
 
 
-def errors() -> list[type[KoreError]]:
-    """Return every error, in the order in which the module defines them."""
-    return [kind for kind in vars(exceptions).values() if inspect.isclass(kind) and issubclass(kind, KoreError)]
-
-
-def branch(kind: type[KoreError]) -> str:
-    """Return whether Airflow tries a task again after this error."""
-    if issubclass(kind, FatalError):
-        return "fatal"
-    return "retryable" if issubclass(kind, RetryableError) else "either"
+def errors(branch: type[KoreError]) -> list[type[KoreError]]:
+    """Return every error of a branch, in the order in which the module defines them."""
+    kinds = [kind for kind in vars(exceptions).values() if inspect.isclass(kind) and issubclass(kind, branch)]
+    return [kind for kind in kinds if kind is not branch]
 
 
 def markdown(text: str) -> str:
@@ -44,15 +38,17 @@ def row(kind: type[KoreError]) -> str:
     meaning = [each for each in paragraphs if not each.startswith((ADVICE, ":param"))]
     if len(advice) != 1:
         raise ValueError(f"The docstring of {kind.__name__} has no paragraph that begins with {ADVICE!r}.")
-    return f"| `{kind.__name__}` | {markdown(' '.join(meaning))} | {branch(kind)} | {markdown(advice[0])} |"
+    return f"| `{kind.__name__}` | {markdown(' '.join(meaning))} | {markdown(advice[0])} |"
 
 
 def filled(page: str) -> str:
-    """Return a page with today's table between the comments."""
-    head = ["| Error | What it means | Branch | What to do |", "|---|---|---|---|"]
-    table = "\n".join([*head, *map(row, errors())])
+    """Return a page with today's tables between the comments: one for each branch."""
+    lines = [BEGIN]
+    for title, branch in (("Retryable", RetryableError), ("Fatal", FatalError)):
+        lines += ["", f"## {title}", "", "| Error | What it means | What to do |", "|---|---|---|"]
+        lines += map(row, errors(branch))
     before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}"
+    return before + "\n".join([*lines, "", END]) + rest.partition(END)[2]
 
 
 if __name__ == "__main__":
