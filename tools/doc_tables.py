@@ -144,20 +144,6 @@ def _field_default(field: ConnectionField) -> str:
     return code(field.shown_default, python=False) if field.shown_default else ""
 
 
-def conditions() -> list[Fact]:
-    """Return when a fault of the simulator happens."""
-    kind = _import("airflow_provider_kore.simulator.triggers").Trigger
-    texts = described(kind.__doc__ or "")
-    return [
-        Fact(
-            name=each.name,
-            default="none" if each.default is None else code(each.default, python=False),
-            text=texts[each.name],
-        )
-        for each in fields(kind)
-    ]
-
-
 def faults() -> list[Fact]:
     """Return the simulator's faults; what other tables call default are their parameters with defaults."""
     from airflow_provider_kore.simulator import FAULTS
@@ -229,11 +215,6 @@ def parameter_table(facts: Iterable[Fact]) -> str:
     return f"{table(('Parameter', 'Default', 'Meaning'), rows)}\n\n{templated}"
 
 
-def fact_table(head: tuple[str, str, str], facts: Iterable[Fact]) -> str:
-    """Return a table of names, defaults and texts."""
-    return table(head, [(f"`{fact.name}`", fact.default, markdown(fact.text)) for fact in facts])
-
-
 def _sentence(name: str, text: str) -> str:
     more = MORE.get(name)
     return markdown(text) + (f" [More]({more})" if more else "")
@@ -299,7 +280,6 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
             )
         ],
     ),
-    "simulator conditions": lambda: fact_table(("Condition", "Default", "Meaning"), conditions()),
     "simulator faults": lambda: table(
         ("Fault", "Parameters, and what the client sees"),
         [

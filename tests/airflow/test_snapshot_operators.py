@@ -17,7 +17,6 @@ from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operato
 from airflow_provider_kore.transfers.contact_list_catalog_to_s3 import ContactListCatalogToS3Operator
 
 if TYPE_CHECKING:
-
     from bench import Bench
 
     from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator

@@ -1,4 +1,4 @@
-"""The page of questions quotes what the code says."""
+"""The page on trouble quotes what the code says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 QUOTES = re.findall(r"^\| `([^`]+)` \|", PAGE, re.MULTILINE)
 
 
