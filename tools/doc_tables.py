@@ -215,6 +215,14 @@ def parameter_table(facts: Iterable[Fact]) -> str:
     return f"{table(('Parameter', 'Default', 'Meaning'), rows)}\n\n{templated}"
 
 
+def reader_versions() -> str:
+    """Return which versions of the engines the recipes are tried with."""
+    readers, airflow = locked("readers"), locked("airflow-3.3")
+    of_s3 = ", ".join(f"{name} {readers[name.lower()]}" for name in ("DuckDB", "pyarrow", "polars", "pandas"))
+    in_a_folder = f"Spark {readers['pyspark']} and DuckDB {airflow['duckdb']}"
+    return f"Tried on S3 with {of_s3}; on a copy in a folder with {in_a_folder}."
+
+
 def _sentence(name: str, text: str) -> str:
     more = MORE.get(name)
     return markdown(text) + (f" [More]({more})" if more else "")
@@ -266,20 +274,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
         ("Field", "Default", "Meaning"),
         [(f"`{fact.name}`", fact.default, _sentence(fact.name, fact.text)) for fact in connection_fields()],
     ),
-    "reader versions": lambda: table(
-        ("Engine", "Version", "Reads"),
-        [
-            (name, locked(lock)[package], reads)
-            for name, lock, package, reads in (
-                ("DuckDB", "readers", "duckdb", "S3"),
-                ("DuckDB", "airflow-3.3", "duckdb", "a copy in a folder"),
-                ("Spark", "readers", "pyspark", "a copy in a folder"),
-                ("pyarrow", "readers", "pyarrow", "S3"),
-                ("polars", "readers", "polars", "S3"),
-                ("pandas", "readers", "pandas", "S3, by s3fs"),
-            )
-        ],
-    ),
+    "reader versions": reader_versions,
     "simulator faults": lambda: table(
         ("Fault", "Parameters, and what the client sees"),
         [
