@@ -87,7 +87,7 @@ def pages(rows: list[dict[str, Any]]) -> str:
 def sizing(rows: list[dict[str, Any]]) -> str:
     """Return what the formula says beside what was measured."""
     shown = []
-    for row in (each for each in rows if each["expected_wall"] >= 60):  # noqa: PLR2004 - below, there is nothing to wait for
+    for row in (each for each in rows if each["expected_wall"] >= 180):  # noqa: PLR2004 - shorter ones show no more
         limits = f"{row['per_minute']} / min" + (f", {row['per_hour']:,} / h" if row["per_hour"] else "")
         count = f"{row['requests']:,}"
         if row["requests"] != row["expected_requests"]:
