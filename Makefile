@@ -40,8 +40,7 @@ mutants: venv  ## Take one guard after the other out of a copy of the package: t
 test-celery: venv  ## Of the suite, what befalls a walk on Celery workers: alone, and telling how much was read twice
 	$(PY) -m pytest tests/system/test_celery.py -s $(T)
 
-pages: venv  ## Write what the docs derive from the code anew: the table of errors, and the picture of the rooms
-	$(PY) tools/doc_errors.py
+pages: venv  ## Draw the picture of the rooms in the docs anew, from the imports
 	$(PY) tools/architecture.py
 
 screenshots: venv  ## Take the pictures in docs/images anew, from Airflow's UI in a real browser

@@ -324,7 +324,7 @@ class OversizedError(FatalError):
 class SchemaChangedError(FatalError):
     """Values do not fit the types that their columns have had. The previous snapshot stays.
 
-    What to do: correct the values, or change ``on_schema_change`` or ``columns``: docs/schema.md.
+    What to do: correct the values, or change ``on_schema_change`` or ``columns``: docs/formats.md.
     """
 
 

@@ -73,21 +73,21 @@ def misfortunes(found: dict[str, Any]) -> str:
 
 
 def pages(rows: list[dict[str, Any]]) -> str:
-    """Return how many requests ours takes by the server's largest page, and how many times that others take."""
-    heads = ["at most", "ours, first day", "ours, next day", "at 60 a minute", *rows[0]["others"]]
+    """Return how many requests ours takes by the largest page of a server that clamps, and how many the others take."""
+    heads = ["largest page", "ours, first day", "ours, next day", "at 60 a minute", "the others"]
     shown = []
-    for row in rows:
+    for row in (each for each in rows if each["handling"] == "clamps"):
         first, second = row["ours"]
-        beside = [ratio(requests, first["requests"]) for requests in row["others"].values()]
-        what = f"{row['served']:,}, {row['handling']} more"
-        shown.append([what, f"{first['requests']:,}", f"{second['requests']:,}", span(second["wall"]), *beside])
+        others = ", ".join(f"{requests:,}" for requests in sorted(set(row["others"].values())))
+        counts = [f"{first['requests']:,}", f"{second['requests']:,}", span(second["wall"])]
+        shown.append([f"{row['served']:,}", *counts, others])
     return table(heads, shown)
 
 
 def sizing(rows: list[dict[str, Any]]) -> str:
     """Return what the formula says beside what was measured."""
     shown = []
-    for row in (each for each in rows if each["expected_wall"] >= 60):  # noqa: PLR2004 - below, there is nothing to wait for
+    for row in (each for each in rows if each["expected_wall"] >= 180):  # noqa: PLR2004 - shorter ones show no more
         limits = f"{row['per_minute']} / min" + (f", {row['per_hour']:,} / h" if row["per_hour"] else "")
         count = f"{row['requests']:,}"
         if row["requests"] != row["expected_requests"]:

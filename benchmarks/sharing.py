@@ -64,7 +64,7 @@ def walk(stack: ExitStack, folder: Path, s3: S3Server, name: str) -> dict[str, A
 
 
 def main() -> None:
-    """Print the table of ``docs/allowance.md``."""
+    """Print the numbers of ``docs/allowance.md``."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         s3 = start_s3(stack, folder, BUCKET)

@@ -11,10 +11,10 @@ import re
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from airflow_provider_kore.connection_fields import ConnectionField
 
@@ -144,42 +144,6 @@ def _field_default(field: ConnectionField) -> str:
     return code(field.shown_default, python=False) if field.shown_default else ""
 
 
-def setting_groups() -> Iterator[tuple[str, list[Fact]]]:
-    """Yield the simulator's settings by group, as the docstring of its settings groups them."""
-    from airflow_provider_kore.simulator import Settings
-
-    docstring = inspect.cleandoc(Settings.__doc__ or "")
-    facts = {fact.name: fact for fact in _dataclass_facts(Settings)}
-    for group in re.split(r"\n\n(?=[A-Z][^\n]*:\n\n:param)", docstring)[1:]:
-        title = re.sub(r" \(.*\)", "", group.partition(":\n")[0])
-        yield title, [facts[name] for name in described(group)]
-
-
-def conditions() -> list[Fact]:
-    """Return when a fault of the simulator happens."""
-    return _dataclass_facts(_import("airflow_provider_kore.simulator.triggers").Trigger)
-
-
-def _dataclass_facts(kind: Any) -> list[Fact]:
-    texts, hints = described(kind.__doc__ or ""), get_type_hints(kind)
-    return [
-        Fact(name=each.name, default=_values(each.default, hints[each.name]), text=texts[each.name])
-        for each in fields(kind)
-    ]
-
-
-def _values(default: object, hint: object) -> str:
-    """Return a default, and after it what else is possible where a type lists that."""
-    others = [each for each in get_args(hint) if each != default] if get_origin(hint) is Literal else []
-    return ", ".join([_short(default), *(code(each, python=False) for each in others)])
-
-
-def _short(default: object) -> str:
-    if default is None or default == "":
-        return "none"
-    return "made up" if isinstance(default, str) and "simulated" in default else code(default, python=False)
-
-
 def faults() -> list[Fact]:
     """Return the simulator's faults; what other tables call default are their parameters with defaults."""
     from airflow_provider_kore.simulator import FAULTS
@@ -251,15 +215,12 @@ def parameter_table(facts: Iterable[Fact]) -> str:
     return f"{table(('Parameter', 'Default', 'Meaning'), rows)}\n\n{templated}"
 
 
-def fact_table(head: tuple[str, str, str], facts: Iterable[Fact]) -> str:
-    """Return a table of names, defaults and texts."""
-    return table(head, [(f"`{fact.name}`", fact.default, markdown(fact.text)) for fact in facts])
-
-
-def settings_tables() -> str:
-    """Return a heading and a table for each group of the simulator's settings."""
-    head = ("Setting", "Default, other values", "Meaning")
-    return "\n\n".join(f"### {title}\n\n{fact_table(head, facts)}" for title, facts in setting_groups())
+def reader_versions() -> str:
+    """Return which versions of the engines the recipes are tried with."""
+    readers, airflow = locked("readers"), locked("airflow-3.3")
+    of_s3 = ", ".join(f"{name} {readers[name.lower()]}" for name in ("DuckDB", "pyarrow", "polars", "pandas"))
+    in_a_folder = f"Spark {readers['pyspark']} and DuckDB {airflow['duckdb']}"
+    return f"Tried on S3 with {of_s3}; on a copy in a folder with {in_a_folder}."
 
 
 def _sentence(name: str, text: str) -> str:
@@ -269,22 +230,22 @@ def _sentence(name: str, text: str) -> str:
 
 MORE: Final = {
     "snapshot_date": "operator.md#what-names-the-partition",
-    "columns": "schema.md#fixing-columns-columns",
+    "columns": "formats.md#fixing-columns-columns",
     "file_format": "formats.md",
-    "on_schema_change": "schema.md#a-value-that-does-not-fit-on_schema_change",
+    "on_schema_change": "formats.md#a-value-that-does-not-fit-on_schema_change",
     "replace": "operator.md#replace",
-    "allow_backfill": "examples.md#backfill-and-what-it-cant-mean",
+    "allow_backfill": "operator.md#what-names-the-partition",
     "incremental": "incremental.md",
     "max_shrink": "operator.md#an-empty-answer-is-not-yet-an-empty-list",
     "fields": "field-policies.md",
     "on_missing_field": "field-policies.md#fields-that-contacts-lack-on_missing_field",
-    "replace_instance": "campaign-contacts-to-s3.md#a-campaign-that-runs-again",
+    "replace_instance": "campaigns-to-s3.md#a-campaign-that-runs-again",
     "filters": "campaigns-to-s3.md#filters",
     "s3_settings": "s3.md#settings",
     "deferrable": "allowance.md#long-waits-without-a-worker",
     "kore_conn_id": "connection.md",
     "outlets": "airflow.md#assets",
-    "id_key": "campaign-contacts-to-s3.md#id",
+    "id_key": "campaigns-to-s3.md#the-_id-of-call-results",
     "contact_list_url": "airflow.md#links",
     "allowance_ledger": "allowance.md#one-ledger-for-all-tasks",
 }
@@ -313,22 +274,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
         ("Field", "Default", "Meaning"),
         [(f"`{fact.name}`", fact.default, _sentence(fact.name, fact.text)) for fact in connection_fields()],
     ),
-    "reader versions": lambda: table(
-        ("Engine", "Version", "Reads"),
-        [
-            (name, locked(lock)[package], reads)
-            for name, lock, package, reads in (
-                ("DuckDB", "readers", "duckdb", "S3"),
-                ("DuckDB", "airflow-3.3", "duckdb", "a copy in a folder"),
-                ("Spark", "readers", "pyspark", "a copy in a folder"),
-                ("pyarrow", "readers", "pyarrow", "S3"),
-                ("polars", "readers", "polars", "S3"),
-                ("pandas", "readers", "pandas", "S3, by s3fs"),
-            )
-        ],
-    ),
-    "simulator settings": settings_tables,
-    "simulator conditions": lambda: fact_table(("Condition", "Default", "Meaning"), conditions()),
+    "reader versions": reader_versions,
     "simulator faults": lambda: table(
         ("Fault", "Parameters, and what the client sees"),
         [

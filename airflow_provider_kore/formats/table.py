@@ -1,7 +1,7 @@
 """One table over days: its columns keep their order and their types, whatever fields a day's rows happen to have.
 
 Readers take a folder of files for one table, and most take its schema from one file: by position in csv, by name and
-type in parquet. ``docs/schema.md`` says which change each of them reads right.
+type in parquet. ``docs/formats.md`` says which change each of them reads right.
 """
 
 from __future__ import annotations

@@ -17,8 +17,6 @@ from airflow_provider_kore.transfers.campaigns_to_s3 import CampaignsToS3Operato
 from airflow_provider_kore.transfers.contact_list_catalog_to_s3 import ContactListCatalogToS3Operator
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bench import Bench
 
     from airflow_provider_kore.transfers.snapshot_to_s3 import SnapshotToS3Operator
@@ -207,9 +205,8 @@ def test_the_hook_reads_every_endpoint_on_both_versions(bench: Bench, version: s
 
 @each_operator
 def test_every_parameter_is_documented(request: pytest.FixtureRequest, operator: type[SnapshotToS3Operator]) -> None:
-    name = operator.__module__.rpartition(".")[2].removesuffix("_to_s3").replace("_", "-")
-    page: Path = request.config.rootpath / "docs" / f"{name}-to-s3.md"
-    text = page.read_text()
+    page = "campaigns" if "campaign" in operator.__module__ else "contact-lists"
+    text = (request.config.rootpath / "docs" / f"{page}-to-s3.md").read_text()
     missing = [
         name
         for name in inspect.signature(operator.__init__).parameters

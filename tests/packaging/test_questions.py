@@ -1,4 +1,4 @@
-"""The page of questions quotes what the code says."""
+"""The page on trouble quotes what the code says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 QUOTES = re.findall(r"^\| `([^`]+)` \|", PAGE, re.MULTILINE)
 
 
@@ -52,6 +52,6 @@ def test_the_code_says_what_the_page_quotes(quote: str) -> None:
 
 
 def test_the_page_quotes_enough_for_this_to_mean_something() -> None:
-    assert len(QUOTES) > 40
+    assert len(QUOTES) > 15
     assert all(len(re.sub(r"\W", "", quote)) > 8 for quote in QUOTES)
     assert not is_said("The list of … is made of cheese")
