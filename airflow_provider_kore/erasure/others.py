@@ -171,7 +171,7 @@ def abort_uploads(work: Work, own: Container[str]) -> int:
     before = datetime.fromtimestamp(work.clock.time() - work.spec.staging_expiry, UTC)
     aborted = 0
     try:
-        for upload in (each for prefix in work.spec.table_prefixes for each in work.store.list_uploads(prefix)):
+        for upload in (each for prefix in work.spec.prefixes for each in work.store.list_uploads(prefix)):
             form = form_in(work.spec, upload.key)
             is_dead = upload.key in own or (upload.started is not None and upload.started < before)
             if is_dead and form is not None and form[0] in FORMATS:

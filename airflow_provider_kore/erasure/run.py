@@ -92,6 +92,7 @@ class _Erasure:
             log.info("This run has erased already: %s.", self._store.uri(spec.receipt))
             self._progress.forget()
             return summary_of(spec, self._store, self._receipt.content, self._receipt.body)
+        # whom
         for each in self._given:
             self._persons.add(each)
         check_anyone(work)
@@ -100,6 +101,7 @@ class _Erasure:
         for identifier in Survey(work).gone() if spec.gone_on is not None else ():
             self._persons.add_id(identifier)
 
+        # what, and what forbids it
         found = survey(work, self._versions, self._progress.counted)
         missing = [] if is_resumed else [each.number for each in self._given if not self._persons.is_found(each)]
         check_places(work, found)
@@ -110,8 +112,10 @@ class _Erasure:
         check_conditions(work)
         self._versions.check(found.old, "Nothing was changed.")
 
+        # from here on the next try continues
         own = set(self._progress.erased)
-        self._progress.missing = len(missing) or self._progress.missing
+        if not is_resumed:
+            self._progress.missing = len(missing)
         self._progress.take_down(found)
         self._progress.deleted["uploads"] += abort_uploads(work, own)
         check_writing(work, found)

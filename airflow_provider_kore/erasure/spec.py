@@ -151,14 +151,9 @@ class ErasureSpec(Tables):
         return (*self.staging_prefixes, f"{self.receipt_prefix}/")
 
     @property
-    def table_prefixes(self) -> tuple[str, ...]:
-        """What all objects of the tables begin with."""
-        return tuple(prefix for table in self.tables for prefix in table.prefixes)
-
-    @property
     def prefixes(self) -> tuple[str, ...]:
         """Below which everything is searched."""
-        return (*self.table_prefixes, *self.beside)
+        return (*(prefix for table in self.tables for prefix in table.prefixes), *self.beside)
 
     @property
     def scope(self) -> str:
