@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from airflow_provider_kore.api import calls, endpoints
 from airflow_provider_kore.api.allowance import Allowance
 from airflow_provider_kore.api.answers import catalogue_of
-from airflow_provider_kore.api.calls import Call, Ways
+from airflow_provider_kore.api.calls import Call
 from airflow_provider_kore.api.campaigns import CampaignQuery
-from airflow_provider_kore.api.reader import PageReader
+from airflow_provider_kore.api.reader import PageReader, Ways
 from airflow_provider_kore.api.retry import NO_RETRIES, RetryPolicy
 from airflow_provider_kore.api.sender import Sender
 from airflow_provider_kore.api.transport import RequestsTransport, Transport

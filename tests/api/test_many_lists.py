@@ -143,7 +143,7 @@ def add(task: Task, number: int, contacts: int = 20, **details: Any) -> list[str
 
 
 def test_lists_that_did_not_change_cost_one_request_each_and_those_that_grew_their_new_pages(task: Task) -> None:
-    names = add(task, 40, contacts=4 * PAGE - 10)
+    names = add(task, 15, contacts=4 * PAGE - 10)
     task.take(incremental=True, probes=0)
     based_on = {name: task.manifest(name)["snapshot_id"] for name in names}
     for changed in ([], names[:5]):
@@ -231,6 +231,7 @@ def test_a_list_that_is_carried_forward_takes_next_to_no_memory_while_it_waits(
 # --- What it costs ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_hundred_lists_cost_their_pages_and_two_looks_at_the_catalogue(task: Task) -> None:
     names = add(task, 200, contacts=60)
     outcome = task.take()
@@ -434,6 +435,7 @@ def test_an_entry_without_a_usable_id_fails_the_task_after_the_others_have_lande
     task.hold(*names)
 
 
+@pytest.mark.slow
 def test_random_changes_between_any_two_requests_never_land_anything_that_never_was(task: Task) -> None:
     """Swap, append, remove: before whichever request, of whichever list."""
     acts: list[Callable[[str], object]] = [

@@ -47,7 +47,7 @@ def adaptive(remembered: Learned = NOTHING, known: Learned = NOTHING, **options:
 # --- The proof is the same -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(n=st.integers(0, 70), server=habits, glitches=glitches, remembered=memories, known=memories)
 @example(n=30, server=Habits(max_limit=4, too_large="lie", total="missing", has_more="missing"), glitches={},
          remembered=Learned(), known=Learned())  # fmt: skip

@@ -106,6 +106,7 @@ def test_a_walk_is_the_whole_list_or_an_error(n: int, server: Habits, glitches: 
         assert found == names(n)
 
 
+@pytest.mark.slow
 def test_every_habit_by_itself_and_with_every_glitch_at_every_page() -> None:
     """Not a sample: all of them, at the lengths where pages end exactly and where they don't."""
     tried = 0
