@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -44,13 +45,10 @@ def partition_of(key: str) -> Partition | None:
     What lies in a folder ``snapshot_date=`` of no date is in none, so that a table's keys are one run of a listing.
     """
     found = _dated(key)
-    if found is None or not _date(found[2]):
-        return None
-    try:
-        date.fromisoformat(found[2])
-    except ValueError:
-        return None
-    return Partition(*found.groups())
+    with suppress(ValueError):
+        if found and _date(found[2]) and date.fromisoformat(found[2]):
+            return Partition(*found.groups())
+    return None
 
 
 Found = tuple[Partition, "StoredObject"]

@@ -33,7 +33,7 @@ def open_catalog(iceberg_conn_id: str, table: str) -> Catalog:
     """
     try:
         import pyarrow as pa  # noqa: F401 - loads on workers only
-        from pyiceberg.catalog import load_catalog
+        import pyiceberg  # noqa: F401
     except ImportError:
         raise ParameterError(
             "table",
@@ -43,6 +43,8 @@ def open_catalog(iceberg_conn_id: str, table: str) -> Catalog:
     properties = catalog_properties(find_connection(iceberg_conn_id))
     for secret in filter(None, _secrets(properties)):
         mask_secret(secret)
+    from pyiceberg.catalog import load_catalog
+
     with iceberg_errors("opening its catalog", table):
         try:
             return load_catalog(iceberg_conn_id, **properties)

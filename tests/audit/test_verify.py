@@ -53,7 +53,7 @@ def test_what_was_landed_is_fine(form: dict[str, object]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=250)
+@settings(max_examples=150)
 @given(form=st.sampled_from(FORMS), data=st.data())
 def test_a_flipped_byte_anywhere_is_found(form: dict[str, object], data: st.DataObject) -> None:
     store = lake(days=2, **form)
