@@ -5,7 +5,7 @@ PYTHON3 ?= python3
 PYTHON ?=
 PY := .venv/bin/python
 ENVIRONMENT = $(PYTHON3) tools/environment.py
-# Test processes: one per core; `make test` one more, because what starts Airflow mostly waits.
+# Test processes: one per core; of `make test` and `make test-quick` one more, as some tests wait.
 # T="-k retry tests/api" passes options on to pytest.
 JOBS ?= auto
 JOBS_THAT_WAIT = $(if $(filter auto,$(JOBS)),$(shell $(PYTHON3) -c 'import os; print((os.cpu_count() or 1) + 1)'),$(JOBS))
@@ -27,7 +27,7 @@ test: venv ministack  ## The whole suite on the newest Airflow
 	$(PY) -m pytest -n $(JOBS_THAT_WAIT) --dist loadgroup -m "not soak" $(T)
 
 test-quick: venv  ## The core without Airflow, slow tests and long searches, for while you write; says what it left out
-	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not system and not soak and not debian and not once and not exhaustive" --ignore tests/airflow $(T)
+	$(PY) -m pytest -n $(JOBS_THAT_WAIT) --dist loadgroup -m "not slow and not system and not soak and not debian and not once and not exhaustive" --ignore tests/airflow $(T)
 	@echo "Left out: tests/airflow, and what is marked slow, system, debian, once, exhaustive or soak. make test runs all but soak."
 
 coverage: venv ministack  ## The suite without Airflow components, counting the lines that it runs

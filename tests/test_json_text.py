@@ -93,6 +93,7 @@ def test_braces_in_a_record_are_not_taken_for_its_end(records: list[str]) -> Non
     assert json_text.scan_records(text, 0) == ([(json.loads(raw), raw) for raw in records], len(text))
 
 
+@pytest.mark.slow
 @quietly
 @given(st.lists(raw_objects(), max_size=4), blanks)
 def test_each_record_of_an_envelope_comes_parsed_and_as_it_was_written(records: list[str], gap: str) -> None:
@@ -115,6 +116,7 @@ def test_parse_agrees_with_the_standard_library(raw: str) -> None:
     assert json_text.parse(raw) == json.loads(raw)
 
 
+@pytest.mark.slow
 @quietly
 @given(raw_objects())
 @example('{"a": 1, "a" : 2}')
@@ -129,6 +131,7 @@ def test_members_are_the_text_between_the_commas(raw: str) -> None:
     assert exactly("{" + ",".join(pieces) + "}") == exactly(raw)
 
 
+@pytest.mark.slow
 @quietly
 @given(raw_objects())
 def test_cells_decode_strings_and_leave_the_rest_as_it_was_written(raw: str) -> None:
@@ -142,6 +145,7 @@ def test_cells_decode_strings_and_leave_the_rest_as_it_was_written(raw: str) -> 
             assert type(cell) is type(json.loads(value))
 
 
+@pytest.mark.slow
 @quietly
 @given(raw_objects())
 def test_one_line_says_the_same(raw: str) -> None:

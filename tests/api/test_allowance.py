@@ -31,6 +31,7 @@ def shortest_time(requests: int, per_minute: int, per_hour: int) -> float:
     return Allowance.per_minute_and_hour(per_minute, per_hour, StoppedClock()).shortest_time(requests)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(per_minute=st.integers(0, 7), per_hour=st.integers(0, 12), story=stories)
 def test_no_window_ever_holds_too_many_and_no_request_waits_too_long(
@@ -99,6 +100,7 @@ def test_zero_is_no_limit() -> None:
     assert str(allowance) == "no limit"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("per_minute", "per_hour", "requests"), [(60, 0, 3000), (60, 1800, 6000), (600, 18_000, 40_000)]
 )

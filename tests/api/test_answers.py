@@ -61,6 +61,7 @@ PAGES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(
     body=st.builds(
         lambda page, indent, ascii_: json.dumps(page, indent=indent, ensure_ascii=ascii_).encode(

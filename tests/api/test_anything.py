@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import Any
 
+import pytest
 from clocks import StoppedClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,6 +50,7 @@ class Canned:
         pass
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(payload=PAGES | VALUES, status=st.sampled_from([200, 200, 200, 401, 404, 429, 500, 302]), headers=HEADERS)
 def test_any_answer_is_a_result_or_a_kore_error(payload: object, status: int, headers: dict[str, str]) -> None:
@@ -71,6 +73,7 @@ def test_any_answer_is_a_result_or_a_kore_error(payload: object, status: int, he
             assert len(str(err)) < 2_000  # noqa: PT017
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     extra=st.dictionaries(

@@ -156,6 +156,7 @@ def test_a_key_that_cannot_sign_is_refused_by_its_field(algorithm: str, key: str
 # --- Against the server ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["HS256", "HS512", "RS256", "RS512"])
 @pytest.mark.parametrize("enforce_jti", [False, True])
 def test_the_server_takes_them(kore: Simulator, algorithm: str, enforce_jti: bool) -> None:

@@ -293,6 +293,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(st.text(max_size=5), json_values, max_size=4), max_size=8), st.booleans())
 def test_any_contacts_arrive_as_they_were_sent(contacts: list[dict[str, Any]], ascii_only: bool) -> None:
     sent = [

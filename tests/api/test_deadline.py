@@ -141,6 +141,7 @@ def test_many_threads_come_back_and_leave_no_thread_behind() -> None:
     assert not watchdogs()
 
 
+@pytest.mark.slow
 def test_a_deadline_never_ends_the_next_request_on_the_same_connection() -> None:
     """Each answer comes in a third of the time-out, so that the deadlines of those before fall into later ones."""
 
@@ -166,6 +167,7 @@ def gzipped(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
+@pytest.mark.slow
 def test_a_bomb_is_not_unpacked_further_than_the_limit() -> None:
     bomb = gzipped(b" " * 200_000_000)
     with serving(lambda *_: http(bomb, "200 OK", "Content-Encoding: gzip")) as server:

@@ -153,6 +153,7 @@ def test_the_largest_limit_is_found(handling: str, limit: int, shared_kore: Simu
 _WORLDS = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in VALUES.items()})
 
 
+@pytest.mark.slow
 @examples(max_examples=80)
 @given(changes=_WORLDS, contacts=st.sampled_from([0, 1, 2, 7, 49, 50, 51, 75, 120, 1_000, CONTACTS]))
 def test_in_any_world_nothing_wrong_is_learned(changes: dict[str, Any], contacts: int, shared_kore: Simulator) -> None:

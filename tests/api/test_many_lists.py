@@ -142,6 +142,7 @@ def add(task: Task, number: int, contacts: int = 20, **details: Any) -> list[str
 # --- Only what is new ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_lists_that_did_not_change_cost_one_request_each_and_those_that_grew_their_new_pages(task: Task) -> None:
     names = add(task, 15, contacts=4 * PAGE - 10)
     task.take(incremental=True, probes=0)
@@ -243,6 +244,7 @@ def test_two_hundred_lists_cost_their_pages_and_two_looks_at_the_catalogue(task:
     assert Counter(task.manifest(name)["walk"]["requests"] for name in names) == {2: 199, 3: 1}
 
 
+@pytest.mark.slow
 def test_however_many_lists_there_are_they_are_looked_at_once_in_so_many_requests(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +342,7 @@ def test_a_catalogue_that_does_not_tell_of_changes_is_not_believed(
     assert shown == "missing" or "looked at by itself" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_stale_catalogue_hides_no_change(task: Task) -> None:
     names = add(task, 4, contacts=120)
     task.kore.append("cl-0000", 1)
@@ -501,6 +504,7 @@ def test_only_reasons_that_no_retry_helps_end_the_task_for_good(task: Task) -> N
         task.take(choice={"contact_list_ids": ["cl-nowhere", "cl-0002"]}, run_id="another")
 
 
+@pytest.mark.slow
 def test_the_report_is_bounded_however_many_fail(task: Task) -> None:
     task.kore.add_list("cl-good", contacts=100)
     add(task, 100)
@@ -560,6 +564,7 @@ def die() -> None:
     raise Died
 
 
+@pytest.mark.slow
 def test_a_try_that_dies_anywhere_is_continued_and_reads_little_again(task: Task) -> None:
     names = add(task, 5, contacts=70)
     for moment in range(1, 14):
@@ -725,6 +730,7 @@ def test_an_impossible_choice_is_refused_by_name(choice: dict[str, Any], paramet
 # --- What a person reads ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_log_has_a_line_for_each_list_that_lands_and_some_about_all_of_them(
     task: Task, caplog: pytest.LogCaptureFixture
 ) -> None:

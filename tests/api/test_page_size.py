@@ -47,6 +47,7 @@ def adaptive(remembered: Learned = NOTHING, known: Learned = NOTHING, **options:
 # --- The proof is the same -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(n=st.integers(0, 70), server=habits, glitches=glitches, remembered=memories, known=memories)
 @example(n=30, server=Habits(max_limit=4, too_large="lie", total="missing", has_more="missing"), glitches={},
@@ -77,6 +78,7 @@ def test_a_page_that_is_short_of_a_size_that_no_page_had_is_no_end(total: str) -
     assert [request.limit for request in model.requests[:3]] == [2, 4, 8]
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(n=st.integers(1, 70), server=habits, stop_after=st.integers(1, 40), remembered=memories)
 def test_a_walk_whose_pages_grow_continues_in_another_process(
@@ -105,6 +107,7 @@ def test_a_walk_whose_pages_grow_continues_in_another_process(
 # --- What it costs ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     n=st.integers(1, 6_000),
@@ -122,6 +125,7 @@ def test_a_server_that_clamps_costs_no_request_and_is_read_in_its_largest_pages(
     assert len(server.requests) <= ceil(n / largest) + 6  # the steps to it, and the page after the last
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(n=st.integers(1, 6_000), largest=st.sampled_from([50, 70, 100, 150, 200, 300, 500, 999, 1000]))
 def test_a_server_that_refuses_costs_one_request(n: int, largest: int) -> None:
@@ -180,6 +184,7 @@ def test_a_connection_may_say_that_no_limit_is_sent(kore: Simulator, word: str) 
 # --- What a page may not be -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     characters=st.integers(50, 60_000),
@@ -275,6 +280,7 @@ def test_every_server_is_read_exactly_in_few_requests(kore: Simulator, handling:
     assert len(limits(kore)) <= 5_000 / largest + 4
 
 
+@pytest.mark.slow
 def test_pages_that_are_read_ahead_have_the_size_that_was_found(kore: Simulator) -> None:
     fill(kore, 40_000, max_limit=1000, latency=0.01)
     client = client_of(kore, in_flight=MOST_IN_FLIGHT)
@@ -284,6 +290,7 @@ def test_pages_that_are_read_ahead_have_the_size_that_was_found(kore: Simulator)
     assert client.spent.requests == len(limits(kore)) + 2  # the looks at updatedAt: none was asked for twice
 
 
+@pytest.mark.slow
 def test_another_list_of_the_same_client_skips_the_steps(kore: Simulator) -> None:
     fill(kore, 4_000, limit_handling="reject_400", max_limit=1000)
     kore.add_list("cl-2", contacts=4_000)
@@ -369,6 +376,7 @@ def test_rows_that_are_long_do_not_get_larger_pages(kore: Simulator) -> None:
     assert set(limits(kore)) == {FIRST}
 
 
+@pytest.mark.slow
 def test_rows_that_become_long_are_read_in_smaller_pages(kore: Simulator) -> None:
     kore.configure(max_limit=5000)
     contacts: list[dict[str, Any]] = [{"_id": f"cc-{number:06d}", "phoneNumber": "1"} for number in range(3_000)]
@@ -391,6 +399,7 @@ def test_a_server_whose_answers_grow_with_the_page_is_not_asked_for_more(kore: S
 # --- Remembered with the snapshot -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_next_snapshot_of_a_list_begins_where_the_last_one_ended(kore: Simulator) -> None:
     fill(kore, 20_000, max_limit=1000)
     landing = Landing(kore)
@@ -438,6 +447,7 @@ def test_a_page_size_of_a_million_is_the_servers_to_cut(kore: Simulator, handlin
     assert len(limits(kore)) <= 15
 
 
+@pytest.mark.slow
 def test_a_page_size_of_a_million_that_is_honoured_is_one_clear_error(kore: Simulator) -> None:
     fill(kore, 60_000, limit_handling="honour")
     with pytest.raises(ContractError, match="page_size") as caught:
@@ -471,6 +481,7 @@ class Overlapping:
         self._inner.close()
 
 
+@pytest.mark.slow
 def test_an_answer_that_takes_long_does_not_set_the_pace(kore: Simulator) -> None:
     """40 starts a second are allowed, and an answer takes 0.4 s: 16 are under way where nothing else is slow."""
     fill(kore, 3_200, latency=0.4)
@@ -491,6 +502,7 @@ def test_as_many_requests_may_be_under_way_as_start_while_one_is_answered(
     assert client._reader._most_in_flight == most
 
 
+@pytest.mark.slow
 def test_even_pacing_sends_nothing_before_its_time(kore: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(kore, 1_500, latency=0.1)
     client = client_of(kore, SystemClock(), in_flight=MOST_IN_FLIGHT, requests_per_minute=2400, even_pacing=True)

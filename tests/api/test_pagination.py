@@ -85,6 +85,7 @@ def most(n: int) -> int:
     return (ASK_AGAIN + 1) * (n + 4)
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(n=st.integers(0, 17), server=habits, glitches=st.dictionaries(st.integers(0, 6), glitch, max_size=1))
 @example(n=10, server=Habits(total="missing", has_more="missing"), glitches={1: Glitch(kind="empty")})
@@ -241,6 +242,7 @@ def test_a_hole_is_never_taken_for_the_end(hole: int, total: str, has_more: str)
     assert_clear(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skip", ["ignore", "ignore_unseen"])
 @pytest.mark.parametrize("echo", ["right", "missing"])
 @pytest.mark.parametrize("total", ["list", "missing", "page"])
@@ -267,6 +269,7 @@ def test_a_list_that_outgrows_its_own_total_ends_in_an_error() -> None:
 # --- Lists that change -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(
     n=st.integers(0, 17),
@@ -358,6 +361,7 @@ def test_no_walk_ends_without_a_witness_of_its_end(n: int, server: Habits) -> No
 # --- Continued in another process ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(n=st.integers(1, 17), server=habits, stop_after=st.integers(1, 5))
 def test_a_walk_continues_where_another_process_left_off(n: int, server: Habits, stop_after: int) -> None:

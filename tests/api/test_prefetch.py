@@ -145,6 +145,7 @@ def test_a_server_that_becomes_fast_is_not_asked_twice(kore: Simulator, monkeypa
     assert sorted(request.skip or 0 for request in kore.page_requests) == list(range(0, 6_000, 50))
 
 
+@pytest.mark.slow
 def test_pages_that_were_asked_for_are_not_lost_when_it_ends(kore: Simulator) -> None:
     kore.configure(latency=0.3, requests_per_minute=0)
     kore.add_list("cl-long", contacts=10_000)
@@ -162,6 +163,7 @@ def test_pages_that_were_asked_for_are_not_lost_when_it_ends(kore: Simulator) ->
     assert len(kore.page_requests) == len(pages)
 
 
+@pytest.mark.slow
 def test_after_a_stop_nothing_new_is_asked_for_between_the_pages_under_way(
     kore: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +191,7 @@ def test_after_a_stop_nothing_new_is_asked_for_between_the_pages_under_way(
     assert len(kore.requests) - len(kore.page_requests) == looks + 1  # the one after the first page of a long list
 
 
+@pytest.mark.slow
 def test_pages_under_way_are_kept_while_another_is_asked_for_again(kore: Simulator) -> None:
     kore.configure(latency=0.05, requests_per_minute=0)
     kore.add_list("cl-long", contacts=6_000)

@@ -144,6 +144,7 @@ def test_all_addresses_of_a_host_share_one_timeout(
     assert max(granted) <= 0.11  # its share: the first must not take the others' time
 
 
+@pytest.mark.slow
 def test_an_address_that_is_silent_does_not_keep_from_the_next(resolve: dict[str, list[str]]) -> None:
     with ExitStack() as stack, serving(lambda *_: http(b"good")) as server:
         silent = stack.enter_context(socket.create_server(("127.0.0.2", server.port), backlog=0))
@@ -207,6 +208,7 @@ def hanging_url(kind: str, stack: ExitStack, over: threading.Event, monkeypatch:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["a name server that hangs", "silence", "drops"])
 def test_45_people_may_press_test_at_once_on_a_host_that_hangs(
     kind: str, brief: threading.Event, monkeypatch: pytest.MonkeyPatch
@@ -229,6 +231,7 @@ def test_45_people_may_press_test_at_once_on_a_host_that_hangs(
         brief.set()
 
 
+@pytest.mark.slow
 def test_checks_that_hang_do_not_pile_up(brief: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "_under_way", threading.BoundedSemaphore(2))
     with ExitStack() as stack:
@@ -243,6 +246,7 @@ def test_checks_that_hang_do_not_pile_up(brief: threading.Event, monkeypatch: py
         brief.set()
 
 
+@pytest.mark.slow
 def test_reading_far_ahead_leaves_no_warning_about_connections(
     kore: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -61,6 +61,7 @@ def places(client: Client) -> int:
     return client.allowance._windows[0].places
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", [1, 4, 16])
 @pytest.mark.parametrize("seed", range(1))
 def test_tasks_that_share_a_ledger_take_as_long_as_one_would_and_are_never_refused(tasks: int, seed: int) -> None:

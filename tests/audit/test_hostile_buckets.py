@@ -146,6 +146,7 @@ def test_days_that_name_each_other_end_and_are_whole_if_each_has_replaced_what_t
     assert kinds(audit(store)) == ["link_broken"]
 
 
+@pytest.mark.slow
 def test_of_large_manifests_no_more_than_one_is_held() -> None:
     store = lake(days=1)
     content, long = manifest(store, 1), "x" * 1_500_000
@@ -183,6 +184,7 @@ def replaced(store: MemoryStore, body: bytes, rows: int) -> None:
     write(store, 1, content | {"files": [described], "contacts": rows})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "rows", "kind"),
     [

@@ -125,6 +125,7 @@ def text_of_rows(store: VersionedMemoryStore) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_erasure_that_is_killed_anywhere_is_finished_by_its_retry(variant: str) -> None:
     first, given, parameters = world(variant)
@@ -249,6 +250,7 @@ class Interrupted(VersionedMemoryStore):
             yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generation", ["g", "of another run"])
 def test_of_two_erasures_at_once_that_are_told_the_same_one_is_done_and_the_other_ends_alike_or_is_refused(
     generation: str,

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_versions import VersionedMemoryStore
@@ -120,6 +121,7 @@ def mixes(draw: st.DrawFn) -> Mix:
     return mix
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     mix=mixes(),

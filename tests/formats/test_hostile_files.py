@@ -89,6 +89,7 @@ def built(file_format: Format, rows: list[str]) -> bytes:
         return found.file.read()
 
 
+@pytest.mark.slow
 @every_format
 @settings(deadline=None, max_examples=80)
 @given(rows=hostile_rows())

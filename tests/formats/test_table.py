@@ -98,6 +98,7 @@ def landed(name: str, on_change: str, given: Sequence[Sequence[str]], folder: Pa
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_change", ["widen", "fail", "text"])
 @settings(max_examples=60, deadline=None)
 @given(given_days=days())
@@ -148,6 +149,7 @@ def check_duckdb_reads_as_one_table(paths: Sequence[Path]) -> None:
     assert sorted(map(repr, together.fetchall())) == sorted(map(repr, apart))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(given_days=days())
 def test_csv_is_read_right_by_position_over_days(given_days: list[list[str]]) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from lake import Lake
 
+pytestmark = pytest.mark.slow
+
 PARTITION = f"kore/contact_lists/contact_list_id=cl-1/snapshot_date={DAY}/"
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from airflow_provider_kore.iceberg.landed import Landed
 
 
+pytestmark = pytest.mark.slow
+
+
 def summary(lake: Lake) -> dict[str, str]:
     found = lake.table().current_snapshot()
     assert found is not None

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
 
+pytestmark = pytest.mark.slow
+
+
 class Quick(SystemClock):
     """Sleeps nowhere."""
 
@@ -125,7 +128,6 @@ def fail_at_each_call(
     raise AssertionError
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_table_is_old_or_new_whatever_call_fails_and_the_next_try_commits_once(
     lake: LocalLake, way: dict[str, bool]
@@ -137,7 +139,6 @@ def test_a_table_is_old_or_new_whatever_call_fails_and_the_next_try_commits_once
     assert {"load_table", "commit_table", "create", "close", "open"} <= calls
 
 
-@pytest.mark.slow
 def test_a_table_is_created_with_its_first_commit_or_not_at_all(lake: LocalLake) -> None:
     assert lake.reader
     assert "create_table_transaction" in fail_at_each_call(lake, {"for_good": True}, lambda _: None, [])

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_kore.simulator import Simulator
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "Sesame-0pen"
 LANDED = "2025-03-09"
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lake import Lake
     from pyiceberg.table import Table
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TAGS = (f"kore-{DAY}", f"kore-{NEXT}")
 LISTS = ("cl-1", "cl-2", "cl-3")
@@ -107,7 +109,6 @@ def duckdb_reads(questions: list[str]) -> Any:
     return json.loads(told.stdout)
 
 
-@pytest.mark.slow
 def test_duckdbs_own_reader_of_iceberg_sees_the_same_table_and_the_same_tags(tmp_path: Path) -> None:
     lake = LocalLake(tmp_path)
     lake.commit(lake.land(contacts(1, 2, **{"a b": 1, "a_x20b": 2})), lake.land(contacts(7), contact_list_id="cl-2"))
@@ -169,7 +170,6 @@ def random_days(lake: LocalLake, table: str, random: Random) -> dict[tuple[str, 
     return held
 
 
-@pytest.mark.slow
 def test_over_random_days_duckdb_reads_what_the_contacts_said_or_nothing_was_committed(tmp_path: Path) -> None:
     lake = LocalLake(tmp_path)
     held = {f"crm.t{seed}": random_days(lake, f"crm.t{seed}", Random(seed)) for seed in range(6)}  # noqa: S311

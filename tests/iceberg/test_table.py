@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> LocalLake:
     """A table in a folder."""
@@ -310,7 +313,6 @@ VALUES = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(al
 VALUES |= st.text(max_size=5) | st.just("2026-11-01T08:00:00.000Z") | st.lists(st.integers(), max_size=2)
 
 
-@pytest.mark.slow
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from(("score", "vip", "ratio", "createdAt", "name")), VALUES), max_size=6),

@@ -107,6 +107,7 @@ def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
     assert [found.key for found in store.list("k")] == ["k"]
 
 
+@pytest.mark.slow
 def test_any_key_goes_there_and_back(store: ObjectStore) -> None:
     for key in KEYS:
         put(store, key, key.encode())

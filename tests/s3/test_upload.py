@@ -131,6 +131,7 @@ def test_whatever_ends_an_upload_it_is_aborted(store: ObjectStore, error: BaseEx
     assert store.head("dir/k") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["UploadPart", "CompleteMultipartUpload"])
 def test_an_upload_that_s3_gives_up_on_is_aborted(s3_server: S3Server, operation: str) -> None:
     client = s3_server.client()
@@ -180,6 +181,7 @@ def test_end_of_the_world_at_every_effect(parts: bool) -> None:
                 assert list(after.uploads()) == []
 
 
+@pytest.mark.slow
 @WAYS
 def test_a_lost_answer_is_recognised_as_our_own_write(s3_server: S3Server, parts: bool) -> None:
     client = s3_server.client(retries=1)
@@ -190,6 +192,7 @@ def test_a_lost_answer_is_recognised_as_our_own_write(s3_server: S3Server, parts
     assert read(store) == BODY
 
 
+@pytest.mark.slow
 @WAYS
 def test_the_write_of_another_is_not_taken_for_our_own(ministack_server: S3Server, parts: bool) -> None:
     client = ministack_server.client(retries=1)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from airflow_provider_kore.simulator.contacts import ContactList
 
 
+@pytest.mark.slow
 def test_two_simulators_hold_the_same_list_byte_for_byte(kore, call, caller_of):
     from airflow_provider_kore.simulator import Simulator
 
@@ -33,6 +34,7 @@ def test_random_ids_follow_the_seed_and_the_list(kore):
     assert len(found) == 200
 
 
+@pytest.mark.slow
 def test_many_contacts_take_a_few_bytes_each():
     tracemalloc.start()
     try:

@@ -137,6 +137,7 @@ def exactly(left: Any, right: Any) -> bool:
     return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(before=states, after=states, buckets=st.sampled_from([1, 3, 1_000]))
 def test_changes_applied_to_the_older_snapshot_give_the_newer(
@@ -164,6 +165,7 @@ def test_changes_applied_to_the_older_snapshot_give_the_newer(
     assert counts["changes"] == manifest.rows
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(before=states, after=states)
 @every_format
@@ -482,6 +484,7 @@ odd_rows = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @every_format
 @settings(deadline=None, max_examples=60)
 @given(older=odd_rows, newer=odd_rows)

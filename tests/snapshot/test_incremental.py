@@ -329,6 +329,7 @@ def test_a_last_manifest_that_cannot_be_had_is_as_none_where_no_guard_needs_it(
     check_walked(days.land(), "no consistent snapshot")
 
 
+@pytest.mark.slow
 def test_a_contact_exchanged_in_its_place_before_an_append_is_caught_by_a_probe_that_falls_on_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -526,6 +527,7 @@ def test_a_clear_of_a_success_walks_all_of_the_list() -> None:
     check_walked(cleared, "cleared")
 
 
+@pytest.mark.slow
 def test_changes_of_the_list_while_its_new_contacts_are_read() -> None:
     """Each moment, each kind: the list as it was at the last look, or all of it walked."""
     kinds: dict[str, Any] = {
@@ -562,6 +564,7 @@ def test_a_list_that_grows_at_any_moment_is_not_walked_for_that(at: int) -> None
     check_built_on(process, first)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_try_that_goes_on_dies_anywhere_and_its_retry_continues(when: Any) -> None:

@@ -80,6 +80,7 @@ class Interrupted(BaseException):
     """Airflow's execution_timeout, or a person's."""
 
 
+@pytest.mark.slow
 def test_an_interruption_at_any_call_loses_no_row_and_doubles_none() -> None:
     """A profiler's hook raises where a signal's handler would: when Python calls something, or comes back from it."""
     for event in itertools.count():

@@ -263,6 +263,7 @@ def test_no_more_of_an_object_is_read_than_a_manifest_may_have(monkeypatch: pyte
     assert read_manifest(store, "n") is None
 
 
+@pytest.mark.slow
 def test_a_manifest_that_is_written_can_be_read_however_many_files_and_columns_there_are() -> None:
     columns = [{"name": f"field {number}", "type": "string"} for number in range(2_000)]
     file = content()["files"][0] | {"rows": 1, "columns": columns}

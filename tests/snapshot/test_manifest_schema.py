@@ -84,6 +84,7 @@ near = st.sampled_from(
 ) | st.sampled_from([-1, 2**53 + 1, 2, "2026-01-02T03:04:05", "0001-01-01T00:00:00+23:00", "a" * 64 + "\n", {}, []])
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.sampled_from(PATHS), json_values | near | st.just(GONE))
 @example("compression", "snappy")

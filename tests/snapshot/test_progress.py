@@ -60,6 +60,7 @@ def walk(limit: int, latencies: list[float], pages: int, *, total: int | None = 
         progress.page(SOURCE.dataset, Page(records=NO_RECORDS, offset=50 * page, end=50 * (page + 1), total=total))
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(
     limit=st.integers(min_value=2, max_value=300),

@@ -609,6 +609,7 @@ def drift(world: World, chance: random.Random, number: int) -> None:
             contact.text = f"{contact.text[:-1]}, {', '.join(sorted(members))}}}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_random_days_land_incrementally_as_a_walk_over_all_of_the_list_lands_them(seed: int) -> None:
     """The same bytes and the same schema, in each format, with dates that are landed again and lists that drift."""

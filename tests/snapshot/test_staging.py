@@ -355,6 +355,7 @@ def test_checkpoints_of_another_secret_are_not_believed_and_said_so(monkeypatch:
     assert any("if the secret has not been changed" in line for line in log.lines)
 
 
+@pytest.mark.slow
 @given(body=st.binary(max_size=300), keep=st.integers(0, 2000), name=st.sampled_from(["first", "last"]))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_damage_in_staging_comes_back_in_each_retry(body: bytes, keep: int, name: str) -> None:
@@ -364,6 +365,7 @@ def test_no_damage_in_staging_comes_back_in_each_retry(body: bytes, keep: int, n
     world.hold(world.finish(tries=2))
 
 
+@pytest.mark.slow
 def test_a_bomb_in_staging_is_neither_unpacked_nor_read_whole() -> None:
     world = broken_off()
     key = max(world.staged())
@@ -436,6 +438,7 @@ def heads(world: World) -> list[bytes]:
     return [gzip.decompress(body).partition(b"\n")[0] for body in world.staged().values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["field {}", "{}" + "x" * 50_000], ids=["many", "long"])
 def test_jsonl_takes_any_number_of_fields_and_its_checkpoints_stay_small(
     name: str, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("small_chunks")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameters", [{}, {"rows_per_file": 7}], ids=["one file", "split"])
 @pytest.mark.parametrize("parts", [False, True], ids=["put", "parts"])
 def test_a_stop_at_any_effect_ends_in_an_error_and_publishes_nothing_after_it(

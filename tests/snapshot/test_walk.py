@@ -107,6 +107,7 @@ def test_a_retry_works_where_every_limit_is_refused() -> None:
     assert process.manifest.content["walk"]["resumed_from"] == 16
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_chunks")
 def test_a_walk_is_let_go_of_before_its_snapshot_is_published() -> None:
     """Its ids are most of what a long list costs, and publishing counts them anew: both at once would cost twice."""
