@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 
 from airflow_provider_kore.api.certificates import check_bundle, variable_of
 from airflow_provider_kore.api.config import is_loopback
-from airflow_provider_kore.api.watchdog import Exchange, watch_connections, watching
+from airflow_provider_kore.api.watchdog import Exchange, Watchdog, watch_connections
 from airflow_provider_kore.exceptions import (
     ConfigError,
     ContractError,
@@ -115,6 +115,7 @@ class RequestsTransport:
     def __init__(self, config: ApiConfig, clock: Clock, *, connections: int = 1) -> None:
         self._clock = clock
         self._timeout = config.timeout
+        self._watchdog = Watchdog(config.timeout)
         self._timeouts = urllib3.Timeout(connect=config.timeout, read=config.timeout)
         self._host = config.base_url
         # Pages whose results are no longer wanted still hold their connection for a while.
@@ -141,7 +142,7 @@ class RequestsTransport:
             target = f"{target}?{urlencode(request.query, quote_via=_quote)}"
         deadline = self._clock.monotonic() + self._timeout
         error: KoreError
-        with watching(self._timeout) as exchange:
+        with self._watchdog.watching() as exchange:
             try:
                 return self._exchange(request, target, exchange, deadline)
             except KoreError as err:

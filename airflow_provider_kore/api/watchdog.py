@@ -14,16 +14,23 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
 from airflow_provider_kore.unexpected import start_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     import urllib3
 
+_IDLE: Final = 1.0
+"""Seconds after which a watchdog that has nothing to watch ends its thread."""
+
 _LEAST_TIMEOUT: Final = 0.001
+
+MOST_ADDRESSES: Final = 8
+"""Of one host that are tried at the most."""
 
 _current = threading.local()
 
@@ -34,17 +41,17 @@ class Exchange:
     It holds a duplicate of the socket's descriptor: TLS takes the socket itself over before its handshake is done.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.deadline = time.monotonic() + seconds
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
         self.expired = False
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._over = False
         self._handle: socket.socket | None = None
 
     def attach(self, sock: Any) -> None:
         """Name the socket that is in use; one whose time is over is shut down at once."""
         with self._lock:
-            if self._over.is_set():
+            if self._over:
                 return
             self._drop()
             with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -52,18 +59,17 @@ class Exchange:
             if self.expired:
                 self._shut_down()
 
-    def watch(self) -> None:
-        """End the exchange at its deadline, unless it is over before."""
-        self._over.wait(self.deadline - time.monotonic())
+    def expire(self) -> None:
+        """End the exchange, unless it is over."""
         with self._lock:
-            if not self._over.is_set():
+            if not self._over:
                 self.expired = True
                 self._shut_down()
 
     def finish(self) -> None:
         """Let go of the socket, which another exchange may use from now on."""
         with self._lock:
-            self._over.set()
+            self._over = True
             self._drop()
 
     def _shut_down(self) -> None:
@@ -77,26 +83,84 @@ class Exchange:
             self._handle = None
 
 
-@contextlib.contextmanager
-def watching(seconds: float) -> Iterator[Exchange]:
-    """Bound what this thread exchanges until the end of the block. Raises UnreachableError if no thread is left."""
-    exchange = Exchange(seconds)
-    start_thread("kore-watchdog", exchange.watch)
-    _current.exchange = exchange
-    try:
-        yield exchange
-    finally:
-        exchange.finish()
+class Watchdog:
+    """Ends exchanges at their deadlines, on one daemon thread that exists only while there are any.
+
+    :param seconds: from the start of an exchange to its deadline.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._wake = threading.Condition()
+        self._watched: set[Exchange] = set()
+        self._thread: threading.Thread | None = None
+        self._next_look = float("inf")
+
+    @contextlib.contextmanager
+    def watching(self) -> Any:
+        """Bound what this thread exchanges until the end of the block. Raises UnreachableError if no thread is left."""
+        exchange = Exchange(time.monotonic() + self._seconds)
+        with self._wake:
+            if self._thread is None or not self._thread.is_alive():  # the latter: this process was forked
+                self._thread = start_thread("kore-watchdog", self._run)
+            elif exchange.deadline < self._next_look:
+                self._wake.notify()
+            self._watched.add(exchange)
+        _current.exchange = exchange
+        try:
+            yield exchange
+        finally:
+            _current.exchange = None
+            exchange.finish()
+            with self._wake:
+                self._watched.discard(exchange)
+
+    def _run(self) -> None:
+        with self._wake:
+            while True:
+                now = time.monotonic()
+                late = [each for each in self._watched if each.deadline <= now]
+                for each in late:
+                    each.expire()
+                    self._watched.discard(each)
+                wait = min((each.deadline - now for each in self._watched), default=_IDLE)
+                self._next_look = now + min(wait, _IDLE)
+                notified = self._wake.wait(min(wait, _IDLE))
+                if not notified and not self._watched:
+                    self._thread = None
+                    return
 
 
-def _share_timeout(conn: Any, exchange: Exchange) -> None:
-    """Let all addresses of a host share the time that is left: urllib3 gives its time-out to each of them."""
+def _connect_within(conn: Any, exchange: Exchange, connect: Callable[[], Any]) -> Any:
+    """Connect to the first address of a host that answers; looking for it and all of them share one deadline.
+
+    urllib3 gives its time-out to each address anew.
+    """
     if hasattr(conn, "_socks_options"):  # the proxy looks for the host
-        return
-    name, number = conn._dns_host, 1  # noqa: SLF001 - what urllib3 resolves
-    with contextlib.suppress(OSError, ValueError):  # which urllib3 then meets, too, and says
-        number = len(socket.getaddrinfo(name.strip("[]"), conn.port, allowed_gai_family(), socket.SOCK_STREAM))
-    conn.timeout = max(_LEAST_TIMEOUT, (exchange.deadline - time.monotonic()) / number)
+        return connect()
+    name = conn._dns_host  # noqa: SLF001 - what urllib3 resolves; TLS asks for the certificate of this name
+    addresses = _addresses(name, conn.port)
+    for number, address in enumerate(addresses):
+        left = exchange.deadline - time.monotonic()
+        conn.timeout = max(_LEAST_TIMEOUT, left / (len(addresses) - number))
+        conn._dns_host = address  # noqa: SLF001
+        try:
+            return connect()
+        except (ConnectTimeoutError, NewConnectionError):
+            if number == len(addresses) - 1:
+                raise
+        finally:
+            conn._dns_host = name  # noqa: SLF001
+    return connect()
+
+
+def _addresses(name: str, port: int) -> list[str]:
+    """Return the different addresses of a host; none if there are none, which urllib3 then finds, too, and says."""
+    try:
+        found = socket.getaddrinfo(name.strip("[]"), port, allowed_gai_family(), socket.SOCK_STREAM)
+    except (OSError, ValueError):
+        return []
+    return [*dict.fromkeys(str(each[4][0]) for each in found)][:MOST_ADDRESSES]
 
 
 def watch_connections(pool: urllib3.HTTPConnectionPool) -> None:
@@ -109,21 +173,31 @@ def watch_connections(pool: urllib3.HTTPConnectionPool) -> None:
     this = weakref.ref(pool_)  # a pool closes its connections when it is collected
 
     class Watched(plain):  # type: ignore[misc]
+        kore_exchange: Exchange | None = None
         debuglevel = 0  # http.client would print the token, if this is set for all connections of a process
 
         def _new_conn(self) -> Any:
-            _share_timeout(self, _current.exchange)
-            sock = super()._new_conn()
-            _current.exchange.attach(sock)
+            exchange = getattr(_current, "exchange", None)
+            connect = super()._new_conn
+            sock = connect() if exchange is None else _connect_within(self, exchange, connect)
+            self._attach(sock)
             return sock
 
         def request(self, *args: Any, **kwargs: Any) -> Any:
             if self.sock is not None:
-                _current.exchange.attach(self.sock)
+                self._attach(self.sock)
             return super().request(*args, **kwargs)
 
+        def _attach(self, sock: Any) -> None:
+            self.kore_exchange = getattr(_current, "exchange", None)
+            if self.kore_exchange is not None:
+                self.kore_exchange.attach(sock)
+
     def put_conn(conn: Any) -> None:
-        _current.exchange.finish()
+        exchange = getattr(conn, "kore_exchange", None)
+        if exchange is not None:
+            conn.kore_exchange = None
+            exchange.finish()
         put_back(this(), conn)
 
     Watched.__name__ = plain.__name__

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from airflow_provider_kore.audit.findings import Finding
 from airflow_provider_kore.exceptions import (
@@ -19,7 +18,7 @@ from airflow_provider_kore.exceptions import (
 )
 from airflow_provider_kore.formats import parse_format
 from airflow_provider_kore.quoting import quoted
-from airflow_provider_kore.snapshot.chunks import temp_space
+from airflow_provider_kore.snapshot.chunks import temp_space, temporary_file
 from airflow_provider_kore.snapshot.reading import MEMORY, copied
 from airflow_provider_kore.snapshot.rivals import Writer
 from airflow_provider_kore.store.store import ChecksumMismatch
@@ -72,8 +71,7 @@ class Files:
             if Writer.of_object(stored).snapshot not in {"", manifest.snapshot_id}:  # empty: the store keeps none
                 said = "Its metadata names another snapshot than its manifest."
                 yield Finding("file_of_another_snapshot", where, said)
-            with temp_space(), tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as spool:
-                local = cast("BinaryIO", spool)
+            with temp_space(), temporary_file(MEMORY) as local:
                 found = self._fetch(file, local)
                 if found is None:
                     yield _missing(where)
@@ -85,7 +83,7 @@ class Files:
                 if differing := _told_otherwise(stored, file):
                     said = f"Another {differing} than its manifest says, and the same bytes"
                     yield Finding("file_rewritten", where, f"{said}: it was copied, or encrypted anew.")
-                spool.seek(0)
+                local.seek(0)
                 yield from self._rows(manifest, file, local, seen, where)
         except ChecksumMismatch:
             yield Finding(

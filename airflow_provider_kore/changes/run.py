@@ -8,10 +8,9 @@ folder for temporary files, split by id, so that a million contacts on each side
 from __future__ import annotations
 
 import logging
-import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from airflow_provider_kore import __version__
 from airflow_provider_kore.changes.compare import Counts, compare
@@ -20,7 +19,7 @@ from airflow_provider_kore.clock import SystemClock
 from airflow_provider_kore.exceptions import IncomparableError
 from airflow_provider_kore.formats import ColumnSet
 from airflow_provider_kore.json_text import encode
-from airflow_provider_kore.snapshot.chunks import temp_space
+from airflow_provider_kore.snapshot.chunks import temp_space, temporary_file
 from airflow_provider_kore.snapshot.layout import Layout
 from airflow_provider_kore.snapshot.manifest_checks import SCHEMA_VERSION
 from airflow_provider_kore.snapshot.past import find_past
@@ -107,8 +106,8 @@ def find_changes(
             store, store, clock, key=layout.object, media_type=media_type, staging=layout.staging, durable=False
         )
     loose = _retyped(older, newer)
-    with tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as spool:
-        found = _Changed(cast("BinaryIO", spool))
+    with temporary_file(MEMORY) as spool:
+        found = _Changed(spool)
         with temp_space(), ExitStack() as files:
             number = min(MOST_BUCKETS, 1 + max(older.rows, newer.rows) // ROWS_PER_BUCKET)
             sides = [split(store, manifest, number, files, stop, teller=teller) for manifest in (older, newer)]

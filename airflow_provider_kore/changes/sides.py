@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import re
-import tempfile
 import zlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, IncomparableError, NothingToCompareError
 from airflow_provider_kore.json_text import encode
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.chunks import temporary_file
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME, Layout
 from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
 from airflow_provider_kore.snapshot.reading import MEMORY, read_rows
@@ -85,10 +85,7 @@ def split(
     store: ObjectStore, manifest: Manifest, number: int, files: ExitStack, stop: Stop, *, teller: Teller
 ) -> Sequence[BinaryIO]:
     """Read a snapshot, and divide its contacts by id into temporary files."""
-    buckets = []
-    for _ in range(number):
-        bucket = tempfile.SpooledTemporaryFile(max_size=MEMORY // number, prefix="kore-")  # noqa: SIM115  # next line
-        buckets.append(cast("BinaryIO", files.enter_context(bucket)))
+    buckets = [files.enter_context(temporary_file(MEMORY // number)) for _ in range(number)]
     for file in manifest.files:
         rows = 0
         with teller.phase(f"reading the snapshot of {manifest.snapshot_date}", "contacts", file["rows"]) as phase:

@@ -11,14 +11,13 @@ import gzip
 import io
 import json
 import re
-import tempfile
 import zlib
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple, cast
 
 from airflow_provider_kore.exceptions import ParameterError
-from airflow_provider_kore.snapshot.chunks import temp_space
+from airflow_provider_kore.snapshot.chunks import temp_space, temporary_file
 from airflow_provider_kore.snapshot.reading import MEMORY
 
 if TYPE_CHECKING:
@@ -196,10 +195,10 @@ def fetched_list(
     opened = store.get(key)
     if opened is None:
         raise ParameterError("erasure_list", f"{where} does not exist", "put the list there first")
-    with temp_space(), tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as local:
+    with temp_space(), temporary_file(MEMORY) as local:
         with opened as stream:
             while block := stream.read(MEMORY):
                 local.write(block)
                 if local.tell() > MOST_BYTES:
                     raise _too_large()
-        yield ErasureList(cast("BinaryIO", local), where, phones, direct)
+        yield ErasureList(local, where, phones, direct)

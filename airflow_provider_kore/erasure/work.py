@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
-from airflow_provider_kore.snapshot.chunks import temp_space
+from airflow_provider_kore.snapshot.chunks import temp_space, temporary_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,5 +85,5 @@ class Work:
 @contextmanager
 def temporary() -> Iterator[BinaryIO]:
     """Lend a temporary file. Raises TempSpaceError."""
-    with temp_space(), tempfile.SpooledTemporaryFile(max_size=BLOCK, prefix="kore-") as spool:
-        yield cast("BinaryIO", spool)
+    with temp_space(), temporary_file(BLOCK) as file:
+        yield file

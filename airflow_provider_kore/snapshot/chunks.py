@@ -124,6 +124,20 @@ def check_temp_space() -> None:
 
 
 @contextmanager
+def temporary_file(in_memory: int) -> Iterator[BinaryIO]:
+    """Lend a nameless file.
+
+    :param in_memory: bytes up to which it never touches the disk.
+    """
+    file = tempfile.SpooledTemporaryFile(max_size=in_memory, prefix="kore-")  # noqa: SIM115 - closed below
+    try:
+        yield cast("BinaryIO", file)
+    finally:
+        with suppress(OSError):  # closing it tries once more to write what did not fit
+            file.close()
+
+
+@contextmanager
 def temp_space() -> Iterator[None]:
     """Turn a full or unwritable folder for temporary files into TempSpaceError."""
     try:

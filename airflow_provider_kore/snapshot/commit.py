@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from airflow_provider_kore.exceptions import ContentionError, CorruptSnapshotError, KoreError, StoreUnavailableError
 from airflow_provider_kore.quoting import count
-from airflow_provider_kore.snapshot.chunks import temp_space
+from airflow_provider_kore.snapshot.chunks import temp_space, temporary_file
 from airflow_provider_kore.snapshot.manifest import Published, read_manifest
 from airflow_provider_kore.snapshot.phases import Teller
 from airflow_provider_kore.snapshot.work import Work
@@ -78,8 +77,7 @@ def build(
     Raises TempSpaceError, CorruptSnapshotError.
     """
     teller = teller or Teller()
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="kore-") as spool:
-        file = cast("BinaryIO", spool)
+    with temporary_file(IN_MEMORY) as file:
         with temp_space(), _unwritable(file_format), teller.phase("building the file", "rows") as phase:
             written = file_format.write(phase.counted(rows), file, compression=compression, columns=columns)
             file.flush()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from airflow_provider_kore.exceptions import CorruptSnapshotError, DriftError
 from airflow_provider_kore.formats import parse_format
 from airflow_provider_kore.quoting import quoted
+from airflow_provider_kore.snapshot.chunks import temporary_file
 from airflow_provider_kore.snapshot.layout import MANIFEST_NAME
 from airflow_provider_kore.snapshot.manifest import Manifest, read_manifest
 
@@ -41,12 +41,11 @@ def fetched(store: ObjectStore, manifest: Manifest, file: Mapping[str, Any], sto
 
     Raises CorruptSnapshotError, or DriftError if the snapshot was replaced meanwhile.
     """
-    with tempfile.SpooledTemporaryFile(max_size=MEMORY, prefix="kore-") as spool:
-        local = cast("BinaryIO", spool)
+    with temporary_file(MEMORY) as local:
         found = copied(store, file, local, stop.check)
         if found is None or found[0] != file.get("sha256"):
             _blame(store, manifest, file)
-        spool.seek(0)
+        local.seek(0)
         yield local
 
 

@@ -151,7 +151,7 @@ def test_a_deadline_never_ends_the_next_request_on_the_same_connection() -> None
 
     with serving(reply) as server:
         transport = RequestsTransport(config(server.url, timeout=3.0), SystemClock(), connections=4)
-        transport._timeout = 0.3
+        transport._watchdog._seconds = 0.3
         with ThreadPoolExecutor(4) as threads:
             found = list(threads.map(lambda _: transport.send(request()).body, range(40)))
         transport.close()

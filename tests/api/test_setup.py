@@ -141,7 +141,8 @@ def test_all_addresses_of_a_host_share_one_timeout(
         url = f"http://many.localhost:{silent.port}"
         with pytest.raises(UnreachableError, match=r"within 0\.4 s"):
             RequestsTransport(config(url, timeout=0.4), SystemClock()).send(request())
-    assert max(granted) <= 0.11  # its share: the first must not take the others' time
+    assert len(granted) == 4
+    assert granted[0] <= 0.11  # its share: the first must not take the others' time
 
 
 @pytest.mark.slow
