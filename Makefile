@@ -5,10 +5,10 @@ PYTHON3 ?= python3
 PYTHON ?=
 PY := .venv/bin/python
 ENVIRONMENT = $(PYTHON3) tools/environment.py
-# Test processes: one per core; of `make test` and `make test-quick` one more, as some tests wait.
+# Test processes: one per core; of `make test` and `make test-quick` two more, as many tests wait.
 # T="-k retry tests/api" passes options on to pytest.
 JOBS ?= auto
-JOBS_THAT_WAIT = $(if $(filter auto,$(JOBS)),$(shell $(PYTHON3) -c 'import os; print((os.cpu_count() or 1) + 1)'),$(JOBS))
+JOBS_THAT_WAIT = $(if $(filter auto,$(JOBS)),$(shell $(PYTHON3) -c 'import os; print((os.cpu_count() or 1) + 2)'),$(JOBS))
 T ?=
 
 .DEFAULT_GOAL := help
