@@ -118,6 +118,7 @@ def test_the_command_reads_a_secrets_backend_and_says_what_works_and_nothing_els
 
 def test_the_command_fails_in_the_same_words(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.connect(password="another-secret-that-is-long-enough-to-sign-with")
+    capsys.readouterr()
     assert main(["check"]) == 1
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", f"{sentence()}\n")
