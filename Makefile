@@ -10,6 +10,8 @@ ENVIRONMENT = $(PYTHON3) tools/environment.py
 JOBS ?= auto
 JOBS_THAT_WAIT = $(if $(filter auto,$(JOBS)),$(shell $(PYTHON3) -c 'import os; print((os.cpu_count() or 1) + 2)'),$(JOBS))
 T ?=
+# Containers often set it: then each of many processes compiles our modules, and pytest its tests, again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help venv ministack demo ui test test-quick coverage mutants screenshots soak test-celery test-matrix test-lowest lint format docs pages tables bench bench-quick lock build release clean

@@ -43,13 +43,11 @@ ALLOWED_SKIPS: dict[str, str] = {}
 
 
 SHARED: dict[str, str] = {
-    **dict.fromkeys(
-        ("test_at_home.py", "test_real_run.py", "test_waiting_in_a_triggerer.py", "test_whole_airflow.py"),
-        "a whole Airflow",
-    ),
+    **dict.fromkeys(("test_at_home.py", "test_real_run.py", "test_waiting_in_a_triggerer.py"), "a whole Airflow"),
     **{
         name: name
         for name in (
+            "test_whole_airflow.py",  # takes as long as the three above, so it has an Airflow of its own beside theirs
             "test_dags.py",
             "test_mapped.py",
             "test_ui_stage.py",
