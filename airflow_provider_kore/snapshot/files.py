@@ -2,7 +2,7 @@
 
 S3's own put, or the completion of a multipart upload, is the commit of one file: it replaces only what this writer saw,
 so of two writers one wins, and the other knows. The names of several files are this attempt's alone, and the manifest
-that names them is the self.
+that names them is the commit.
 """
 
 from __future__ import annotations
